@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Byte queues made of refcounted chunks: the send and receive streams of a connection, and any
+ * packet's payload. Data is copied in once and referred to from then on; a chunk lives until its
+ * last reference goes. A chunk may also wrap memory lent by the embedder: its token comes up in the
+ * chunk memory's list of releases when nothing refers to it any more.
+ */
+#ifndef BASE_CHUNK_H
+#define BASE_CHUNK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/pool.h"
+
+#define CHUNK_CLASSES 4 /* 512 B, 2 KiB, 16 KiB, 64 KiB of data, headers within */
+
+struct chunk {
+	uint8_t *data;	/* start of the memory */
+	uint32_t cap;	/* bytes of memory */
+	uint32_t fill;	/* bytes written, from data on; only the queue that owns the tail appends */
+	uint32_t refs;
+	uint8_t cls;	/* CHUNK_CLASSES: lent */
+	uint64_t token; /* lent: for the embedder */
+};
+
+/* A reference to part of a chunk. */
+struct chunk_ref {
+	struct list link;
+	struct chunk *chunk;
+	uint32_t off;
+	uint32_t len;
+};
+
+/* What all chunks of a stack come from. */
+struct chunk_mem {
+	struct pool classes[CHUNK_CLASSES];
+	struct pool refs;
+	struct pool lent; /* chunks without memory of their own */
+	uint64_t *released; /* ring of tokens to give back, from mem, grown on demand */
+	uint32_t released_head, released_n, released_cap;
+	struct mem *mem;
+};
+
+void chunk_mem_init(struct chunk_mem *cm, struct mem *mem);
+void chunk_mem_destroy(struct chunk_mem *cm);
+/* The next token of lent memory that nothing refers to any more. */
+bool chunk_mem_released(struct chunk_mem *cm, uint64_t *token);
+
+/* A chunk for SIZE bytes (or the largest class, if that is less) with one reference; or NULL. */
+struct chunk *chunk_new(struct chunk_mem *cm, uint32_t size);
+/* A chunk around lent memory, all of it filled, with one reference; or NULL. */
+struct chunk *chunk_lend(struct chunk_mem *cm, const void *data, uint32_t len, uint64_t token);
+static inline void chunk_get(struct chunk *chunk)
+{
+	chunk->refs++;
+}
+void chunk_put(struct chunk_mem *cm, struct chunk *chunk);
+
+/* A queue of bytes: refs in order. */
+struct chunkq {
+	struct list refs;
+	uint64_t bytes;	 /* in the queue */
+	uint64_t memory; /* true size of the chunks referred to, as chunkq_append() etc. saw it */
+	/* Where the last look-up ended, so that a walk along the queue is O(1) a step. */
+	struct chunk_ref *hint;
+	uint64_t hint_off; /* offset in the queue of hint's first byte */
+};
+
+void chunkq_init(struct chunkq *q);
+void chunkq_clear(struct chunkq *q, struct chunk_mem *cm);
+/*
+ * Append a copy of N bytes: into the room left in the tail chunk if the queue alone refers to it,
+ * then into new chunks. Returns the bytes taken: fewer when memory is short.
+ */
+size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n);
+/* Append a reference to part of CHUNK, whose count it raises. False: no memory. */
+bool chunkq_append_ref(struct chunkq *q, struct chunk_mem *cm, struct chunk *chunk, uint32_t off,
+		       uint32_t len);
+/* Move all of SRC to the end of DST. SRC is empty afterwards. */
+void chunkq_splice(struct chunkq *dst, struct chunkq *src);
+/* Drop N bytes (at most all) from the front, or from the back. */
+void chunkq_drop(struct chunkq *q, struct chunk_mem *cm, uint64_t n);
+void chunkq_trim(struct chunkq *q, struct chunk_mem *cm, uint64_t n);
+/* Copy out up to N bytes from offset OFF on; returns how many. */
+size_t chunkq_copy(struct chunkq *q, uint64_t off, void *data, size_t n);
+
+/* A piece of a queue's memory, with a reference held on its chunk. */
+struct chunk_piece {
+	const uint8_t *data;
+	uint32_t len;
+	struct chunk *chunk;
+};
+
+/*
+ * Pieces that cover up to LEN bytes from offset OFF on, at most MAX of them, each holding a
+ * reference (give back with chunk_put). Returns how many; *COVERED is the bytes they hold.
+ */
+unsigned chunkq_pieces(struct chunkq *q, uint64_t off, uint32_t len, struct chunk_piece *pieces,
+		       unsigned max, uint32_t *covered);
+
+#endif

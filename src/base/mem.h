@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory of one stack: slabs from the embedder's allocator, counted against one limit. Only pools
+ * call this, never the data path itself.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct mem {
+	void *(*alloc)(void *ctx, size_t size);
+	void (*release)(void *ctx, void *slab, size_t size);
+	void *ctx;
+	uint64_t limit; /* bytes */
+	uint64_t used;	/* bytes in slabs now */
+};
+
+/* NULL at the limit, or when the embedder's allocator says no. Contents are undefined. */
+static inline void *mem_alloc(struct mem *mem, size_t size)
+{
+	void *p;
+
+	if (size > mem->limit - mem->used)
+		return NULL;
+	p = mem->alloc(mem->ctx, size);
+	if (p)
+		mem->used += size;
+	return p;
+}
+
+static inline void mem_release(struct mem *mem, void *p, size_t size)
+{
+	if (!p)
+		return;
+	mem->release(mem->ctx, p, size);
+	mem->used -= size;
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A pool of objects of one size, grown by slabs, each object with a small index that finds it in
+ * O(1). A slab none of whose objects is in use goes back to the embedder's allocator, except one
+ * kept in reserve.
+ */
+#ifndef BASE_POOL_H
+#define BASE_POOL_H
+
+#include "base/mem.h"
+
+#define POOL_NONE UINT32_MAX
+
+struct pool_slab;
+
+struct pool {
+	struct mem *mem;
+	struct pool_slab **slabs; /* directory, by index >> slab_shift; holes are NULL */
+	uint32_t slabs_n;	  /* entries of the directory in use */
+	uint32_t slabs_cap;
+	struct pool_slab *partial; /* slabs with a free object, doubly linked */
+	uint32_t object_size;	   /* rounded up to the alignment */
+	uint32_t slab_shift;	   /* 2^slab_shift objects in each slab */
+	uint32_t in_use;
+	uint32_t limit; /* objects */
+	uint32_t empty; /* slabs with nothing in use */
+};
+
+/*
+ * SIZE of an object, ALIGN a power of 2 up to 64, LIMIT objects at most, SLAB_SIZE the bytes to aim
+ * at for a slab (at least one object is in each).
+ */
+void pool_init(struct pool *pool, struct mem *mem, uint32_t size, uint32_t align, uint32_t limit,
+	       uint32_t slab_size);
+/* Gives all slabs back, whatever is still in use. */
+void pool_destroy(struct pool *pool);
+
+/* An object with undefined contents, or NULL; *INDEX (may be NULL) is its index. Low ones first. */
+void *pool_alloc(struct pool *pool, uint32_t *index);
+void pool_free(struct pool *pool, void *object);
+
+/* The object at INDEX, or NULL if INDEX is out of range or free. */
+void *pool_at(const struct pool *pool, uint32_t index);
+uint32_t pool_index(const struct pool *pool, const void *object);
+
+/* The first object in use at INDEX or after it; *INDEX becomes its index. NULL: no more. */
+void *pool_next(const struct pool *pool, uint32_t *index);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A hierarchical timing wheel (Varghese and Lauck): start, move and stop are O(1). A node fires at
+ * its deadline or after it, never before, in order of deadlines to within WHEEL_TICK_NS; the
+ * next deadline is known exactly enough to sleep until it.
+ */
+#ifndef BASE_WHEEL_H
+#define BASE_WHEEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+#define WHEEL_TICK_SHIFT 16 /* one tick is 2^16 ns: 65.5 us */
+#define WHEEL_TICK_NS	 (1ull << WHEEL_TICK_SHIFT)
+#define WHEEL_BITS	 6
+#define WHEEL_SLOTS	 (1u << WHEEL_BITS)
+#define WHEEL_LEVELS	 7 /* 2^42 ticks: nine years */
+
+struct wheel_node {
+	struct list link;
+	uint64_t deadline; /* ns; UINT64_MAX: stopped */
+};
+
+struct wheel {
+	uint64_t tick; /* ticks that have been handled */
+	uint64_t occupied[WHEEL_LEVELS]; /* a bit for each slot */
+	struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
+	struct list due; /* taken from the slots, not yet handed out */
+	uint32_t running;
+};
+
+void wheel_init(struct wheel *wheel, uint64_t now);
+void wheel_node_init(struct wheel_node *node);
+/* Start NODE, or move it, to fire at DEADLINE (ns); one in the past fires at the next advance. */
+void wheel_start(struct wheel *wheel, struct wheel_node *node, uint64_t deadline);
+void wheel_stop(struct wheel *wheel, struct wheel_node *node);
+/*
+ * The next node whose deadline is <= NOW, stopped; NULL when there is none left. Call it until
+ * then: nodes may be started and stopped between calls.
+ */
+struct wheel_node *wheel_expire(struct wheel *wheel, uint64_t now);
+/*
+ * When wheel_expire() should be called next: no later than the earliest deadline rounded up to a
+ * tick, possibly earlier (then nothing fires, and the next answer is closer); UINT64_MAX if
+ * nothing runs.
+ */
+uint64_t wheel_deadline(const struct wheel *wheel);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Congestion control behind one table of operations. A controller sees events, samples and time,
+ * never the connection: it reads and writes struct cc and its own few bytes of state inside it.
+ */
+#ifndef CC_CC_H
+#define CC_CC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/sample.h"
+
+#define CC_SSTHRESH_NONE UINT32_MAX
+#define CC_STATE_BYTES	 48 /* a controller that needs more asks for it with state_bytes */
+
+struct cc_ops;
+
+struct cc {
+	const struct cc_ops *ops;
+	uint32_t cwnd;	   /* bytes */
+	uint32_t ssthresh; /* bytes, CC_SSTHRESH_NONE at first */
+	uint32_t mss;	   /* bytes */
+	uint32_t acked;	   /* bytes acknowledged towards the next increase (RFC 5681 3.1, ABC) */
+	uint32_t prior_cwnd; /* before the last reduction, for its undo */
+	uint32_t prior_ssthresh;
+	uint64_t pacing_rate; /* bytes/s; 0: not paced */
+	uint64_t state[CC_STATE_BYTES / 8];
+};
+
+struct cc_ops {
+	const char *name;
+	bool paces; /* sets pacing_rate */
+	/* cwnd, ssthresh and mss are set: prepare the rest. */
+	void (*init)(struct cc *cc, uint64_t now);
+	/* An ACK was processed. */
+	void (*ack)(struct cc *cc, const struct ack_event *ev);
+	/* Loss or ECN starts a reduction: set ssthresh; recovery brings cwnd down to it. */
+	void (*congestion)(struct cc *cc, uint32_t in_flight, uint64_t now);
+	/* A retransmission time-out (RFC 5681 3.1): set ssthresh; the caller sets cwnd. */
+	void (*timeout)(struct cc *cc, uint32_t in_flight, uint64_t now);
+	/* The last reduction was spurious. */
+	void (*undo)(struct cc *cc, uint64_t now);
+	/* Sending starts again after the connection was idle for IDLE_NS. */
+	void (*restart)(struct cc *cc, uint64_t idle_ns, uint64_t now);
+};
+
+extern const struct cc_ops cc_reno;
+extern const struct cc_ops cc_cubic;
+
+/* By name; NULL if there is none. */
+const struct cc_ops *cc_find(const char *name);
+/* The I-th controller, or NULL past the last. */
+const struct cc_ops *cc_at(unsigned i);
+
+/* Initial window of RFC 6928: SEGMENTS of mss, bounded as its section 2 says for 10. */
+uint32_t cc_initial_window(uint32_t mss, uint32_t segments);
+
+void cc_init(struct cc *cc, const struct cc_ops *ops, uint32_t mss, uint32_t initial_window,
+	     uint64_t now);
+/* The MSS changed: windows keep their size in segments (RFC 9293 3.7.5, RFC 8201). */
+void cc_set_mss(struct cc *cc, uint32_t mss);
+
+/* Shared by controllers: slow start by bytes acknowledged (RFC 3465, L = 2 segments unless the
+ * whole ACK may count); returns what is left for congestion avoidance. */
+uint32_t cc_slow_start(struct cc *cc, uint32_t acked_bytes);
+/* Shared: cwnd grows by one mss for each WINDOW bytes acknowledged. */
+void cc_additive_increase(struct cc *cc, uint32_t acked_bytes, uint32_t window);
+
+#endif

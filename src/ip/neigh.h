@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The neighbour cache of a stack, for ARP (RFC 826, RFC 1122 2.3.2) and Neighbour Discovery (RFC
+ * 4861 7.3): states, timers, a bounded queue of waiting packets. It decides; the stack sends what
+ * neigh_next_action() says.
+ */
+#ifndef IP_NEIGH_H
+#define IP_NEIGH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <couplet/addr.h>
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/pool.h"
+
+enum neigh_state {
+	NEIGH_INCOMPLETE,
+	NEIGH_REACHABLE,
+	NEIGH_STALE,
+	NEIGH_DELAY,
+	NEIGH_PROBE,
+	NEIGH_FAILED, /* asked in vain: answers -EHOSTUNREACH until it is asked again */
+};
+
+struct neigh {
+	struct list link;     /* hash chain */
+	struct list lru;
+	struct list timer;    /* ordered by deadline */
+	struct list waiting;  /* packets, by their own struct list; the stack owns them */
+	struct list acting;   /* on neigh_table.actions */
+	struct cpl_addr addr;
+	uint64_t deadline;    /* ns; UINT64_MAX: none */
+	uint32_t waiting_n;
+	uint8_t mac[6];
+	uint8_t ifindex;
+	uint8_t state;	      /* enum neigh_state */
+	uint8_t probes;
+	uint8_t action;	      /* enum neigh_action that waits to be carried out */
+	bool router;
+	bool is_static;
+};
+
+enum neigh_action {
+	NEIGH_NOTHING,
+	NEIGH_SOLICIT_MULTICAST, /* broadcast ARP request, or NS to the solicited-node address */
+	NEIGH_SOLICIT_UNICAST,
+	NEIGH_FLUSH, /* waiting packets can go: mac is known */
+	NEIGH_FAIL,  /* waiting packets must be dropped: unreachable */
+};
+
+struct neigh_table {
+	struct pool pool;
+	struct siphash_key key;
+	struct list *buckets;
+	uint32_t bucket_mask;
+	struct list lru;
+	struct list timers;
+	struct list actions;
+	uint32_t queue_limit;
+	struct mem *mem;
+	struct prng *prng;
+};
+
+/* LIMIT entries; QUEUE_LIMIT packets each. 0 or -ENOMEM. */
+int neigh_init(struct neigh_table *t, struct mem *mem, const struct siphash_key *key,
+	       struct prng *prng, uint32_t limit, uint32_t queue_limit);
+void neigh_destroy(struct neigh_table *t);
+
+/*
+ * The entry for ADDR on IFINDEX, made (and asked for) if there is none: an entry that is not
+ * being resolved and has no packets waiting may be evicted for it, the least recently used first. NULL:
+ * none can be had.
+ */
+struct neigh *neigh_get(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
+			uint64_t now);
+struct neigh *neigh_find(struct neigh_table *t, int ifindex, const struct cpl_addr *addr);
+/*
+ * A packet is to be sent to N. Returns true if N's mac may be used now (it may start DELAY: RFC 4861
+ * 7.3.3); false: the packet must wait, and the entry asks.
+ */
+bool neigh_use(struct neigh_table *t, struct neigh *n, uint64_t now);
+/*
+ * Queue PACKET on N. When the queue is full the oldest packet comes back in *DROPPED (RFC 4861 7.2.2),
+ * else NULL.
+ */
+void neigh_wait(struct neigh_table *t, struct neigh *n, struct list *packet,
+		struct list **dropped);
+
+/* What was heard. */
+/* ARP: a request or reply from ADDR. FOR_US: its target was an address of ours (RFC 826 merge rule). */
+void neigh_heard_arp(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
+		     const uint8_t mac[6], bool for_us, bool is_reply, uint64_t now);
+/* NS with a source link-layer address (RFC 4861 7.2.3). */
+void neigh_heard_solicit(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
+			 const uint8_t mac[6], uint64_t now);
+/* NA (RFC 4861 7.2.5). MAC NULL: without the option. */
+void neigh_heard_advert(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
+			const uint8_t *mac, bool router, bool solicited, bool override,
+			uint64_t now);
+/* Forward progress from above, e.g. new data was acknowledged (RFC 4861 7.3.1). */
+void neigh_confirm(struct neigh_table *t, int ifindex, const struct cpl_addr *addr, uint64_t now);
+int neigh_add_static(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
+		     const uint8_t mac[6], uint64_t now);
+/* Forget all of an interface: each entry with packets waiting gets NEIGH_FAIL. */
+void neigh_flush_iface(struct neigh_table *t, int ifindex);
+
+uint64_t neigh_deadline(const struct neigh_table *t);
+void neigh_advance(struct neigh_table *t, uint64_t now);
+/* The next entry with something to be done, what it is in *ACTION; NULL: none. */
+struct neigh *neigh_next_action(struct neigh_table *t, enum neigh_action *action);
+bool neigh_has_action(const struct neigh_table *t);
+/* After NEIGH_FLUSH or NEIGH_FAIL: take the waiting packets one by one, oldest first; or NULL. */
+struct list *neigh_take_waiting(struct neigh *n);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Our addresses and routes: longest prefix, then lowest metric; source address selection (RFC 6724,
+ * the rules that apply to static addresses). IPv4 prefixes are kept as mapped ones of 96 + n bits.
+ */
+#ifndef IP_ROUTE_H
+#define IP_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <couplet/addr.h>
+
+#include "base/mem.h"
+
+#define IFACES_MAX 64
+
+struct ip_address {
+	struct cpl_addr addr;
+	uint8_t prefix_len; /* of the family: 0 to 32 or 128 */
+	uint8_t ifindex;
+	bool tentative; /* duplicate address detection runs: not to be used yet */
+};
+
+struct ip_route {
+	struct cpl_addr prefix;
+	struct cpl_addr gateway; /* all zero: on link */
+	uint32_t metric;
+	uint8_t prefix_len; /* 0 to 128: mapped */
+	uint8_t ifindex;
+	bool blackhole;
+};
+
+struct route_table {
+	struct mem *mem;
+	struct ip_address *addrs;
+	uint32_t addrs_n, addrs_cap;
+	struct ip_route *routes; /* sorted: longest prefix first, then lowest metric */
+	uint32_t routes_n, routes_cap;
+	uint64_t up; /* a bit for each interface that is up */
+	uint32_t generation; /* changes whenever an answer may have */
+};
+
+struct route_result {
+	int ifindex;
+	struct cpl_addr next_hop;
+	struct cpl_addr source;
+};
+
+void route_init(struct route_table *t, struct mem *mem);
+void route_destroy(struct route_table *t);
+/* 0, -EEXIST, -EINVAL, -ENOMEM; -ESRCH for what is not there. */
+int route_addr_add(struct route_table *t, int ifindex, const struct cpl_addr *addr,
+		   unsigned prefix_len, bool tentative);
+int route_addr_del(struct route_table *t, int ifindex, const struct cpl_addr *addr);
+/* PREFIX_LEN of the family. */
+int route_add(struct route_table *t, const struct cpl_addr *prefix, unsigned prefix_len,
+	      const struct cpl_addr *gateway, int ifindex, uint32_t metric);
+int route_del(struct route_table *t, const struct cpl_addr *prefix, unsigned prefix_len,
+	      const struct cpl_addr *gateway, int ifindex);
+void route_set_up(struct route_table *t, int ifindex, bool up);
+
+/*
+ * How to reach DST. IFINDEX: 0, or the interface that it must leave by (link-local, bound). SOURCE:
+ * NULL, or the address that must be used. 0, -ENETUNREACH, -EADDRNOTAVAIL (no source address).
+ */
+int route_lookup(const struct route_table *t, const struct cpl_addr *dst, int ifindex,
+		 const struct cpl_addr *source, struct route_result *res);
+/* Our address entry, or NULL. IFINDEX 0: of any interface. */
+struct ip_address *route_our_addr(const struct route_table *t, const struct cpl_addr *addr,
+				  int ifindex);
+/* ADDR is a broadcast address of a subnet of ours, or 255.255.255.255. */
+bool route_is_broadcast(const struct route_table *t, const struct cpl_addr *addr);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Internet checksum (RFC 1071, updates by RFC 1624), over any split of the data into pieces.
+ * Sums are kept unfolded in 64 bits, in the machine's byte order.
+ */
+#ifndef WIRE_CHECKSUM_H
+#define WIRE_CHECKSUM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <couplet/addr.h>
+
+/* Add N bytes to SUM. A piece may start at an odd offset only through sum_add_at(). */
+uint64_t sum_add(uint64_t sum, const void *data, size_t n);
+/* Add N bytes that start OFFSET bytes into the packet: an odd offset swaps them. */
+uint64_t sum_add_at(uint64_t sum, const void *data, size_t n, size_t offset);
+/* The pseudo-header of RFC 9293 3.1 and RFC 8200 8.1; LEN: transport header and payload. */
+uint64_t sum_pseudo(const struct cpl_addr *src, const struct cpl_addr *dst, uint8_t protocol,
+		    uint32_t len);
+/* Fold to 16 bits, in memory order: store with memcpy. Not complemented. */
+uint16_t sum_fold(uint64_t sum);
+/* Folded and complemented: the value for the checksum field, in memory order. */
+static inline uint16_t sum_finish(uint64_t sum)
+{
+	return (uint16_t)~sum_fold(sum);
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The TCP header and its options (RFC 9293 3.1 and 3.2; RFC 7323 window scale and timestamps; RFC 2018
+ * SACK): bytes to struct tcp_seg and back. No state.
+ */
+#ifndef WIRE_TCP_H
+#define WIRE_TCP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <couplet/addr.h>
+
+#define TCP_HLEN     20
+#define TCP_HLEN_MAX 60
+
+#define TCP_FIN 1u
+#define TCP_SYN 2u
+#define TCP_RST 4u
+#define TCP_PSH 8u
+#define TCP_ACK 16u
+#define TCP_URG 32u
+#define TCP_ECE 64u
+#define TCP_CWR 128u
+
+/* Options present: the bits of seg_in's "opt" in trace/events.def. */
+#define TCP_HAS_MSS	1u
+#define TCP_HAS_WSCALE	2u
+#define TCP_HAS_SACK_OK 4u
+#define TCP_HAS_TS	8u
+#define TCP_HAS_SACK	16u
+
+#define TCP_SACK_MAX 4
+
+struct tcp_sack {
+	uint32_t start, end;
+};
+
+struct tcp_seg {
+	uint16_t sport, dport;
+	uint32_t seq, ack;
+	uint16_t flags; /* low 8: RFC 9293; 256: AE (RFC 9768) */
+	uint16_t wnd;	/* unscaled (MUST-1: unsigned) */
+	uint16_t up;
+	uint8_t hlen;	/* bytes, options included */
+	uint8_t opts;	/* TCP_HAS_* */
+	uint8_t wscale;
+	uint8_t sack_n;
+	uint16_t mss;
+	uint32_t tsval, tsecr;
+	struct tcp_sack sack[TCP_SACK_MAX];
+	const uint8_t *data;
+	uint32_t len; /* payload */
+};
+
+enum tcp_verdict {
+	TCP_OK,
+	TCP_BAD_HEADER,	  /* short, or the data offset is out of range */
+	TCP_BAD_CHECKSUM, /* MUST-3 */
+	TCP_BAD_OPTION,	  /* a length below 2 or past the header (MUST-7) */
+};
+
+/*
+ * LEN: the IP payload. Verifies the checksum unless CSUM_OK. MSS, window scale and SACK-permitted
+ * count only with SYN; all options are accepted in any segment and at any alignment (MUST-5, MUST-64);
+ * unknown ones are skipped by their length (MUST-6).
+ */
+enum tcp_verdict tcp_parse(const uint8_t *p, uint32_t len, const struct cpl_addr *src,
+			   const struct cpl_addr *dst, bool csum_ok, struct tcp_seg *seg);
+
+/*
+ * Header and options from seg (ports, seq, ack, flags, wnd, up, opts and their values; data and len
+ * are not touched), checksum field zero. Options stand in Linux's order and padding: SYN: mss, sackOK,
+ * TS, nop wscale (as far as present; nop nop before what would be misaligned); else: nop nop TS, nop nop
+ * SACK. As many SACK blocks as fit. Returns the header's length, a multiple of 4, at most 60.
+ */
+unsigned tcp_build(uint8_t p[TCP_HLEN_MAX], const struct tcp_seg *seg);
+/* The length that tcp_build() would return. */
+unsigned tcp_header_len(const struct tcp_seg *seg);
+
+/* Sequence space that the segment covers: payload, SYN and FIN (RFC 9293 3.4). */
+static inline uint32_t tcp_seg_len(const struct tcp_seg *seg)
+{
+	return seg->len + !!(seg->flags & TCP_SYN) + !!(seg->flags & TCP_FIN);
+}
+
+#endif

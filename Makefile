@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+# Couplet's one build file. `make` needs a C compiler and make; `make help` lists the targets.
+#
+# BUILD=release|debug|asan|tsan|fuzz chooses the kind of build, made in out/$(BUILD)/. CC may be gcc
+# or clang. Sources are found by wildcard: a new file needs no change here.
+
+BUILD ?= release
+OUT := out/$(BUILD)
+prefix ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+Q := $(if $(V),,@)
+VERSION := $(shell sed -n 's/.*define CPL_VERSION "\(.*\)"/\1/p' include/couplet/couplet.h)
+
+CFLAGS_release := -O2 -g
+CFLAGS_debug := -O1 -g -DCPL_DEBUG
+CFLAGS_asan := $(CFLAGS_debug) -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+CFLAGS_tsan := $(CFLAGS_debug) -fsanitize=thread
+CFLAGS_fuzz := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
+ifeq ($(CFLAGS_$(BUILD)),)
+$(error BUILD=$(BUILD): choose release, debug, asan, tsan or fuzz)
+endif
+ifeq ($(BUILD),fuzz)
+CC := clang
+endif
+CFLAGS ?= $(CFLAGS_$(BUILD))
+
+# What a missing library takes away says so at run time: its code is under #ifdef HAVE_...
+have_pc = $(if $(shell pkg-config --exists $(1) 2>/dev/null && echo yes),-DHAVE_$(2))
+LIB_DEFS := $(call have_pc,libmnl,LIBMNL) $(call have_pc,jansson,JANSSON) \
+	$(if $(shell echo '\#include <http_parser.h>' | $(CC) -E - >/dev/null 2>&1 && echo yes),-DHAVE_HTTP_PARSER)
+LDLIBS := $(if $(filter -DHAVE_LIBMNL,$(LIB_DEFS)),-lmnl) \
+	$(if $(filter -DHAVE_JANSSON,$(LIB_DEFS)),-ljansson) \
+	$(if $(filter -DHAVE_HTTP_PARSER,$(LIB_DEFS)),-lhttp_parser) -lpthread -lm
+
+COMPILE := $(CC) -std=gnu17 -Wall -Wextra -Werror -Iinclude -Isrc -I. $(LIB_DEFS) \
+	$(CPPFLAGS) $(CFLAGS)
+LINK := $(CC) $(CFLAGS) -Wl,--as-needed $(LDFLAGS)
+
+# The library is floors 0 to 6; the command adds what looks at it.
+LIB_DIRS := base trace wire loss cc ip tcp stack link host
+LIB_SRC := $(sort $(wildcard $(LIB_DIRS:%=src/%/*.c)))
+TOOL_SRC := $(sort $(filter-out %/main.c,$(wildcard src/socket/*.c src/view/*.c src/source/*.c \
+	sim/*.c src/cli/*.c)))
+MAIN_SRC := $(wildcard src/cli/main.c)
+UTIL_SRC := $(sort $(wildcard tests/util/*.c))
+TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
+PEER_SRC := $(sort $(wildcard tests/interop/*.c))
+EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
+BENCH_SRC := $(sort $(wildcard bench/*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+
+obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+TESTS := $(TEST_SRC:%.c=$(OUT)/%)
+PEERS := $(PEER_SRC:%.c=$(OUT)/%)
+EXAMPLES := $(EXAMPLE_SRC:%.c=$(OUT)/%)
+BENCHES := $(BENCH_SRC:%.c=$(OUT)/%)
+FUZZERS := $(FUZZ_SRC:%.c=$(OUT)/%)
+COMMAND := $(if $(MAIN_SRC),$(OUT)/couplet)
+
+all: $(COMMAND) $(OUT)/libcouplet.a
+tests: $(TESTS) $(PEERS)
+examples: $(EXAMPLES)
+
+# For embedders: one object, whose only global symbols are the public ones. The assert hook is weak,
+# so that a program may bring its own.
+$(OUT)/libcouplet.a: $(OUT)/lib.a
+	@echo "  AR    $@"
+	$(Q)rm -f $@ $(OUT)/couplet.o
+	$(Q)$(if $(LIB_SRC),ld -r -o $(OUT)/couplet.o --whole-archive $< && \
+	objcopy --wildcard --keep-global-symbol='cpl_*' --weaken-symbol=cpl_assert_failed $(OUT)/couplet.o)
+	$(Q)ar rcs $@ $(if $(LIB_SRC),$(OUT)/couplet.o)
+
+# For the command and the tests, which see inside: every object apart.
+$(OUT)/lib.a: $(call obj,$(LIB_SRC)) $(OUT)/sources
+$(OUT)/tool.a: $(call obj,$(TOOL_SRC)) $(OUT)/sources
+$(OUT)/util.a: $(call obj,$(UTIL_SRC)) $(OUT)/sources
+$(OUT)/lib.a $(OUT)/tool.a $(OUT)/util.a:
+	$(Q)rm -f $@ && ar rcs $@ $(filter %.o,$^)
+
+INSIDE := $(OUT)/tool.a $(OUT)/lib.a
+group = -Wl,--start-group $(1) -Wl,--end-group
+$(OUT)/couplet: $(call obj,$(MAIN_SRC)) $(INSIDE)
+	@echo "  LINK  $@"
+	$(Q)$(LINK) -o $@ $(call group,$^) $(LDLIBS)
+$(TESTS): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
+	@echo "  LINK  $@"
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $(call group,$^) -lcmocka $(LDLIBS)
+$(PEERS) $(BENCHES): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
+	@echo "  LINK  $@"
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $(call group,$^) $(LDLIBS)
+$(FUZZERS): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
+	@echo "  LINK  $@"
+	$(Q)mkdir -p $(@D) && $(LINK) -fsanitize=fuzzer -o $@ $(call group,$^) $(LDLIBS)
+# An example is built as an embedder builds: the public headers and the archive, nothing else.
+$(EXAMPLES): $(OUT)/%: %.c $(OUT)/libcouplet.a $(OUT)/flags
+	@echo "  CC    $@"
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu17 -Wall -Wextra -Werror -Iinclude $(CFLAGS) $(LDFLAGS) \
+		-MMD -MP -o $@ $< $(OUT)/libcouplet.a
+
+$(OUT)/obj/%.o: %.c $(OUT)/flags
+	@echo "  CC    $@"
+	$(Q)mkdir -p $(@D) && $(COMPILE) -MMD -MP -c -o $@ $<
+
+# Rebuild when the compiler, a flag or the list of sources changes.
+stamp = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' >$@
+$(OUT)/flags: FORCE
+	$(call stamp,$(COMPILE) $(LDFLAGS) $(LDLIBS))
+$(OUT)/sources: FORCE
+	$(call stamp,$(LIB_SRC) $(TOOL_SRC) $(UTIL_SRC))
+-include $(shell test -d $(OUT) && find $(OUT) -name '*.d')
+
+deps:
+	$(Q)tools/deps
+
+clean:
+	rm -rf out
+
+FORCE:
+.PHONY: all tests examples deps clean FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which two snapshots are the two ends of one connection, and whether they agree.
+ *
+ * For each direction X -> Y of a connection (RFC 9293 section 3.4):
+ *   iss(X) = irs(Y)                              both were fixed by the handshake
+ *   snd_una(X) <= rcv_nxt(Y) <= snd_nxt(X)       Y acknowledges what it has, and has what X sent
+ *   snd_una(X) + snd_wnd(X) <= rcv_edge(Y)       Y never takes back what it offered (SHLD-14)
+ *   (state(X), state(Y)) can be reached          see view_state_pair()
+ *
+ * Snapshots of one instant (the simulator's) are compared as they stand. Live ones never are of one
+ * instant: they are compared as a sandwich of two passes, in which only what no order of reading
+ * can excuse counts as broken.
+ */
+#ifndef VIEW_PAIR_H
+#define VIEW_PAIR_H
+
+#include "view/text.h"
+
+/* ---- Pairing --------------------------------------------------------------------------------- */
+
+#define VIEW_ALONE SIZE_MAX
+
+enum view_paired_by {
+	VIEW_BY_NONE,
+	VIEW_BY_ADDRESS,  /* the 4-tuple, mirrored */
+	VIEW_BY_SEQUENCE, /* sequence numbers: an address translator stands between */
+};
+
+struct view_pair {
+	size_t x;
+	size_t y; /* VIEW_ALONE: its other end is not in the set */
+	enum view_paired_by by;
+};
+
+/*
+ * Pairs the ends among INFOS[0..N); listeners and UDP sockets are left out, all else appears
+ * exactly once, in the order of x, which is the end that opened actively where that is known.
+ * *PAIRS is to be freed by the caller. Returns their number, or -ENOMEM.
+ */
+long view_pairs(const struct cpl_info *infos, size_t n, struct view_pair **pairs);
+
+/* ---- Agreement ------------------------------------------------------------------------------- */
+
+enum view_verdict {
+	VIEW_OK,       /* every check that could be made holds, nothing is outstanding */
+	VIEW_BEHIND,   /* they differ as ends on a network must: behind, will heal */
+	VIEW_DISAGREE, /* disagree for good: no exchange that TCP does by itself mends it */
+	VIEW_UNSEEN,   /* too little was seen to say */
+};
+
+enum view_certainty {
+	VIEW_CERTAIN, /* values were read on both sides */
+	VIEW_DERIVED, /* a derived value, or an end that was looked for and not found, decides */
+	VIEW_GUESS,   /* likely: the other explanations are rarer */
+};
+
+enum view_rule {
+	VIEW_RULE_PEER,	    /* the other end exists */
+	VIEW_RULE_STATE,    /* the pair of states can be reached */
+	VIEW_RULE_ISS,	    /* iss = irs */
+	VIEW_RULE_ACKED,    /* snd_una <= rcv_nxt */
+	VIEW_RULE_RECEIVED, /* rcv_nxt <= snd_nxt */
+	VIEW_RULE_WINDOW,   /* snd_una + snd_wnd <= rcv_edge */
+	VIEW_RULES
+};
+
+struct view_check {
+	enum view_rule rule;
+	uint8_t y_to_x; /* 0: what X sends and Y receives, 1: the other way */
+	uint8_t seen;	/* 0: not looked at: a value is unknown */
+	enum view_verdict verdict;
+	enum view_certainty certainty;
+	char text[160]; /* one sentence with the numbers */
+};
+
+#define VIEW_CHECKS (2 * VIEW_RULES)
+
+struct view_report {
+	enum view_verdict verdict;
+	enum view_certainty certainty;
+	char why[240]; /* one plain sentence: what makes it so */
+	unsigned n;
+	unsigned unseen; /* how many of them were not looked at */
+	struct view_check checks[VIEW_CHECKS];
+};
+
+/*
+ * How much is known of an end that was not found. Its absence counts only if somebody looked.
+ */
+enum view_absent {
+	VIEW_NOT_LOOKED, /* its host was not asked */
+	VIEW_LOOKED,	 /* its host was asked: it has no such connection */
+};
+
+/* Both of one instant; segments may be in flight. Y may be NULL, ABSENT then says why. */
+void view_compare(const struct cpl_info *x, const struct cpl_info *y, enum view_absent absent,
+		  struct view_report *report);
+
+/*
+ * Two passes: x1 and y1 are of the first, x2 and y2 of the second, which began when the first had
+ * ended. Within a pass the order does not matter. y1 or y2 NULL as above.
+ */
+void view_compare_passes(const struct cpl_info *x1, const struct cpl_info *y1,
+			 const struct cpl_info *x2, const struct cpl_info *y2,
+			 enum view_absent absent, struct view_report *report);
+
+/* "OK", "behind, will heal", "disagree for good", "not seen" */
+const char *view_verdict_text(enum view_verdict verdict);
+
+/* The one line of `couplet lab --story`: "verdict: why (certainty)". */
+void view_report_line(struct text *t, const struct view_report *report);
+/* All checks, one line each, those not looked at included. */
+void view_report_print(struct text *t, const char *x_name, const char *y_name,
+		       const struct view_report *report);
+
+/* What a pair of states means. */
+enum view_reach {
+	VIEW_REACH_STEADY, /* both can rest here */
+	VIEW_REACH_MOVING, /* a segment on its way, or its retransmission, changes it */
+	VIEW_REACH_STUCK, /* reached only by a crash or lost state: nothing on its way changes it */
+};
+
+struct view_state_pair {
+	uint8_t x, y; /* enum cpl_state, x <= y */
+	uint8_t reach;
+	const char *reason; /* a clause: "X has sent its FIN and Y has not seen it" */
+};
+
+/*
+ * What is known of two states, in either order. *SWAPPED tells that the reason's X is the second
+ * argument. Never NULL for legal states.
+ */
+const struct view_state_pair *view_state_pair(unsigned a, unsigned b, bool *swapped);
+
+#endif

@@ -11,13 +11,27 @@
 
 #include <couplet/addr.h>
 
-/* Add N bytes to SUM. A piece may start at an odd offset only through sum_add_at(). */
+/*
+ * Add N bytes to SUM. A sum starts as 0; two sums are added by sum_join(). A piece may start at an odd offset only through sum_add_at().
+ */
 uint64_t sum_add(uint64_t sum, const void *data, size_t n);
 /* Add N bytes that start OFFSET bytes into the packet: an odd offset swaps them. */
 uint64_t sum_add_at(uint64_t sum, const void *data, size_t n, size_t offset);
 /* The pseudo-header of RFC 9293 3.1 and RFC 8200 8.1; LEN: transport header and payload. */
 uint64_t sum_pseudo(const struct cpl_addr *src, const struct cpl_addr *dst, uint8_t protocol,
 		    uint32_t len);
+/* Two sums as one: end-around carry, so that nothing is lost however much was added before. */
+static inline uint64_t sum_join(uint64_t a, uint64_t b)
+{
+	uint64_t s = a + b;
+
+	return s + (s < a);
+}
+/*
+ * The checksum field CHECK (in memory order, as sum_finish() gives it) after one aligned 16-bit word
+ * of the data went from OLD to NOW, both in memory order: RFC 1624, equation 3.
+ */
+uint16_t sum_update(uint16_t check, uint16_t old, uint16_t now);
 /* Fold to 16 bits, in memory order: store with memcpy. Not complemented. */
 uint16_t sum_fold(uint64_t sum);
 /* Folded and complemented: the value for the checksum field, in memory order. */

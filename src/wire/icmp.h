@@ -67,7 +67,8 @@ struct nd_msg {
 	bool router, solicited, override; /* advertisement */
 	bool has_mac;
 	uint8_t mac[6]; /* source (NS) or target (NA) link-layer address option */
-	bool has_nonce; /* RFC 7527 */
+	bool has_nonce; /* RFC 7527, in a solicitation */
+	uint8_t nonce[6];
 };
 
 /*

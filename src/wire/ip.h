@@ -35,7 +35,8 @@ struct ip_hdr {
 	bool more_frags;
 	bool dont_frag;	  /* IPv4 DF */
 	bool fragment;	  /* more_frags or frag_off, or an IPv6 fragment header is there */
-	uint16_t frag_hdr_off; /* IPv6: offset of the fragment header, if there is one */
+	uint16_t frag_hdr_off; /* IPv6: offset of the fragment header, if there is one, else 0 */
+	uint16_t frag_nh_off;  /* IPv6: offset of the octet that announces the fragment header */
 	uint16_t nh_off;  /* IPv6: offset of the octet that names `protocol` */
 	const uint8_t *options; /* IPv4 options inside the packet, or NULL */
 	uint8_t options_len;
@@ -60,6 +61,14 @@ struct ip_problem {
  * LEN: bytes there are, which may exceed the packet (Ethernet padding). Walks IPv6 extension
  * headers (hop-by-hop, routing, destination options, fragment), at most 8. Unknown IPv4 options are
  * skipped (MUST-50).
+ *
+ * The walk ends at a fragment header, whichever fragment it is: then `protocol` and hlen are those of
+ * what it carries, which may begin with more extension headers. The walk goes on when ip_parse() sees
+ * the packet whole. An IPv6 header with an IPv4-mapped address is IP_BAD_HEADER: within the stack it
+ * would pass for IPv4 (RFC 4942 2.2; Linux drops it too).
+ *
+ * *PROBLEM is written with IP_BAD_OPTION and IP_UNKNOWN_OPTION. Of IPv4, only the pointer counts (RFC
+ * 1122 3.2.2.5). A next header that the stack does not speak is the caller's to answer: code 1, nh_off.
  */
 enum ip_verdict ip_parse(const uint8_t *p, uint32_t len, struct ip_hdr *h, struct ip_problem *problem);
 /*

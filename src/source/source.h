@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where snapshots come from. Whatever the source (a Couplet stack, the kernel through sock_diag,
+ * later BPF, a snapshot file, a capture, a store), it delivers the same record, struct cpl_info,
+ * and says in a note what it could not look at: a tool never calls healthy what it could not see.
+ *
+ * source_walk() hands out one record after the other and keeps none, so that its memory does not
+ * grow with the number of connections; source_collect() keeps them in a set. Both run every source
+ * that the options name; the list of sources is in source.c, and a new one is one line there.
+ */
+#ifndef SOURCE_SOURCE_H
+#define SOURCE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <couplet/info.h>
+
+/* The sources, as bits of source_options.sources; 0 there means SOURCE_DEFAULT. */
+#define SOURCE_STACKS	 1u /* the control sockets of Couplet's stacks */
+#define SOURCE_SOCK_DIAG 2u /* the kernel's connections, through NETLINK_SOCK_DIAG */
+#define SOURCE_DEFAULT	 (SOURCE_STACKS | SOURCE_SOCK_DIAG)
+
+/* Bits of source_options.states: 1 << enum cpl_state. */
+#define SOURCE_STATE(s)	    (1u << (s))
+#define SOURCE_ALL_STATES   (SOURCE_STATE(CPL_STATES) - 1)
+/*
+ * What tables show. CLOSED is left out: those are sockets that were bound and neither connect nor
+ * listen, of which there is no connection; ask for it by name (Linux 6.8 and later tell them).
+ */
+#define SOURCE_USUAL_STATES (SOURCE_ALL_STATES & ~SOURCE_STATE(CPL_CLOSED))
+
+/* What to look at. All zero (source_options = {0}) is: every source, TCP, both families. */
+struct source_options {
+	unsigned sources; /* SOURCE_ bits; 0: SOURCE_DEFAULT */
+	bool no_tcp;
+	bool udp;
+	bool no_ip4;
+	bool no_ip6;
+	bool brief;	 /* addresses, state and queues are enough: no tcp_info, half the time */
+	bool owners;	 /* find pid, fd and program: reads all of /proc that it may */
+	unsigned states; /* SOURCE_STATE() bits, for TCP; 0: SOURCE_USUAL_STATES */
+	const char *stack_dir; /* where control sockets are looked for; NULL: the usual places */
+};
+
+/* How much a note weighs. */
+enum source_weight {
+	SOURCE_REMARK,	/* all was seen that was asked for, but ... */
+	SOURCE_PARTIAL, /* some of it could not be looked at */
+	SOURCE_NOTHING, /* this source gave nothing at all */
+};
+
+struct source_note {
+	enum cpl_source source; /* CPL_SOURCE_UNKNOWN: not of one source */
+	enum source_weight weight;
+	int error;	/* negative errno, or 0 */
+	char text[160]; /* one sentence, without a final stop: what was not looked at and why */
+};
+
+/* At most this many are kept; further ones are only counted. */
+#define SOURCE_NOTES 16
+
+struct source_notes {
+	unsigned n;
+	unsigned dropped; /* notes that found no room */
+	struct source_note note[SOURCE_NOTES];
+};
+
+/* Add a note; one with the same text is not added twice. */
+__attribute__((format(printf, 5, 6))) void source_note(struct source_notes *notes,
+						       enum cpl_source source,
+						       enum source_weight weight, int error,
+						       const char *format, ...);
+
+/*
+ * Called with one record, which is the walk's own and lives until the call returns. Returns 0 to go
+ * on; anything else ends the walk, which returns it.
+ */
+typedef int (*source_visit)(void *arg, const struct cpl_info *info);
+
+/*
+ * Every record of every source that OPTIONS name, to VISIT. What a source could not look at goes to
+ * NOTES and does not end the walk. Returns 0, or what VISIT returned; -EIO when no source gave
+ * anything at all (each says why in NOTES). A record may come twice if a dump of the kernel had to
+ * be repeated; id and netns tell; source_collect() keeps one.
+ *
+ * With OPTIONS->owners, pid, fd and program are filled where /proc tells them.
+ */
+int source_walk(const struct source_options *options, struct source_notes *notes,
+		source_visit visit, void *arg);
+
+/* A growing array of records, in the order in which the sources gave them, with the sources' notes.
+ */
+struct snapshot_set {
+	struct cpl_info *info;
+	size_t n;
+	size_t room;
+	struct source_notes notes;
+};
+
+void snapshot_set_init(struct snapshot_set *set);
+void snapshot_set_free(struct snapshot_set *set);
+/* Forget the records and notes, keep the memory. */
+void snapshot_set_clear(struct snapshot_set *set);
+/* Append a copy of INFO. Returns 0 or -ENOMEM. */
+int snapshot_set_add(struct snapshot_set *set, const struct cpl_info *info);
+
+/*
+ * source_walk() into SET, appended to what it holds, and what only the whole can tell: the
+ * half-open connections of each listener (syn_queue), counted. Returns 0, -ENOMEM or -EIO.
+ */
+int source_collect(struct snapshot_set *set, const struct source_options *options);
+
+/*
+ * A new snapshot of the one that *SEEN shows, found by its source's own number for it (the kernel's
+ * cookie, a stack's handle): never of another connection that took its addresses over. Owner fields
+ * are copied from *SEEN. Returns 0; -ENOENT: it is gone; -EOPNOTSUPP: this source cannot; or
+ * another negative errno. NOW may be SEEN.
+ */
+int source_again(const struct cpl_info *seen, struct cpl_info *now);
+
+/* A cleared record, of SOURCE; size, version, source and taken are set. */
+void source_info_init(struct cpl_info *info, enum cpl_source source);
+
+/* The inode of this process's network namespace, or 0. */
+uint32_t source_own_netns(void);
+
+/* ---- One source ------------------------------------------------------------------------------ */
+
+/* What source.c calls. -EIO or another negative errno: gave nothing; the note is made. */
+struct source {
+	unsigned bit; /* SOURCE_ */
+	const char *name;
+	int (*walk)(const struct source_options *options, struct source_notes *notes,
+		    source_visit visit, void *arg);
+	int (*again)(const struct cpl_info *seen, struct cpl_info *now); /* NULL: cannot */
+};
+
+extern const struct source source_sock_diag; /* sock_diag.c */
+extern const struct source source_stacks;    /* stack_source.c */
+
+#endif

@@ -1,26 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A pool of objects of one size, grown by slabs, each object with a small index that finds it in
- * O(1). A slab none of whose objects is in use goes back to the embedder's allocator, except one
- * kept in reserve.
+ * O(1). An object carries nothing of the pool's: its index follows from its address, and a bit in
+ * its slab says whether it is in use. A slab none of whose objects is in use goes back to the
+ * embedder's allocator, except one kept in reserve.
  */
 #ifndef BASE_POOL_H
 #define BASE_POOL_H
 
 #include "base/mem.h"
 
-#define POOL_NONE UINT32_MAX
+#define POOL_NONE     UINT32_MAX
+#define POOL_SLAB_MAX (1u << 20) /* no slab, nor the pool's own directory, is larger */
 
 struct pool_slab;
 
 struct pool {
 	struct mem *mem;
 	struct pool_slab **slabs; /* directory, by index >> slab_shift; holes are NULL */
+	uint64_t *open;		  /* a bit for each slab with a free object ... */
+	uint64_t *open_words;	  /* ... and one for each word of those that is not 0 */
+	uint32_t *windows;	  /* which slabs touch an aligned piece of the address space */
 	uint32_t slabs_n;	  /* entries of the directory in use */
 	uint32_t slabs_cap;
-	struct pool_slab *partial; /* slabs with a free object, doubly linked */
-	uint32_t object_size;	   /* rounded up to the alignment */
-	uint32_t slab_shift;	   /* 2^slab_shift objects in each slab */
+	uint32_t hole; /* no hole of the directory lies before it */
+	uint32_t windows_shift;
+	uint32_t object_size; /* rounded up to the alignment */
+	uint32_t object_reciprocal;
+	uint32_t align;
+	uint32_t slab_size;
+	uint32_t slab_shift; /* 2^slab_shift objects in each slab */
 	uint32_t in_use;
 	uint32_t limit; /* objects */
 	uint32_t empty; /* slabs with nothing in use */
@@ -28,14 +37,20 @@ struct pool {
 
 /*
  * SIZE of an object, ALIGN a power of 2 up to 64, LIMIT objects at most, SLAB_SIZE the bytes to aim
- * at for a slab (at least one object is in each).
+ * at for a slab (at least one object is in each): 2^n objects and a header of 16 bytes and a bit
+ * for each object make a slab of at most that.
  */
 void pool_init(struct pool *pool, struct mem *mem, uint32_t size, uint32_t align, uint32_t limit,
 	       uint32_t slab_size);
 /* Gives all slabs back, whatever is still in use. */
 void pool_destroy(struct pool *pool);
+/* Gives the slab in reserve back as well: for when another pool is short of memory. */
+void pool_trim(struct pool *pool);
 
-/* An object with undefined contents, or NULL; *INDEX (may be NULL) is its index. Low ones first. */
+/*
+ * An object with undefined contents, or NULL; *INDEX (may be NULL) is its index. The lowest free
+ * one in the slabs at hand comes first, so that the high slabs empty and go back.
+ */
 void *pool_alloc(struct pool *pool, uint32_t *index);
 void pool_free(struct pool *pool, void *object);
 

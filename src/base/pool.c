@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pools of objects in slabs.
+ *
+ * A slab is a header, a bit for each object, and 2^slab_shift objects. The allocator aligns slabs
+ * to no more than 16 bytes, so the slab of an object is looked up: the address space is cut
+ * into windows at least as large as a slab, a slab touches at most two of them, and a
+ * small open-addressed table leads from a window to the slabs that touch it.
+ *
+ * Which slab to take the next object from is found through a bit for each slab with a free object
+ * and a bit for each word of such bits: with 128 objects to a slab, a scan of one word for each
+ * half million objects.
+ */
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/pool.h"
+
+#define SLABS_MIN	 8u
+#define WINDOWS_PER_SLAB 4u /* two are used at most: the table is never more than half full */
+#define ALLOCATOR_ALIGN	 16u
+#define WINDOW_LAST	 1u /* an entry of the table: (slab number + 1) * 2, + 1 for the slab's end */
+
+struct pool_slab {
+	uint32_t number;
+	uint32_t used;
+	uint32_t hint;	  /* no word of bits before it has a free object */
+	uint32_t objects; /* bytes from here to the first object */
+	uint64_t bits[];  /* 1: in use */
+};
+
+/* Under AddressSanitizer an object that is free is out of bounds. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOL_ASAN
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define POOL_ASAN
+#endif
+#ifdef POOL_ASAN
+#include <sanitizer/asan_interface.h>
+#define pool_poison(p, n)   __asan_poison_memory_region(p, n)
+#define pool_unpoison(p, n) __asan_unpoison_memory_region(p, n)
+#else
+#define pool_poison(p, n)   ((void)(p), (void)(n))
+#define pool_unpoison(p, n) ((void)(p), (void)(n))
+#endif
+
+static inline unsigned first_set(uint64_t word)
+{
+	return (unsigned)__builtin_ctzll(word);
+}
+
+static inline uint32_t words_for(uint32_t bits)
+{
+	return (bits + 63) / 64;
+}
+
+static inline uint32_t slab_objects(const struct pool *pool)
+{
+	return 1u << pool->slab_shift;
+}
+
+static inline void *slab_object(const struct pool *pool, const struct pool_slab *slab, uint32_t i)
+{
+	return (char *)slab + slab->objects + (size_t)i * pool->object_size;
+}
+
+/* The bytes of a slab of 2^SHIFT objects, wherever the allocator puts it. */
+static size_t slab_bytes(uint32_t object_size, uint32_t align, uint32_t shift)
+{
+	size_t header = sizeof(struct pool_slab) + words_for(1u << shift) * sizeof(uint64_t);
+
+	header = (header + ALLOCATOR_ALIGN - 1) & ~(size_t)(ALLOCATOR_ALIGN - 1);
+	if (align > ALLOCATOR_ALIGN)
+		header += align - ALLOCATOR_ALIGN;
+	return header + ((size_t)object_size << shift);
+}
+
+void pool_init(struct pool *pool, struct mem *mem, uint32_t size, uint32_t align, uint32_t limit,
+	       uint32_t slab_size)
+{
+	ASSERT(align && !(align & (align - 1)) && align <= 64);
+	if (align < 8)
+		align = 8;
+	if (slab_size > POOL_SLAB_MAX)
+		slab_size = POOL_SLAB_MAX;
+
+	memset(pool, 0, sizeof(*pool));
+	pool->mem = mem;
+	pool->align = align;
+	pool->limit = limit;
+	ASSERT(size && size <= POOL_SLAB_MAX / 2);
+	pool->object_size = (size + align - 1) & ~(align - 1);
+	pool->object_reciprocal =
+		(uint32_t)(((1ull << 32) + pool->object_size - 1) / pool->object_size);
+	while (slab_bytes(pool->object_size, align, pool->slab_shift + 1) <= slab_size)
+		pool->slab_shift++;
+	pool->slab_size = (uint32_t)slab_bytes(pool->object_size, align, pool->slab_shift);
+	pool->windows_shift = 64 - (uint32_t)__builtin_clzll(pool->slab_size - 1);
+}
+
+/* ---- From an address to its slab ------------------------------------------------------------ */
+
+static inline uint32_t windows_mask(const struct pool *pool)
+{
+	return pool->slabs_cap * WINDOWS_PER_SLAB - 1;
+}
+
+/* The place in the table where the window of ADDRESS belongs. */
+static inline uint32_t window_home(const struct pool *pool, uintptr_t address)
+{
+	uint64_t window = (uint64_t)address >> pool->windows_shift;
+
+	return (uint32_t)((window * 0x9e3779b97f4a7c15ull) >> 32) & windows_mask(pool);
+}
+
+/* The same for an entry of the table. */
+static uint32_t entry_home(const struct pool *pool, uint32_t entry)
+{
+	uintptr_t address = (uintptr_t)pool->slabs[(entry >> 1) - 1];
+
+	if (entry & WINDOW_LAST)
+		address += pool->slab_size - 1;
+	return window_home(pool, address);
+}
+
+static void window_put(struct pool *pool, uint32_t entry)
+{
+	uint32_t i = entry_home(pool, entry);
+
+	while (pool->windows[i])
+		i = (i + 1) & windows_mask(pool);
+	pool->windows[i] = entry;
+}
+
+static void window_del(struct pool *pool, uint32_t entry)
+{
+	uint32_t mask = windows_mask(pool);
+	uint32_t i = entry_home(pool, entry);
+	uint32_t next, home;
+
+	while (pool->windows[i] != entry)
+		i = (i + 1) & mask;
+	/* Entries that the gap would cut off from their home move into it. */
+	for (next = (i + 1) & mask; pool->windows[next]; next = (next + 1) & mask) {
+		home = entry_home(pool, pool->windows[next]);
+		if (((next - home) & mask) < ((next - i) & mask))
+			continue;
+		pool->windows[i] = pool->windows[next];
+		i = next;
+	}
+	pool->windows[i] = 0;
+}
+
+/* Whether a slab touches one window or two. */
+static bool slab_has_last(const struct pool *pool, const struct pool_slab *slab)
+{
+	uintptr_t first = (uintptr_t)slab, last = first + pool->slab_size - 1;
+
+	return first >> pool->windows_shift != last >> pool->windows_shift;
+}
+
+static void slab_enter(struct pool *pool, struct pool_slab *slab)
+{
+	uint32_t entry = (slab->number + 1) << 1;
+
+	window_put(pool, entry);
+	if (slab_has_last(pool, slab))
+		window_put(pool, entry | WINDOW_LAST);
+}
+
+static void slab_leave(struct pool *pool, struct pool_slab *slab)
+{
+	uint32_t entry = (slab->number + 1) << 1;
+
+	window_del(pool, entry);
+	if (slab_has_last(pool, slab))
+		window_del(pool, entry | WINDOW_LAST);
+}
+
+static struct pool_slab *slab_of(const struct pool *pool, const void *object)
+{
+	uint32_t mask = windows_mask(pool);
+	struct pool_slab *slab;
+	uint32_t i;
+
+	ASSERT(pool->slabs_cap);
+	for (i = window_home(pool, (uintptr_t)object);; i = (i + 1) & mask) {
+		ASSERT(pool->windows[i]); /* not of this pool */
+		slab = pool->slabs[(pool->windows[i] >> 1) - 1];
+		if ((uintptr_t)object - (uintptr_t)slab < pool->slab_size)
+			return slab;
+	}
+}
+
+/* The number of OBJECT in SLAB: a division by multiplication, exact for multiples below 2^20. */
+static uint32_t slab_position(const struct pool *pool, const struct pool_slab *slab,
+			      const void *object)
+{
+	uint32_t offset = (uint32_t)((uintptr_t)object - (uintptr_t)slab) - slab->objects;
+	uint32_t i = (uint32_t)(((uint64_t)offset * pool->object_reciprocal) >> 32);
+
+	ASSERT(i * pool->object_size == offset && i < slab_objects(pool));
+	return i;
+}
+
+/* ---- Slabs ---------------------------------------------------------------------------------- */
+
+static void open_set(struct pool *pool, uint32_t number)
+{
+	uint32_t word = number / 64;
+
+	pool->open[word] |= 1ull << (number % 64);
+	pool->open_words[word / 64] |= 1ull << (word % 64);
+}
+
+static void open_clear(struct pool *pool, uint32_t number)
+{
+	uint32_t word = number / 64;
+
+	pool->open[word] &= ~(1ull << (number % 64));
+	if (!pool->open[word])
+		pool->open_words[word / 64] &= ~(1ull << (word % 64));
+}
+
+/* The directory, both levels of bits and the table of windows lie in one piece of memory. */
+static size_t directory_bytes(uint32_t cap)
+{
+	return cap * sizeof(struct pool_slab *) + words_for(cap) * sizeof(uint64_t) +
+	       words_for(words_for(cap)) * sizeof(uint64_t) +
+	       (size_t)cap * WINDOWS_PER_SLAB * sizeof(uint32_t);
+}
+
+static bool directory_grow(struct pool *pool)
+{
+	uint32_t cap = pool->slabs_cap ? pool->slabs_cap * 2 : SLABS_MIN;
+	struct pool old = *pool;
+	char *p;
+	uint32_t i;
+
+	if (directory_bytes(cap) > POOL_SLAB_MAX)
+		return false;
+	p = mem_alloc(pool->mem, directory_bytes(cap));
+	if (!p)
+		return false;
+	memset(p, 0, directory_bytes(cap));
+
+	pool->slabs_cap = cap;
+	pool->slabs = (struct pool_slab **)(void *)p;
+	pool->open = (uint64_t *)(void *)(pool->slabs + cap);
+	pool->open_words = pool->open + words_for(cap);
+	pool->windows = (uint32_t *)(void *)(pool->open_words + words_for(words_for(cap)));
+	for (i = 0; i < old.slabs_n; i++) {
+		pool->slabs[i] = old.slabs[i];
+		if (!pool->slabs[i])
+			continue;
+		slab_enter(pool, pool->slabs[i]);
+		if (pool->slabs[i]->used < slab_objects(pool))
+			open_set(pool, i);
+	}
+	mem_release(pool->mem, old.slabs, directory_bytes(old.slabs_cap));
+	return true;
+}
+
+static struct pool_slab *slab_new(struct pool *pool)
+{
+	uint32_t words = words_for(slab_objects(pool));
+	struct pool_slab *slab;
+	uintptr_t objects;
+
+	while (pool->hole < pool->slabs_n && pool->slabs[pool->hole])
+		pool->hole++;
+	if (pool->hole == pool->slabs_cap && !directory_grow(pool))
+		return NULL;
+	slab = mem_alloc(pool->mem, pool->slab_size);
+	if (!slab)
+		return NULL;
+
+	slab->number = pool->hole;
+	slab->used = 0;
+	slab->hint = 0;
+	objects = (uintptr_t)(slab->bits + words);
+	objects = (objects + pool->align - 1) & ~(uintptr_t)(pool->align - 1);
+	slab->objects = (uint32_t)(objects - (uintptr_t)slab);
+	memset(slab->bits, 0, words * sizeof(uint64_t));
+	if (slab_objects(pool) < 64)
+		slab->bits[0] = ~0ull << slab_objects(pool);
+	pool_poison(slab_object(pool, slab, 0), (size_t)pool->object_size << pool->slab_shift);
+
+	pool->slabs[slab->number] = slab;
+	if (slab->number == pool->slabs_n)
+		pool->slabs_n++;
+	pool->hole++;
+	pool->empty++;
+	slab_enter(pool, slab);
+	open_set(pool, slab->number);
+	return slab;
+}
+
+/* Gives back a slab with nothing in use. */
+static void slab_release(struct pool *pool, struct pool_slab *slab)
+{
+	uint32_t number = slab->number;
+
+	slab_leave(pool, slab);
+	open_clear(pool, number);
+	pool->slabs[number] = NULL;
+	pool->empty--;
+	if (number < pool->hole)
+		pool->hole = number;
+	while (pool->slabs_n && !pool->slabs[pool->slabs_n - 1])
+		pool->slabs_n--;
+	pool_unpoison(slab, pool->slab_size);
+	mem_release(pool->mem, slab, pool->slab_size);
+}
+
+/* The lowest slab with a free object. */
+static struct pool_slab *slab_open(struct pool *pool)
+{
+	uint32_t n = words_for(words_for(pool->slabs_n));
+	uint32_t i, word;
+
+	for (i = 0; i < n; i++) {
+		if (!pool->open_words[i])
+			continue;
+		word = i * 64 + first_set(pool->open_words[i]);
+		return pool->slabs[word * 64 + first_set(pool->open[word])];
+	}
+	return slab_new(pool);
+}
+
+void pool_destroy(struct pool *pool)
+{
+	uint32_t i;
+
+	for (i = 0; i < pool->slabs_n; i++) {
+		if (pool->slabs[i])
+			pool_unpoison(pool->slabs[i], pool->slab_size);
+		mem_release(pool->mem, pool->slabs[i], pool->slab_size);
+	}
+	mem_release(pool->mem, pool->slabs, directory_bytes(pool->slabs_cap));
+	pool->slabs = NULL;
+	pool->slabs_n = pool->slabs_cap = pool->hole = pool->in_use = pool->empty = 0;
+}
+
+void pool_trim(struct pool *pool)
+{
+	uint32_t i;
+
+	for (i = pool->slabs_n; i-- && pool->empty;) {
+		if (pool->slabs[i] && !pool->slabs[i]->used)
+			slab_release(pool, pool->slabs[i]);
+	}
+}
+
+/* ---- Objects -------------------------------------------------------------------------------- */
+
+void *pool_alloc(struct pool *pool, uint32_t *index)
+{
+	struct pool_slab *slab;
+	uint32_t word, i;
+	void *object;
+
+	if (pool->in_use >= pool->limit)
+		return NULL;
+	slab = slab_open(pool);
+	if (!slab)
+		return NULL;
+
+	for (word = slab->hint; slab->bits[word] == UINT64_MAX;)
+		word++;
+	slab->hint = word;
+	i = word * 64 + first_set(~slab->bits[word]);
+	slab->bits[word] |= 1ull << (i % 64);
+	if (!slab->used++)
+		pool->empty--;
+	if (slab->used == slab_objects(pool))
+		open_clear(pool, slab->number);
+	pool->in_use++;
+	if (index)
+		*index = (slab->number << pool->slab_shift) + i;
+	object = slab_object(pool, slab, i);
+	pool_unpoison(object, pool->object_size);
+	return object;
+}
+
+void pool_free(struct pool *pool, void *object)
+{
+	struct pool_slab *slab = slab_of(pool, object);
+	uint32_t i = slab_position(pool, slab, object);
+	uint32_t word = i / 64;
+
+	ASSERT(slab->bits[word] & 1ull << (i % 64)); /* freed twice */
+	slab->bits[word] &= ~(1ull << (i % 64));
+	pool_poison(object, pool->object_size);
+	if (word < slab->hint)
+		slab->hint = word;
+	if (slab->used == slab_objects(pool))
+		open_set(pool, slab->number);
+	pool->in_use--;
+	if (--slab->used)
+		return;
+	if (++pool->empty > 1)
+		slab_release(pool, slab);
+}
+
+void *pool_at(const struct pool *pool, uint32_t index)
+{
+	uint32_t number = index >> pool->slab_shift;
+	uint32_t i = index & (slab_objects(pool) - 1);
+	const struct pool_slab *slab;
+
+	if (number >= pool->slabs_n)
+		return NULL;
+	slab = pool->slabs[number];
+	if (!slab || !(slab->bits[i / 64] & 1ull << (i % 64)))
+		return NULL;
+	return slab_object(pool, slab, i);
+}
+
+uint32_t pool_index(const struct pool *pool, const void *object)
+{
+	const struct pool_slab *slab = slab_of(pool, object);
+
+	return (slab->number << pool->slab_shift) + slab_position(pool, slab, object);
+}
+
+void *pool_next(const struct pool *pool, uint32_t *index)
+{
+	uint32_t number = *index >> pool->slab_shift;
+	uint32_t i = *index & (slab_objects(pool) - 1);
+	const struct pool_slab *slab;
+	uint64_t bits;
+
+	for (; number < pool->slabs_n; number++, i = 0) {
+		slab = pool->slabs[number];
+		if (!slab || !slab->used)
+			continue;
+		while (i < slab_objects(pool)) {
+			bits = slab->bits[i / 64] >> (i % 64);
+			if (bits)
+				i += first_set(bits);
+			else
+				i = (i / 64 + 1) * 64;
+			if (bits && i < slab_objects(pool)) {
+				*index = (number << pool->slab_shift) + i;
+				return slab_object(pool, slab, i);
+			}
+		}
+	}
+	return NULL;
+}

@@ -110,6 +110,22 @@ $(OUT)/sources: FORCE
 	$(call stamp,$(LIB_SRC) $(TOOL_SRC) $(UTIL_SRC))
 -include $(shell test -d $(OUT) && find $(OUT) -name '*.d')
 
+# The build whose test programs `make check` runs: the address sanitizer's, or the BUILD given.
+CHECK_BUILD := $(if $(filter command% environment%,$(origin BUILD)),$(BUILD),asan)
+check: deps
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=release all tests examples
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(CHECK_BUILD) all tests
+	$(Q)tests/run --build $(CHECK_BUILD)
+quick-check:
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=debug tests
+	$(Q)tests/run --build debug --part unit
+
+lint: $(OUT)/libcouplet.a
+	$(Q)tools/lint --out $(OUT)
+	$(Q)$(if $(LIB_SRC),tools/sans-io $(OUT))
+format:
+	clang-format-14 -i $(shell find include src sim tests examples bench -name '*.[ch]' 2>/dev/null)
+
 deps:
 	$(Q)tools/deps
 
@@ -117,6 +133,6 @@ clean:
 	rm -rf out
 
 FORCE:
-.PHONY: all tests examples deps clean FORCE
+.PHONY: all tests examples check quick-check lint format deps clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

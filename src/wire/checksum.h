@@ -12,7 +12,8 @@
 #include <couplet/addr.h>
 
 /*
- * Add N bytes to SUM. A sum starts as 0; two sums are added by sum_join(). A piece may start at an odd offset only through sum_add_at().
+ * Add N bytes to SUM. A sum starts as 0; two sums are added by sum_join(). A piece may start at an
+ * odd offset only through sum_add_at().
  */
 uint64_t sum_add(uint64_t sum, const void *data, size_t n);
 /* Add N bytes that start OFFSET bytes into the packet: an odd offset swaps them. */
@@ -28,8 +29,8 @@ static inline uint64_t sum_join(uint64_t a, uint64_t b)
 	return s + (s < a);
 }
 /*
- * The checksum field CHECK (in memory order, as sum_finish() gives it) after one aligned 16-bit word
- * of the data went from OLD to NOW, both in memory order: RFC 1624, equation 3.
+ * The checksum field CHECK (in memory order, as sum_finish() gives it) after one aligned 16-bit
+ * word of the data went from OLD to NOW, both in memory order: RFC 1624, equation 3.
  */
 uint16_t sum_update(uint16_t check, uint16_t old, uint16_t now);
 /* Fold to 16 bits, in memory order: store with memcpy. Not complemented. */

@@ -8,13 +8,13 @@
 
 #include <couplet/addr.h>
 
-#define ETHER_HLEN    14
-#define ETHER_IPV4    0x0800
-#define ETHER_ARP     0x0806
-#define ETHER_IPV6    0x86dd
-#define ARP_LEN	      28
-#define ARP_REQUEST   1
-#define ARP_REPLY     2
+#define ETHER_HLEN  14
+#define ETHER_IPV4  0x0800
+#define ETHER_ARP   0x0806
+#define ETHER_IPV6  0x86dd
+#define ARP_LEN	    28
+#define ARP_REQUEST 1
+#define ARP_REPLY   2
 
 struct ether_hdr {
 	uint8_t dst[6];

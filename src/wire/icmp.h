@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ICMP (RFC 792, 1122 3.2.2), ICMPv6 (RFC 4443) and the messages of Neighbour Discovery (RFC 4861). */
+/* ICMP (RFC 792, 1122 3.2.2), ICMPv6 (RFC 4443), messages of Neighbour Discovery (RFC 4861). */
 #ifndef WIRE_ICMP_H
 #define WIRE_ICMP_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The TCP header and its options (RFC 9293 3.1 and 3.2; RFC 7323 window scale and timestamps; RFC 2018
- * SACK): bytes to struct tcp_seg and back. No state.
+ * The TCP header and its options (RFC 9293 3.1 and 3.2; RFC 7323 window scale and timestamps; RFC
+ * 2018 SACK): bytes to struct tcp_seg and back. No state.
  */
 #ifndef WIRE_TCP_H
 #define WIRE_TCP_H
@@ -42,8 +42,8 @@ struct tcp_seg {
 	uint16_t flags; /* low 8: RFC 9293; 256: AE (RFC 9768) */
 	uint16_t wnd;	/* unscaled (MUST-1: unsigned) */
 	uint16_t up;
-	uint8_t hlen;	/* bytes, options included */
-	uint8_t opts;	/* TCP_HAS_* */
+	uint8_t hlen; /* bytes, options included */
+	uint8_t opts; /* TCP_HAS_* */
 	uint8_t wscale;
 	uint8_t sack_n;
 	uint16_t mss;
@@ -62,24 +62,25 @@ enum tcp_verdict {
 
 /*
  * LEN: the IP payload. Verifies the checksum unless CSUM_OK. MSS, window scale and SACK-permitted
- * count only with SYN; all options are accepted in any segment and at any alignment (MUST-5, MUST-64);
- * unknown ones are skipped by their length (MUST-6). A known option whose length is not its own, an
- * MSS of 0 and a SACK option that does not hold whole blocks are ignored, as in Linux; of two the last
- * counts. A window scale above 14 is 14 (RFC 7323 2.3). What stands after End of Option List is not
- * read.
+ * count only with SYN; all options are accepted in any segment and at any alignment (MUST-5,
+ * MUST-64); unknown ones are skipped by their length (MUST-6). A known option whose length is not
+ * its own, an MSS of 0 and a SACK option that does not hold whole blocks are ignored, as in Linux;
+ * of two the last counts. A window scale above 14 is 14 (RFC 7323 2.3). What stands after End of
+ * Option List is not read.
  *
- * With TCP_BAD_OPTION *SEG is complete too, with the options before the bad one. Linux goes on with
- * such a segment; here the caller drops and counts it: no sound sender makes one.
+ * With TCP_BAD_OPTION *SEG is complete as with TCP_OK, with the options before the bad one. Linux
+ * goes on with such a segment; here the caller drops and counts it: no sound sender makes one.
  */
 enum tcp_verdict tcp_parse(const uint8_t *p, uint32_t len, const struct cpl_addr *src,
 			   const struct cpl_addr *dst, bool csum_ok, struct tcp_seg *seg);
 
 /*
  * Header and options from seg (ports, seq, ack, flags, wnd, up, opts and their values; data and len
- * are not touched), checksum field zero. Options stand in Linux's order and padding: SYN: mss, sackOK,
- * TS, nop wscale (as far as present; nop nop before what would be misaligned); else: nop nop TS, nop nop
- * SACK. As many SACK blocks as fit. What only a SYN may carry (MSS, window scale, SACK-permitted) is
- * left out of other segments. Returns the header's length, a multiple of 4, at most 60.
+ * are not touched), checksum field zero. Options stand in Linux's order and padding: SYN: mss,
+ * sackOK, TS, nop wscale (as far as present; nop nop before what would be misaligned); else: nop
+ * nop TS, nop nop SACK. As many SACK blocks as fit. What only a SYN may carry (MSS, window scale,
+ * SACK-permitted) is left out of other segments. Returns the header's length, a multiple of 4, at
+ * most 60.
  */
 unsigned tcp_build(uint8_t p[TCP_HLEN_MAX], const struct tcp_seg *seg);
 /* The length that tcp_build() would return. */

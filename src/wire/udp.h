@@ -18,7 +18,7 @@ struct udp_hdr {
 /* LEN: the IP payload. Verifies the checksum unless CSUM_OK. False: drop_udp_bad. */
 bool udp_parse(const uint8_t *p, uint32_t len, const struct cpl_addr *src,
 	       const struct cpl_addr *dst, bool csum_ok, struct udp_hdr *h);
-/* Header with checksum over PAYLOAD. The length is PAYLOAD_LEN's, at most 65,527: h->len is not read. */
+/* Header with checksum over PAYLOAD, at most 65,527 bytes: h->len is not read. */
 void udp_build(uint8_t p[UDP_HLEN], const struct udp_hdr *h, const struct cpl_addr *src,
 	       const struct cpl_addr *dst, const uint8_t *payload, uint32_t payload_len);
 

@@ -41,6 +41,10 @@ struct cli_command {
 
 /* The table made from commands.def; ends with a NULL name. */
 extern const struct cli_command cli_commands[];
+/* The one that runs, for cli_fail(); NULL before it is known. */
+extern const struct cli_command *cli_current;
+/* NULL: there is none of that name. */
+const struct cli_command *cli_find(const char *name);
 
 #define COMMAND(group, name, arguments, line) int cmd_##name(int argc, char **argv);
 #define COMMAND_ALONE(function)		      int function(void);

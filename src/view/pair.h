@@ -71,7 +71,7 @@ struct view_check {
 	uint8_t seen;	/* 0: not looked at: a value is unknown */
 	enum view_verdict verdict;
 	enum view_certainty certainty;
-	char text[160]; /* one sentence with the numbers */
+	char text[192]; /* a clause with the numbers */
 };
 
 #define VIEW_CHECKS (2 * VIEW_RULES)
@@ -79,40 +79,41 @@ struct view_check {
 struct view_report {
 	enum view_verdict verdict;
 	enum view_certainty certainty;
-	char why[240]; /* one plain sentence: what makes it so */
+	char why[320]; /* one plain sentence: what makes it so */
 	unsigned n;
 	unsigned unseen; /* how many of them were not looked at */
 	struct view_check checks[VIEW_CHECKS];
 };
 
-/*
- * How much is known of an end that was not found. Its absence counts only if somebody looked.
- */
+/* How much is known of an end that was not found. Its absence counts only if somebody looked. */
 enum view_absent {
 	VIEW_NOT_LOOKED, /* its host was not asked */
 	VIEW_LOOKED,	 /* its host was asked: it has no such connection */
 };
 
-/* Both of one instant; segments may be in flight. Y may be NULL, ABSENT then says why. */
-void view_compare(const struct cpl_info *x, const struct cpl_info *y, enum view_absent absent,
-		  struct view_report *report);
+struct view_ends {
+	const char *x_name, *y_name;  /* of the hosts, for the sentences: "client", "server" */
+	const struct cpl_info *x, *y; /* either, not both, may be NULL */
+	enum view_absent absent;      /* why it is NULL */
+};
+
+/* Both of one instant; segments may be in flight. */
+void view_compare(const struct view_ends *ends, struct view_report *report);
 
 /*
- * Two passes: x1 and y1 are of the first, x2 and y2 of the second, which began when the first had
- * ended. Within a pass the order does not matter. y1 or y2 NULL as above.
+ * Two passes: ENDS is of the first, X2 and Y2 of the second, which began when the first had ended.
+ * Within a pass the order does not matter.
  */
-void view_compare_passes(const struct cpl_info *x1, const struct cpl_info *y1,
-			 const struct cpl_info *x2, const struct cpl_info *y2,
-			 enum view_absent absent, struct view_report *report);
+void view_compare_passes(const struct view_ends *ends, const struct cpl_info *x2,
+			 const struct cpl_info *y2, struct view_report *report);
 
 /* "OK", "behind, will heal", "disagree for good", "not seen" */
 const char *view_verdict_text(enum view_verdict verdict);
 
-/* The one line of `couplet lab --story`: "verdict: why (certainty)". */
+/* The one sentence of `couplet lab --story`, wrapped: "Verdict: why (certainty)." */
 void view_report_line(struct text *t, const struct view_report *report);
 /* All checks, one line each, those not looked at included. */
-void view_report_print(struct text *t, const char *x_name, const char *y_name,
-		       const struct view_report *report);
+void view_report_print(struct text *t, const struct view_report *report);
 
 /* What a pair of states means. */
 enum view_reach {
@@ -124,12 +125,12 @@ enum view_reach {
 struct view_state_pair {
 	uint8_t x, y; /* enum cpl_state, x <= y */
 	uint8_t reach;
-	const char *reason; /* a clause: "X has sent its FIN and Y has not seen it" */
+	const char *reason; /* a clause; %x and %y stand for the names of the two */
 };
 
 /*
- * What is known of two states, in either order. *SWAPPED tells that the reason's X is the second
- * argument. Never NULL for legal states.
+ * What is known of two states, in either order; a missing block is CLOSED. *SWAPPED (may be NULL)
+ * tells that %x of the reason is the second argument. NULL only for numbers that are no states.
  */
 const struct view_state_pair *view_state_pair(unsigned a, unsigned b, bool *swapped);
 

@@ -76,7 +76,7 @@ $(OUT)/lib.a: $(call obj,$(LIB_SRC)) $(OUT)/sources
 $(OUT)/tool.a: $(call obj,$(TOOL_SRC)) $(OUT)/sources
 $(OUT)/util.a: $(call obj,$(UTIL_SRC)) $(OUT)/sources
 $(OUT)/lib.a $(OUT)/tool.a $(OUT)/util.a:
-	$(Q)rm -f $@ && ar rcs $@ $(filter %.o,$^)
+	$(Q)rm -f $@ && ar qcs $@ $(filter %.o,$^)
 
 INSIDE := $(OUT)/tool.a $(OUT)/lib.a
 group = -Wl,--start-group $(1) -Wl,--end-group
@@ -126,6 +126,10 @@ lint: $(OUT)/libcouplet.a
 format:
 	clang-format-14 -i $(shell find include src sim tests examples bench -name '*.[ch]' 2>/dev/null)
 
+# What is generated from the code and committed.
+docs: all
+	$(Q)tools/rfc9293
+
 deps:
 	$(Q)tools/deps
 
@@ -133,6 +137,6 @@ clean:
 	rm -rf out
 
 FORCE:
-.PHONY: all tests examples check quick-check lint format deps clean FORCE
+.PHONY: all tests examples check quick-check lint format docs deps clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

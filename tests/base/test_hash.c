@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* SipHash and the generator against their authors' vectors. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+/* Key 00 01 .. 0f, message 00 01 .. : the vectors of the SipHash paper's appendix and code. */
+static void test_siphash24(void **state)
+{
+	static const struct {
+		size_t n;
+		uint64_t want;
+	} vectors[] = {
+		{ 0, 0x726fdb47dd0e0e31 },  { 1, 0x74f839c593dc67fd },	{ 2, 0x0d6c8009d9a94f5a },
+		{ 7, 0xab0200f58b01d137 },  { 8, 0x93f5f5799a932462 },	{ 9, 0x9e0082df0ba9e4b0 },
+		{ 15, 0xa129ca6149be45e5 }, { 16, 0x3f2acc7f57c29bdb }, { 63, 0x958a324ceb064572 },
+	};
+	const struct siphash_key key = { { 0x0706050403020100, 0x0f0e0d0c0b0a0908 } };
+	uint8_t buffer[65], *message;
+	unsigned i, align;
+
+	(void)state;
+	for (align = 0; align < 2; align++) {
+		message = buffer + align;
+		for (i = 0; i < 64; i++)
+			message[i] = (uint8_t)i;
+		for (i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++)
+			assert_true(siphash24(&key, message, vectors[i].n) == vectors[i].want);
+	}
+}
+
+static void test_siphash13(void **state)
+{
+	const struct siphash_key zero = { { 0, 0 } };
+	const struct siphash_key key = { { 0x0706050403020100, 0x0f0e0d0c0b0a0908 } };
+	const uint8_t message[1] = { 0 };
+
+	(void)state;
+	assert_true(siphash13(&key, message, 0) == 0xabac0158050fc4dc);
+	assert_true(siphash13(&zero, message, 0) == 0xd1fba762150c532c);
+	assert_true(siphash13(&zero, message, 1) == 0x68a914128e01e473);
+	assert_true(siphash13(&zero, "siphash", 7) == 0x8264ceeccb16bcbe);
+}
+
+static void test_prng(void **state)
+{
+	static const uint64_t want[] = {
+		11520,
+		0,
+		1509978240,
+		1215971899390074240,
+		1216172134540287360,
+		607988272756665600,
+		16172922978634559625u,
+		8476171486693032832,
+		10595114339597558777u,
+		2904607092377533576,
+	};
+	struct prng prng = { { 1, 2, 3, 4 } };
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+		assert_true(prng_u64(&prng) == want[i]);
+	/* The state is splitmix64's first four outputs; these are of seed 1234567. */
+	prng_seed(&prng, 1234567);
+	assert_true(prng.s[0] == 6457827717110365317);
+	assert_true(prng.s[1] == 3203168211198807973);
+	assert_true(prng.s[2] == 9817491932198370423u);
+	assert_true(prng.s[3] == 4593380528125082431);
+}
+
+static void test_below(void **state)
+{
+	static const uint64_t bounds[] = { 2, 3, 10, UINT32_MAX, 1ull << 32, 3ull << 62 };
+	unsigned counts[10] = { 0 };
+	struct prng prng;
+	unsigned i, k, high = 0;
+
+	(void)state;
+	prng_seed(&prng, 1);
+	assert_true(prng_below(&prng, 0) == 0);
+	assert_true(prng_below(&prng, 1) == 0);
+	for (k = 0; k < sizeof(bounds) / sizeof(bounds[0]); k++) {
+		for (i = 0; i < 10000; i++)
+			assert_true(prng_below(&prng, bounds[k]) < bounds[k]);
+	}
+	for (i = 0; i < 100000; i++)
+		counts[prng_below(&prng, 10)]++;
+	for (k = 0; k < 10; k++)
+		assert_true(counts[k] > 9500 && counts[k] < 10500);
+	/* Three quarters of 2^64: plain modulo would give values below 2^62 twice as often. */
+	for (i = 0; i < 30000; i++)
+		high += prng_below(&prng, 3ull << 62) >= 1ull << 62;
+	assert_true(high > 19500 && high < 20500);
+}
+
+static void test_unit(void **state)
+{
+	struct prng prng;
+	double sum = 0, x;
+	unsigned i;
+
+	(void)state;
+	prng_seed(&prng, 2);
+	for (i = 0; i < 100000; i++) {
+		x = prng_unit(&prng);
+		assert_true(x >= 0 && x < 1);
+		sum += x;
+	}
+	assert_true(sum > 49500 && sum < 50500);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_siphash24), cmocka_unit_test(test_siphash13),
+		cmocka_unit_test(test_prng),	  cmocka_unit_test(test_below),
+		cmocka_unit_test(test_unit),
+	};
+
+	return cmocka_run_group_tests_name("base/hash", tests, NULL, NULL);
+}

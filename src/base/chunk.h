@@ -18,9 +18,9 @@
 #define CHUNK_CLASSES 4 /* 512 B, 2 KiB, 16 KiB, 64 KiB of data, headers within */
 
 struct chunk {
-	uint8_t *data;	/* start of the memory */
-	uint32_t cap;	/* bytes of memory */
-	uint32_t fill;	/* bytes written, from data on; only the queue that owns the tail appends */
+	uint8_t *data; /* start of the memory */
+	uint32_t cap;  /* bytes of memory */
+	uint32_t fill; /* bytes written, from data on: they do not change any more */
 	uint32_t refs;
 	uint8_t cls;	/* CHUNK_CLASSES: lent */
 	uint64_t token; /* lent: for the embedder */
@@ -38,7 +38,7 @@ struct chunk_ref {
 struct chunk_mem {
 	struct pool classes[CHUNK_CLASSES];
 	struct pool refs;
-	struct pool lent; /* chunks without memory of their own */
+	struct pool lent;   /* chunks without memory of their own */
 	uint64_t *released; /* ring of tokens to give back, from mem, grown on demand */
 	uint32_t released_head, released_n, released_cap;
 	struct mem *mem;
@@ -51,7 +51,10 @@ bool chunk_mem_released(struct chunk_mem *cm, uint64_t *token);
 
 /* A chunk for SIZE bytes (or the largest class, if that is less) with one reference; or NULL. */
 struct chunk *chunk_new(struct chunk_mem *cm, uint32_t size);
-/* A chunk around lent memory, all of it filled, with one reference; or NULL. */
+/*
+ * A chunk around lent memory, all of it filled, with one reference; or NULL. Room for its token
+ * among the released ones is reserved now: it cannot get lost.
+ */
 struct chunk *chunk_lend(struct chunk_mem *cm, const void *data, uint32_t len, uint64_t token);
 static inline void chunk_get(struct chunk *chunk)
 {
@@ -63,7 +66,7 @@ void chunk_put(struct chunk_mem *cm, struct chunk *chunk);
 struct chunkq {
 	struct list refs;
 	uint64_t bytes;	 /* in the queue */
-	uint64_t memory; /* true size of the chunks referred to, as chunkq_append() etc. saw it */
+	uint64_t memory; /* true size of the chunks referred to, and of the references */
 	/* Where the last look-up ended, so that a walk along the queue is O(1) a step. */
 	struct chunk_ref *hint;
 	uint64_t hint_off; /* offset in the queue of hint's first byte */
@@ -72,11 +75,15 @@ struct chunkq {
 void chunkq_init(struct chunkq *q);
 void chunkq_clear(struct chunkq *q, struct chunk_mem *cm);
 /*
- * Append a copy of N bytes: into the room left in the tail chunk if the queue alone refers to it,
- * then into new chunks. Returns the bytes taken: fewer when memory is short.
+ * Append a copy of N bytes: into the room left in the tail chunk if the queue ends where that is
+ * filled up to, then into new chunks, of a class for what is appended and queued already. Returns
+ * the bytes taken: fewer when memory is short.
  */
 size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n);
-/* Append a reference to part of CHUNK, whose count it raises. False: no memory. */
+/*
+ * Append a reference to part of CHUNK, whose count it raises; one that continues the last is joined
+ * with it. False: no memory.
+ */
 bool chunkq_append_ref(struct chunkq *q, struct chunk_mem *cm, struct chunk *chunk, uint32_t off,
 		       uint32_t len);
 /* Move all of SRC to the end of DST. SRC is empty afterwards. */
@@ -100,5 +107,8 @@ struct chunk_piece {
  */
 unsigned chunkq_pieces(struct chunkq *q, uint64_t off, uint32_t len, struct chunk_piece *pieces,
 		       unsigned max, uint32_t *covered);
+
+/* All sums hold; asserts. For tests and checks of a whole connection. O(chunks). */
+void chunkq_check(const struct chunkq *q);
 
 #endif

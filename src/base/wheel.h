@@ -16,7 +16,7 @@
 #define WHEEL_TICK_NS	 (1ull << WHEEL_TICK_SHIFT)
 #define WHEEL_BITS	 6
 #define WHEEL_SLOTS	 (1u << WHEEL_BITS)
-#define WHEEL_LEVELS	 7 /* 2^42 ticks: nine years */
+#define WHEEL_LEVELS	 8 /* 2^48 ticks: all of 64-bit nanoseconds */
 
 struct wheel_node {
 	struct list link;
@@ -24,7 +24,7 @@ struct wheel_node {
 };
 
 struct wheel {
-	uint64_t tick; /* ticks that have been handled */
+	uint64_t tick;			 /* ticks that have been handled */
 	uint64_t occupied[WHEEL_LEVELS]; /* a bit for each slot */
 	struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
 	struct list due; /* taken from the slots, not yet handed out */
@@ -33,12 +33,20 @@ struct wheel {
 
 void wheel_init(struct wheel *wheel, uint64_t now);
 void wheel_node_init(struct wheel_node *node);
-/* Start NODE, or move it, to fire at DEADLINE (ns); one in the past fires at the next advance. */
+/*
+ * Start NODE, or move it, to fire at DEADLINE (ns); one in the past fires at the next
+ * wheel_expire(). UINT64_MAX, and any other deadline in the last tick before it, never comes: NODE
+ * is stopped.
+ */
 void wheel_start(struct wheel *wheel, struct wheel_node *node, uint64_t deadline);
 void wheel_stop(struct wheel *wheel, struct wheel_node *node);
+static inline bool wheel_running(const struct wheel_node *node)
+{
+	return node->deadline != UINT64_MAX;
+}
 /*
- * The next node whose deadline is <= NOW, stopped; NULL when there is none left. Call it until
- * then: nodes may be started and stopped between calls.
+ * The next node whose deadline, rounded up to a tick, is <= NOW, stopped; NULL when there is none
+ * left. Call it until then: nodes may be started and stopped between calls. Time does not go back.
  */
 struct wheel_node *wheel_expire(struct wheel *wheel, uint64_t now);
 /*

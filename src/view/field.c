@@ -129,39 +129,31 @@ static struct view_word seq_word(const struct cpl_info *info, enum cpl_field fie
 	return of_peer ? word_seq_rel(seq, info->irs, "irs") : word_seq_rel(seq, info->iss, "iss");
 }
 
-static struct view_word literal(const char *s)
-{
-	struct view_word w;
-
-	snprintf(w.s, sizeof(w.s), "%s", s);
-	return w;
-}
-
 /* The fields whose number is a name. */
 static bool named_word(enum cpl_field field, uint64_t v, struct view_word *w)
 {
 	unsigned n = (unsigned)v;
 
 	if (field == CPL_F_state)
-		*w = literal(view_state_rfc(n));
+		*w = word_format("%s", view_state_rfc(n));
 	else if (field == CPL_F_why)
-		*w = literal(view_why_name(n));
+		*w = word_format("%s", view_why_name(n));
 	else if (field == CPL_F_recovery)
-		*w = literal(view_recovery_name(n));
+		*w = word_format("%s", view_recovery_name(n));
 	else if (field == CPL_F_source)
-		*w = literal(view_source_name(n));
+		*w = word_format("%s", view_source_name(n));
 	else if (field == CPL_F_options)
 		*w = word_options(n);
 	else if (field == CPL_F_protocol && (n == 6 || n == 17))
-		*w = literal(n == 6 ? "TCP" : "UDP");
+		*w = word_format("%s", n == 6 ? "TCP" : "UDP");
 	else if (field == CPL_F_family && (n == 4 || n == 6))
-		*w = literal(n == 4 ? "IPv4" : "IPv6");
+		*w = word_format("%s", n == 4 ? "IPv4" : "IPv6");
 	else if (field == CPL_F_ssthresh && n == UINT32_MAX)
-		*w = literal("none yet");
+		*w = word_format("%s", "none yet");
 	else if (field == CPL_F_soft_error && n)
-		*w = literal(strerror((int)n));
+		*w = word_format("%s", strerror((int)n));
 	else if (strcmp(view_fields[field].unit, "flag") == 0 && n < 2)
-		*w = literal(n ? "yes" : "no");
+		*w = word_format("%s", n ? "yes" : "no");
 	else
 		return false;
 	return true;
@@ -183,7 +175,7 @@ struct view_word view_field_word(const struct cpl_info *info, enum cpl_field fie
 	uint64_t v;
 
 	if (!cpl_info_known(info, field))
-		return literal("-");
+		return word_format("%s", "-");
 	if (f->type == VIEW_TYPE_ip) {
 		struct cpl_addr addr;
 
@@ -208,7 +200,7 @@ struct view_word view_field_word(const struct cpl_info *info, enum cpl_field fie
 	if (strcmp(f->unit, "bytes/s") == 0)
 		return word_rate(v);
 	if (is_label(field)) {
-		snprintf(w.s, sizeof(w.s), "%llu", (unsigned long long)v);
+		w = word_format("%llu", (unsigned long long)v);
 		return w;
 	}
 	w = word_count(v);

@@ -71,7 +71,7 @@ struct view_check {
 	uint8_t seen;	/* 0: not looked at: a value is unknown */
 	enum view_verdict verdict;
 	enum view_certainty certainty;
-	char text[192]; /* a clause with the numbers */
+	char text[256]; /* a clause with the numbers */
 };
 
 #define VIEW_CHECKS (2 * VIEW_RULES)

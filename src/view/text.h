@@ -67,6 +67,9 @@ struct view_word {
 	char s[80];
 };
 
+/* As printf; what does not fit is cut. */
+__attribute__((format(printf, 1, 2))) struct view_word word_format(const char *format, ...);
+
 struct view_word word_count(uint64_t n);    /* 1,234,567 */
 struct view_word word_bytes(uint64_t n);    /* 1,234,567 bytes; 1 byte */
 struct view_word word_size(uint64_t n);	    /* short: 64 KiB, 1.2 MiB, 812 B */

@@ -2,8 +2,20 @@
 /* Numbers, addresses and names as people read them: the formats of text.h. */
 #include "view/text.h"
 
+#include <stdarg.h>
 #include <string.h>
 #include <strings.h>
+
+struct view_word word_format(const char *format, ...)
+{
+	struct view_word w;
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(w.s, sizeof(w.s), format, ap);
+	va_end(ap);
+	return w;
+}
 
 struct view_word word_count(uint64_t n)
 {
@@ -45,16 +57,14 @@ struct view_word word_size(uint64_t n)
 	unsigned i = 0;
 	uint64_t unit = 1024;
 
-	if (n < 1024) {
-		snprintf(w.s, sizeof(w.s), "%u B", (unsigned)n);
-		return w;
-	}
+	if (n < 1024)
+		return word_format("%u B", (unsigned)n);
 	while (i < 5 && n / 1024 >= unit) {
 		unit *= 1024;
 		i++;
 	}
 	if (n % unit == 0)
-		snprintf(w.s, sizeof(w.s), "%u %s", (unsigned)(n / unit), names[i]);
+		w = word_format("%u %s", (unsigned)(n / unit), names[i]);
 	else
 		three_digits(w.s, sizeof(w.s), n, unit, names[i]);
 	return w;
@@ -73,7 +83,7 @@ struct view_word word_rate(uint64_t bytes)
 		i++;
 	}
 	if (i == 0)
-		snprintf(w.s, sizeof(w.s), "%u bit/s", (unsigned)bits);
+		w = word_format("%u bit/s", (unsigned)bits);
 	else
 		three_digits(w.s, sizeof(w.s), bits, unit, names[i]);
 	return w;
@@ -81,53 +91,42 @@ struct view_word word_rate(uint64_t bytes)
 
 struct view_word word_ns(uint64_t ns)
 {
-	struct view_word w;
 	uint64_t s = ns / 1000000000;
 
 	if (ns == CPL_TIMER_OFF)
-		snprintf(w.s, sizeof(w.s), "off");
-	else if (ns == 0)
-		snprintf(w.s, sizeof(w.s), "0 s");
-	else if (ns < 1000)
-		snprintf(w.s, sizeof(w.s), "%u ns", (unsigned)ns);
-	else if (ns < 1000000)
-		snprintf(w.s, sizeof(w.s), "%llu us", (unsigned long long)ns / 1000);
-	else if (ns < 1000000000)
-		snprintf(w.s, sizeof(w.s), "%.1f ms", (double)(ns / 10000) / 100);
-	else if (s < 120)
-		snprintf(w.s, sizeof(w.s), "%u.%03u s", (unsigned)s,
-			 (unsigned)(ns / 1000000 % 1000));
-	else if (s < 7200)
-		snprintf(w.s, sizeof(w.s), "%u min %02u s", (unsigned)(s / 60), (unsigned)(s % 60));
-	else if (s < 172800)
-		snprintf(w.s, sizeof(w.s), "%u h %02u min", (unsigned)(s / 3600),
-			 (unsigned)(s / 60 % 60));
-	else
-		snprintf(w.s, sizeof(w.s), "%llu days %02u h", (unsigned long long)s / 86400,
-			 (unsigned)(s / 3600 % 24));
-	return w;
+		return word_format("off");
+	if (ns == 0)
+		return word_format("0 s");
+	if (ns < 1000)
+		return word_format("%u ns", (unsigned)ns);
+	if (ns < 1000000)
+		return word_format("%llu us", (unsigned long long)ns / 1000);
+	if (ns < 1000000000)
+		return word_format("%.1f ms", (double)(ns / 10000) / 100);
+	if (s < 120)
+		return word_format("%u.%03u s", (unsigned)s, (unsigned)(ns / 1000000 % 1000));
+	if (s < 7200)
+		return word_format("%u min %02u s", (unsigned)(s / 60), (unsigned)(s % 60));
+	if (s < 172800)
+		return word_format("%u h %02u min", (unsigned)(s / 3600), (unsigned)(s / 60 % 60));
+	return word_format("%llu days %02u h", (unsigned long long)s / 86400,
+			   (unsigned)(s / 3600 % 24));
 }
 
 struct view_word word_seq(uint32_t seq)
 {
-	struct view_word w;
-
-	snprintf(w.s, sizeof(w.s), "%u", seq);
-	return w;
+	return word_format("%u", seq);
 }
 
 struct view_word word_seq_rel(uint32_t seq, uint32_t base, const char *name)
 {
-	struct view_word w;
 	uint32_t above = seq - base;
 
 	if (above == 0)
-		snprintf(w.s, sizeof(w.s), "%s", name);
-	else if (above < 0xffff0000u) /* beyond 2 GiB the sign cannot tell: count upwards */
-		snprintf(w.s, sizeof(w.s), "%s+%u", name, above);
-	else
-		snprintf(w.s, sizeof(w.s), "%s-%u", name, 0u - above);
-	return w;
+		return word_format("%s", name);
+	if (above < 0xffff0000u) /* beyond 2 GiB the sign cannot tell: count upwards */
+		return word_format("%s+%u", name, above);
+	return word_format("%s-%u", name, 0u - above);
 }
 
 static bool addr_is_any(const struct cpl_addr *addr)
@@ -140,17 +139,14 @@ static bool addr_is_any(const struct cpl_addr *addr)
 
 struct view_word word_addr(const struct cpl_addr *addr)
 {
-	struct view_word w;
 	char text[CPL_ADDR_TEXT];
 
 	cpl_addr_text(addr, text);
-	snprintf(w.s, sizeof(w.s), "%s", text);
-	return w;
+	return word_format("%s", text);
 }
 
 struct view_word word_endpoint(const struct cpl_addr *addr, uint16_t port)
 {
-	struct view_word w;
 	char host[CPL_ADDR_TEXT + 2] = "*";
 	char service[8] = "*";
 
@@ -162,8 +158,7 @@ struct view_word word_endpoint(const struct cpl_addr *addr, uint16_t port)
 	}
 	if (port)
 		snprintf(service, sizeof(service), "%u", port);
-	snprintf(w.s, sizeof(w.s), "%s:%s", host, service);
-	return w;
+	return word_format("%s:%s", host, service);
 }
 
 /* The names of the bits that are set, joined by SEPARATOR. */
@@ -179,7 +174,7 @@ static struct view_word bit_names(uint32_t bits, const char *const *names, unsig
 			at += (size_t)snprintf(w.s + at, sizeof(w.s) - at, "%.1s%s",
 					       at ? &separator : "", names[i]);
 	if (!at)
-		snprintf(w.s, sizeof(w.s), "%s", none);
+		w = word_format("%s", none);
 	return w;
 }
 

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Between compare.c, which makes the checks, and report.c, which draws the verdict from them. */
+#ifndef VIEW_COMPARE_H
+#define VIEW_COMPARE_H
+
+#include "view/field.h"
+#include "view/pair.h"
+
+struct compare {
+	const struct cpl_info *info[2][2]; /* [pass][end]; NULL: not found */
+	const char *name[2];
+	enum view_absent absent;
+	bool passes; /* two passes, not one instant */
+	struct view_report *report;
+};
+
+/* Fills report->checks. */
+void compare_run(struct compare *c);
+
+#endif

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of sources, walking them, and the set of what they gave. See source.h. */
+#include "source/source.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "source/owner.h"
+
+static const struct source *const sources[] = { &source_stacks, &source_sock_diag };
+
+#define SOURCES (sizeof(sources) / sizeof(*sources))
+
+void source_note(struct source_notes *notes, enum cpl_source source, enum source_weight weight,
+		 int error, const char *format, ...)
+{
+	struct source_note n = { .source = source, .weight = weight, .error = error };
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(n.text, sizeof(n.text), format, ap);
+	va_end(ap);
+	for (unsigned i = 0; i < notes->n; i++)
+		if (strcmp(notes->note[i].text, n.text) == 0)
+			return;
+	if (notes->n == SOURCE_NOTES)
+		notes->dropped++;
+	else
+		notes->note[notes->n++] = n;
+}
+
+void source_info_init(struct cpl_info *info, enum cpl_source source)
+{
+	struct timespec now;
+
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	info->version = CPL_INFO_VERSION;
+	CPL_INFO_READ(info, source, (uint8_t)source);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	CPL_INFO_READ(info, taken, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
+
+uint32_t source_own_netns(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/net", &st) == 0 ? (uint32_t)st.st_ino : 0;
+}
+
+/* ---- Walking --------------------------------------------------------------------------------- */
+
+/* What stands between a source and the caller's visitor. */
+struct walk {
+	const struct source_options *options;
+	source_visit visit;
+	void *arg;
+	struct owner_table owners;
+	size_t records;
+	int stopped;	    /* what the visitor returned */
+	unsigned ownerless; /* sockets that someone holds, but nobody whom we see */
+};
+
+static bool wanted(const struct source_options *o, const struct cpl_info *info)
+{
+	unsigned states = o->states ? o->states : SOURCE_USUAL_STATES;
+
+	if (info->family == 4 ? o->no_ip4 : o->no_ip6)
+		return false;
+	if (info->protocol == 17)
+		return o->udp;
+	if (o->no_tcp)
+		return false;
+	return !cpl_info_known(info, CPL_F_state) || (states >> info->state & 1);
+}
+
+static void fill_owner(struct walk *w, struct cpl_info *info)
+{
+	size_t cursor = 0;
+	const struct owner *o;
+
+	if (!cpl_info_known(info, CPL_F_inode) || cpl_info_known(info, CPL_F_pid))
+		return;
+	o = owner_next(&w->owners, info->inode, &cursor);
+	if (!o) {
+		w->ownerless++;
+		return;
+	}
+	CPL_INFO_READ(info, pid, o->pid);
+	CPL_INFO_READ(info, fd, o->fd);
+	memcpy(info->program, o->program, sizeof(info->program));
+	cpl_info_mark_read(info, CPL_F_program);
+}
+
+static int walk_visit(void *arg, const struct cpl_info *info)
+{
+	struct walk *w = arg;
+	struct cpl_info owned;
+
+	if (!wanted(w->options, info))
+		return 0;
+	w->records++;
+	if (w->options->owners) {
+		owned = *info;
+		fill_owner(w, &owned);
+		info = &owned;
+	}
+	w->stopped = w->visit(w->arg, info);
+	return w->stopped;
+}
+
+static void note_owners(const struct walk *w, struct source_notes *notes)
+{
+	if (!w->ownerless)
+		return;
+	if (w->owners.denied)
+		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, -EACCES,
+			    "no permission to see who holds %u of the sockets: they are %s",
+			    w->ownerless,
+			    geteuid() ? "other users' (root sees all)"
+				      : "in processes that even root may not look into here");
+	else
+		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, 0,
+			    "%u sockets are held by no process that /proc shows here: the kernel's "
+			    "own, or another PID namespace's",
+			    w->ownerless);
+}
+
+int source_walk(const struct source_options *options, struct source_notes *notes,
+		source_visit visit, void *arg)
+{
+	unsigned chosen = options->sources ? options->sources : SOURCE_DEFAULT;
+	struct walk w = { .options = options, .visit = visit, .arg = arg };
+	unsigned failed = 0;
+
+	owner_table_init(&w.owners);
+	if (options->owners) {
+		int err = owner_scan(&w.owners);
+
+		if (err)
+			source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, err,
+				    "who holds the sockets was not looked at: /proc: %s",
+				    strerror(-err));
+	}
+	for (unsigned i = 0; i < SOURCES && !w.stopped; i++) {
+		size_t before = w.records;
+
+		if (chosen & sources[i]->bit)
+			failed += sources[i]->walk(options, notes, walk_visit, &w) &&
+				  w.records == before;
+	}
+	if (options->owners)
+		note_owners(&w, notes);
+	owner_table_free(&w.owners);
+	if (w.stopped)
+		return w.stopped;
+	return failed && !w.records ? -EIO : 0;
+}
+
+int source_again(const struct cpl_info *seen, struct cpl_info *now)
+{
+	static const enum cpl_field owner[] = { CPL_F_pid, CPL_F_fd, CPL_F_program };
+	struct cpl_info before = *seen;
+	const struct source *source;
+	int err;
+
+	switch (before.source) {
+	case CPL_SOURCE_STACK:
+		source = &source_stacks;
+		break;
+	case CPL_SOURCE_SOCK_DIAG:
+		source = &source_sock_diag;
+		break;
+	default:
+		return -EOPNOTSUPP;
+	}
+	if (!source->again)
+		return -EOPNOTSUPP;
+	err = source->again(&before, now);
+	if (err)
+		return err;
+	if (cpl_info_known(now, CPL_F_pid) || !cpl_info_known(&before, CPL_F_pid))
+		return 0;
+	now->pid = before.pid;
+	now->fd = before.fd;
+	memcpy(now->program, before.program, sizeof(now->program));
+	for (unsigned i = 0; i < sizeof(owner) / sizeof(*owner); i++)
+		if (cpl_info_known(&before, owner[i]))
+			cpl_info_mark_read(now, owner[i]);
+	return 0;
+}
+
+/* ---- The set --------------------------------------------------------------------------------- */
+
+void snapshot_set_init(struct snapshot_set *set)
+{
+	memset(set, 0, sizeof(*set));
+}
+
+void snapshot_set_free(struct snapshot_set *set)
+{
+	free(set->info);
+	snapshot_set_init(set);
+}
+
+void snapshot_set_clear(struct snapshot_set *set)
+{
+	set->n = 0;
+	memset(&set->notes, 0, sizeof(set->notes));
+}
+
+int snapshot_set_add(struct snapshot_set *set, const struct cpl_info *info)
+{
+	if (set->n == set->room) {
+		size_t room = set->room ? set->room * 2 : 64;
+		struct cpl_info *bigger = reallocarray(set->info, room, sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		set->info = bigger;
+		set->room = room;
+	}
+	set->info[set->n++] = *info;
+	return 0;
+}
+
+static int set_visit(void *arg, const struct cpl_info *info)
+{
+	return snapshot_set_add(arg, info);
+}
+
+/* A hash table of places in a set: 1 + index, 0 is empty. */
+struct places {
+	uint32_t *slot;
+	size_t mask;
+};
+
+static int places_init(struct places *p, size_t n)
+{
+	size_t size = 64;
+
+	while (size < n * 2)
+		size *= 2;
+	p->slot = calloc(size, sizeof(*p->slot));
+	p->mask = size - 1;
+	return p->slot ? 0 : -ENOMEM;
+}
+
+static size_t spread(uint64_t key)
+{
+	return (size_t)((key * 0x9e3779b97f4a7c15u) >> 32);
+}
+
+static bool same_record(const struct cpl_info *a, const struct cpl_info *b)
+{
+	return a->id == b->id && a->source == b->source && a->netns == b->netns &&
+	       a->protocol == b->protocol;
+}
+
+/*
+ * While the kernel lists its sockets they move between its tables: one can come twice, half-open
+ * and then established. Keep the later one. Only the kernel's ids are unique for the whole machine.
+ */
+static int set_unite(struct snapshot_set *set, size_t from)
+{
+	struct places p;
+	size_t kept = from;
+
+	if (places_init(&p, set->n - from))
+		return -ENOMEM;
+	for (size_t i = from; i < set->n; i++) {
+		struct cpl_info *info = &set->info[i];
+		size_t at = spread(info->id) & p.mask;
+
+		if (info->source == CPL_SOURCE_STACK || !cpl_info_known(info, CPL_F_id)) {
+			set->info[kept++] = *info;
+			continue;
+		}
+		while (p.slot[at] && !same_record(&set->info[p.slot[at] - 1], info))
+			at = (at + 1) & p.mask;
+		if (p.slot[at]) {
+			set->info[p.slot[at] - 1] = *info;
+			continue;
+		}
+		if (kept != i)
+			set->info[kept] = *info;
+		p.slot[at] = (uint32_t)++kept;
+	}
+	set->n = kept;
+	free(p.slot);
+	return 0;
+}
+
+static bool is_state(const struct cpl_info *i, enum cpl_state state)
+{
+	return i->protocol == 6 && cpl_info_known(i, CPL_F_state) && i->state == state;
+}
+
+static bool any(const struct cpl_addr *a)
+{
+	static const struct cpl_addr any6;
+	struct cpl_addr any4 = cpl_addr4(0, 0, 0, 0);
+
+	return cpl_addr_equal(a, &any6) || cpl_addr_equal(a, &any4);
+}
+
+/* How closely LISTENER answers for the half-open connection HALF: 0 not at all, 3 by address. */
+static unsigned answers(const struct cpl_info *listener, const struct cpl_info *half)
+{
+	if (listener->local_port != half->local_port || listener->source != half->source ||
+	    listener->netns != half->netns)
+		return 0;
+	if (cpl_addr_equal(&listener->local_addr, &half->local_addr))
+		return 3;
+	if (!any(&listener->local_addr))
+		return 0;
+	if (cpl_addr_is4(&listener->local_addr))
+		return half->family == 4 ? 2 : 0;
+	return half->family == 6 ? 2 : 1; /* a listener on :: takes IPv4 as well */
+}
+
+/* Half-open connections of each listener, where the source does not count them itself. */
+static int set_count_half_open(struct snapshot_set *set, size_t from)
+{
+	struct places p;
+
+	if (places_init(&p, set->n - from))
+		return -ENOMEM;
+	for (size_t i = from; i < set->n; i++) {
+		size_t at = spread(set->info[i].local_port) & p.mask;
+
+		if (!is_state(&set->info[i], CPL_LISTEN))
+			continue;
+		if (!cpl_info_is_read(&set->info[i], CPL_F_syn_queue))
+			CPL_INFO_DERIVED(&set->info[i], syn_queue, 0);
+		while (p.slot[at])
+			at = (at + 1) & p.mask;
+		p.slot[at] = (uint32_t)i + 1;
+	}
+	for (size_t i = from; i < set->n; i++) {
+		size_t at = spread(set->info[i].local_port) & p.mask;
+		struct cpl_info *best = NULL;
+		unsigned most = 0;
+
+		if (!is_state(&set->info[i], CPL_SYN_RECEIVED))
+			continue;
+		for (; p.slot[at]; at = (at + 1) & p.mask) {
+			struct cpl_info *listener = &set->info[p.slot[at] - 1];
+			unsigned closeness = answers(listener, &set->info[i]);
+
+			if (closeness > most) {
+				most = closeness;
+				best = listener;
+			}
+		}
+		if (best && !cpl_info_is_read(best, CPL_F_syn_queue))
+			best->syn_queue++;
+	}
+	free(p.slot);
+	return 0;
+}
+
+int source_collect(struct snapshot_set *set, const struct source_options *options)
+{
+	size_t from = set->n;
+	unsigned states = options->states ? options->states : SOURCE_USUAL_STATES;
+	int err = source_walk(options, &set->notes, set_visit, set);
+
+	if (!err)
+		err = set_unite(set, from);
+	if (!err && (states & SOURCE_STATE(CPL_SYN_RECEIVED)))
+		err = set_count_half_open(set, from);
+	return err;
+}

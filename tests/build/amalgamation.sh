@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The amalgamation compiles alone, links, and exports what libcouplet.a exports.
+one=out/check/amalgamation
+n=0
+status=0
+
+check() # name command...
+{
+	n=$((n + 1))
+	if "${@:2}" >&2; then
+		echo "ok $n $1"
+	else
+		echo "not ok $n $1"
+		status=1
+	fi
+}
+
+exports()
+{
+	nm -g --defined-only -j "$1" | grep '^[a-z_]*$' | sort
+}
+
+check "couplet.c and couplet.h are written" tools/amalgamate $one
+check "couplet.c compiles under gcc" \
+	gcc -std=gnu17 -O1 -Wall -Wextra -Werror -c -o $one/couplet.o $one/couplet.c
+check "couplet.c compiles under clang" \
+	clang -std=gnu17 -Wall -Wextra -Werror -fsyntax-only $one/couplet.c
+check "couplet.h is C99" gcc -std=c99 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c $one/couplet.h
+check "couplet.h is C++" g++ -std=c++11 -Wall -Wextra -Werror -fsyntax-only -x c++ $one/couplet.h
+check "it exports what libcouplet.a exports" \
+	diff <(exports "$OUT/libcouplet.a") <(exports $one/couplet.o)
+echo "1..$n"
+exit $status

@@ -58,7 +58,7 @@ BENCHES := $(BENCH_SRC:%.c=$(OUT)/%)
 FUZZERS := $(FUZZ_SRC:%.c=$(OUT)/%)
 COMMAND := $(if $(MAIN_SRC),$(OUT)/couplet)
 
-all: $(COMMAND) $(OUT)/libcouplet.a
+all: $(COMMAND) $(OUT)/libcouplet.a ## the command and the library, in out/$(BUILD)/
 tests: $(TESTS) $(PEERS)
 examples: $(EXAMPLES)
 
@@ -110,33 +110,61 @@ $(OUT)/sources: FORCE
 	$(call stamp,$(LIB_SRC) $(TOOL_SRC) $(UTIL_SRC))
 -include $(shell test -d $(OUT) && find $(OUT) -name '*.d')
 
+RUN := $(Q)$(MAKE) --no-print-directory
+
 # The build whose test programs `make check` runs: the address sanitizer's, or the BUILD given.
 CHECK_BUILD := $(if $(filter command% environment%,$(origin BUILD)),$(BUILD),asan)
-check: deps
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=release all tests examples
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(CHECK_BUILD) all tests
+check: deps ## run all tests
+	$(RUN) -j$(JOBS) BUILD=release all tests examples
+	$(RUN) -j$(JOBS) BUILD=$(CHECK_BUILD) all tests
 	$(Q)tests/run --build $(CHECK_BUILD)
-quick-check:
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=debug tests
+quick-check: ## run the unit tests only
+	$(RUN) -j$(JOBS) BUILD=debug tests
 	$(Q)tests/run --build debug --part unit
-
-lint: $(OUT)/libcouplet.a
-	$(Q)tools/lint --out $(OUT)
+lint: all ## check the rules of the house
+	$(Q)tools/lint --format --out $(OUT)
 	$(Q)$(if $(LIB_SRC),tools/sans-io $(OUT))
-format:
-	clang-format-14 -i $(shell find include src sim tests examples bench -name '*.[ch]' 2>/dev/null)
+format: ## let clang-format-14 write the C sources
+	clang-format-14 -i $$(find include src sim tests examples bench -name '*.[ch]' 2>/dev/null)
 
-# What is generated from the code and committed.
-docs: all
-	$(Q)tools/rfc9293
+bench: deps ## run the benchmarks
+	$(RUN) -j$(JOBS) BUILD=release all benches
+	$(Q)set -e; for b in $(BENCH_SRC:%.c=out/release/%); do echo "$$b"; $$b; done
+benches: $(BENCHES)
+FUZZ_SECONDS ?= 60
+fuzz: deps ## run each fuzzer for FUZZ_SECONDS
+	$(RUN) -j$(JOBS) BUILD=fuzz fuzzers
+	$(Q)set -e; for f in $(FUZZ_SRC:tests/fuzz/%.c=%); do echo "$$f"; \
+		mkdir -p out/corpus/$$f; seeds=tests/fuzz/corpus/$$f; [ -d $$seeds ] || seeds=; \
+		out/fuzz/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+			-artifact_prefix=out/corpus/$$f- out/corpus/$$f $$seeds; done
+fuzzers: $(FUZZERS)
 
-deps:
+docs: all ## regenerate what is made from the code and committed
+	$(Q)tools/docs --out $(OUT)
+amalgamation: ## write out/amalgamation/couplet.c and couplet.h
+	$(Q)tools/amalgamate out/amalgamation
+
+install: all ## install under DESTDIR and prefix
+	install -d $(DESTDIR)$(prefix)/lib/pkgconfig $(DESTDIR)$(prefix)/include/couplet
+	install -m 644 $(OUT)/libcouplet.a $(DESTDIR)$(prefix)/lib/
+	install -m 644 include/couplet/* $(DESTDIR)$(prefix)/include/couplet/
+	sed 's|@prefix@|$(prefix)|; s|@version@|$(VERSION)|' couplet.pc.in \
+		>$(DESTDIR)$(prefix)/lib/pkgconfig/couplet.pc
+	$(if $(COMMAND),install -D $(COMMAND) $(DESTDIR)$(prefix)/bin/couplet)
+	$(Q)set -e; for page in $(wildcard man/*.[1-8]); do \
+		install -D -m 644 $$page $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
+
+deps: ## install the Debian packages that the build and the tests use
 	$(Q)tools/deps
-
-clean:
+clean: ## remove what was built
 	rm -rf out
+help: ## list the targets
+	@echo "make [BUILD=release|debug|asan|tsan|fuzz] [CC=gcc|clang] [V=1] TARGET"
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
 FORCE:
-.PHONY: all tests examples check quick-check lint format docs deps clean FORCE
+.PHONY: all tests examples benches fuzzers check quick-check lint format bench fuzz docs \
+	amalgamation install deps clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -26,18 +26,25 @@ enum trace_call {
 	TRACE_CALL_ABORT,
 };
 
+#define TRACE_SLAB_SHIFT 13 /* 8,192 records of 64 bytes in a slab */
+#define TRACE_MAX	 (1u << 30)
+
 struct trace_ring {
-	struct cpl_trace *records;
+	struct cpl_trace **slabs;
 	uint32_t mask; /* records - 1, or 0 when off */
 	uint64_t next; /* number of the next record */
 };
 
-/* COUNT is rounded up to a power of 2; 0: off. Returns 0 or -ENOMEM. */
+/*
+ * COUNT is rounded up to a power of 2, at least 2; 0: off, and nothing is allocated. Returns 0,
+ * -EINVAL (more than TRACE_MAX) or -ENOMEM.
+ */
 int trace_ring_init(struct trace_ring *ring, struct mem *mem, uint32_t count);
 void trace_ring_destroy(struct trace_ring *ring, struct mem *mem);
 /* The record to fill; its time, handle and type are set, its arguments are zero. */
 struct cpl_trace *trace_ring_put(struct trace_ring *ring, uint64_t now, cpl_handle handle,
 				 enum trace_type type);
+/* As cpl_trace_read(). */
 int trace_ring_read(const struct trace_ring *ring, uint64_t *cursor, struct cpl_trace *records,
 		    unsigned max, uint64_t *lost);
 
@@ -49,14 +56,14 @@ const char *trace_arg_name(enum trace_type type, unsigned arg);
 #define trace_on(ring) __builtin_expect((ring)->mask != 0, 0)
 
 /* TRACE(ring, now, handle, state, from, to): the arguments in events.def's order. */
-#define TRACE(ring, now, handle, name, ...)                                                       \
-	do {                                                                                      \
-		if (trace_on(ring)) {                                                             \
-			const uint32_t trace_args[] = { __VA_ARGS__ };                            \
-			struct cpl_trace *trace_rec =                                             \
-				trace_ring_put((ring), (now), (handle), TRACE_##name);            \
-			memcpy(trace_rec->arg, trace_args, sizeof(trace_args));                   \
-		}                                                                                 \
+#define TRACE(ring, now, handle, name, ...)                                                        \
+	do {                                                                                       \
+		if (trace_on(ring)) {                                                              \
+			const uint32_t trace_args[] = { __VA_ARGS__ };                             \
+			struct cpl_trace *trace_rec =                                              \
+				trace_ring_put((ring), (now), (handle), TRACE_##name);             \
+			memcpy(trace_rec->arg, trace_args, sizeof(trace_args));                    \
+		}                                                                                  \
 	} while (0)
 
 #endif

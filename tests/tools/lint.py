@@ -113,6 +113,16 @@ def test_path_of_one_machine(top):
     finds(top, "words", "README.md:1")
 
 
+def test_dead_link(top):
+    write(top, "README.md", "[a](b.md), [c](README.md#d), [e](http://f/g)\n")
+    finds(top, "links", "README.md:1", "no b.md")
+
+
+def test_link_out_of_the_tree(top):
+    write(top, "docs/a.md", "[a](../../b)\n")
+    finds(top, "links", "docs/a.md:1", "no ../../b")
+
+
 def test_script_that_cannot_run(top):
     write(top, "tests/interop/a.sh", "#!/bin/sh\n# SPDX-License-Identifier: MIT\n")
     finds(top, "script-mode", "tests/interop/a.sh:1")

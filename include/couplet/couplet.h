@@ -55,16 +55,17 @@ struct cpl_config {
 	void (*release)(void *ctx, void *slab, size_t size);
 	void *alloc_ctx;
 
-	/* Unpredictable bytes, from getrandom(2) in real use: all keys and seeds derive from them. */
+	/* Unpredictable bytes, from getrandom(2) in real use: all keys and seeds derive from them.
+	 */
 	uint8_t secret[32];
 
-	uint64_t memory_max;	     /* all buffers and records together [256 MiB] */
-	uint32_t conns_max;	     /* connections [1,000,000] */
-	uint32_t half_open_max;	     /* half-open connections of the whole stack [65,536] */
-	uint32_t time_wait_max;	     /* TIME-WAIT records; beyond, the oldest ends early [262,144] */
-	uint32_t neighbours_max;     /* neighbour cache entries [1,024] */
-	uint32_t neighbour_queue;    /* packets waiting for one neighbour's address [128] */
-	uint32_t reassembly_memory;  /* all fragments together [4 MiB] */
+	uint64_t memory_max;	    /* all buffers and records together [256 MiB] */
+	uint32_t conns_max;	    /* connections [1,000,000] */
+	uint32_t half_open_max;	    /* half-open connections of the whole stack [65,536] */
+	uint32_t time_wait_max;	    /* TIME-WAIT records; beyond, the oldest ends early [262,144] */
+	uint32_t neighbours_max;    /* neighbour cache entries [1,024] */
+	uint32_t neighbour_queue;   /* packets waiting for one neighbour's address [128] */
+	uint32_t reassembly_memory; /* all fragments together [4 MiB] */
 	uint64_t reassembly_time_ns; /* RFC 8200 4.5 [30 s for IPv4, 60 s for IPv6: 0] */
 	uint32_t icmp_rate;	     /* ICMP errors and echo replies a second [1,000] */
 	uint32_t challenge_ack_rate; /* challenge ACKs a second, RFC 5961 7 [1,000] */
@@ -75,17 +76,17 @@ struct cpl_config {
 	uint32_t rcvbuf;     /* receive buffer of a new connection [131,072; grows to rcvbuf_max] */
 	uint32_t rcvbuf_max; /* [6 MiB] */
 
-	uint64_t rto_initial_ns; /* RFC 6298 2.1 [1 s] */
-	uint64_t rto_min_ns;	 /* [200 ms, as Linux] */
-	uint64_t rto_max_ns;	 /* [120 s] */
-	uint64_t delack_ns;	 /* delayed ACK, RFC 9293 3.8.6.3: below 500 ms [40 ms] */
-	uint64_t time_wait_ns;	 /* 2 MSL, RFC 9293 3.6.1 [60 s] */
-	uint64_t fin_wait_2_ns;	 /* how long a closed FIN-WAIT-2 awaits the peer's FIN [60 s] */
-	uint64_t r2_ns;		 /* give up retransmitting after this, RFC 9293 3.8.3 [924 s] */
-	uint64_t r2_syn_ns;	 /* the same for a SYN [190 s] */
-	uint32_t r1_retries;	 /* report after so many retransmissions [3] */
-	uint32_t synack_retries; /* retransmissions of a SYN,ACK [5] */
-	uint64_t keep_idle_ns;	 /* RFC 9293 3.8.4 [2 h] */
+	uint64_t rto_initial_ns;   /* RFC 6298 2.1 [1 s] */
+	uint64_t rto_min_ns;	   /* [200 ms, as Linux] */
+	uint64_t rto_max_ns;	   /* [120 s] */
+	uint64_t delack_ns;	   /* delayed ACK, RFC 9293 3.8.6.3: below 500 ms [40 ms] */
+	uint64_t time_wait_ns;	   /* 2 MSL, RFC 9293 3.6.1 [60 s] */
+	uint64_t fin_wait_2_ns;	   /* how long a closed FIN-WAIT-2 awaits the peer's FIN [60 s] */
+	uint64_t r2_ns;		   /* give up retransmitting after this, RFC 9293 3.8.3 [924 s] */
+	uint64_t r2_syn_ns;	   /* the same for a SYN [190 s] */
+	uint32_t r1_retries;	   /* report after so many retransmissions [3] */
+	uint32_t synack_retries;   /* retransmissions of a SYN,ACK [5] */
+	uint64_t keep_idle_ns;	   /* RFC 9293 3.8.4 [2 h] */
 	uint64_t keep_interval_ns; /* [75 s] */
 	uint32_t keep_count;	   /* [9] */
 	uint16_t port_first;	   /* ephemeral ports, RFC 6056 [32,768] */
@@ -96,8 +97,8 @@ struct cpl_config {
 	uint8_t sack;		   /* offer SACK [1] */
 	uint8_t window_scaling;	   /* offer window scaling [1] */
 	uint8_t reserved;
-	uint32_t initial_window;   /* segments, RFC 6928 [10] */
-	char cc_name[16];	   /* congestion control of new connections ["cubic"] */
+	uint32_t initial_window; /* segments, RFC 6928 [10] */
+	char cc_name[16];	 /* congestion control of new connections ["cubic"] */
 };
 
 void cpl_config_init(struct cpl_config *config);
@@ -155,9 +156,9 @@ int cpl_route_del(cpl_stack *stack, const struct cpl_addr *prefix, unsigned pref
 
 /* ---- Frames --------------------------------------------------------------------------------- */
 
-#define CPL_FRAME_LEND		1u /* DATA stays valid until the release token comes back */
-#define CPL_FRAME_CSUM_OK	2u /* the device has verified the transport checksum */
-#define CPL_FRAME_CSUM_PARTIAL	4u /* it holds only the pseudo-header sum: local, trusted */
+#define CPL_FRAME_LEND	       1u /* DATA stays valid until the release token comes back */
+#define CPL_FRAME_CSUM_OK      2u /* the device has verified the transport checksum */
+#define CPL_FRAME_CSUM_PARTIAL 4u /* it holds only the pseudo-header sum: local, trusted */
 
 /* A frame that comes in. */
 struct cpl_frame {
@@ -222,16 +223,16 @@ void cpl_advance(cpl_stack *stack, uint64_t now);
 /* ---- Events --------------------------------------------------------------------------------- */
 
 /* Bits of cpl_event.what. A handle comes up once with all that happened since it last did. */
-#define CPL_EV_CONNECTED 1u	/* an active OPEN is ESTABLISHED */
-#define CPL_EV_ACCEPT	 2u	/* a listener has a connection to accept */
-#define CPL_EV_READABLE	 4u	/* data arrived */
-#define CPL_EV_WRITABLE	 8u	/* room in the send buffer, after a send fell short */
-#define CPL_EV_PEER_FIN	 16u	/* the peer closed its side: normal end of data (MUST-12) */
-#define CPL_EV_CLOSED	 32u	/* the connection is gone; error says why, 0: normal (MUST-12) */
-#define CPL_EV_URGENT	 64u	/* urgent data announced or the pointer advanced (MUST-32) */
-#define CPL_EV_SOFT	 128u	/* a soft error: ICMP, or R1 reached (MUST-47, SHLD-9) */
-#define CPL_EV_SYN	 256u	/* a catch-all listener has a half-open connection to judge */
-#define CPL_EV_SENT_ALL	 512u	/* everything written, FIN included, is acknowledged */
+#define CPL_EV_CONNECTED 1u   /* an active OPEN is ESTABLISHED */
+#define CPL_EV_ACCEPT	 2u   /* a listener has a connection to accept */
+#define CPL_EV_READABLE	 4u   /* data arrived */
+#define CPL_EV_WRITABLE	 8u   /* room in the send buffer, after a send fell short */
+#define CPL_EV_PEER_FIN	 16u  /* the peer closed its side: normal end of data (MUST-12) */
+#define CPL_EV_CLOSED	 32u  /* the connection is gone; error says why, 0: normal (MUST-12) */
+#define CPL_EV_URGENT	 64u  /* urgent data announced or the pointer advanced (MUST-32) */
+#define CPL_EV_SOFT	 128u /* a soft error: ICMP, or R1 reached (MUST-47, SHLD-9) */
+#define CPL_EV_SYN	 256u /* a catch-all listener has a half-open connection to judge */
+#define CPL_EV_SENT_ALL	 512u /* everything written, FIN included, is acknowledged */
 
 struct cpl_event {
 	cpl_handle handle;
@@ -284,10 +285,10 @@ int cpl_syn_accept(cpl_stack *stack, cpl_handle syn, cpl_handle *handle, uint64_
 int cpl_syn_refuse(cpl_stack *stack, cpl_handle syn, uint64_t now); /* RST */
 int cpl_syn_drop(cpl_stack *stack, cpl_handle syn, uint64_t now);   /* silence */
 
-#define CPL_MSG_PEEK   1u /* receive: leave the data in place */
-#define CPL_MSG_OOB    2u /* send: the last octet is urgent (RFC 9293 3.8.5) */
-#define CPL_MSG_MORE   4u /* send: more follows: hold a short segment */
-#define CPL_MSG_PUSH   8u /* send: PUSH (MAY-15); receive: stop at a push */
+#define CPL_MSG_PEEK   1u  /* receive: leave the data in place */
+#define CPL_MSG_OOB    2u  /* send: the last octet is urgent (RFC 9293 3.8.5) */
+#define CPL_MSG_MORE   4u  /* send: more follows: hold a short segment */
+#define CPL_MSG_PUSH   8u  /* send: PUSH (MAY-15); receive: stop at a push */
 #define CPL_MSG_OOB_IN 16u /* receive: only the urgent octet, which was kept out of the stream */
 
 /*
@@ -312,11 +313,11 @@ int cpl_abort(cpl_stack *stack, cpl_handle handle, uint64_t now);
 
 int cpl_set_user(cpl_stack *stack, cpl_handle handle, uint64_t user);
 
-enum cpl_option {	   /* value */
-	CPL_OPT_NODELAY,   /* 0, 1: Nagle's algorithm off (MUST-17) */
-	CPL_OPT_CORK,	   /* 0, 1: hold short segments, up to 200 ms */
-	CPL_OPT_KEEPALIVE, /* 0, 1 (MUST-24) */
-	CPL_OPT_KEEP_IDLE, /* ns (MUST-27) */
+enum cpl_option {	       /* value */
+	CPL_OPT_NODELAY,       /* 0, 1: Nagle's algorithm off (MUST-17) */
+	CPL_OPT_CORK,	       /* 0, 1: hold short segments, up to 200 ms */
+	CPL_OPT_KEEPALIVE,     /* 0, 1 (MUST-24) */
+	CPL_OPT_KEEP_IDLE,     /* ns (MUST-27) */
 	CPL_OPT_KEEP_INTERVAL, /* ns */
 	CPL_OPT_KEEP_COUNT,    /* 1 to 127 */
 	CPL_OPT_USER_TIMEOUT,  /* ns; 0: as the stack's r2_ns (MUST-21, RFC 5482) */

@@ -43,7 +43,7 @@ enum cpl_source {
 	CPL_SOURCE_UNKNOWN,
 	CPL_SOURCE_STACK,     /* a Couplet stack */
 	CPL_SOURCE_SOCK_DIAG, /* the kernel, NETLINK_SOCK_DIAG */
-	CPL_SOURCE_BPF,       /* the kernel, a BPF iterator */
+	CPL_SOURCE_BPF,	      /* the kernel, a BPF iterator */
 	CPL_SOURCE_CAPTURE,   /* inferred from packets */
 };
 
@@ -59,25 +59,25 @@ enum cpl_recovery {
 /* Why a connection is not sending right now; time is summed for each (why_time_*). */
 enum cpl_why {
 	CPL_WHY_SENDING,   /* it is: segments leave as fast as the device takes them */
-	CPL_WHY_IDLE,      /* the program gave nothing to send */
+	CPL_WHY_IDLE,	   /* the program gave nothing to send */
 	CPL_WHY_HANDSHAKE, /* the handshake is not done */
-	CPL_WHY_CWND,      /* the congestion window is full */
-	CPL_WHY_RWND,      /* the peer's window is full */
+	CPL_WHY_CWND,	   /* the congestion window is full */
+	CPL_WHY_RWND,	   /* the peer's window is full */
 	CPL_WHY_ZERO_WND,  /* the peer's window is zero: probing */
-	CPL_WHY_NAGLE,     /* a short segment waits for an ACK (RFC 9293 3.7.4) or for more (cork) */
-	CPL_WHY_PACING,    /* the pacer holds the next burst */
-	CPL_WHY_DEVICE,    /* the device or the neighbour's address is awaited */
-	CPL_WHY_MEMORY,    /* the pool has no record or chunk */
-	CPL_WHY_CLOSED,    /* this side has sent its FIN or the connection is gone */
-	CPL_WHYS           /* their number */
+	CPL_WHY_NAGLE,	/* a short segment waits for an ACK (RFC 9293 3.7.4) or for more (cork) */
+	CPL_WHY_PACING, /* the pacer holds the next burst */
+	CPL_WHY_DEVICE, /* the device or the neighbour's address is awaited */
+	CPL_WHY_MEMORY, /* the pool has no record or chunk */
+	CPL_WHY_CLOSED, /* this side has sent its FIN or the connection is gone */
+	CPL_WHYS	/* their number */
 };
 
 /* Options agreed in the handshake. */
 #define CPL_OPT_BIT_WSCALE 1u
-#define CPL_OPT_BIT_TS     2u
+#define CPL_OPT_BIT_TS	   2u
 #define CPL_OPT_BIT_SACK   4u
-#define CPL_OPT_BIT_ECN    8u
-#define CPL_OPT_BIT_TFO    16u
+#define CPL_OPT_BIT_ECN	   8u
+#define CPL_OPT_BIT_TFO	   16u
 #define CPL_OPT_BIT_ACCECN 32u
 
 /* Field numbers: CPL_F_snd_una and so on. */
@@ -101,7 +101,7 @@ typedef char cpl_name[16]; /* text, always terminated */
 typedef char cpl_text[64]; /* text, always terminated */
 
 struct cpl_info {
-	uint32_t size;    /* sizeof(struct cpl_info) of whoever filled it */
+	uint32_t size;	  /* sizeof(struct cpl_info) of whoever filled it */
 	uint32_t version; /* CPL_INFO_VERSION of whoever filled it */
 	uint64_t read[CPL_INFO_WORDS];
 	uint64_t derived[CPL_INFO_WORDS];
@@ -136,9 +136,9 @@ static inline void cpl_info_mark_derived(struct cpl_info *i, enum cpl_field f)
 }
 
 /* Set a scalar field and mark it as read, or as derived. */
-#define CPL_INFO_READ(i, field, value) \
+#define CPL_INFO_READ(i, field, value)                                                             \
 	((i)->field = (value), cpl_info_mark_read((i), CPL_F_##field))
-#define CPL_INFO_DERIVED(i, field, value) \
+#define CPL_INFO_DERIVED(i, field, value)                                                          \
 	((i)->field = (value), cpl_info_mark_derived((i), CPL_F_##field))
 
 #ifdef __cplusplus

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What loss recovery tells congestion control: one event for each ACK that was processed, with the
- * rate sample of draft-ietf-ccwg-bbr section 4.1. Both are plain values; neither knows the connection.
+ * rate sample of draft-ietf-ccwg-bbr section 4.1. Both are plain values; neither knows the
+ * connection.
  */
 #ifndef BASE_SAMPLE_H
 #define BASE_SAMPLE_H
@@ -23,11 +24,11 @@ struct rate_sample {
 /* One acknowledgment, after the send map was updated. */
 struct ack_event {
 	uint64_t now;
-	uint32_t acked_bytes;	    /* cumulatively acknowledged by this ACK */
-	uint32_t sacked_bytes;	    /* newly reported by SACK */
-	uint32_t newly_lost_bytes;  /* declared lost while this ACK was processed */
-	uint32_t in_flight_before;  /* pipe before this ACK */
-	uint32_t in_flight;	    /* pipe after it */
+	uint32_t acked_bytes;	   /* cumulatively acknowledged by this ACK */
+	uint32_t sacked_bytes;	   /* newly reported by SACK */
+	uint32_t newly_lost_bytes; /* declared lost while this ACK was processed */
+	uint32_t in_flight_before; /* pipe before this ACK */
+	uint32_t in_flight;	   /* pipe after it */
 	uint32_t mss;
 	uint64_t srtt_ns;
 	uint64_t min_rtt_ns;

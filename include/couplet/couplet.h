@@ -55,8 +55,7 @@ struct cpl_config {
 	void (*release)(void *ctx, void *slab, size_t size);
 	void *alloc_ctx;
 
-	/* Unpredictable bytes, from getrandom(2) in real use: all keys and seeds derive from them.
-	 */
+	/* Unpredictable bytes, as getrandom(2) gives them: all keys and seeds derive from them. */
 	uint8_t secret[32];
 
 	uint64_t memory_max;	    /* all buffers and records together [256 MiB] */

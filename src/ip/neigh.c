@@ -85,7 +85,7 @@ static void forget(struct neigh_table *t, struct neigh *n)
 }
 
 /* Those that are being resolved or polled, and static ones, are not on the list. */
-static bool evict(struct neigh_table *t)
+static bool evict(struct neigh_table *t, uint64_t now)
 {
 	struct list *pos;
 
@@ -94,17 +94,20 @@ static bool evict(struct neigh_table *t)
 
 		if (n->waiting_n)
 			continue; /* its packets are about to be taken */
+		if (n->asked && now - n->asked < NEIGH_RETRANS_NS)
+			continue; /* a new entry would ask at once: RFC 1122 2.3.2.1 */
 		forget(t, n);
 		return true;
 	}
 	return false;
 }
 
-static struct neigh *entry_new(struct neigh_table *t, int ifindex, const struct cpl_addr *addr)
+static struct neigh *entry_new(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
+			       uint64_t now)
 {
 	struct neigh *n = pool_alloc(&t->pool, NULL);
 
-	if (!n && evict(t))
+	if (!n && evict(t, now))
 		n = pool_alloc(&t->pool, NULL);
 	if (!n)
 		return NULL;
@@ -167,16 +170,17 @@ static void enter(struct neigh_table *t, struct neigh *n, enum neigh_state state
 }
 
 /* Send one more solicitation; the timer, which has just run out or started, runs on. */
-static void solicit(struct neigh_table *t, struct neigh *n)
+static void solicit(struct neigh_table *t, struct neigh *n, uint64_t now)
 {
 	n->probes++;
+	n->asked = now;
 	act(t, n, n->state == NEIGH_PROBE ? NEIGH_SOLICIT_UNICAST : NEIGH_SOLICIT_MULTICAST);
 }
 
 static void resolve(struct neigh_table *t, struct neigh *n, uint64_t now)
 {
 	enter(t, n, NEIGH_INCOMPLETE, now);
-	solicit(t, n);
+	solicit(t, n, now);
 }
 
 static void fail(struct neigh_table *t, struct neigh *n, uint64_t now)
@@ -225,7 +229,7 @@ struct neigh *neigh_get(struct neigh_table *t, int ifindex, const struct cpl_add
 
 	if (n)
 		return n;
-	n = entry_new(t, ifindex, addr);
+	n = entry_new(t, ifindex, addr, now);
 	if (n)
 		resolve(t, n, now);
 	return n;
@@ -300,7 +304,7 @@ static bool mac_is(const struct neigh *n, const uint8_t mac[6])
 static void heard_new(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
 		      const uint8_t mac[6], uint64_t now)
 {
-	struct neigh *n = addr_is_source(addr) ? entry_new(t, ifindex, addr) : NULL;
+	struct neigh *n = addr_is_source(addr) ? entry_new(t, ifindex, addr, now) : NULL;
 
 	if (n)
 		learn(t, n, mac, NEIGH_STALE, now);
@@ -390,7 +394,7 @@ int neigh_add_static(struct neigh_table *t, int ifindex, const struct cpl_addr *
 		return -EINVAL;
 	n = neigh_find(t, ifindex, addr);
 	if (!n)
-		n = entry_new(t, ifindex, addr);
+		n = entry_new(t, ifindex, addr, now);
 	if (!n)
 		return -ENOMEM;
 	n->is_static = true;
@@ -442,7 +446,7 @@ static void retransmit(struct neigh_table *t, struct neigh *n, uint64_t now)
 	n->deadline = now + NEIGH_RETRANS_NS;
 	list_del(&n->timer);
 	list_push_back(&t->retrans, &n->timer);
-	solicit(t, n);
+	solicit(t, n, now);
 }
 
 void neigh_advance(struct neigh_table *t, uint64_t now)
@@ -451,7 +455,7 @@ void neigh_advance(struct neigh_table *t, uint64_t now)
 		struct neigh *n = list_first(&t->delays, struct neigh, timer);
 
 		enter(t, n, NEIGH_PROBE, now);
-		solicit(t, n);
+		solicit(t, n, now);
 	}
 	while (first_deadline(&t->retrans) <= now)
 		retransmit(t, list_first(&t->retrans, struct neigh, timer), now);

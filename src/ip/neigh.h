@@ -45,6 +45,7 @@ struct neigh {
 	struct cpl_addr addr;
 	uint64_t deadline; /* ns; UINT64_MAX: none */
 	uint64_t updated;  /* when mac was last set */
+	uint64_t asked;	   /* when it was last asked for; 0: never */
 	uint32_t waiting_n;
 	uint8_t mac[6];
 	uint8_t ifindex;
@@ -89,8 +90,9 @@ void neigh_destroy(struct neigh_table *t);
 
 /*
  * The entry for ADDR on IFINDEX, made (and asked for) if there is none: an entry that is not
- * being resolved and has no packets waiting may be evicted for it, the least recently used first.
- * NULL: none can be had.
+ * being resolved, was not asked for within a second (so that a short cache does not break the limit
+ * of one request a second) and has no packets waiting may be evicted for it, the least recently
+ * used first. NULL: none can be had.
  */
 struct neigh *neigh_get(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
 			uint64_t now);

@@ -364,12 +364,15 @@ static bool same_data(const struct reasm_packet *k, const struct frag *f)
 	return true;
 }
 
-/* The packet's end, as F and what came before it have it: do they agree? */
+/*
+ * The packet's end, as F and what came before it have it: do they agree? Who says that more follows
+ * says that the end is farther.
+ */
 static bool ends_agree(const struct reasm_packet *k, const struct frag *f)
 {
 	if (!f->h->more_frags)
-		return k->end ? k->end == f->end : k->reach <= f->end;
-	return !k->end || f->end <= k->end;
+		return k->end ? k->end == f->end : k->reach < f->end;
+	return !k->end || f->end < k->end;
 }
 
 static struct page *page_new(struct reasm *r, const struct reasm_packet *k)

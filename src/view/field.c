@@ -250,14 +250,17 @@ static bool field_differs(const struct cpl_info *old, const struct cpl_info *new
 		return true;
 	if (!known)
 		return false;
+	if (strcmp(view_fields[f].group, "timers") == 0 && view_fields[f].type == VIEW_TYPE_ns) {
+		view_get(old, f, &a);
+		view_get(new, f, &b);
+		return timer_differs(a, b, clock ? new->taken - old->taken : 0, clock);
+	}
 	if (memcmp(field_at(old, f), field_at(new, f), view_fields[f].size) == 0)
 		return false;
 	if (view_fields[f].type == VIEW_TYPE_name || view_fields[f].type == VIEW_TYPE_text)
 		return strncmp(field_at(old, f), field_at(new, f), view_fields[f].size) != 0;
 	if (!view_get(old, f, &a) || !view_get(new, f, &b))
 		return true; /* addresses */
-	if (strcmp(view_fields[f].group, "timers") == 0 && view_fields[f].type == VIEW_TYPE_ns)
-		return timer_differs(a, b, clock ? new->taken - old->taken : 0, clock);
 	if (is_age(f))
 		return b < a;
 	return true;

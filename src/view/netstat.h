@@ -3,7 +3,7 @@
 #ifndef VIEW_NETSTAT_H
 #define VIEW_NETSTAT_H
 
-#include "view/text.h"
+#include "view/field.h"
 
 struct view_row {
 	const struct cpl_info *info;

@@ -102,6 +102,12 @@ void text_printf(struct text *t, const char *format, ...)
 	va_end(again);
 }
 
+void text_foreign(struct text *t, const char *s)
+{
+	for (; *s; s++)
+		text_add(t, *s >= 0x20 && *s < 0x7f ? s : "?", 1);
+}
+
 void text_repeat(struct text *t, const char *s, unsigned n)
 {
 	while (n--)

@@ -54,6 +54,8 @@ void text_column(struct text *t, unsigned column, unsigned at_least);
 unsigned text_at(const struct text *t);
 /* S in a style, when the buffer has colour. */
 void text_styled(struct text *t, enum text_style style, const char *s);
+/* Text from outside, of any length: what is not printable ASCII becomes '?'. */
+void text_foreign(struct text *t, const char *s);
 /* S broken at spaces to lines that end before WIDTH; all but the first are indented by INDENT. */
 void text_wrap(struct text *t, const char *s, unsigned indent, unsigned width);
 
@@ -86,7 +88,7 @@ struct view_word word_endpoint(const struct cpl_addr *addr, uint16_t port);
 struct view_word word_options(uint32_t bits);
 /* Flags octet of a segment: "SYN,ACK", "FIN,ACK", or "-". */
 struct view_word word_flags(uint32_t flags);
-/* Text from outside: what is not printable ASCII becomes '?'. */
+/* The same as text_foreign(), of up to 79 bytes. */
 struct view_word word_foreign(const char *s);
 
 /* ESTABLISHED, FIN_WAIT_1: as netstat spells it. "?" for a number that is no state. */

@@ -189,5 +189,5 @@ int main(void)
 		cmocka_unit_test(test_random_text),
 	};
 
-	return cmocka_run_group_tests_name("wire/addr_text", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("base/addr", tests, NULL, NULL);
 }

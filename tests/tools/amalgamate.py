@@ -50,10 +50,16 @@ static inline int twice(int a)
 }
 #endif
 """,
+    "src/base/rows.def": "ROW(later)\nROW(step)\n#undef ROW\n",
     "src/base/table.c": """#include "base/table.h"
 #include "base/assert.h"
 
 #define SIZE 3
+#define ROW(name) ROW_##name,
+enum {
+#include "base/rows.def"
+	ROWS
+};
 struct entry { int step; };
 enum { FIRST = 1, SECOND };
 const struct row rows[] = { { 1 }, { 2 }, { SIZE } };
@@ -62,7 +68,7 @@ static uint32_t step(const struct row *row)
 {
 	struct entry entry = { .step = FIRST };
 
-	return row->step + (uint32_t)entry.step - 1; /* step "step" */
+	return row->step + (uint32_t)entry.step - ROWS / 2; /* step "step" */
 }
 
 uint32_t rows_sum(const struct row *row, int n)
@@ -85,6 +91,10 @@ static int later(int a)
 }
 
 #define SIZE (SECOND + 1)
+#define ROW(name) #name,
+static const char *const names[] = {
+#include "base/rows.def"
+};
 typedef struct entry { const struct row *row; } entry_t;
 enum { SECOND = 2, THIRD };
 
@@ -97,7 +107,7 @@ int cpl_sum(int a)
 {
 	struct entry e = { rows };
 
-	return later(a) + twice(step(e)) + THIRD + CPL_KINDS;
+	return later(a) + (names[0][0] == 'l') - 1 + twice(step(e)) + THIRD + CPL_KINDS;
 }
 """,
     "src/host/later.h": "#ifndef LATER_H\n#define LATER_H\nint later(void);\n#endif\n",

@@ -161,6 +161,8 @@ uint32_t packet_gather(uint8_t *p, size_t room, const struct cpl_out *out)
 		need(len, at + 2);
 		/* The field holds the pseudo-header's sum. */
 		check = sum_finish(sum_add(0, p + out->csum_start, len - out->csum_start));
+		if (!check && out->csum_offset == checksum_at(IP_UDP))
+			check = 0xffff; /* RFC 768 */
 		memcpy(p + at, &check, 2);
 	}
 	return len;

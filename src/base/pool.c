@@ -20,7 +20,8 @@
 #define SLABS_MIN	 8u
 #define WINDOWS_PER_SLAB 4u /* two are used at most: the table is never more than half full */
 #define ALLOCATOR_ALIGN	 16u
-#define WINDOW_LAST	 1u /* an entry of the table: (slab number + 1) * 2, + 1 for the slab's end */
+/* An entry of the table: (slab number + 1) * 2, and 1 more if it is for the slab's end. */
+#define WINDOW_LAST	 1u
 
 struct pool_slab {
 	uint32_t number;

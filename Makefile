@@ -59,7 +59,7 @@ FUZZERS := $(FUZZ_SRC:%.c=$(OUT)/%)
 COMMAND := $(if $(MAIN_SRC),$(OUT)/couplet)
 
 all: $(COMMAND) $(OUT)/libcouplet.a ## the command and the library, in out/$(BUILD)/
-tests: $(TESTS) $(PEERS)
+tests: $(TESTS) $(PEERS) $(FUZZERS)
 examples: $(EXAMPLES)
 
 # For embedders: one object, whose only global symbols are the public ones. The assert hook is weak,
@@ -91,7 +91,11 @@ $(PEERS) $(BENCHES): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $(call group,$^) $(LDLIBS)
 $(FUZZERS): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
 	@echo "  LINK  $@"
-	$(Q)mkdir -p $(@D) && $(LINK) -fsanitize=fuzzer -o $@ $(call group,$^) $(LDLIBS)
+	$(Q)mkdir -p $(@D) && $(LINK) $(if $(filter fuzz,$(BUILD)),-fsanitize=fuzzer) -o $@ \
+		$(call group,$^) $(LDLIBS)
+ifneq ($(BUILD),fuzz) # without libFuzzer: a fixed cut of inputs
+$(FUZZERS): $(OUT)/obj/tests/fuzz/replay.o
+endif
 # An example is built as an embedder builds: the public headers and the archive, nothing else.
 $(EXAMPLES): $(OUT)/%: %.c $(OUT)/libcouplet.a $(OUT)/flags
 	@echo "  CC    $@"

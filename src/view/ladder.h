@@ -11,7 +11,10 @@
 
 #include "view/text.h"
 
-/* One side: the records of its stack that concern the connection, in order of time. */
+/*
+ * One side: the records of its stack that concern the connection, in order of time. Those of handle
+ * 0 (segments for which there was no connection, and the resets that answered them) belong to it.
+ */
 struct view_side {
 	const char *name; /* "client", "10.0.0.1" */
 	const struct cpl_trace *records;
@@ -23,7 +26,7 @@ struct view_side {
 enum view_row_kind {
 	VIEW_ROW_SEGMENT, /* from one side to the other */
 	VIEW_ROW_STATE,	  /* one side changed its state with no segment at that moment */
-	VIEW_ROW_NOTE,	  /* a timer, a call, a recovery step */
+	VIEW_ROW_NOTE,	  /* a timer fired, or a soft error */
 	VIEW_ROW_GAP,	  /* many segments left out */
 };
 
@@ -40,14 +43,14 @@ struct view_step {
 	enum view_fate fate;
 	uint8_t from; /* 0: x sends (or acts), 1: y */
 	bool retrans;
-	uint64_t sent, arrived; /* ns from the first record; arrived 0 unless it did */
+	uint64_t sent, arrived; /* ns from the first row; ARRIVED 0 unless it did */
 	uint32_t seq, ack;	/* relative to the sender's and the receiver's ISS */
 	uint32_t len, wnd;
 	uint16_t flags;
-	/* State after this row, and -1 in front where it did not change. */
-	int8_t state_from[2], state_to[2];
-	uint64_t gap_segments, gap_bytes[2], gap_lost; /* of VIEW_ROW_GAP */
-	char note[64];
+	int8_t state_from[2], state_to[2]; /* of each end at this row; both -1: no change */
+	uint64_t gap_segments, gap_lost;   /* of VIEW_ROW_GAP */
+	uint64_t gap_bytes[2];		   /* payload that each side sent in it */
+	char note[96];
 };
 
 struct view_ladder {
@@ -65,6 +68,13 @@ struct view_ladder {
 int view_ladder_make(struct view_ladder *ladder, const struct view_side *x,
 		     const struct view_side *y, uint64_t end, size_t most);
 void view_ladder_free(struct view_ladder *ladder);
+
+/* "PSH,ACK seq 1 len 1448 ack 1 again", shortened until it has at most WIDTH columns. */
+struct view_word view_step_label(const struct view_step *step, unsigned width);
+/* The state in which a side was before the first row that changes it; -1: none does. */
+int view_ladder_first_state(const struct view_ladder *ladder, unsigned side);
+/* "214 segments, 310,000 bytes, 3 lost": what a gap leaves out. */
+struct view_word view_gap_text(const struct view_step *gap);
 
 /* 80 columns. */
 void view_ladder_print(struct text *t, const struct view_ladder *ladder);

@@ -103,6 +103,12 @@ def test_part_without_budget(top):
     assert status == 1 and "no time budget for other" in out, out
 
 
+def test_budget_of_all_parts_is_bounded(top):
+    script(top, "a", "echo ok 1\n")
+    status, out = tests(top, seconds=356)
+    assert status == 1 and "gives 361 seconds; there are 360" in out, out
+
+
 def test_nothing_to_run_is_no_success(top):
     status, out = tests(top)
     assert status == 1 and out.splitlines()[-1] == "0 passed, 0 failed", out

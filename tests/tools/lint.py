@@ -123,6 +123,13 @@ def test_link_out_of_the_tree(top):
     finds(top, "links", "docs/a.md:1", "no ../../b")
 
 
+def test_folder_that_the_map_forgets(top):
+    write(top, "src/base/a.c", SPDX)
+    write(top, "src/wire/a.c", SPDX)
+    write(top, "ARCHITECTURE.md", "`src/base/`\n")
+    finds(top, "code-map", "ARCHITECTURE.md:1", "does not name src/wire/")
+
+
 def test_script_that_cannot_run(top):
     write(top, "tests/interop/a.sh", "#!/bin/sh\n# SPDX-License-Identifier: MIT\n")
     finds(top, "script-mode", "tests/interop/a.sh:1")

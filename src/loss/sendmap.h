@@ -4,8 +4,13 @@
  * RFC 6675 "scoreboard", RFC 8985 4). A record covers a range of sequence space that left in one
  * piece, perhaps many segments long; it is split when a SACK, a partial ACK or a smaller MSS asks.
  *
- * Two orders: `records` by sequence number, `by_time` by last transmission (for RACK). Counters make
- * RFC 6675's pipe O(1). Records come from a pool; a map without records holds no memory.
+ * Two orders: `records` by sequence number, `by_time` by last transmission (for RACK). Counters
+ * make RFC 6675's pipe O(1). Adjacent SACKed records become one, so that the SACKed ranges, on a
+ * list of their own, are the scoreboard. Records come from a pool; a map without records holds no
+ * memory.
+ *
+ * Nobody else keeps a pointer to a record: any call below that changes the map may split, join or
+ * free it. What is at the device is found again by sequence number, with sendmap_find().
  */
 #ifndef LOSS_SENDMAP_H
 #define LOSS_SENDMAP_H
@@ -17,27 +22,26 @@
 #include "base/pool.h"
 #include "base/sample.h"
 
-#define SENT_SACKED  1u  /* reported by SACK */
-#define SENT_LOST    2u  /* believed lost, awaiting retransmission unless SENT_RETRANS */
-#define SENT_RETRANS 4u  /* sent again, and that transmission is in the network */
+#define SENT_SACKED	  1u /* reported by SACK */
+#define SENT_LOST	  2u /* believed lost, awaiting retransmission unless SENT_RETRANS */
+#define SENT_RETRANS	  4u /* sent again, and that transmission is in the network */
 #define SENT_EVER_RETRANS 8u /* was ever sent again: no RTT sample (Karn) */
-#define SENT_SYN     16u
-#define SENT_FIN     32u
-#define SENT_UNSENT  64u /* the device refused it: not in the network, not lost to congestion */
-#define SENT_URG     128u
-#define SENT_PSH     256u /* the last octet ends a push */
-#define SENT_APP_LIMITED 512u
+#define SENT_SYN	  16u
+#define SENT_FIN	  32u
+#define SENT_UNSENT	  64u /* the device refused it: not in the network, not lost to congestion */
+#define SENT_URG	  128u
+#define SENT_PSH	  256u /* the last octet ends a push */
+#define SENT_APP_LIMITED  512u
 
 struct sent {
 	struct list by_seq;
-	struct list by_time;
-	uint32_t start; /* [start, end) in sequence space; SYN and FIN count one */
+	struct list by_time; /* on by_time, or when SACKed on ranges, or (UNSENT) on neither */
+	uint32_t start;	     /* [start, end) in sequence space; SYN and FIN count one */
 	uint32_t end;
 	uint32_t flags; /* SENT_* */
 	uint16_t mss;	/* payload of each of its segments */
 	uint8_t transmissions;
-	uint8_t refs;	/* frames at the device that point here */
-	uint64_t time;	/* ns, of the last transmission */
+	uint64_t time; /* ns, of the last transmission */
 	/* Delivery snapshot at the last transmission, for rate samples. */
 	uint64_t delivered;
 	uint64_t delivered_time;
@@ -50,19 +54,27 @@ struct sack_block {
 	uint32_t start, end;
 };
 
+#define SENDMAP_SEEN 4 /* SACK blocks that fit into one segment (RFC 2018 3) */
+
 struct sendmap {
-	struct pool *pool;
+	struct pool *pool;   /* of struct sent */
 	struct list records; /* by sequence number */
-	struct list by_time; /* oldest transmission first; SACKed ones are not on it */
+	struct list by_time; /* oldest transmission first; no SACKed and no UNSENT ones */
+	struct list ranges;  /* the SACKed ones, by sequence number: no two touch */
 	uint32_t una, nxt;   /* what the records cover: all of [una, nxt) */
 	/* Bytes of sequence space in records: */
-	uint32_t sacked;     /* SACKed */
-	uint32_t lost;	     /* LOST, not SACKed */
-	uint32_t retrans;    /* RETRANS, not SACKed: in the network a second time */
-	uint32_t unsent;     /* UNSENT: counted in none of the above */
-	uint32_t high_sacked; /* end of the highest SACKed range; valid while sacked > 0 */
-	struct sent *lost_hint; /* no unretransmitted lost record lies before it; NULL: the first */
-	struct sent *sack_hint; /* where the last SACK block was found */
+	uint32_t sacked;	/* SACKed */
+	uint32_t lost;		/* LOST, not SACKed */
+	uint32_t retrans;	/* RETRANS, not SACKed: in the network a second time */
+	uint32_t unsent;	/* UNSENT: counted in none of the above */
+	uint32_t pending;	/* to be sent again: UNSENT, or LOST and not RETRANS */
+	uint32_t high_sacked;	/* end of the highest SACKed range; valid while sacked > 0 */
+	uint32_t lost_edge;	/* sendmap_detect_lost() has judged all records below it */
+	struct sent *lost_hint; /* no pending record lies before it; NULL: the first */
+	struct sent *sack_hint; /* where the last SACK block was found; NULL: nowhere */
+	/* The blocks of the last segment with SACK: what lies in one of them brings nothing new. */
+	struct sack_block seen[SENDMAP_SEEN];
+	uint8_t seen_n;
 	/* Rate sampling (draft-ietf-ccwg-bbr 4.1.2). */
 	uint64_t delivered;
 	uint64_t delivered_time;
@@ -73,19 +85,26 @@ struct sendmap {
 
 /* What an ACK did to the map. */
 struct sendmap_result {
-	uint32_t acked;	      /* bytes of sequence space newly acknowledged cumulatively */
+	uint32_t acked;	       /* bytes of sequence space newly acknowledged cumulatively */
 	uint32_t newly_sacked; /* bytes newly SACKed */
-	uint32_t delivered;   /* bytes delivered by this ACK, however reported: counted once */
-	uint64_t rtt_ns;      /* newest never-retransmitted record that this ACK reported; 0: none */
-	uint64_t acked_time;  /* last transmission time of the newest record reported; 0: none */
-	uint32_t acked_end;   /* and its end */
-	bool acked_retrans;   /* the newest reported record had been retransmitted */
-	bool syn, fin;	      /* the SYN, the FIN was acknowledged */
-	bool reordered;	      /* a never-retransmitted record below a SACKed one was delivered late */
+	uint32_t delivered;    /* bytes delivered by this ACK, however reported: counted once */
+	uint64_t rtt_ns;     /* newest never-retransmitted record that this ACK reported; 0: none */
+	uint64_t rtt_time;   /* when that one was sent */
+	uint64_t acked_time; /* last transmission time of the newest record reported; 0: none */
+	uint32_t acked_end;  /* and its end */
+	bool acked_retrans;  /* the newest reported record had been retransmitted */
+	bool syn, fin;	     /* the SYN, the FIN was acknowledged */
+	bool reordered; /* a never-retransmitted record below a SACKed one was delivered late */
 	struct rate_sample rate;
+	/* For sendmap_rate(), of the record that rate is taken from: */
+	bool sampled; /* there is one */
+	uint64_t prior_time;
+	uint64_t send_elapsed;
+	uint32_t lost_then;
 };
 
 void sendmap_init(struct sendmap *map, struct pool *pool, uint32_t iss, uint64_t now);
+/* Free all records; una and nxt stay. */
 void sendmap_clear(struct sendmap *map);
 static inline bool sendmap_empty(const struct sendmap *map)
 {
@@ -104,19 +123,30 @@ static inline uint32_t sendmap_pipe(const struct sendmap *map)
  */
 struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint32_t flags,
 			  uint64_t now);
-/* RECORD was sent again. */
+/* RECORD, which is not SACKed, was sent again; or, if it was UNSENT, for the first time. */
 void sendmap_resent(struct sendmap *map, struct sent *record, uint64_t now);
-/* The device refused RECORD, or its retransmission: as if it had not left. */
+/*
+ * The device refused RECORD, or its retransmission: as if it had not left. A refused part of a
+ * record is split off first. No effect on a SACKed record.
+ */
 void sendmap_refused(struct sendmap *map, struct sent *record);
+/* The record that holds sequence number SEQ; NULL: none does. O(1) next to either end or a hint. */
+struct sent *sendmap_find(const struct sendmap *map, uint32_t seq);
 
-/* Split RECORD at AT (start < AT < end); returns the second part, NULL without memory. */
+/* Split RECORD, not SACKed, at AT (start < AT < end); returns the second part, NULL without memory.
+ */
 struct sent *sendmap_split(struct sendmap *map, struct sent *record, uint32_t at);
 
-/* Cumulative ACK: una < ack <= nxt. Result is added to *RES (zero it first). */
+/*
+ * Cumulative ACK: una < ack <= nxt. What it did is added to *RES (zero it first). One that ends
+ * inside a record shortens it at its start.
+ */
 void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap_result *res);
 /*
- * SACK blocks, already checked to lie in (una, nxt] and start < end. Blocks that end in the middle
- * of a record split it (at a multiple of its mss where the block ends on one; exactly otherwise).
+ * SACK blocks, already checked to lie in (una, nxt] with start < end, without DSACK. A block that
+ * ends inside a record splits it, at the segments that it was sent in: of a segment that a
+ * block holds in part, nothing counts as received. So a peer cannot make more records than there
+ * are segments.
  */
 void sendmap_sack(struct sendmap *map, const struct sack_block *blocks, unsigned n, uint64_t now,
 		  struct sendmap_result *res);
@@ -124,19 +154,27 @@ void sendmap_sack(struct sendmap *map, const struct sack_block *blocks, unsigned
 void sendmap_rate(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
 		  struct sendmap_result *res);
 
-/* Mark RECORD lost (not SACKed, not lost already or its retransmission lost again). */
+/*
+ * Mark RECORD lost: its first transmission, and if it is LOST and RETRANS, that retransmission.
+ * No effect if it is SACKed, UNSENT, or already awaits retransmission.
+ */
 void sendmap_mark_lost(struct sendmap *map, struct sent *record);
-/* All that is not SACKed is lost (after an RTO, RFC 6675 5.1). FORGET_SACK: reneging, drop SACKs. */
+/* All that is not SACKed is lost (after an RTO, RFC 6675 5.1). FORGET_SACK: reneging, drop SACKs.
+ */
 void sendmap_mark_all_lost(struct sendmap *map, bool forget_sack);
 /* Retransmissions were spurious: LOST marks that are not retransmitted go. */
 void sendmap_unmark_lost(struct sendmap *map);
 /*
- * RFC 6675 IsLost(): mark lost each un-SACKed record with more than (DUP_THRESH - 1) * MSS bytes, or
- * DUP_THRESH discontiguous ranges, SACKed above it. Returns bytes newly marked. Not those in
- * retransmission.
+ * RFC 6675 IsLost(): mark lost each un-SACKed record with more than (DUP_THRESH - 1) * MSS bytes,
+ * or DUP_THRESH discontiguous ranges, SACKed above it. Returns bytes newly marked. Judges each
+ * record once: loss of a retransmission is not seen, and a record RETRANS without LOST stays in
+ * flight once, as its retransmission.
  */
 uint32_t sendmap_detect_lost(struct sendmap *map, unsigned dup_thresh, uint32_t mss);
-/* The first record to send again: UNSENT or LOST and not RETRANS; NULL: none. O(1) amortized. */
+/*
+ * The first record to send again: UNSENT, or LOST and not RETRANS; NULL: none. O(1) amortized. It
+ * may be longer than what may be sent: split it.
+ */
 struct sent *sendmap_next_lost(struct sendmap *map);
 /* The first record; NULL if empty. */
 struct sent *sendmap_first(const struct sendmap *map);

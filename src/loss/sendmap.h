@@ -28,7 +28,7 @@
 #define SENT_EVER_RETRANS 8u /* was ever sent again: no RTT sample (Karn) */
 #define SENT_SYN	  16u
 #define SENT_FIN	  32u
-#define SENT_UNSENT	  64u /* the device refused it: not in the network, not lost to congestion */
+#define SENT_UNSENT	  64u /* the device refused it: not in the network, and no loss */
 #define SENT_URG	  128u
 #define SENT_PSH	  256u /* the last octet ends a push */
 #define SENT_APP_LIMITED  512u

@@ -21,7 +21,6 @@
 #define IP6_DESTINATION 60
 #define IP6_WALK_MAX	8
 #define IP6_OPT_PAD1	0
-#define IP6_OPT_PADN	1
 #define IP6_BAD_FIELD	0 /* RFC 4443 3.4: codes of parameter problem */
 #define IP6_BAD_NEXT	1
 #define IP6_BAD_OPTION	2
@@ -131,11 +130,10 @@ static enum ip_verdict options6_parse(const uint8_t *p, uint32_t at, uint32_t en
 		}
 		if (end - at < 2 || p[at + 1] > end - at - 2)
 			return problem6(problem, IP_BAD_OPTION, IP6_BAD_FIELD, at);
-		if (p[at] != IP6_OPT_PADN) {
-			verdict = option6_unknown(p[at], at, problem);
-			if (verdict != IP_OK)
-				return verdict;
-		}
+		/* PadN is one of those that are skipped */
+		verdict = option6_unknown(p[at], at, problem);
+		if (verdict != IP_OK)
+			return verdict;
 		at += 2u + p[at + 1];
 	}
 	return IP_OK;

@@ -161,6 +161,8 @@ static const struct {
 	{ "behind 16 bytes", 43, 24, { 6, 1, [16] = 0x9c, 0x40, 1, 0xbb, 1, 2, 3, 4 }, true, 6 },
 	{ "first fragment", 44, 16, { 6, 0, 0, 1, 0, 0, 0, 9, 0x9c, 0x40, 1, 0xbb, 1, 2, 3, 4 },
 	  true, 6 },
+	{ "reserved octet of a fragment", 44, 16, { 6, 9, 0, 1, [8] = 0x9c, 0x40, 1, 0xbb, 1, 2, 3, 4 },
+	  true, 6 },
 	{ "later fragment", 44, 16, { 6, 0, 0, 9, 0, 0, 0, 9, 0x9c, 0x40, 1, 0xbb }, false, 0 },
 	{ "header past the end", 60, 16, { 6, 2 }, false, 0 },
 	{ "no room for a header", 60, 7, { 6, 0 }, false, 0 },

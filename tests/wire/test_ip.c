@@ -191,7 +191,7 @@ static const struct {
 	{ "past the end", 4, { 1, 7, 4, 0 }, IP_BAD_OPTION, 21 },
 	{ "source route", 8, { IPV4_LSRR, 7, 8, 10, 0, 0, 1, 0 }, IP_OK, 0 },
 	{ "strict source route", 8, { 1, IPV4_SSRR, 7, 4, 10, 0, 0, 1 }, IP_OK, 0 },
-	{ "source route of 2", 4, { IPV4_LSRR, 2, 1, 1 }, IP_BAD_OPTION, 20 },
+	{ "source route of 2", 4, { IPV4_LSRR, 2, 222, 2 }, IP_BAD_OPTION, 20 },
 	{ "source route, pointer 3", 4, { IPV4_SSRR, 3, 3, 0 }, IP_BAD_OPTION, 20 },
 	{ "two source routes", 8, { IPV4_LSRR, 3, 4, IPV4_SSRR, 3, 4, 0, 0 }, IP_BAD_OPTION, 23 },
 };

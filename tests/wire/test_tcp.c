@@ -207,6 +207,7 @@ static const struct {
 	{ "sack 1", TCP_ACK, TCP_HAS_SACK, 1, 12, { 1, 1, 5, 10, BLOCK } },
 	{ "sack 4", TCP_ACK, TCP_HAS_SACK, 4, 36, { 1, 1, 5, 34, BLOCK, BLOCK, BLOCK, BLOCK } },
 	{ "sack 0", TCP_ACK, TCP_HAS_SACK, 0, 0, { 0 } },
+	{ "blocks, but not the option", TCP_ACK, 0, 3, 0, { 0 } },
 	{ "timestamps, sack 3",
 	  TCP_ACK,
 	  TCP_HAS_TS | TCP_HAS_SACK,
@@ -246,6 +247,7 @@ static void test_layouts(void **state)
 		    memcmp(p + 20, layouts[i].want, layouts[i].len))
 			fail_msg("%s", layouts[i].name);
 		assert_int_equal(p[12] >> 4, hlen / 4);
+		assert_int_equal(get16(p + 16), 0);
 		for (unsigned at = hlen; at < sizeof(p); at++)
 			assert_int_equal(p[at], 0xee);
 	}

@@ -385,6 +385,14 @@ void neigh_confirm(struct neigh_table *t, int ifindex, const struct cpl_addr *ad
 	confirmed(t, n, now);
 }
 
+void neigh_suspect(struct neigh_table *t, int ifindex, const struct cpl_addr *addr, uint64_t now)
+{
+	struct neigh *n = neigh_find(t, ifindex, addr);
+
+	if (n && !n->is_static && n->state == NEIGH_REACHABLE)
+		enter(t, n, NEIGH_STALE, now);
+}
+
 int neigh_add_static(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
 		     const uint8_t mac[6], uint64_t now)
 {

@@ -127,6 +127,11 @@ void neigh_heard_advert(struct neigh_table *t, int ifindex, const struct cpl_add
 			uint64_t now);
 /* Forward progress from above, e.g. new data was acknowledged (RFC 4861 7.3.1). */
 void neigh_confirm(struct neigh_table *t, int ifindex, const struct cpl_addr *addr, uint64_t now);
+/*
+ * Backward progress: what was sent there is not acknowledged (RFC 1122 4.2.3.5 R1). What is believed
+ * reachable is asked again before it is used much longer.
+ */
+void neigh_suspect(struct neigh_table *t, int ifindex, const struct cpl_addr *addr, uint64_t now);
 /* 0, -EINVAL (mac is no station's) or -ENOMEM. */
 int neigh_add_static(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
 		     const uint8_t mac[6], uint64_t now);

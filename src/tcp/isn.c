@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Initial sequence numbers (RFC 6528) and timestamp offsets (RFC 7323 5.4): clock plus keyed hash.
+ */
+#include "tcp/tcp.h"
+
+/* MUST-8, SHLD-1: M, a clock that ticks every 64 ns as Linux's does, plus F(4-tuple, secret).
+ * MUST-9 */
+uint32_t tcp_isn(const struct tcp *tcp, const struct conn_id *id, uint64_t now)
+{
+	return (uint32_t)(now >> 6) + (uint32_t)siphash24(&tcp->isn_key, id, sizeof(*id));
+}
+
+/*
+ * One offset for each pair of hosts, so that a peer sees one clock that never goes back from one
+ * connection to the next (RFC 6191 relies on it), and nobody else learns our uptime.
+ */
+uint32_t tcp_ts_offset(const struct tcp *tcp, const struct conn_id *id)
+{
+	struct cpl_addr pair[2] = { id->local, id->remote };
+
+	return (uint32_t)siphash24(&tcp->ts_key, pair, sizeof(pair));
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Local ports: binding and finding listeners (RFC 9293 3.9.1.1), and choosing ephemeral ports by
+ * the double-hash algorithm of RFC 6056 section 3.3.4.
+ */
+#include "tcp/tcp.h"
+
+static struct list *port_bucket(struct tcp *tcp, uint16_t port)
+{
+	return &tcp->bound[port % PORT_BUCKETS];
+}
+
+/* Do two bindings of one port overlap? All zero: both families; ::ffff:0.0.0.0: all IPv4. */
+static bool binding_covers(const struct tcb *tcb, const struct cpl_addr *addr)
+{
+	const struct cpl_addr *own = &tcb->node.id.local;
+
+	if (cpl_addr_equal(own, addr))
+		return true;
+	if (!addr_is_any(own))
+		return false;
+	if (cpl_addr_is4(own))
+		return cpl_addr_is4(addr);
+	return !cpl_addr_is4(addr) || !tcb_has(tcb, TCB_V6ONLY);
+}
+
+static bool binding_conflicts(struct tcp *tcp, const struct tcb *tcb, const struct cpl_addr *addr,
+			      uint16_t port)
+{
+	struct list *pos;
+
+	list_for_each (pos, port_bucket(tcp, port)) {
+		const struct tcb *other = container_of(pos, struct tcb_bound, link)->tcb;
+		struct tcb probe = { .flags = tcb->flags };
+
+		if (other->node.id.lport != port)
+			continue;
+		probe.node.id.local = *addr;
+		if (!binding_covers(other, addr) && !binding_covers(&probe, &other->node.id.local))
+			continue;
+		/* As Linux: REUSEADDR on both lets them share, unless one listens. */
+		if (tcb_has(tcb, TCB_REUSEADDR) && tcb_has(other, TCB_REUSEADDR) &&
+		    other->state != CPL_LISTEN)
+			continue;
+		return true;
+	}
+	return false;
+}
+
+static bool id_free(struct tcp *tcp, const struct conn_id *id, uint64_t now)
+{
+	enum conn_kind kind;
+	struct demux_node *node = demux_find(tcp, id, &kind);
+	const struct time_wait *tw;
+
+	if (!node)
+		return true;
+	if (kind != KIND_TIME_WAIT)
+		return false;
+	/* RFC 6191: timestamps tell the incarnations apart once the clock has moved on. */
+	tw = container_of(node, struct time_wait, node);
+	return tw->ts && tcp_ts_clock(now) - tw->ts_recent_ms > 1000;
+}
+
+uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now)
+{
+	uint32_t first = tcp->config->port_first;
+	uint32_t n = tcp->config->port_last - first + 1u;
+	uint64_t hash;
+	uint32_t offset, *count;
+
+	id->lport = 0;
+	hash = siphash24(&tcp->port_key, id, sizeof(*id));
+	offset = (uint32_t)(hash >> 32);
+	count = &tcp->port_table[hash % PORT_TABLE];
+	for (uint32_t i = 0; i < n; i++) {
+		struct tcb probe = { .flags = 0 };
+
+		id->lport = (uint16_t)(first + (offset + *count) % n);
+		(*count)++;
+		if (id->rport
+			    ? id_free(tcp, id, now) && !port_listener(tcp, &id->local, id->lport, 0)
+			    : !binding_conflicts(tcp, &probe, &id->local, id->lport))
+			return id->lport;
+	}
+	id->lport = 0;
+	return 0;
+}
+
+int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now)
+{
+	struct tcb_bound *bound;
+	uint16_t port = local->port;
+
+	/* MUST-43: an OPEN may name its local address. */
+	if (!addr_is_any(&local->addr) && !route_our_addr(tcp->routes, &local->addr, 0))
+		return -EADDRNOTAVAIL;
+	if (!port) {
+		struct conn_id id = { .local = local->addr };
+
+		port = port_choose(tcp, &id, now);
+		if (!port)
+			return -EADDRINUSE;
+	} else if (binding_conflicts(tcp, tcb, &local->addr, port)) {
+		return -EADDRINUSE;
+	}
+	bound = pool_alloc(&tcp->bounds, NULL);
+	if (!bound)
+		return -ENOBUFS;
+	bound->tcb = tcb;
+	list_push_back(port_bucket(tcp, port), &bound->link);
+	tcb->node.id.local = local->addr;
+	tcb->node.id.lport = port;
+	if (local->ifindex && local->ifindex <= IFACES_MAX)
+		tcb->ifindex = (uint8_t)local->ifindex;
+	tcb->flags |= TCB_BOUND;
+	return 0;
+}
+
+void port_unbind(struct tcp *tcp, struct tcb *tcb)
+{
+	struct list *pos, *tmp;
+
+	if (!tcb_has(tcb, TCB_BOUND))
+		return;
+	list_for_each_safe (pos, tmp, port_bucket(tcp, tcb->node.id.lport)) {
+		struct tcb_bound *bound = container_of(pos, struct tcb_bound, link);
+
+		if (bound->tcb != tcb)
+			continue;
+		list_del(pos);
+		pool_free(&tcp->bounds, bound);
+	}
+	tcb->flags &= ~TCB_BOUND;
+}
+
+/* The listener for ADDR and PORT: a bound address wins over "any" of one family, that over "any".
+ */
+struct tcb *port_listener(struct tcp *tcp, const struct cpl_addr *addr, uint16_t port, int ifindex)
+{
+	struct tcb *best = NULL;
+	int best_rank = 0;
+	struct list *pos;
+
+	list_for_each (pos, port_bucket(tcp, port)) {
+		struct tcb *tcb = container_of(pos, struct tcb_bound, link)->tcb;
+		int rank;
+
+		if (tcb->state != CPL_LISTEN || tcb->node.id.lport != port)
+			continue;
+		if (tcb->ifindex && ifindex && tcb->ifindex != ifindex)
+			continue;
+		if (!binding_covers(tcb, addr))
+			continue;
+		rank = !addr_is_any(&tcb->node.id.local)   ? 3
+		       : cpl_addr_is4(&tcb->node.id.local) ? 2
+							   : 1;
+		if (rank > best_rank) {
+			best = tcb;
+			best_rank = rank;
+		}
+	}
+	return best;
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a TCB: made, given its struct tcb_io while data moves, finished, freed; its route and
+ * the segment sizes that follow from it (RFC 9293 3.7.1); its invariants.
+ */
+#include "tcp/tcp.h"
+
+#define IO_QUIET_NS (1000 * CPL_MS)
+
+struct tcb *tcb_new(struct tcp *tcp, uint64_t now)
+{
+	const struct cpl_config *cfg = tcp->config;
+	struct tcb *tcb = pool_alloc(&tcp->tcbs, NULL);
+	unsigned i = 0;
+
+	if (!tcb)
+		return NULL;
+	memset(tcb, 0, sizeof(*tcb));
+	tcb->gen = ++tcp->gen;
+	tcb->state = CPL_CLOSED;
+	tcb->sndbuf = cfg->sndbuf;
+	tcb->rcvbuf = cfg->rcvbuf;
+	tcb->ttl = cfg->ttl;
+	tcb->ssthresh = CC_SSTHRESH_NONE;
+	tcb->made = now;
+	tcb->last_received = now;
+	tcb->t_slow = CPL_NEVER;
+	while (cc_at(i) && cc_at(i) != cc_find(cfg->cc_name))
+		i++;
+	tcb->cc_id = (uint8_t)i;
+	rtt_init(&tcb->rtt);
+	list_init(&tcb->event);
+	list_init(&tcb->ready);
+	wheel_node_init(&tcb->timer);
+	return tcb;
+}
+
+static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_t now)
+{
+	uint32_t mss = tcb->snd_mss ? tcb->snd_mss : tcp_default_mss(&tcb->node.id.remote);
+	uint32_t initial = cc_initial_window(mss, tcp->config->initial_window);
+
+	memset(io, 0, sizeof(*io));
+	sendmap_init(&io->map, &tcp->sents, tcb->snd_nxt, now);
+	recovery_init(&io->recovery, tcb_has(tcb, TCB_SACK), tcb->snd_nxt);
+	cc_init(&io->cc, cc_at(tcb->cc_id), mss, tcb->cwnd ? tcb->cwnd : initial, now);
+	io->cc.ssthresh = tcb->ssthresh;
+	if (tcb->cwnd > initial && io->cc.ops->restart)
+		io->cc.ops->restart(&io->cc, IO_QUIET_NS, now);
+	chunkq_init(&io->sndq);
+	chunkq_init(&io->rcvq);
+	list_init(&io->ooo);
+	io->snd_base = tcb->snd_nxt + (tcb->snd_nxt == tcb->iss && !tcb_synchronized(tcb));
+	io->push_seq = tcb->snd_una;
+	io->t_rexmt = io->t_delack = io->t_cork = CPL_NEVER;
+	io->t_quiet = now + IO_QUIET_NS;
+	io->progress = io->last_sent = io->why_since = now;
+	io->why = CPL_WHY_IDLE;
+	io->drs_seq = tcb->read_seq;
+	io->drs_time = now;
+	io->rcv_rtt_time = now;
+	io->rcv_rtt_seq = tcb->rcv_nxt + tcb_rcv_wnd(tcb);
+	io->quick = 16;
+}
+
+struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io;
+
+	ASSERT(tcb->state != CPL_LISTEN);
+	if (tcb->io)
+		return tcb->io;
+	io = pool_alloc(&tcp->ios, NULL);
+	if (!io)
+		return NULL;
+	io_init(tcp, tcb, io, now);
+	tcb->io = io;
+	timer_update(tcp, tcb);
+	return io;
+}
+
+bool tcb_io_idle(const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+
+	return io && tcb_synchronized(tcb) && sendmap_empty(&io->map) && !io->sndq.bytes &&
+	       !io->rcvq.bytes && list_empty(&io->ooo) && tcb->snd_una == tcb->snd_nxt &&
+	       !tcb_has(tcb, TCB_ACK_NOW | TCB_DELACK | TCB_PROBE | TCB_PERSIST | TCB_WANT_WRITE) &&
+	       (!tcb_has(tcb, TCB_FIN_QUEUED) || tcb_has(tcb, TCB_FIN_SENT));
+}
+
+void tcb_why(struct tcb *tcb, enum cpl_why why, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (!io || io->why == why)
+		return;
+	io->why_ns[io->why] += now - io->why_since;
+	io->why = (uint8_t)why;
+	io->why_since = now;
+}
+
+void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (tcb->state == CPL_LISTEN || !io)
+		return;
+	io->why_ns[io->why] += now - io->why_since;
+	/* Idle time is what is left of the age: the rest is kept, in milliseconds. */
+	for (unsigned i = 0; i < CPL_WHYS - 1; i++)
+		if (i != CPL_WHY_IDLE)
+			tcb->why_ms[i] += (uint32_t)((io->why_ns[i] + CPL_MS / 2) / CPL_MS);
+	tcb->cwnd = io->cc.cwnd;
+	tcb->ssthresh = io->cc.ssthresh;
+	sendmap_clear(&io->map);
+	chunkq_clear(&io->sndq, tcp->chunks);
+	chunkq_clear(&io->rcvq, tcp->chunks);
+	ooo_clear(tcp, io);
+	pool_free(&tcp->ios, io);
+	tcb->io = NULL;
+}
+
+struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcb->cold;
+
+	if (cold)
+		return cold;
+	cold = pool_alloc(&tcp->colds, NULL);
+	if (!cold)
+		return NULL;
+	memset(cold, 0, sizeof(*cold));
+	cold->keep_idle_ns = tcp->config->keep_idle_ns;
+	cold->keep_interval_ns = tcp->config->keep_interval_ns;
+	cold->keep_count = tcp->config->keep_count;
+	tcb->cold = cold;
+	return cold;
+}
+
+void tcb_event(struct tcp *tcp, struct tcb *tcb, uint32_t what)
+{
+	if (tcb_has(tcb, TCB_ORPHAN))
+		return;
+	tcb->events |= what;
+	/* What waits to be accepted tells its events when it has been. */
+	if (!tcb_has(tcb, TCB_HELD) && !list_linked(&tcb->event))
+		list_push_back(&tcp->events, &tcb->event);
+}
+
+void tcb_ready(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!list_linked(&tcb->ready))
+		list_push_back(&tcp->ifaces[tcb->ifindex].ready, &tcb->ready);
+}
+
+static void tcb_unhash(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb_has(tcb, TCB_HASHED))
+		return;
+	demux_del(tcp, &tcb->node, KIND_TCB);
+	tcb->flags &= ~TCB_HASHED;
+}
+
+/* Leave all tables and timers, keep what the program can still read. */
+static void tcb_detach(struct tcp *tcp, struct tcb *tcb)
+{
+	struct tcb_io *io = tcb->io;
+
+	tcb_unhash(tcp, tcb);
+	port_unbind(tcp, tcb);
+	list_del(&tcb->ready);
+	wheel_stop(&tcp->wheel, &tcb->timer);
+	tcb->t_slow = CPL_NEVER;
+	tcb->flags &= ~(TCB_ACK_NOW | TCB_DELACK | TCB_PROBE | TCB_PERSIST | TCB_URG_OUT);
+	if (!io)
+		return;
+	io->t_rexmt = io->t_delack = io->t_quiet = io->t_cork = CPL_NEVER;
+	sendmap_clear(&io->map);
+	chunkq_clear(&io->sndq, tcp->chunks);
+	ooo_clear(tcp, io);
+}
+
+void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now)
+{
+	if (tcb->state == CPL_CLOSED && !tcb_has(tcb, TCB_HASHED | TCB_BOUND))
+		return;
+	ASSERT(tcb->state != CPL_LISTEN);
+	tcb_why(tcb, CPL_WHY_CLOSED, now);
+	tcb_detach(tcp, tcb);
+	if (tcb->state != CPL_CLOSED)
+		tcb_set_state(tcp, tcb, CPL_CLOSED, now);
+	tcb->error = (uint8_t)error;
+	tcb_event(tcp, tcb, CPL_EV_CLOSED);
+}
+
+void tcb_reap(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->state != CPL_CLOSED && tcb->state != CPL_TIME_WAIT)
+		return;
+	if (!tcb_has(tcb, TCB_ORPHAN))
+		return;
+	tcb_detach(tcp, tcb);
+	list_del(&tcb->event);
+	tcb_io_release(tcp, tcb, tcb->made);
+	if (tcb->cold)
+		pool_free(&tcp->colds, tcb->cold);
+	tcb->gen = 0;
+	pool_free(&tcp->tcbs, tcb);
+}
+
+/* ---- route and segment sizes ---- */
+
+static uint32_t ip_header_len(const struct cpl_addr *addr)
+{
+	return cpl_addr_is4(addr) ? IPV4_HLEN : IPV6_HLEN;
+}
+
+/* MUST-15: what to send when the peer said nothing. */
+uint16_t tcp_default_mss(const struct cpl_addr *remote)
+{
+	return cpl_addr_is4(remote) ? 536 : 1220;
+}
+
+/* MUST-67: at most MMS_R - 20; we reassemble, so the link's MTU is the smaller bound. SHLD-6 */
+uint16_t tcp_rcv_mss(const struct cpl_addr *remote, uint32_t mtu)
+{
+	uint32_t mss = mtu - ip_header_len(remote) - TCP_HLEN;
+
+	return (uint16_t)(mss > 65495 ? 65495 : mss);
+}
+
+/* IPv4 loose source route: type, length, pointer, the hops after the first and the destination. */
+static uint32_t source_route_len(const struct tcb *tcb)
+{
+	return tcb->cold && tcb->cold->hops_n ? (3u + 4u * tcb->cold->hops_n + 3u) & ~3u : 0;
+}
+
+/*
+ * MUST-16: Eff.snd.MSS = min(SendMSS + 20, MMS_S) - TCP header size - IP option size. Options that
+ * come and go (SACK blocks) are deducted where a segment is built.
+ */
+void tcb_update_mss(struct tcb *tcb)
+{
+	uint32_t mms_s = tcb->pmtu - ip_header_len(&tcb->node.id.remote);
+	uint32_t mss = tcb->peer_mss + 20u < mms_s ? tcb->peer_mss + 20u : mms_s;
+	uint32_t header = TCP_HLEN + (tcb_has(tcb, TCB_TS) ? 12u : 0u) + source_route_len(tcb);
+
+	if (tcb->cold && tcb->cold->maxseg && mss > tcb->cold->maxseg + 20u)
+		mss = tcb->cold->maxseg + 20u;
+	mss = mss > header + 8 ? mss - header : 8;
+	if (tcb->snd_mss == mss)
+		return;
+	tcb->snd_mss = (uint16_t)mss;
+	if (tcb->io)
+		cc_set_mss(&tcb->io->cc, mss);
+}
+
+void tcb_set_pmtu(struct tcb *tcb, uint32_t pmtu)
+{
+	tcb->pmtu = (uint16_t)(pmtu > 65535 ? 65535 : pmtu);
+	tcb_update_mss(tcb);
+}
+
+int tcb_route(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct conn_id *id = &tcb->node.id;
+	const struct cpl_addr *dst = &id->remote;
+	struct route_result route;
+	struct cpl_addr first_hop;
+	uint32_t mtu;
+	int err;
+
+	if (tcb->cold && tcb->cold->hops_n) {
+		first_hop = tcb->cold->hops[0];
+		dst = &first_hop;
+	}
+	err = route_lookup(tcp->routes, dst, addr_is_link_local(dst) ? tcb->ifindex : 0,
+			   addr_is_any(&id->local) ? NULL : &id->local, &route);
+	if (err)
+		return err;
+	if (route.ifindex != tcb->ifindex) {
+		bool ready = list_linked(&tcb->ready);
+
+		list_del(&tcb->ready);
+		tcb->ifindex = (uint8_t)route.ifindex;
+		if (ready)
+			tcb_ready(tcp, tcb);
+	}
+	if (addr_is_any(&id->local))
+		id->local = route.source; /* MUST-44; MUST-45: never changed afterwards */
+	mtu = tcp->ifaces[route.ifindex].mtu;
+	tcb->rcv_mss = tcp_rcv_mss(&id->remote, mtu);
+	if (tcb->cold && tcb->cold->maxseg && tcb->rcv_mss > tcb->cold->maxseg)
+		tcb->rcv_mss = tcb->cold->maxseg;
+	if (!tcb->peer_mss)
+		tcb->peer_mss = tcp_default_mss(&id->remote);
+	tcb_set_pmtu(tcb, pmtu_get(tcp->pmtu, &id->remote, mtu, now));
+	return 0;
+}
+
+/* ---- invariants ---- */
+
+static void check_io(const struct tcb *tcb, const struct tcb_io *io)
+{
+	uint32_t end = tcb_write_seq(tcb) + tcb_has(tcb, TCB_FIN_SENT);
+
+	sendmap_check(&io->map);
+	ASSERT(io->map.una == tcb->snd_una);
+	ASSERT(io->map.nxt == tcb->snd_nxt);
+	ASSERT(seq_leq(tcb->snd_nxt, end) || tcb->state == CPL_SYN_SENT);
+	ASSERT(io->ooo_n == 0 || io->ooo_bytes > 0);
+	ASSERT(io->cc.cwnd > 0);
+	if (tcb_synchronized(tcb))
+		ASSERT(tcb->snd_una == io->snd_base || tcb->snd_una == io->snd_base + 1);
+	/* Something in flight always has a timer that will see to it. */
+	if (!sendmap_empty(&io->map) && tcb->state != CPL_CLOSED)
+		ASSERT(io->t_rexmt != CPL_NEVER);
+}
+
+void tcb_check(struct tcp *tcp, const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->state == CPL_LISTEN ? NULL : tcb->io;
+	uint32_t unread, fin = tcb_has(tcb, TCB_FIN_RECEIVED);
+
+	ASSERT(tcb->gen != 0);
+	if (tcb->state == CPL_CLOSED || tcb->state == CPL_LISTEN || tcb->state == CPL_TIME_WAIT)
+		return;
+	ASSERT(tcb_has(tcb, TCB_HASHED));
+	ASSERT(seq_leq(tcb->snd_una, tcb->snd_nxt));
+	ASSERT(seq_leq(tcb->iss, tcb->snd_una) || tcb->bytes_acked > 1u << 30);
+	ASSERT(!tcb_has(tcb, TCB_FIN_SENT) || tcb_has(tcb, TCB_FIN_QUEUED));
+	ASSERT(tcb->ifindex <= IFACES_MAX);
+	if (!tcb_synchronized(tcb))
+		return;
+	ASSERT(tcb->snd_mss >= 8);
+	ASSERT(fin == (tcb->state == CPL_CLOSE_WAIT || tcb->state == CPL_LAST_ACK ||
+		       tcb->state == CPL_CLOSING));
+	ASSERT((tcb->state == CPL_ESTABLISHED || tcb->state == CPL_CLOSE_WAIT) ==
+	       !tcb_has(tcb, TCB_FIN_QUEUED));
+	unread = tcb->rcv_nxt - fin - tcb->read_seq;
+	ASSERT(unread == (io ? io->rcvq.bytes : 0));
+	if (io)
+		check_io(tcb, io);
+	else
+		ASSERT(tcb->snd_una == tcb->snd_nxt);
+	(void)tcp;
+}

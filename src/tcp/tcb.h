@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The transmission control block: one end of one connection (RFC 9293 section 3.3.1, in its order
+ * and words), and its three smaller forms: a half-open connection, a TIME-WAIT record, a listener.
+ *
+ * struct tcb holds what an idle connection needs. What it needs only while data moves (streams,
+ * send map, recovery, congestion state, fast timers) is struct tcb_io: it comes with the first data
+ * and goes when the connection has been quiet for a while.
+ */
+#ifndef TCP_TCB_H
+#define TCP_TCB_H
+
+#include <couplet/couplet.h>
+
+#include "base/chunk.h"
+#include "base/list.h"
+#include "base/seq.h"
+#include "base/wheel.h"
+#include "cc/cc.h"
+#include "loss/recovery.h"
+#include "loss/rtt.h"
+#include "loss/sendmap.h"
+#include "wire/tcp.h"
+
+/* Who talks to whom. */
+struct conn_id {
+	struct cpl_addr local, remote;
+	uint16_t lport, rport;
+};
+
+/* First in each of tcb, half_open and time_wait: a member of the demultiplexing table. */
+struct demux_node {
+	struct conn_id id;
+	uint32_t next; /* reference to the next of the chain, see demux.h */
+};
+
+/* Flags of a TCB. */
+#define TCB_PASSIVE	 (1u << 0) /* MUST-11: opened by the peer */
+#define TCB_WSCALE	 (1u << 1) /* options agreed */
+#define TCB_TS		 (1u << 2)
+#define TCB_SACK	 (1u << 3)
+#define TCB_NODELAY	 (1u << 4)
+#define TCB_CORK	 (1u << 5)
+#define TCB_KEEPALIVE	 (1u << 6)
+#define TCB_ORPHAN	 (1u << 7) /* the program has closed its handle */
+#define TCB_FIN_QUEUED	 (1u << 8) /* the program has closed its side: FIN follows the data */
+#define TCB_FIN_SENT	 (1u << 9)
+#define TCB_FIN_RECEIVED (1u << 10) /* rcv_nxt is past the peer's FIN */
+#define TCB_ACK_NOW	 (1u << 11)
+#define TCB_DELACK	 (1u << 12) /* an ACK is owed, the timer runs */
+#define TCB_PROBE	 (1u << 13) /* a window or keep-alive probe is to be sent */
+#define TCB_PERSIST	 (1u << 14) /* io->t_rexmt is the persist timer */
+#define TCB_URG_OUT	 (1u << 15) /* snd_up is ahead of snd_una */
+#define TCB_URG_IN	 (1u << 16) /* rcv_up is ahead of what was read */
+#define TCB_OOB_INLINE	 (1u << 17)
+#define TCB_OOB_HELD	 (1u << 18) /* oob_byte holds the urgent octet */
+#define TCB_WANT_WRITE	 (1u << 19) /* a send fell short: say when there is room */
+#define TCB_SNDBUF_FIXED (1u << 20)
+#define TCB_RCVBUF_FIXED (1u << 21)
+#define TCB_NO_SOFT	 (1u << 22) /* SHLD-20: no soft error events */
+#define TCB_REUSEADDR	 (1u << 23)
+#define TCB_LINGER_DROP	 (1u << 24)
+#define TCB_V6ONLY	 (1u << 25)
+#define TCB_HELD	 (1u << 26) /* in a listener's accept queue */
+#define TCB_BOUND	 (1u << 27) /* in the table of bound ports */
+#define TCB_HASHED	 (1u << 28) /* in the demultiplexing table */
+#define TCB_PINGPONG	 (1u << 29) /* interactive: ACKs ride on answers */
+#define TCB_MORE	 (1u << 30) /* the last send said that more follows */
+#define TCB_SENT_ALL_DUE (1u << 31) /* CPL_EV_SENT_ALL is to come */
+
+/* Received early: one range of the out-of-order queue. */
+struct ooo_range {
+	struct list link; /* by sequence number */
+	uint32_t start, end;
+	uint32_t stamp; /* newer is larger: the order of SACK blocks (RFC 2018 4) */
+	bool fin;	/* the FIN is the last octet of [start, end) */
+	struct chunkq data;
+};
+
+/* What a connection needs while data moves. */
+struct tcb_io {
+	struct sendmap map;
+	struct recovery recovery;
+	struct cc cc;
+
+	struct chunkq sndq; /* from snd_base on: sent and not acknowledged, then not sent */
+	uint32_t snd_base;  /* sequence number of sndq's first octet */
+	uint32_t push_seq;  /* a push ends before this; valid while it is ahead of snd_una */
+	uint32_t small_end; /* end of the last short segment sent (Minshall's Nagle) */
+
+	struct chunkq rcvq; /* in order, not read */
+	struct list ooo;    /* struct ooo_range */
+	uint32_t ooo_n, ooo_bytes;
+	uint32_t ooo_stamp;
+	struct tcp_sack dsack;	/* to be reported once; start == end: none (RFC 2883) */
+	uint32_t dup_acks_owed; /* for a peer without SACK: one each (RFC 5681 3.2) */
+
+	uint64_t t_rexmt; /* retransmission or persist timer; CPL_NEVER: off */
+	uint64_t t_delack;
+	uint64_t t_quiet; /* when this block may go */
+	uint64_t t_cork;
+	uint64_t progress; /* when the peer last acknowledged something new, or the flight began */
+	uint64_t last_sent;
+	uint64_t why_since;
+	uint64_t why_ns[CPL_WHYS];
+
+	/* Receive buffer autotuning: what the program read within a round trip. */
+	uint64_t drs_time;
+	uint32_t drs_seq;
+	uint32_t rcv_rtt_us;
+	uint32_t rcv_rtt_seq;
+	uint64_t rcv_rtt_time;
+	uint32_t unacked_in; /* octets received since the last ACK was sent */
+	uint8_t why;	     /* enum cpl_why */
+	uint8_t quick;	     /* ACKs to send at once before delaying starts */
+	bool cwnd_limited;
+	bool hold_over; /* short segments have been held long enough: send */
+};
+
+/* What few connections set. */
+struct tcb_cold {
+	uint64_t keep_idle_ns, keep_interval_ns;
+	uint64_t user_timeout_ns; /* 0: the stack's r2_ns */
+	uint32_t keep_count;
+	uint32_t window_clamp;
+	uint32_t pid, fd;
+	uint32_t iss_floor; /* first acceptable ISS of a reused TIME-WAIT */
+	uint16_t maxseg;    /* 0: by MTU */
+	uint8_t hops_n;
+	char program[16];
+	struct cpl_addr hops[9]; /* IPv4 loose source route (MUST-51) */
+};
+
+struct listener;
+
+struct tcb {
+	struct demux_node node;
+	uint32_t gen; /* of its handle */
+	uint32_t flags;
+
+	/* Send sequence variables (RFC 9293 3.3.1) */
+	uint32_t snd_una;
+	uint32_t snd_nxt;
+	uint32_t snd_wnd; /* after scaling (REC-1) */
+	uint32_t snd_up;
+	uint32_t snd_wl1;
+	uint32_t snd_wl2;
+	uint32_t iss;
+	uint32_t snd_wnd_max;
+
+	/* Receive sequence variables */
+	uint32_t rcv_nxt;
+	uint32_t rcv_edge; /* RCV.NXT + RCV.WND as last advertised */
+	uint32_t rcv_up;
+	uint32_t irs;
+	uint32_t read_seq; /* next octet for the program */
+
+	uint32_t ts_recent;
+	uint32_t ts_recent_ms; /* when it was set */
+	uint32_t ts_offset;
+	uint32_t last_ack_sent;
+	uint32_t oow_ms; /* when an ACK last answered an unacceptable segment */
+
+	struct rtt rtt;
+	uint32_t cwnd;	   /* while there is no io */
+	uint32_t ssthresh; /* likewise */
+
+	uint32_t sndbuf;
+	uint32_t rcvbuf;
+	uint16_t snd_mss;  /* payload of a segment, options deducted (MUST-16: Eff.snd.MSS) */
+	uint16_t peer_mss; /* as the peer said, or the default (MUST-15) */
+	uint16_t rcv_mss;  /* as we said */
+	uint16_t rcv_mss_est;
+	uint16_t pmtu;
+	uint8_t state; /* enum cpl_state; only tcb_set_state() writes it */
+	uint8_t ifindex;
+	uint8_t snd_wscale : 4, rcv_wscale : 4;
+	uint8_t cc_id;
+	uint8_t tos, ttl;
+	uint8_t oob_byte;
+	uint8_t rexmt_n;  /* retransmissions of the oldest segment */
+	uint8_t probes_n; /* probes unanswered */
+	uint8_t soft_error;
+	uint8_t error; /* what ended it */
+	uint8_t spare;
+
+	uint64_t t_slow; /* keep-alive, FIN-WAIT-2; CPL_NEVER: off */
+	uint64_t made;
+	uint64_t last_received;
+
+	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
+	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
+	uint32_t retrans, drops, dsack_dups;
+	uint16_t rto_count, fast_recoveries;
+	uint32_t why_ms[CPL_WHYS - 1];
+
+	uint32_t events; /* CPL_EV_* not yet told */
+	uint64_t user;
+	struct list event; /* on tcp->events, or in the accept queue while TCB_HELD */
+	struct list ready; /* on an interface's list of those with something to send */
+	struct wheel_node timer;
+
+	union {
+		struct tcb_io *io;	   /* NULL: quiet */
+		struct listener *listener; /* in LISTEN */
+	};
+	struct tcb_cold *cold; /* NULL: all defaults */
+};
+
+#define HALF_PENDING 1u /* a catch-all's SYN awaits its verdict */
+#define HALF_WSCALE  2u
+#define HALF_TS	     4u
+#define HALF_SACK    8u
+#define HALF_ACKED   16u /* the peer's ACK came while the accept queue was full */
+
+/* SYN-RECEIVED by passive OPEN (RFC 4987: small). */
+struct half_open {
+	struct demux_node node;
+	uint32_t gen;
+	struct list timer; /* FIFO of those with as many retries, or the pending */
+	uint64_t deadline;
+	uint64_t made;
+	struct tcb *listener;
+	uint32_t iss, irs;
+	uint32_t ts_recent, ts_offset;
+	uint32_t snd_wnd;
+	uint32_t rcv_wnd;
+	uint16_t peer_mss, rcv_mss;
+	uint8_t flags;
+	uint8_t snd_wscale : 4, rcv_wscale : 4;
+	uint8_t retries;
+	uint8_t ifindex;
+	uint8_t tos;
+};
+
+/* TIME-WAIT (RFC 9293 3.6.1). */
+struct time_wait {
+	struct demux_node node;
+	uint32_t gen;
+	struct list age; /* oldest first: all last equally long */
+	uint64_t deadline;
+	uint32_t snd_nxt, rcv_nxt;
+	uint32_t rcv_wnd;
+	uint32_t ts_recent, ts_recent_ms, ts_offset;
+	uint8_t ts; /* timestamps were agreed */
+	uint8_t rcv_wscale;
+	uint8_t ifindex;
+	uint8_t tos;
+};
+
+struct listener {
+	struct list accept_queue; /* tcb.event */
+	uint32_t accept_n;
+	uint32_t backlog;
+	uint32_t half_n;
+	uint8_t ifindex; /* catch-all: of this interface; 0: any */
+	bool catch_all;
+	uint64_t overflows;
+	uint64_t cookies;
+};
+
+static inline bool tcb_has(const struct tcb *tcb, uint32_t flags)
+{
+	return (tcb->flags & flags) != 0;
+}
+
+static inline bool tcb_is4(const struct tcb *tcb)
+{
+	return cpl_addr_is4(&tcb->node.id.remote);
+}
+
+/* RCV.WND */
+static inline uint32_t tcb_rcv_wnd(const struct tcb *tcb)
+{
+	return seq_gt(tcb->rcv_edge, tcb->rcv_nxt) ? tcb->rcv_edge - tcb->rcv_nxt : 0;
+}
+
+/* The handshake is done: both ends have sent and received a SYN. */
+static inline bool tcb_synchronized(const struct tcb *tcb)
+{
+	return tcb->state >= CPL_ESTABLISHED;
+}
+
+/* End of what the program has written; the FIN, if any, comes after it. */
+static inline uint32_t tcb_write_seq(const struct tcb *tcb)
+{
+	if (tcb->io)
+		return tcb->io->snd_base + (uint32_t)tcb->io->sndq.bytes;
+	return tcb->snd_nxt - tcb_has(tcb, TCB_FIN_SENT);
+}
+
+#endif

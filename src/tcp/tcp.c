@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables of one stack's TCP, made and unmade; its events. */
+#include "tcp/tcp.h"
+
+#define SLAB (64u * 1024)
+
+/*
+ * Keys are SipHash outputs of the embedder's secret: knowing one, or what the generator says
+ * elsewhere, tells nothing of the others (MUST-9).
+ */
+static void keys_init(struct tcp *tcp)
+{
+	const uint8_t *secret = tcp->config->secret;
+	struct siphash_key root;
+	struct siphash_key *keys[] = { &tcp->isn_key,	    &tcp->ts_key,	 &tcp->port_key,
+				       &tcp->cookie_key[0], &tcp->cookie_key[1], &tcp->demux.key };
+
+	memcpy(&root, secret, sizeof(root));
+	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		uint8_t text[18];
+
+		memcpy(text, secret + 16, 16);
+		text[16] = (uint8_t)i;
+		for (unsigned j = 0; j < 2; j++) {
+			text[17] = (uint8_t)j;
+			keys[i]->k[j] = siphash24(&root, text, sizeof(text));
+		}
+	}
+}
+
+int tcp_init(struct tcp *tcp, uint64_t now)
+{
+	const struct cpl_config *cfg = tcp->config;
+	struct mem *mem = tcp->mem;
+
+	keys_init(tcp);
+	tcp->rto = (struct rtt_limits){ cfg->rto_initial_ns, cfg->rto_min_ns, cfg->rto_max_ns };
+	for (unsigned i = 0; i < PORT_TABLE; i++)
+		tcp->port_table[i] = (uint32_t)prng_u64(tcp->prng);
+	pool_init(&tcp->tcbs, mem, sizeof(struct tcb), 8, cfg->conns_max, SLAB);
+	pool_init(&tcp->ios, mem, sizeof(struct tcb_io), 8, cfg->conns_max, SLAB);
+	pool_init(&tcp->colds, mem, sizeof(struct tcb_cold), 8, cfg->conns_max, SLAB / 4);
+	pool_init(&tcp->listeners, mem, sizeof(struct listener), 8, 65536, SLAB / 8);
+	pool_init(&tcp->halves, mem, sizeof(struct half_open), 8, cfg->half_open_max, SLAB / 4);
+	pool_init(&tcp->time_waits, mem, sizeof(struct time_wait), 8, cfg->time_wait_max, SLAB);
+	pool_init(&tcp->sents, mem, sizeof(struct sent), 8, UINT32_MAX >> 3, SLAB);
+	pool_init(&tcp->oranges, mem, sizeof(struct ooo_range), 8, UINT32_MAX >> 3, SLAB / 4);
+	pool_init(&tcp->replies, mem, sizeof(struct tcp_reply), 8, 65536, SLAB / 4);
+	pool_init(&tcp->bounds, mem, sizeof(struct tcb_bound), 8, 65536 * 4, SLAB / 16);
+	for (unsigned i = 0; i < PORT_BUCKETS; i++)
+		list_init(&tcp->bound[i]);
+	for (unsigned i = 0; i <= IFACES_MAX; i++)
+		list_init(&tcp->ifaces[i].ready);
+	for (unsigned i = 0; i < SYNACK_LEVELS; i++)
+		list_init(&tcp->half_timers[i]);
+	list_init(&tcp->half_pending);
+	list_init(&tcp->half_events);
+	list_init(&tcp->time_wait_age);
+	list_init(&tcp->events);
+	list_init(&tcp->reply_queue);
+	wheel_init(&tcp->wheel, now);
+	return demux_init(tcp);
+}
+
+void tcp_destroy(struct tcp *tcp)
+{
+	struct pool *pools[] = { &tcp->tcbs,	&tcp->ios,   &tcp->colds,   &tcp->listeners,
+				 &tcp->halves,	&tcp->sents, &tcp->oranges, &tcp->time_waits,
+				 &tcp->replies, &tcp->bounds };
+
+	demux_destroy(tcp);
+	for (unsigned i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
+		pool_destroy(pools[i]);
+}
+
+static void event_of_half(struct tcp *tcp, struct half_open *half, struct cpl_event *event)
+{
+	list_del(&half->timer);
+	list_push_back(&tcp->half_pending, &half->timer);
+	memset(event, 0, sizeof(*event));
+	event->handle = handle_make(KIND_HALF, pool_index(&tcp->halves, half), half->gen);
+	event->what = CPL_EV_SYN;
+	event->parent = tcb_handle(tcp, half->listener);
+	event->user = half->listener->user;
+}
+
+bool tcp_next_event(struct tcp *tcp, struct cpl_event *event)
+{
+	struct tcb *tcb;
+
+	if (!list_empty(&tcp->half_events)) {
+		event_of_half(tcp, list_first(&tcp->half_events, struct half_open, timer), event);
+		return true;
+	}
+	if (list_empty(&tcp->events))
+		return false;
+	tcb = list_first(&tcp->events, struct tcb, event);
+	list_del(&tcb->event);
+	memset(event, 0, sizeof(*event));
+	event->handle = tcb_handle(tcp, tcb);
+	event->user = tcb->user;
+	event->what = tcb->events;
+	event->error = tcb->events & CPL_EV_CLOSED ? tcb->error : tcb->soft_error;
+	if (tcb->events & CPL_EV_SOFT && !event->error)
+		event->error = ETIMEDOUT; /* R1 */
+	tcb->events = 0;
+	return true;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TCP of one stack: the tables of its connections, what floor 4 hands in and takes out, and the
+ * functions that the files of src/tcp share. Nothing here sends: what is to be sent is pulled
+ * (tcp_pull() for connections, tcp_next_reply() for what has none).
+ */
+#ifndef TCP_TCP_H
+#define TCP_TCP_H
+
+#include <couplet/couplet.h>
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "ip/neigh.h"
+#include "ip/pmtu.h"
+#include "ip/route.h"
+#include "tcp/tcb.h"
+#include "trace/ring.h"
+#include "wire/ip.h"
+
+/* What a handle, or a link of the demultiplexing table, names. */
+enum conn_kind {
+	KIND_NONE,
+	KIND_TCB,
+	KIND_HALF,
+	KIND_TIME_WAIT,
+	KIND_UDP,
+};
+
+#define SYNACK_LEVELS 16 /* retries of a SYN,ACK, at most */
+#define PORT_TABLE    64
+#define PORT_BUCKETS  1024
+
+/* What TCP must know of an interface. */
+struct tcp_iface {
+	struct list ready; /* tcb.ready */
+	uint32_t mtu;
+	uint32_t gso_max;
+	bool gso4, gso6;
+	bool up;
+};
+
+/* The table of connections: chains by keyed hash, grown and shrunk a few buckets at a time. */
+struct demux {
+	struct siphash_key key;
+	uint32_t *heads, *old_heads; /* references; old_heads while it is being rehashed */
+	uint32_t mask, old_mask;
+	uint32_t moved; /* buckets of old_heads that are done */
+	uint32_t count;
+};
+
+struct tcp_stats;
+
+struct tcp {
+	const struct cpl_config *config;
+	struct cpl_counters *counters;
+	struct trace_ring *trace;
+	struct mem *mem;
+	struct chunk_mem *chunks;
+	struct route_table *routes;
+	struct pmtu_cache *pmtu;
+	struct neigh_table *neigh; /* NULL: no interface has any */
+	struct prng *prng;
+	struct tcp_iface ifaces[IFACES_MAX + 1];
+	struct rtt_limits rto;
+
+	struct siphash_key isn_key, ts_key, port_key, cookie_key[2];
+	uint32_t port_table[PORT_TABLE];
+
+	struct pool tcbs, ios, colds, listeners, halves, time_waits;
+	struct pool sents, oranges, replies;
+	struct demux demux;
+	struct list bound[PORT_BUCKETS]; /* bound and listening TCBs, by port: tcb_bound */
+	struct pool bounds;
+	struct tcb *catch_all[IFACES_MAX + 1];
+	uint32_t gen;
+
+	struct wheel wheel;
+	struct list half_timers[SYNACK_LEVELS]; /* half_open.timer, by retries */
+	struct list half_pending;		/* those of catch-alls, told of */
+	struct list time_wait_age;
+	struct list events;	 /* tcb.event */
+	struct list half_events; /* half_open.timer: pending ones to tell of */
+	struct list reply_queue;
+
+	uint64_t challenge_second; /* RFC 5961 7 */
+	uint32_t challenge_left;
+	uint64_t cookie_needed; /* when a SYN queue last overflowed */
+};
+
+/* A port that is taken: bound or listening. */
+struct tcb_bound {
+	struct list link;
+	struct tcb *tcb;
+};
+
+/* A segment that arrives, and what IP knows of it. */
+struct seg_in {
+	struct tcp_seg tcp;
+	const struct ip_hdr *ip;
+	struct chunk *lent; /* the payload lies in this lent chunk, or NULL: copy it */
+	uint32_t lent_off;  /* offset of tcp.data in the chunk */
+	uint32_t gso_size;  /* 0: one segment */
+	int ifindex;
+};
+
+/* A segment without connection: RST, SYN,ACK, ACK of TIME-WAIT. */
+struct tcp_reply {
+	struct list link;
+	struct conn_id id;
+	struct tcp_seg seg;
+	uint8_t tos, ttl;
+	uint8_t ifindex; /* 0: by route */
+};
+
+#define TCP_PIECES 18
+
+/* A segment, or super-segment, of a connection. */
+struct tcp_out {
+	struct tcb *tcb;
+	struct tcp_seg seg; /* len set, data NULL */
+	struct chunk_piece pieces[TCP_PIECES];
+	unsigned pieces_n;
+	uint32_t gso_size;
+	uint32_t start, end; /* of the send map's record; equal: none */
+	bool retransmission;
+};
+
+/* ---- floor 4 calls these ---- */
+
+int tcp_init(struct tcp *tcp, uint64_t now);
+void tcp_destroy(struct tcp *tcp);
+/* Takes a segment that passed tcp_parse() with its addresses checked. */
+void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now);
+/* The next segment that TCB wants to send now; false: none, and TCB is off the ready list. */
+bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now);
+/* The device refused the segment of HANDLE with record [start, end). */
+void tcp_refused(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now);
+/* TCB of an interface's ready list, or NULL. */
+struct tcb *tcp_next_ready(struct tcp *tcp, int ifindex);
+struct tcp_reply *tcp_next_reply(struct tcp *tcp);
+void tcp_reply_free(struct tcp *tcp, struct tcp_reply *reply);
+uint64_t tcp_deadline(const struct tcp *tcp);
+void tcp_advance(struct tcp *tcp, uint64_t now);
+bool tcp_next_event(struct tcp *tcp, struct cpl_event *event);
+
+/* An ICMP error about a segment of ours (RFC 9293 3.9.2.2). */
+struct tcp_icmp {
+	struct conn_id id;
+	uint32_t seq;
+	int error;    /* errno */
+	bool hard;    /* unreachable codes 2 to 4 of ICMP, 1 and 4 of ICMPv6 */
+	bool too_big; /* the path MTU is now mtu */
+	uint32_t mtu;
+	uint8_t type, code;
+};
+/* False: about nothing of ours, or implausible (RFC 5927 4). */
+bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now);
+
+/* ---- demux.c ---- */
+
+int demux_init(struct tcp *tcp);
+void demux_destroy(struct tcp *tcp);
+struct demux_node *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind);
+/* False: no memory for the first table. */
+void demux_add(struct tcp *tcp, struct demux_node *node, enum conn_kind kind);
+void demux_del(struct tcp *tcp, struct demux_node *node, enum conn_kind kind);
+cpl_handle handle_make(enum conn_kind kind, uint32_t index, uint32_t gen);
+enum conn_kind handle_kind(cpl_handle h);
+uint32_t handle_index(cpl_handle h);
+struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h);
+struct half_open *tcp_half(struct tcp *tcp, cpl_handle h);
+cpl_handle tcb_handle(struct tcp *tcp, const struct tcb *tcb);
+
+/* ---- tcb.c ---- */
+
+struct tcb *tcb_new(struct tcp *tcp, uint64_t now);
+/* The struct for moving data; made when there is none. NULL: no memory. */
+struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+bool tcb_io_idle(const struct tcb *tcb);
+struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb);
+/* Everything a TCB must satisfy; asserts. */
+void tcb_check(struct tcp *tcp, const struct tcb *tcb);
+/*
+ * The connection is over: ERROR 0 or a positive errno. It leaves all tables; an orphan's memory
+ * goes with tcb_reap(), otherwise it stays CLOSED until the program lets go of the handle.
+ */
+void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now);
+/* Free TCB if it is over and no program holds it. Every entry point ends with this. */
+void tcb_reap(struct tcp *tcp, struct tcb *tcb);
+void tcb_event(struct tcp *tcp, struct tcb *tcb, uint32_t what);
+/* Put TCB on its interface's ready list. */
+void tcb_ready(struct tcp *tcp, struct tcb *tcb);
+void tcb_why(struct tcb *tcb, enum cpl_why why, uint64_t now);
+/* Route, path MTU and the segment sizes that follow from them. 0 or negative errno. */
+int tcb_route(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+void tcb_set_pmtu(struct tcb *tcb, uint32_t pmtu);
+/* RFC 9293 3.7.1: MMS_S and options decide Eff.snd.MSS. */
+void tcb_update_mss(struct tcb *tcb);
+uint16_t tcp_rcv_mss(const struct cpl_addr *remote, uint32_t mtu);
+uint16_t tcp_default_mss(const struct cpl_addr *remote);
+
+/* ---- state.c ---- */
+
+struct tcp_edge {
+	uint8_t from, to; /* enum cpl_state */
+	const char *why;
+};
+extern const struct tcp_edge tcp_edges[];
+extern const unsigned tcp_edges_n;
+/* The one writer of tcb.state; asserts that the edge is legal. */
+void tcb_set_state(struct tcp *tcp, struct tcb *tcb, enum cpl_state state, uint64_t now);
+
+/* ---- isn.c, port.c ---- */
+
+uint32_t tcp_isn(const struct tcp *tcp, const struct conn_id *id, uint64_t now);
+uint32_t tcp_ts_offset(const struct tcp *tcp, const struct conn_id *id);
+static inline uint32_t tcp_ts_clock(uint64_t now)
+{
+	return (uint32_t)(now / CPL_MS);
+}
+/* A free local port for ID (RFC 6056 3.3.4), or 0; *TW becomes the record it takes over. */
+uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now);
+int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now);
+void port_unbind(struct tcp *tcp, struct tcb *tcb);
+struct tcb *port_listener(struct tcp *tcp, const struct cpl_addr *addr, uint16_t port, int ifindex);
+
+/* ---- input.c and its parts ---- */
+
+/* What a check of RFC 9293 3.10.7 says; only the parent acts on it. */
+enum verdict {
+	V_CONTINUE,
+	V_DROP,	     /* silently */
+	V_ACK,	     /* answer with an ACK, then drop */
+	V_CHALLENGE, /* answer with a rate-limited ACK (RFC 5961), then drop */
+	V_RST,	     /* answer with a RST, then drop */
+	V_REFUSED,   /* the connection ends with ECONNREFUSED */
+	V_RESET,     /* the connection ends with ECONNRESET */
+	V_OVER,	     /* the connection ends normally */
+	V_TIME_WAIT, /* it goes to TIME-WAIT */
+};
+
+void segment_arrives(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
+enum verdict input_syn_sent(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
+			    uint64_t now);
+enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
+enum verdict input_urgent(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
+/* *FIN becomes true when the peer's FIN is next in order. */
+enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, bool *fin,
+			uint64_t now);
+enum verdict input_fin(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* What a SYN offers is noted (options of RFC 9293 3.2, 7323, 2018). */
+void input_syn_options(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
+void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+void input_window(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
+
+/* ---- ooo.c ---- */
+
+/* Keep [seq, seq + len) early; returns false when it was not kept. */
+bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in *in,
+	     const uint8_t *data, uint32_t len, bool fin);
+/* Move what has become in order to the receive queue; true if the FIN came with it. */
+bool ooo_deliver(struct tcp *tcp, struct tcb *tcb);
+unsigned ooo_sack_blocks(const struct tcb *tcb, struct tcp_sack blocks[TCP_SACK_MAX]);
+void ooo_clear(struct tcp *tcp, struct tcb_io *io);
+
+/* ---- listen.c, cookie.c, timewait.c ---- */
+
+void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, uint64_t now);
+/* A SYN for LISTENER, whose answer has at least ISS_FLOOR as its ISS (0: no floor). */
+void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, uint32_t iss_floor,
+		uint64_t now);
+void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *in, uint64_t now);
+void half_free(struct tcp *tcp, struct half_open *half);
+void half_send_synack(struct tcp *tcp, struct half_open *half, uint64_t now);
+uint64_t half_deadline(const struct tcp *tcp);
+void half_advance(struct tcp *tcp, uint64_t now);
+void listener_close(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* A connection from a completed handshake. NULL: no memory. */
+struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t now);
+/* Verdicts of a catch-all's embedder. */
+int half_accept(struct tcp *tcp, struct half_open *half, uint64_t now);
+void half_refuse(struct tcp *tcp, struct half_open *half);
+void cookie_make(struct tcp *tcp, struct half_open *half, uint64_t now);
+/* HALF rebuilt from the ACK of a cookie. False: no valid cookie. */
+bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,
+		  const struct seg_in *in, uint64_t now);
+/* TCB turns into a record; the program's handle, if there is one, keeps what it can still read. */
+void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/*
+ * True if the segment was a SYN that may open a new connection: then TW is gone and *ISS_FLOOR set.
+ * ISS_FLOOR NULL: nobody listens.
+ */
+bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_in *in,
+		       uint32_t *iss_floor, uint64_t now);
+void time_wait_free(struct tcp *tcp, struct time_wait *tw);
+
+/* ---- output.c, window.c, reply.c ---- */
+
+/* Something changed that may let TCB send: put it on the ready list if so. */
+void tcb_kick(struct tcp *tcp, struct tcb *tcb);
+uint32_t window_to_offer(struct tcp *tcp, struct tcb *tcb);
+/* The edge to advertise in a segment sent now (SHLD-14, MUST-39); stores it. */
+uint16_t window_advertise(struct tcp *tcp, struct tcb *tcb);
+/* The program has read: is a window update due? */
+void window_after_read(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+uint8_t window_scale(uint32_t rcvbuf_max);
+void rcvbuf_autotune(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+void rcvbuf_measure(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
+void sndbuf_autotune(struct tcp *tcp, struct tcb *tcb);
+struct tcp_reply *reply_new(struct tcp *tcp, const struct conn_id *id);
+/* RST for a segment without connection (RFC 9293 3.10.7.1). */
+void reply_rst(struct tcp *tcp, const struct conn_id *id, const struct tcp_seg *seg);
+/* Rate limit of RFC 5961 7: may a challenge ACK go now? */
+bool challenge_allowed(struct tcp *tcp, uint64_t now);
+
+/* ---- timer.c ---- */
+
+/* The earliest of TCB's timers changed. */
+void timer_update(struct tcp *tcp, struct tcb *tcb);
+void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+void timer_rexmt_stop(struct tcp *tcp, struct tcb *tcb);
+void timer_persist_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+void timer_keep_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+uint64_t tcb_keep_idle(const struct tcp *tcp, const struct tcb *tcb);
+uint64_t tcb_keep_interval(const struct tcp *tcp, const struct tcb *tcb);
+uint32_t tcb_keep_count(const struct tcp *tcp, const struct tcb *tcb);
+/* R2 of RFC 9293 3.8.3 in force. */
+uint64_t tcb_r2(const struct tcp *tcp, const struct tcb *tcb);
+
+/* ---- user.c: RFC 9293 3.10.1 to 3.10.6 ---- */
+
+int tcp_open(struct tcp *tcp, const struct cpl_endpoint *local, struct tcb **tcb, uint64_t now);
+int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
+		    uint64_t now);
+int tcp_open_passive(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_t now);
+int tcp_catch_all(struct tcp *tcp, int ifindex, uint32_t pending_max, struct tcb **tcb,
+		  uint64_t now);
+int tcp_accept(struct tcp *tcp, struct tcb *listener, struct tcb **tcb, uint64_t now);
+long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
+	      uint64_t now);
+long tcp_receive(struct tcp *tcp, struct tcb *tcb, void *data, size_t n, unsigned flags,
+		 uint64_t now);
+int tcp_shutdown(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+int tcp_close(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+int tcp_abort(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+int tcp_set_option(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, uint64_t value,
+		   uint64_t now);
+int tcp_get_option(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, uint64_t *value);
+
+/* ---- info.c ---- */
+
+void tcp_info_tcb(struct tcp *tcp, const struct tcb *tcb, struct cpl_info *info, uint64_t now);
+void tcp_info_half(struct tcp *tcp, const struct half_open *half, struct cpl_info *info,
+		   uint64_t now);
+void tcp_info_time_wait(struct tcp *tcp, const struct time_wait *tw, struct cpl_info *info,
+			uint64_t now);
+/* As cpl_info_walk(). */
+unsigned tcp_info_walk(struct tcp *tcp, uint64_t *cursor, struct cpl_info *info, unsigned max,
+		       uint64_t now);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SEGMENT ARRIVES (RFC 9293 section 3.10.7): where a segment goes, and for a connection the checks
+ * of 3.10.7.4 in the RFC's order. Each check returns a verdict; only segment_arrives() acts on it.
+ */
+#include "tcp/tcp.h"
+
+#define PAWS_IDLE_MS (24u * 24 * 3600 * 1000) /* RFC 7323 5.5 */
+#define OOW_ACK_MS   500		      /* as Linux's tcp_invalid_ratelimit */
+
+/* ---- 3.10.7.4 first: sequence number ---- */
+
+static bool paws_rejects(const struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
+{
+	if (!tcb_has(tcb, TCB_TS) || (seg->flags & TCP_RST))
+		return false;
+	if (!(seg->opts & TCP_HAS_TS))
+		return true; /* RFC 7323 3.2 */
+	return seq_lt(seg->tsval, tcb->ts_recent) &&
+	       tcp_ts_clock(now) - tcb->ts_recent_ms < PAWS_IDLE_MS;
+}
+
+/* The four cases of the table in 3.10.7.4; MUST-66: with a zero window, what starts at RCV.NXT. */
+static bool in_window(const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	uint32_t wnd = tcb_rcv_wnd(tcb), len = tcp_seg_len(seg);
+
+	if (seg->seq == tcb->rcv_nxt)
+		return true; /* what does not fit is trimmed, ACK, URG and RST count */
+	if (!len)
+		return seq_in(seg->seq, tcb->rcv_nxt, wnd);
+	return seq_in(seg->seq, tcb->rcv_nxt, wnd) ||
+	       seq_in(seg->seq + len - 1, tcb->rcv_nxt, wnd) ||
+	       (wnd && seq_lt(seg->seq, tcb->rcv_nxt) &&
+		seq_geq(seg->seq + len - 1, tcb->rcv_nxt + wnd));
+}
+
+/* Report the part that we have already (RFC 2883 4). */
+static void note_duplicate(struct tcb *tcb, const struct tcp_seg *seg)
+{
+	uint32_t end = seq_min(seg->seq + seg->len, tcb->rcv_nxt);
+
+	if (!tcb->io || !tcb_has(tcb, TCB_SACK) || !seq_lt(seg->seq, end))
+		return;
+	tcb->io->dsack.start = seg->seq;
+	tcb->io->dsack.end = end;
+}
+
+/* An answer to what is not acceptable: always for data, else seldom, lest two ends answer for ever.
+ */
+static enum verdict unacceptable(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
+{
+	if (seg->flags & TCP_RST)
+		return V_DROP;
+	if (!seg->len || (seg->flags & TCP_SYN)) {
+		if (tcb->oow_ms && tcp_ts_clock(now) - tcb->oow_ms < OOW_ACK_MS)
+			return V_DROP;
+		tcb->oow_ms = tcp_ts_clock(now) | 1;
+	}
+	return V_ACK;
+}
+
+static enum verdict check_sequence(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
+				   uint64_t now)
+{
+	if (paws_rejects(tcb, seg, now)) {
+		tcp->counters->drop_tcp_paws++;
+		return seg->opts & TCP_HAS_TS ? unacceptable(tcb, seg, now) : V_DROP;
+	}
+	if (!in_window(tcb, seg)) {
+		tcp->counters->drop_tcp_window++;
+		note_duplicate(tcb, seg);
+		return unacceptable(tcb, seg, now);
+	}
+	/* RFC 7323 4.3 */
+	if (tcb_has(tcb, TCB_TS) && (seg->opts & TCP_HAS_TS) &&
+	    seq_geq(seg->tsval, tcb->ts_recent) && seq_leq(seg->seq, tcb->last_ack_sent)) {
+		tcb->ts_recent = seg->tsval;
+		tcb->ts_recent_ms = tcp_ts_clock(now);
+	}
+	return V_CONTINUE;
+}
+
+/* ---- second: RST (RFC 5961 3.2); SHLD-2: it may carry data ---- */
+
+static enum verdict check_rst(struct tcp *tcp, const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	if (!(seg->flags & TCP_RST))
+		return V_CONTINUE;
+	if (seg->seq != tcb->rcv_nxt) {
+		tcp->counters->drop_tcp_rst++;
+		return V_CHALLENGE;
+	}
+	switch (tcb->state) {
+	case CPL_SYN_RECEIVED:
+		return V_REFUSED;
+	case CPL_CLOSING:
+	case CPL_LAST_ACK:
+		return V_OVER;
+	default:
+		return V_RESET;
+	}
+}
+
+/* ---- fourth: SYN (RFC 5961 4.2) ---- */
+
+static enum verdict check_syn(struct tcp *tcp, const struct tcp_seg *seg)
+{
+	if (!(seg->flags & TCP_SYN))
+		return V_CONTINUE;
+	tcp->counters->drop_tcp_syn++;
+	return V_CHALLENGE;
+}
+
+/* SHLD-3: nobody is left to read what arrives after CLOSE. */
+static enum verdict check_reader(struct tcp *tcp, const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	if (!tcb_has(tcb, TCB_ORPHAN) || !seg->len || tcb_has(tcb, TCB_FIN_RECEIVED))
+		return V_CONTINUE;
+	if (!seq_gt(seg->seq + seg->len, tcb->rcv_nxt))
+		return V_CONTINUE;
+	tcp->counters->drop_tcp_closed++;
+	return V_RST;
+}
+
+/* MUST-10: the peer's SYN,ACK in a simultaneous open repeats the SYN that we have: only its ACK
+ * counts. */
+static bool is_crossed_synack(const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	return tcb->state == CPL_SYN_RECEIVED &&
+	       (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) &&
+	       seg->seq == tcb->irs && seg->ack == tcb->snd_nxt;
+}
+
+static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
+					 uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	bool fin = false;
+	enum verdict v;
+
+	if (is_crossed_synack(tcb, seg)) {
+		v = input_ack(tcp, tcb, in, now);
+		return v == V_CONTINUE ? V_ACK : v;
+	}
+	if ((v = check_sequence(tcp, tcb, seg, now)) != V_CONTINUE)
+		return v;
+	if ((v = check_rst(tcp, tcb, seg)) != V_CONTINUE)
+		return v;
+	/* Third: security and precedence, which nobody uses (RFC 9293 A.1). */
+	if ((v = check_syn(tcp, seg)) != V_CONTINUE)
+		return v;
+	if ((v = input_ack(tcp, tcb, in, now)) != V_CONTINUE)
+		return v;
+	if ((v = check_reader(tcp, tcb, seg)) != V_CONTINUE)
+		return v;
+	if ((v = input_urgent(tcp, tcb, in, now)) != V_CONTINUE)
+		return v;
+	if ((v = input_text(tcp, tcb, in, &fin, now)) != V_CONTINUE)
+		return v;
+	return fin ? input_fin(tcp, tcb, now) : V_CONTINUE;
+}
+
+/* The one place where verdicts become actions. */
+static void act(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, enum verdict v,
+		uint64_t now)
+{
+	switch (v) {
+	case V_CONTINUE:
+		return;
+	case V_DROP:
+		tcb->drops++;
+		return;
+	case V_CHALLENGE:
+		tcb->drops++;
+		if (challenge_allowed(tcp, now)) {
+			tcp->counters->challenge_acks++;
+			tcb->flags |= TCB_ACK_NOW;
+		}
+		return;
+	case V_ACK:
+		tcb->flags |= TCB_ACK_NOW;
+		return;
+	case V_RST:
+		reply_rst(tcp, &tcb->node.id, seg);
+		if (tcb->state > CPL_SYN_RECEIVED) /* check_reader() */
+			tcb_finish(tcp, tcb, EPIPE, now);
+		return;
+	case V_REFUSED:
+		tcp->counters->resets++;
+		tcb_finish(tcp, tcb, ECONNREFUSED, now);
+		return;
+	case V_RESET: /* MUST-12 */
+		tcp->counters->resets++;
+		tcb_finish(tcp, tcb, tcb->state == CPL_CLOSE_WAIT ? EPIPE : ECONNRESET, now);
+		return;
+	case V_OVER:
+		tcb_finish(tcp, tcb, 0, now);
+		return;
+	case V_TIME_WAIT:
+		time_wait_enter(tcp, tcb, now);
+		return;
+	}
+}
+
+static uint32_t trace_opts(const struct tcp_seg *seg)
+{
+	return (uint32_t)seg->mss << 16 | (seg->opts & TCP_HAS_WSCALE ? seg->wscale : 0);
+}
+
+void segment_arrives(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	uint32_t n = in->gso_size ? (seg->len + in->gso_size - 1) / in->gso_size : 1;
+	uint32_t drops = tcb->drops;
+	enum verdict v;
+
+	tcb->segs_in += n ? n : 1;
+	tcb->data_segs_in += seg->len ? n : 0;
+	if (tcb->state == CPL_SYN_SENT)
+		v = input_syn_sent(tcp, tcb, in, now);
+	else
+		v = synchronized_segment(tcp, tcb, in, now);
+	if (v == V_CONTINUE || v == V_ACK) {
+		tcb->last_received = now;
+		if (tcb->state != CPL_SYN_SENT && !tcb_has(tcb, TCB_PERSIST))
+			tcb->probes_n = 0;
+	}
+	act(tcp, tcb, seg, v, now);
+	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), seg_in, seg->seq, seg->ack, seg->len,
+	      seg->flags, (uint32_t)seg->wnd, seg->opts, trace_opts(seg), seg->tsval, seg->tsecr,
+	      tcb->drops != drops);
+#ifdef CPL_DEBUG
+	tcb_check(tcp, tcb);
+#endif
+	if (tcb->state != CPL_CLOSED && tcb->state != CPL_TIME_WAIT) {
+		timer_update(tcp, tcb);
+		tcb_kick(tcp, tcb);
+	}
+	tcb_reap(tcp, tcb);
+}
+
+/* ---- 3.10.7.1 to 3.10.7.2: no connection ---- */
+
+static bool syn_addresses_ok(struct tcp *tcp, const struct seg_in *in)
+{
+	/* MUST-57, MUST-63 */
+	return addr_is_source(&in->ip->src) && !addr_is_multicast(&in->ip->dst) &&
+	       !route_is_broadcast(tcp->routes, &in->ip->dst) &&
+	       !route_is_broadcast(tcp->routes, &in->ip->src) && in->tcp.sport && in->tcp.dport;
+}
+
+static void no_connection(struct tcp *tcp, const struct conn_id *id, const struct seg_in *in,
+			  uint64_t now)
+{
+	struct tcb *listener = port_listener(tcp, &id->local, id->lport, in->ifindex);
+	uint8_t flags = (uint8_t)in->tcp.flags;
+
+	if (!listener)
+		listener = tcp->catch_all[in->ifindex] ? tcp->catch_all[in->ifindex]
+						       : tcp->catch_all[0];
+	if (!syn_addresses_ok(tcp, in)) {
+		tcp->counters->drop_tcp_address++;
+		return;
+	}
+	if (listener) {
+		listen_segment(tcp, listener, in, now);
+		return;
+	}
+	tcp->counters->drop_tcp_no_conn++;
+	if (!(flags & TCP_RST))
+		reply_rst(tcp, id, &in->tcp);
+}
+
+void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now)
+{
+	struct conn_id id = { in->ip->dst, in->ip->src, in->tcp.dport, in->tcp.sport };
+	uint32_t iss_floor = 0;
+	struct demux_node *node;
+	enum conn_kind kind;
+	struct tcb *listener;
+
+	tcp->counters->segs_in++;
+	node = demux_find(tcp, &id, &kind);
+	if (!node) {
+		no_connection(tcp, &id, in, now);
+		return;
+	}
+	if (kind == KIND_TCB) {
+		segment_arrives(tcp, container_of(node, struct tcb, node), in, now);
+	} else if (kind == KIND_HALF) {
+		half_segment(tcp, container_of(node, struct half_open, node), in, now);
+	} else {
+		struct time_wait *tw = container_of(node, struct time_wait, node);
+
+		listener = port_listener(tcp, &id.local, id.lport, in->ifindex);
+		if (!listener) /* MAY-2 needs somebody to open to */
+			listener = tcp->catch_all[in->ifindex];
+		if (time_wait_segment(tcp, tw, in, listener ? &iss_floor : NULL, now))
+			listen_syn(tcp, listener, in, iss_floor, now);
+	}
+}

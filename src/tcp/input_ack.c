@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fifth check of RFC 9293 3.10.7.4, the ACK field: what was acknowledged leaves the send map and
+ * the send queue, loss recovery and congestion control are told, the send window moves.
+ */
+#include "tcp/tcp.h"
+
+#define RTT_SANE_MS 600000u /* a timestamp echo older than this is no measurement */
+
+/* SND.WND <- SEG.WND if the segment is not older than the last that set it. */
+void input_window(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
+{
+	uint32_t wnd = (uint32_t)seg->wnd << tcb->snd_wscale; /* MUST-1, REC-1 */
+
+	if (seq_lt(seg->ack, tcb->snd_una))
+		return;
+	if (!seq_lt(tcb->snd_wl1, seg->seq) &&
+	    !(tcb->snd_wl1 == seg->seq && seq_leq(tcb->snd_wl2, seg->ack)))
+		return;
+	tcb->snd_wl1 = seg->seq;
+	tcb->snd_wl2 = seg->ack;
+	if (wnd == tcb->snd_wnd)
+		return;
+	tcb->snd_wnd = wnd;
+	if (wnd > tcb->snd_wnd_max)
+		tcb->snd_wnd_max = wnd;
+	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), window, wnd, seg->seq, seg->ack);
+}
+
+/* A DSACK comes first, and reports what is below the ACK or inside the second block (RFC 2883 4).
+ */
+static bool first_is_dsack(const struct tcp_seg *seg)
+{
+	const struct tcp_sack *b = seg->sack;
+
+	if (seq_lt(b[0].start, seg->ack))
+		return true;
+	return seg->sack_n > 1 && seq_geq(b[0].start, b[1].start) && seq_leq(b[0].end, b[1].end);
+}
+
+static void take_sack(struct tcb *tcb, const struct tcp_seg *seg, struct sendmap_result *res,
+		      uint64_t now)
+{
+	struct sack_block blocks[TCP_SACK_MAX];
+	unsigned i = 0, n = 0;
+
+	if (!tcb_has(tcb, TCB_SACK) || !(seg->opts & TCP_HAS_SACK) || !seg->sack_n)
+		return;
+	if (first_is_dsack(seg)) {
+		tcb->dsack_dups++;
+		i = 1;
+	}
+	for (; i < seg->sack_n; i++) {
+		struct sack_block b = { seg->sack[i].start, seg->sack[i].end };
+
+		/* Only what is in flight, above the ACK; the rest is old or a lie. */
+		if (seq_lt(b.start, b.end) && seq_gt(b.start, tcb->snd_una) &&
+		    seq_leq(b.end, tcb->snd_nxt))
+			blocks[n++] = b;
+	}
+	if (n)
+		sendmap_sack(&tcb->io->map, blocks, n, now, res);
+}
+
+/* Karn: segments sent once; or, with timestamps, any ACK that advances (RFC 7323 4.1). */
+static void take_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
+		     const struct sendmap_result *res, uint32_t flight, uint64_t now)
+{
+	uint64_t sample = res->rtt_ns;
+	uint32_t mss = tcb->snd_mss ? tcb->snd_mss : 1;
+
+	if (!sample && res->acked && tcb_has(tcb, TCB_TS) && (seg->opts & TCP_HAS_TS)) {
+		uint32_t ms = tcp_ts_clock(now) + tcb->ts_offset - seg->tsecr;
+
+		if (ms < RTT_SANE_MS)
+			sample = ms ? ms * CPL_MS : 1;
+	}
+	if (!sample)
+		return;
+	rtt_sample(&tcb->rtt, sample, rtt_flight_samples(flight, mss));
+	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), rtt, (uint32_t)(sample / 1000),
+	      (uint32_t)(tcb->rtt.srtt_ns / 1000), (uint32_t)(tcb->rtt.rttvar_ns / 1000),
+	      (uint32_t)(rtt_rto(&tcb->rtt, &tcp->rto) / 1000));
+}
+
+/* RFC 5681 2: what counts as a duplicate ACK; with SACK, news in the scoreboard (RFC 6675 2). */
+static bool is_duplicate(const struct tcb *tcb, const struct tcp_seg *seg,
+			 const struct sendmap_result *res, uint32_t old_wnd)
+{
+	if (tcb_has(tcb, TCB_SACK))
+		return res->newly_sacked > 0;
+	return seg->ack == tcb->snd_una && !seg->len && !(seg->flags & (TCP_SYN | TCP_FIN)) &&
+	       !sendmap_empty(&tcb->io->map) && ((uint32_t)seg->wnd << tcb->snd_wscale) == old_wnd;
+}
+
+static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb,
+				    const struct sendmap_result *res, const struct recovery_ack *ra,
+				    uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t cwnd = io->cc.cwnd, state = io->recovery.state;
+	bool growing;
+
+	growing = recovery_on_ack(&io->recovery, &io->map, &io->cc, ra, res, now);
+	if (growing) {
+		struct ack_event ev = {
+			.now = now,
+			.acked_bytes = res->acked,
+			.sacked_bytes = res->newly_sacked,
+			.in_flight_before = ra->prior_pipe,
+			.in_flight = sendmap_pipe(&io->map),
+			.mss = tcb->snd_mss,
+			.srtt_ns = tcb->rtt.srtt_ns,
+			.min_rtt_ns = tcb->rtt.min_us * 1000ull,
+			.in_recovery = io->recovery.state >= CPL_RECOVERY_FAST,
+			.cwnd_limited = io->cwnd_limited,
+			.rate = res->rate,
+		};
+
+		/* Slow start needs room to double into before the window is ever full. */
+		if (io->cc.cwnd < io->cc.ssthresh && io->cc.cwnd < 2 * ra->prior_pipe)
+			ev.cwnd_limited = true;
+		if (ev.acked_bytes)
+			io->cc.ops->ack(&io->cc, &ev);
+	}
+	if (io->recovery.state != state) {
+		if (io->recovery.state == CPL_RECOVERY_FAST)
+			tcb->fast_recoveries++;
+		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), recovery, state, io->recovery.state,
+		      io->recovery.point, io->cc.cwnd, io->cc.ssthresh);
+	} else if (io->cc.cwnd != cwnd) {
+		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), cwnd, io->cc.cwnd, io->cc.ssthresh);
+	}
+}
+
+/* SND.UNA <- SEG.ACK: octets leave the send queue. */
+static void advance_una(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint64_t n = seq_gt(ack, io->snd_base) ? ack - io->snd_base : 0;
+
+	if (n > io->sndq.bytes)
+		n = io->sndq.bytes; /* the FIN is no octet */
+	chunkq_drop(&io->sndq, tcp->chunks, n);
+	io->snd_base += (uint32_t)n;
+	tcb->bytes_acked += n;
+	tcb->snd_una = ack;
+	if (tcb_has(tcb, TCB_URG_OUT) && seq_geq(ack, tcb->snd_up))
+		tcb->flags &= ~TCB_URG_OUT;
+	io->progress = now;
+	tcb->rexmt_n = 0;
+	tcb->soft_error = 0;
+	sndbuf_autotune(tcp, tcb);
+	if (tcb_has(tcb, TCB_WANT_WRITE) && io->sndq.bytes < tcb->sndbuf / 3 * 2) {
+		tcb->flags &= ~TCB_WANT_WRITE;
+		tcb_event(tcp, tcb, CPL_EV_WRITABLE);
+	}
+	if (tcb_has(tcb, TCB_SENT_ALL_DUE) && sendmap_empty(&io->map) && !io->sndq.bytes &&
+	    (!tcb_has(tcb, TCB_FIN_QUEUED) || tcb_has(tcb, TCB_FIN_SENT))) {
+		tcb->flags &= ~TCB_SENT_ALL_DUE;
+		tcb_event(tcp, tcb, CPL_EV_SENT_ALL);
+	}
+}
+
+static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
+			  struct sendmap_result *res, uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	struct tcb_io *io = tcb->io;
+	uint32_t flight = io->map.nxt - io->map.una, old_wnd = tcb->snd_wnd;
+	struct recovery_ack ra = { .prior_pipe = sendmap_pipe(&io->map) };
+
+	ra.advanced = seq_gt(seg->ack, tcb->snd_una);
+	if (ra.advanced)
+		sendmap_ack(&io->map, seg->ack, now, res);
+	/* SACK blocks count against the new SND.UNA. */
+	if (ra.advanced)
+		advance_una(tcp, tcb, seg->ack, now);
+	take_sack(tcb, seg, res, now);
+	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
+	ra.duplicate = !ra.advanced && is_duplicate(tcb, seg, res, old_wnd);
+	take_rtt(tcp, tcb, seg, res, flight, now);
+	tell_congestion_control(tcp, tcb, res, &ra, now);
+	if (sendmap_empty(&io->map))
+		timer_rexmt_stop(tcp, tcb);
+	else if (ra.advanced && !tcb_has(tcb, TCB_PERSIST))
+		timer_rexmt_start(tcp, tcb, now); /* RFC 6298 5.3 */
+}
+
+/* The acknowledgment of our FIN moves the state on (3.10.7.4, fifth). */
+static enum verdict fin_acked(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	switch (tcb->state) {
+	case CPL_FIN_WAIT_1:
+		tcb_set_state(tcp, tcb, CPL_FIN_WAIT_2, now);
+		if (tcb_has(tcb, TCB_ORPHAN))
+			tcb->t_slow = now + tcp->config->fin_wait_2_ns;
+		return V_CONTINUE;
+	case CPL_CLOSING:
+		return V_TIME_WAIT;
+	case CPL_LAST_ACK:
+		return V_OVER;
+	default:
+		return V_CONTINUE;
+	}
+}
+
+/* A window that opens ends probing. */
+static void persist_check(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb_has(tcb, TCB_PERSIST))
+		return;
+	tcb->probes_n = 0; /* MUST-37: it answers, so it lives */
+	if (!tcb->io)
+		return;
+	tcb->io->progress = tcb->last_received;
+	if (seq_gt(tcb->snd_una + tcb->snd_wnd, tcb->snd_nxt)) {
+		tcb->flags &= ~TCB_PERSIST;
+		timer_rexmt_stop(tcp, tcb);
+	}
+}
+
+static enum verdict handshake_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
+				  uint64_t now)
+{
+	if (!seq_lt(tcb->snd_una, seg->ack) || !seq_leq(seg->ack, tcb->snd_nxt)) {
+		tcp->counters->drop_tcp_ack++;
+		return V_RST;
+	}
+	tcb->snd_wnd = tcb->snd_wnd_max = (uint32_t)seg->wnd << tcb->snd_wscale;
+	tcb->snd_wl1 = seg->seq;
+	tcb->snd_wl2 = seg->ack;
+	tcb_established(tcp, tcb, now);
+	return V_CONTINUE;
+}
+
+enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	struct sendmap_result res = { 0 };
+	enum verdict v;
+
+	if (!(seg->flags & TCP_ACK)) {
+		tcp->counters->drop_tcp_flags++;
+		return V_DROP;
+	}
+	if (tcb->state == CPL_SYN_RECEIVED) {
+		v = handshake_ack(tcp, tcb, seg, now);
+		if (v != V_CONTINUE)
+			return v;
+	}
+	/* RFC 5961 5.2 (MAY-12), and what was never sent. */
+	if (seq_gt(seg->ack, tcb->snd_nxt) || seq_lt(seg->ack, tcb->snd_una - tcb->snd_wnd_max)) {
+		tcp->counters->drop_tcp_ack++;
+		return V_CHALLENGE;
+	}
+	if (tcb->io && !sendmap_empty(&tcb->io->map) && seq_geq(seg->ack, tcb->snd_una))
+		ack_in_flight(tcp, tcb, in, &res, now);
+	input_window(tcp, tcb, seg, now);
+	persist_check(tcp, tcb);
+	return res.fin ? fin_acked(tcp, tcb, now) : V_CONTINUE;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sixth to eighth check of RFC 9293 3.10.7.4: urgent pointer, segment text, FIN; and when to
+ * acknowledge (3.8.6.3, RFC 5681 4.2).
+ */
+#include "tcp/tcp.h"
+
+/* MUST-30 to MUST-32; MUST-62: the pointer names the octet after the urgent data (RFC 6093). */
+enum verdict input_urgent(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	uint32_t up = seg->seq + seg->up;
+
+	(void)now;
+	if (!(seg->flags & TCP_URG) || !seg->up || tcb_has(tcb, TCB_FIN_RECEIVED))
+		return V_CONTINUE;
+	if (!seq_gt(up, tcb->read_seq) || (tcb_has(tcb, TCB_URG_IN) && !seq_gt(up, tcb->rcv_up)))
+		return V_CONTINUE;
+	if (!tcb_has(tcb, TCB_URG_IN) && seq_leq(up, tcb->rcv_up) && tcb->rcv_up != tcb->irs)
+		return V_CONTINUE; /* read already */
+	tcb->rcv_up = up;
+	tcb->flags |= TCB_URG_IN;
+	tcb->flags &= ~TCB_OOB_HELD;
+	tcb_event(tcp, tcb, CPL_EV_URGENT);
+	return V_CONTINUE;
+}
+
+/* How big the peer's segments are: what delayed ACKs and SWS avoidance count by. */
+static void measure_mss(struct tcb *tcb, const struct seg_in *in)
+{
+	uint32_t len = in->gso_size && in->gso_size < in->tcp.len ? in->gso_size : in->tcp.len;
+
+	if (len >= tcb->rcv_mss_est || len >= tcp_default_mss(&tcb->node.id.remote))
+		tcb->rcv_mss_est = (uint16_t)(len > tcb->rcv_mss ? tcb->rcv_mss : len);
+}
+
+/* In order: SHLD-18, SHLD-19: every second full segment at once, the rest within delack_ns
+ * (MUST-40). */
+static void schedule_ack(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	io->unacked_in += len;
+	if (io->unacked_in >= 2u * tcb->rcv_mss_est || (io->quick && !tcb_has(tcb, TCB_PINGPONG))) {
+		tcb->flags |= TCB_ACK_NOW;
+		return;
+	}
+	if (!tcb_has(tcb, TCB_DELACK)) {
+		tcb->flags |= TCB_DELACK;
+		io->t_delack = now + tcp->config->delack_ns;
+	}
+}
+
+static bool keep_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
+		      const uint8_t *data, uint32_t len)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (in->lent && len >= 1024) {
+		uint32_t off = in->lent_off + (uint32_t)(data - in->tcp.data);
+
+		if (chunkq_append_ref(&io->rcvq, tcp->chunks, in->lent, off, len))
+			return true;
+	}
+	if (chunkq_append(&io->rcvq, tcp->chunks, data, len) == len)
+		return true;
+	return false;
+}
+
+/* The text that starts at RCV.NXT. */
+static enum verdict text_in_order(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
+				  const uint8_t *data, uint32_t len, bool *fin, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint64_t before = io->rcvq.bytes;
+	bool gap = !list_empty(&io->ooo);
+
+	if (len && !keep_text(tcp, tcb, in, data, len)) {
+		/* Nothing half-kept: the peer sends it again. */
+		chunkq_trim(&io->rcvq, tcp->chunks, io->rcvq.bytes - before);
+		tcp->counters->drop_tcp_memory++;
+		return V_DROP;
+	}
+	tcb->rcv_nxt += len;
+	tcb->bytes_received += len;
+	if (gap) {
+		uint32_t nxt = tcb->rcv_nxt;
+
+		*fin |= ooo_deliver(tcp, tcb);
+		tcb->bytes_received += tcb->rcv_nxt - nxt;
+		tcb->flags |= TCB_ACK_NOW; /* RFC 5681 4.2: it fills a gap */
+	}
+	if (seq_gt(tcb->rcv_nxt, tcb->rcv_edge))
+		tcb->rcv_edge = tcb->rcv_nxt;
+	rcvbuf_measure(tcb, &in->tcp, now);
+	schedule_ack(tcp, tcb, len, now);
+	tcb_event(tcp, tcb, CPL_EV_READABLE);
+	return V_CONTINUE;
+}
+
+enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, bool *fin,
+			uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	uint32_t seq = seg->seq, len = seg->len, room;
+	bool has_fin = seg->flags & TCP_FIN;
+	const uint8_t *data = seg->data;
+
+	if (!len && !has_fin)
+		return V_CONTINUE;
+	if (tcb_has(tcb, TCB_FIN_RECEIVED))
+		return seq_lt(seq, tcb->rcv_nxt) ? V_ACK : V_DROP; /* again: our ACK was lost */
+	if (!tcb_io(tcp, tcb, now)) {
+		tcp->counters->drop_tcp_memory++;
+		return V_DROP;
+	}
+	if (seq_lt(seq, tcb->rcv_nxt)) { /* trim what we have */
+		uint32_t dup = tcb->rcv_nxt - seq < len ? tcb->rcv_nxt - seq : len;
+
+		if (dup && tcb_has(tcb, TCB_SACK))
+			tcb->io->dsack = (struct tcp_sack){ seq, seq + dup };
+		if (dup)
+			tcb->flags |= TCB_ACK_NOW;
+		seq += dup;
+		data += dup;
+		len -= dup;
+	}
+	room = seq_gt(tcb->rcv_edge, seq) ? tcb->rcv_edge - seq : 0;
+	if (len > room) { /* trim what is beyond the window */
+		len = room;
+		has_fin = false;
+		tcb->flags |= TCB_ACK_NOW;
+		if (!len) {
+			tcp->counters->drop_tcp_window++;
+			return V_ACK;
+		}
+	}
+	if (len)
+		measure_mss(tcb, in);
+	if (seq == tcb->rcv_nxt) {
+		*fin = has_fin;
+		if (!len && list_empty(&tcb->io->ooo))
+			return V_CONTINUE;
+		return text_in_order(tcp, tcb, in, data, len, fin, now);
+	}
+	/* SHLD-31: early. RFC 5681 4.2: say so at once, once for each. */
+	tcb->flags |= TCB_ACK_NOW;
+	tcb->io->dup_acks_owed++;
+	tcb->io->quick = 16;
+	if (!ooo_add(tcp, tcb, seq, in, data, len, has_fin))
+		tcp->counters->drop_tcp_ooo_full++;
+	return V_CONTINUE;
+}
+
+enum verdict input_fin(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	tcb->rcv_nxt++;
+	if (seq_gt(tcb->rcv_nxt, tcb->rcv_edge))
+		tcb->rcv_edge = tcb->rcv_nxt;
+	tcb->flags |= TCB_FIN_RECEIVED | TCB_ACK_NOW;
+	if (tcb->io)
+		ooo_clear(tcp, tcb->io);
+	tcb_event(tcp, tcb, CPL_EV_PEER_FIN | CPL_EV_READABLE); /* MUST-12 */
+	switch (tcb->state) {
+	case CPL_SYN_RECEIVED:
+	case CPL_ESTABLISHED:
+		tcb_set_state(tcp, tcb, CPL_CLOSE_WAIT, now);
+		return V_CONTINUE;
+	case CPL_FIN_WAIT_1:
+		tcb_set_state(tcp, tcb, CPL_CLOSING, now);
+		return V_CONTINUE;
+	case CPL_FIN_WAIT_2:
+		return V_TIME_WAIT;
+	default:
+		return V_CONTINUE;
+	}
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LISTEN (RFC 9293 section 3.10.7.2) and SYN-RECEIVED by passive OPEN: half-open connections as
+ * small records, the accept queue, the catch-all listener, SYN,ACK retransmission.
+ */
+#include "tcp/tcp.h"
+
+static uint32_t listener_rcv_wnd(const struct tcb *listener)
+{
+	return listener->rcvbuf > 65535 ? 65535 : listener->rcvbuf;
+}
+
+static void accept_mss(struct tcp *tcp, struct half_open *half, const struct tcb *listener,
+		       const struct seg_in *in)
+{
+	struct route_result route;
+	int ifindex = in->ifindex;
+
+	if (!route_lookup(tcp->routes, &in->ip->src, addr_is_link_local(&in->ip->src) ? ifindex : 0,
+			  &in->ip->dst, &route))
+		ifindex = route.ifindex;
+	half->ifindex = (uint8_t)ifindex;
+	half->rcv_mss = tcp_rcv_mss(&in->ip->src, tcp->ifaces[ifindex].mtu);
+	if (listener->cold && listener->cold->maxseg && half->rcv_mss > listener->cold->maxseg)
+		half->rcv_mss = listener->cold->maxseg;
+}
+
+static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *listener,
+			  const struct seg_in *in, uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	const struct cpl_config *cfg = tcp->config;
+
+	memset(half, 0, sizeof(*half));
+	half->node.id = (struct conn_id){ in->ip->dst, in->ip->src, seg->dport, seg->sport };
+	half->gen = ++tcp->gen;
+	list_init(&half->timer);
+	half->made = now;
+	half->listener = listener;
+	half->irs = seg->seq;
+	half->iss = tcp_isn(tcp, &half->node.id, now);
+	half->snd_wnd = seg->wnd;
+	half->rcv_wnd = listener_rcv_wnd(listener);
+	half->peer_mss = seg->opts & TCP_HAS_MSS ? seg->mss : tcp_default_mss(&in->ip->src);
+	half->tos = listener->tos;
+	accept_mss(tcp, half, listener, in);
+	if ((seg->opts & TCP_HAS_WSCALE) && cfg->window_scaling) {
+		half->flags |= HALF_WSCALE;
+		half->snd_wscale = seg->wscale & 15;
+		half->rcv_wscale = window_scale(cfg->rcvbuf_max) & 15;
+	}
+	if ((seg->opts & TCP_HAS_SACK_OK) && cfg->sack)
+		half->flags |= HALF_SACK;
+	if ((seg->opts & TCP_HAS_TS) && cfg->timestamps) {
+		half->flags |= HALF_TS;
+		half->ts_recent = seg->tsval;
+		half->ts_offset = tcp_ts_offset(tcp, &half->node.id);
+	}
+}
+
+static void half_reply(struct tcp *tcp, const struct half_open *half, uint16_t flags, uint32_t seq,
+		       uint64_t now)
+{
+	struct tcp_reply *r = reply_new(tcp, &half->node.id);
+
+	if (!r)
+		return;
+	r->tos = half->tos;
+	r->ttl = half->listener->ttl;
+	r->ifindex = half->ifindex;
+	r->seg.seq = seq;
+	r->seg.ack = half->irs + 1;
+	r->seg.flags = flags;
+	r->seg.wnd =
+		(uint16_t)(flags & TCP_SYN ? half->rcv_wnd : half->rcv_wnd >> half->rcv_wscale);
+	if (half->flags & HALF_TS) {
+		r->seg.opts |= TCP_HAS_TS;
+		r->seg.tsval = tcp_ts_clock(now) + half->ts_offset;
+		r->seg.tsecr = half->ts_recent;
+	}
+	if (!(flags & TCP_SYN))
+		return;
+	r->seg.opts |= TCP_HAS_MSS; /* SHLD-5, MAY-3 */
+	r->seg.mss = half->rcv_mss;
+	if (half->flags & HALF_SACK)
+		r->seg.opts |= TCP_HAS_SACK_OK;
+	if (half->flags & HALF_WSCALE) {
+		r->seg.opts |= TCP_HAS_WSCALE;
+		r->seg.wscale = half->rcv_wscale;
+	}
+}
+
+void half_send_synack(struct tcp *tcp, struct half_open *half, uint64_t now)
+{
+	half_reply(tcp, half, TCP_SYN | TCP_ACK, half->iss, now);
+}
+
+/* Wait for the ACK: longer each time (RFC 6298 5.5); each list is in order of deadlines. */
+static void half_wait(struct tcp *tcp, struct half_open *half, uint64_t now)
+{
+	uint64_t rto = tcp->config->rto_initial_ns << half->retries;
+
+	if (rto > tcp->config->rto_max_ns)
+		rto = tcp->config->rto_max_ns;
+	half->deadline = now + rto;
+	list_del(&half->timer);
+	list_push_back(&tcp->half_timers[half->retries], &half->timer);
+}
+
+void half_free(struct tcp *tcp, struct half_open *half)
+{
+	list_del(&half->timer);
+	demux_del(tcp, &half->node, KIND_HALF);
+	half->listener->listener->half_n--;
+	half->gen = 0;
+	pool_free(&tcp->halves, half);
+}
+
+static bool syn_queue_full(const struct tcp *tcp, const struct listener *l)
+{
+	return l->half_n >= (l->backlog > 8 || l->catch_all ? l->backlog : 8) ||
+	       tcp->halves.in_use >= tcp->config->half_open_max;
+}
+
+/* As Linux: one more than the backlog. */
+static bool accept_queue_full(const struct listener *l)
+{
+	return l->accept_n > l->backlog;
+}
+
+/* No room to remember the SYN: answer with a cookie, or not at all (RFC 4987 3.6). */
+static void syn_without_record(struct tcp *tcp, struct tcb *listener, struct half_open *half,
+			       uint64_t now)
+{
+	if (tcp->config->syncookies == CPL_SYNCOOKIES_NEVER || listener->listener->catch_all) {
+		tcp->counters->drop_syn_queue++;
+		return;
+	}
+	cookie_make(tcp, half, now);
+	listener->listener->cookies++;
+	tcp->counters->cookies_sent++;
+	tcp->cookie_needed = now;
+	/* Its low bits say what was agreed: cookie_make() chose the timestamp. */
+	half_reply(tcp, half, TCP_SYN | TCP_ACK, half->iss, 0);
+}
+
+void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, uint32_t iss_floor,
+		uint64_t now)
+{
+	struct listener *l = listener->listener;
+	struct half_open probe, *half;
+
+	if (accept_queue_full(l)) {
+		l->overflows++;
+		tcp->counters->drop_accept_queue++;
+		return;
+	}
+	half_from_syn(tcp, &probe, listener, in, now);
+	if (iss_floor && !seq_gt(probe.iss, iss_floor))
+		probe.iss = iss_floor; /* MAY-2: larger than what the old incarnation used */
+	half = NULL;
+	if (tcp->config->syncookies != CPL_SYNCOOKIES_ALWAYS && !syn_queue_full(tcp, l))
+		half = pool_alloc(&tcp->halves, NULL);
+	if (!half) {
+		syn_without_record(tcp, listener, &probe, now);
+		return;
+	}
+	*half = probe;
+	list_init(&half->timer);
+	l->half_n++;
+	demux_add(tcp, &half->node, KIND_HALF);
+	if (l->catch_all) {
+		half->flags |= HALF_PENDING;
+		half->deadline = CPL_NEVER;
+		list_push_back(&tcp->half_events, &half->timer);
+		return;
+	}
+	half_send_synack(tcp, half, now);
+	half_wait(tcp, half, now);
+}
+
+int half_accept(struct tcp *tcp, struct half_open *half, uint64_t now)
+{
+	if (!(half->flags & HALF_PENDING))
+		return -EALREADY;
+	half->flags &= (uint8_t)~HALF_PENDING;
+	half_send_synack(tcp, half, now);
+	half_wait(tcp, half, now);
+	return 0;
+}
+
+void half_refuse(struct tcp *tcp, struct half_open *half)
+{
+	struct tcp_seg syn = { .seq = half->irs, .flags = TCP_SYN };
+
+	reply_rst(tcp, &half->node.id, &syn);
+	half_free(tcp, half);
+}
+
+/* ---- the third segment of the handshake ---- */
+
+static void inherit(struct tcp *tcp, struct tcb *tcb, const struct tcb *listener)
+{
+	const uint32_t flags = TCB_NODELAY | TCB_CORK | TCB_KEEPALIVE | TCB_OOB_INLINE |
+			       TCB_SNDBUF_FIXED | TCB_RCVBUF_FIXED | TCB_NO_SOFT | TCB_LINGER_DROP;
+
+	tcb->flags |= listener->flags & flags;
+	tcb->sndbuf = listener->sndbuf;
+	tcb->rcvbuf = listener->rcvbuf;
+	tcb->tos = listener->tos;
+	tcb->ttl = listener->ttl;
+	tcb->cc_id = listener->cc_id;
+	tcb->user = listener->user;
+	if (listener->cold && tcb_cold(tcp, tcb))
+		*tcb->cold = *listener->cold;
+}
+
+struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t now)
+{
+	struct tcb *tcb = tcb_new(tcp, now);
+
+	if (!tcb)
+		return NULL;
+	inherit(tcp, tcb, half->listener);
+	tcb->node.id = half->node.id;
+	tcb->flags |= TCB_PASSIVE;
+	tcb->flags |= half->flags & HALF_WSCALE ? TCB_WSCALE : 0;
+	tcb->flags |= half->flags & HALF_TS ? TCB_TS : 0;
+	tcb->flags |= half->flags & HALF_SACK ? TCB_SACK : 0;
+	tcb->made = half->made;
+	tcb->iss = half->iss;
+	tcb->snd_una = tcb->snd_nxt = tcb->snd_up = half->iss + 1;
+	tcb->irs = tcb->rcv_up = half->irs;
+	tcb->rcv_nxt = tcb->read_seq = tcb->last_ack_sent = half->irs + 1;
+	tcb->rcv_edge = tcb->rcv_nxt + half->rcv_wnd;
+	tcb->snd_wscale = half->snd_wscale;
+	tcb->rcv_wscale = half->rcv_wscale;
+	tcb->snd_wnd = tcb->snd_wnd_max = half->snd_wnd;
+	tcb->snd_wl1 = half->irs;
+	tcb->snd_wl2 = half->iss + 1;
+	tcb->ts_recent = half->ts_recent;
+	tcb->ts_recent_ms = tcp_ts_clock(now);
+	tcb->ts_offset = half->ts_offset;
+	tcb->peer_mss = half->peer_mss;
+	tcb->rcv_mss = half->rcv_mss;
+	tcb->rcv_mss_est = tcp_default_mss(&half->node.id.remote);
+	tcb->ifindex = half->ifindex;
+	tcb_set_pmtu(tcb, pmtu_get(tcp->pmtu, &half->node.id.remote, tcp->ifaces[half->ifindex].mtu,
+				   now));
+	/* RFC 6298 2.2: the handshake measured a round trip, if its SYN,ACK went once. */
+	if (!half->retries && now > half->made)
+		rtt_sample(&tcb->rtt, now - half->made, 1);
+	return tcb;
+}
+
+/* MUST-41, MUST-42: the new block is its own; the listener and all others stay as they are. */
+static struct tcb *promote(struct tcp *tcp, struct tcb *listener, const struct half_open *half,
+			   uint64_t now)
+{
+	struct tcb *tcb = half_to_tcb(tcp, half, now);
+	struct listener *l = listener->listener;
+
+	if (!tcb)
+		return NULL;
+	demux_add(tcp, &tcb->node, KIND_TCB);
+	tcb->flags |= TCB_HASHED | TCB_HELD;
+	list_push_back(&l->accept_queue, &tcb->event);
+	l->accept_n++;
+	tcp->counters->passive_opens++;
+	tcb_established(tcp, tcb, now);
+	tcb->events = 0;
+	tcb_event(tcp, listener, CPL_EV_ACCEPT);
+	return tcb;
+}
+
+static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg_in *in,
+		       uint64_t now)
+{
+	struct tcb *listener = half->listener, *tcb;
+	struct half_open copy = *half;
+
+	if (accept_queue_full(listener->listener)) {
+		listener->listener->overflows++;
+		tcp->counters->drop_accept_queue++;
+		half->flags |= HALF_ACKED;
+		return;
+	}
+	half_free(tcp, half);
+	tcb = promote(tcp, listener, &copy, now);
+	if (tcb)
+		segment_arrives(tcp, tcb, in, now);
+	else
+		tcp->counters->drop_memory++;
+}
+
+/* The checks of 3.10.7.4 as far as a half-open connection needs them. */
+void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *in, uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	uint32_t nxt = half->irs + 1;
+
+	if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && seg->seq == half->irs) {
+		if (!(half->flags & HALF_PENDING))
+			half_send_synack(tcp, half, now);
+		return;
+	}
+	if (!(seg->flags & TCP_RST) && (half->flags & HALF_TS) && (seg->opts & TCP_HAS_TS) &&
+	    seq_lt(seg->tsval, half->ts_recent)) {
+		tcp->counters->drop_tcp_paws++;
+		return;
+	}
+	if (!seq_in(seg->seq, nxt, half->rcv_wnd ? half->rcv_wnd : 1)) {
+		tcp->counters->drop_tcp_window++;
+		if (!(seg->flags & TCP_RST) && challenge_allowed(tcp, now))
+			half_reply(tcp, half, TCP_ACK, half->iss + 1, now);
+		return;
+	}
+	if (seg->flags & TCP_RST) { /* MUST-11: back to LISTEN, nobody is told */
+		if (seg->seq == nxt)
+			half_free(tcp, half);
+		else
+			tcp->counters->drop_tcp_rst++;
+		return;
+	}
+	if (seg->flags & TCP_SYN) {
+		tcp->counters->drop_tcp_syn++;
+		return;
+	}
+	if (!(seg->flags & TCP_ACK) || (half->flags & HALF_PENDING)) {
+		tcp->counters->drop_tcp_flags++;
+		return;
+	}
+	if (seg->ack != half->iss + 1) {
+		tcp->counters->drop_tcp_ack++;
+		reply_rst(tcp, &half->node.id, seg);
+		return;
+	}
+	half_acked(tcp, half, in, now);
+}
+
+/* ---- 3.10.7.2: LISTEN ---- */
+
+void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	struct conn_id id = { in->ip->dst, in->ip->src, seg->dport, seg->sport };
+	struct half_open half;
+	struct tcb *tcb;
+
+	if (seg->flags & TCP_RST) { /* first */
+		tcp->counters->drop_tcp_rst++;
+		return;
+	}
+	if (seg->flags & TCP_ACK) { /* second */
+		if (!(seg->flags & TCP_SYN) && cookie_check(tcp, &half, listener, in, now)) {
+			if (accept_queue_full(listener->listener)) {
+				listener->listener->overflows++;
+				tcp->counters->drop_accept_queue++;
+				return;
+			}
+			tcp->counters->cookies_ok++;
+			tcb = promote(tcp, listener, &half, now);
+			if (tcb)
+				segment_arrives(tcp, tcb, in, now);
+			return;
+		}
+		tcp->counters->drop_tcp_no_conn++;
+		reply_rst(tcp, &id, seg);
+		return;
+	}
+	if (!(seg->flags & TCP_SYN) || (seg->flags & TCP_FIN)) { /* fourth */
+		tcp->counters->drop_tcp_flags++;
+		return;
+	}
+	listen_syn(tcp, listener, in, 0, now); /* third */
+}
+
+/* ---- timers and closing ---- */
+
+uint64_t half_deadline(const struct tcp *tcp)
+{
+	uint64_t least = CPL_NEVER;
+
+	for (unsigned i = 0; i < SYNACK_LEVELS; i++) {
+		const struct list *l = &tcp->half_timers[i];
+
+		if (!list_empty(l)) {
+			uint64_t t = list_first(l, struct half_open, timer)->deadline;
+
+			least = t < least ? t : least;
+		}
+	}
+	return least;
+}
+
+void half_advance(struct tcp *tcp, uint64_t now)
+{
+	for (unsigned i = SYNACK_LEVELS; i-- > 0;) {
+		struct list *l = &tcp->half_timers[i];
+
+		while (!list_empty(l)) {
+			struct half_open *half = list_first(l, struct half_open, timer);
+
+			if (half->deadline > now)
+				break;
+			if (half->retries >= tcp->config->synack_retries ||
+			    half->retries + 1 >= SYNACK_LEVELS) {
+				half_free(tcp, half);
+				continue;
+			}
+			half->retries++;
+			half_send_synack(tcp, half, now);
+			half_wait(tcp, half, now);
+		}
+	}
+}
+
+void listener_close(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct listener *l = tcb->listener;
+	struct half_open *half;
+
+	while (!list_empty(&l->accept_queue)) {
+		struct tcb *held = list_first(&l->accept_queue, struct tcb, event);
+
+		list_del(&held->event);
+		held->flags &= ~TCB_HELD;
+		tcp_abort(tcp, held, now);
+	}
+	/* Closing is rare: this walk over all half-open connections is the only one. */
+	for (uint32_t i = 0; (half = pool_next(&tcp->halves, &i)) != NULL; i++)
+		if (half->listener == tcb)
+			half_free(tcp, half);
+	for (unsigned i = 0; i <= IFACES_MAX; i++)
+		if (tcp->catch_all[i] == tcb)
+			tcp->catch_all[i] = NULL;
+	pool_free(&tcp->listeners, l);
+	tcb->listener = NULL;
+	tcb_set_state(tcp, tcb, CPL_CLOSED, now);
+}

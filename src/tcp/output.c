@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a connection sends next: SYN, what is lost, new data and FIN, probes, ACKs, in this order.
+ * The rules of RFC 9293 3.7.4 (Nagle, in Minshall's form as Linux has it), 3.8.6.2.1 (silly
+ * windows), RFC 5681 and 6675 (what cwnd allows). Nothing leaves by itself: the device pulls.
+ */
+#include "tcp/tcp.h"
+
+#define GSO_LIMIT 65000u
+
+/* ---- building ---- */
+
+static unsigned sack_room(const struct tcb *tcb)
+{
+	return tcb_has(tcb, TCB_TS) ? 3 : 4;
+}
+
+/* Everything but flags, sequence number and payload; the ACK and window go with it. */
+static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
+		 uint16_t flags, uint64_t now)
+{
+	struct tcp_seg *seg = &out->seg;
+
+	memset(seg, 0, sizeof(*seg));
+	out->tcb = tcb;
+	out->pieces_n = 0;
+	out->gso_size = 0;
+	out->start = out->end = seq;
+	out->retransmission = false;
+	seg->sport = tcb->node.id.lport;
+	seg->dport = tcb->node.id.rport;
+	seg->seq = seq;
+	seg->flags = flags;
+	if (tcb_has(tcb, TCB_TS)) {
+		seg->opts |= TCP_HAS_TS;
+		seg->tsval = tcp_ts_clock(now) + tcb->ts_offset;
+		seg->tsecr = flags & TCP_ACK ? tcb->ts_recent : 0;
+	}
+	if (!(flags & TCP_ACK))
+		return;
+	seg->ack = tcb->rcv_nxt;
+	if (!(flags & TCP_SYN)) {
+		unsigned n = ooo_sack_blocks(tcb, seg->sack);
+
+		seg->sack_n = (uint8_t)(n > sack_room(tcb) ? sack_room(tcb) : n);
+		seg->opts |= n ? TCP_HAS_SACK : 0;
+		seg->wnd = window_advertise(tcp, tcb);
+	}
+}
+
+/* An ACK goes with this segment: nothing is owed any more. */
+static void ack_goes(struct tcb *tcb, bool alone)
+{
+	struct tcb_io *io = tcb->io;
+
+	tcb->last_ack_sent = tcb->rcv_nxt;
+	if (io) {
+		if (!alone && tcb_has(tcb, TCB_DELACK | TCB_ACK_NOW))
+			tcb->flags |= TCB_PINGPONG; /* an answer carried it */
+		io->unacked_in = 0;
+		io->t_delack = CPL_NEVER;
+		io->dsack.start = io->dsack.end = 0;
+		if (alone && io->quick)
+			io->quick--;
+		/* Without SACK each early segment asks for a duplicate ACK of its own (RFC 5681).
+		 */
+		if (!tcb_has(tcb, TCB_SACK) && io->dup_acks_owed > 1 && alone) {
+			io->dup_acks_owed--;
+			return;
+		}
+		io->dup_acks_owed = 0;
+	}
+	tcb->flags &= ~(TCB_ACK_NOW | TCB_DELACK);
+}
+
+static void count_out(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now)
+{
+	const struct tcp_seg *seg = &out->seg;
+	uint32_t n = out->gso_size ? (seg->len + out->gso_size - 1) / out->gso_size : 1;
+
+	tcp->counters->segs_out += n;
+	tcb->segs_out += n;
+	if (seg->len) {
+		tcb->data_segs_out += n;
+		tcb->bytes_sent += seg->len;
+		tcb->io->last_sent = now;
+	}
+	if (out->retransmission) {
+		tcp->counters->segs_retrans += n;
+		tcb->retrans += n;
+		tcb->bytes_retrans += seg->len;
+	}
+	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), seg_out, seg->seq, seg->ack, seg->len,
+	      seg->flags, (uint32_t)seg->wnd, seg->opts,
+	      (uint32_t)seg->mss << 16 | (seg->opts & TCP_HAS_WSCALE ? seg->wscale : 0), seg->tsval,
+	      seg->tsecr, out->retransmission);
+}
+
+/* ---- SYN ---- */
+
+static void syn_options(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg)
+{
+	bool answer = tcb->state == CPL_SYN_RECEIVED;
+
+	seg->opts |= TCP_HAS_MSS; /* MUST-14, SHLD-5; MUST-65: here only */
+	seg->mss = tcb->rcv_mss;
+	if (tcb_has(tcb, TCB_SACK))
+		seg->opts |= TCP_HAS_SACK_OK;
+	if (answer ? tcb_has(tcb, TCB_WSCALE) : tcp->config->window_scaling) {
+		seg->opts |= TCP_HAS_WSCALE;
+		seg->wscale = tcb->rcv_wscale;
+	}
+	/* Never scaled in a SYN (RFC 7323 2.2). */
+	seg->wnd = (uint16_t)(tcb->rcvbuf > 65535 ? 65535 : tcb->rcvbuf);
+}
+
+static bool pull_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	struct sent *syn = sendmap_first(&io->map);
+	uint16_t flags = tcb->state == CPL_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN;
+
+	if (syn && !sendmap_next_lost(&io->map)) {
+		tcb_why(tcb, CPL_WHY_HANDSHAKE, now);
+		if (!tcb_has(tcb, TCB_ACK_NOW) || tcb->state != CPL_SYN_RECEIVED)
+			return false;
+	}
+	fill(tcp, tcb, out, tcb->iss, flags, now);
+	syn_options(tcp, tcb, &out->seg);
+	out->end = tcb->iss + 1;
+	if (!syn) {
+		if (!sendmap_sent(&io->map, tcb->iss + 1, 0, SENT_SYN, now))
+			return false;
+		tcb->snd_nxt = tcb->iss + 1;
+		io->progress = now;
+		timer_rexmt_start(tcp, tcb, now);
+	} else if (sendmap_next_lost(&io->map)) {
+		out->retransmission = !(syn->flags & SENT_UNSENT);
+		sendmap_resent(&io->map, syn, now);
+	}
+	if (flags & TCP_ACK)
+		ack_goes(tcb, false);
+	tcb_why(tcb, CPL_WHY_HANDSHAKE, now);
+	return true;
+}
+
+/* ---- data ---- */
+
+/* Payload of one segment, now that SACK blocks may take their place in the header. */
+static uint32_t mss_now(const struct tcb *tcb)
+{
+	struct tcp_sack blocks[TCP_SACK_MAX];
+	unsigned n = ooo_sack_blocks(tcb, blocks);
+	uint32_t mss = tcb->snd_mss;
+
+	if (n > sack_room(tcb))
+		n = sack_room(tcb);
+	if (n && mss > 4 + 8 * n + 8)
+		mss -= 4 + 8 * n;
+	return mss;
+}
+
+/* SHLD-28: as much as the device may cut, in whole segments. */
+static uint32_t burst_max(const struct tcp *tcp, const struct tcb *tcb, uint32_t mss)
+{
+	const struct tcp_iface *iface = &tcp->ifaces[tcb->ifindex];
+	uint32_t max = iface->gso_max < GSO_LIMIT ? iface->gso_max : GSO_LIMIT;
+
+	if (!(tcb_is4(tcb) ? iface->gso4 : iface->gso6) || mss != tcb->snd_mss ||
+	    tcb_has(tcb, TCB_URG_OUT) || max < 2 * mss)
+		return mss;
+	return max - max % mss;
+}
+
+static void set_urgent(const struct tcb *tcb, struct tcp_seg *seg)
+{
+	uint32_t up = tcb->snd_up - seg->seq;
+
+	if (!tcb_has(tcb, TCB_URG_OUT) || !seq_gt(tcb->snd_up, seg->seq))
+		return;
+	seg->flags |= TCP_URG;
+	seg->up = (uint16_t)(up > 65535 ? 65535 : up); /* MUST-62; MUST-31: of any length */
+}
+
+/* Payload [seq, seq + len) of the send queue. False: it cannot be had now. */
+static bool attach(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
+		   uint32_t *len, uint32_t mss)
+{
+	uint32_t covered = 0;
+
+	out->pieces_n = chunkq_pieces(&tcb->io->sndq, seq - tcb->io->snd_base, *len, out->pieces,
+				      TCP_PIECES, &covered);
+	if (covered == *len)
+		return true;
+	/* Too many small chunks: a shorter segment, whole segments if there is more than one. */
+	for (unsigned i = 0; i < out->pieces_n; i++)
+		chunk_put(tcp->chunks, out->pieces[i].chunk);
+	out->pieces_n = 0;
+	if (covered > mss)
+		covered -= covered % mss;
+	if (!covered)
+		return false;
+	*len = covered;
+	out->pieces_n = chunkq_pieces(&tcb->io->sndq, seq - tcb->io->snd_base, *len, out->pieces,
+				      TCP_PIECES, &covered);
+	ASSERT(covered == *len);
+	return true;
+}
+
+static void detach(struct tcp *tcp, struct tcp_out *out)
+{
+	for (unsigned i = 0; i < out->pieces_n; i++)
+		chunk_put(tcp->chunks, out->pieces[i].chunk);
+	out->pieces_n = 0;
+}
+
+static uint32_t cwnd_room(const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+	uint32_t pipe = sendmap_pipe(&io->map);
+	uint32_t inflation = recovery_inflation(&io->recovery, &io->map, &io->cc);
+	uint32_t room = io->cc.cwnd + recovery_limited_transmit(&io->recovery, &io->cc);
+
+	pipe = pipe > inflation ? pipe - inflation : 0;
+	return room > pipe ? room - pipe : 0;
+}
+
+/* REC, or as much of its start as ROOM allows, once more. */
+static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, struct sent *rec,
+			uint32_t room, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t mss = mss_now(tcb), len, fin = !!(rec->flags & SENT_FIN);
+
+	room = room > mss ? room - room % mss : mss;
+	if (room > burst_max(tcp, tcb, mss))
+		room = burst_max(tcp, tcb, mss);
+	len = rec->end - rec->start - fin;
+	if (len > room) {
+		len = room;
+		fin = 0;
+	}
+	fill(tcp, tcb, out, rec->start, TCP_ACK, now);
+	if (len && !attach(tcp, tcb, out, rec->start, &len, mss))
+		return false;
+	if (rec->start + len + fin != rec->end) {
+		if (!len || !sendmap_split(&io->map, rec, rec->start + len)) {
+			detach(tcp, out);
+			tcb_why(tcb, CPL_WHY_MEMORY, now);
+			return false;
+		}
+		fin = 0;
+	}
+	out->seg.len = len;
+	out->seg.flags |= fin ? TCP_FIN | TCP_PSH : 0;
+	out->seg.flags |= rec->flags & SENT_PSH ? TCP_PSH : 0;
+	out->end = rec->end;
+	out->gso_size = len > mss ? mss : 0;
+	out->retransmission = !(rec->flags & SENT_UNSENT) || rec->transmissions > 1;
+	sendmap_resent(&io->map, rec, now);
+	tcb_why(tcb, CPL_WHY_SENDING, now);
+	return true;
+}
+
+/* Data before SND.NXT once more. */
+static bool pull_lost(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	struct sent *rec = sendmap_next_lost(&tcb->io->map);
+	uint32_t room;
+
+	if (!rec)
+		return false;
+	room = cwnd_room(tcb);
+	if (room < mss_now(tcb) && rec->start != tcb->snd_una) {
+		tcb_why(tcb, CPL_WHY_CWND, now);
+		return false;
+	}
+	/* SHLD-16: within the window; what is oldest may always go, it probes (MAY-7). */
+	if (!seq_lt(rec->start, tcb->snd_una + tcb->snd_wnd) && rec->start != tcb->snd_una) {
+		tcb_why(tcb, CPL_WHY_RWND, now);
+		return false;
+	}
+	return pull_record(tcp, tcb, out, rec, room, now);
+}
+
+/* RFC 6675 4, NextSeg() (3) and (4): nothing else to send, and room for it. */
+static bool pull_rescue(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t mss = mss_now(tcb);
+	struct sent *rec;
+
+	if (io->recovery.state != CPL_RECOVERY_FAST || cwnd_room(tcb) < mss)
+		return false;
+	rec = recovery_rescue(&io->recovery, &io->map, &io->cc);
+	return rec && pull_record(tcp, tcb, out, rec, mss, now);
+}
+
+/* Nagle, cork, silly windows: may LEN octets, less than a segment, go now? */
+static bool may_send_short(const struct tcb *tcb, uint32_t len, uint32_t avail, enum cpl_why *why)
+{
+	const struct tcb_io *io = tcb->io;
+
+	if (io->hold_over || tcb_has(tcb, TCB_PROBE))
+		return true;
+	if (len < avail) { /* the window cut it: MUST-38, 3.8.6.2.1 (3) */
+		*why = CPL_WHY_RWND;
+		return len >= tcb->snd_wnd_max / 2;
+	}
+	*why = CPL_WHY_NAGLE;
+	if (tcb_has(tcb, TCB_FIN_QUEUED))
+		return true;
+	if (tcb_has(tcb, TCB_CORK | TCB_MORE))
+		return false;
+	/* SHLD-7, MUST-17; Minshall: only a short segment in flight holds the next one. */
+	return tcb_has(tcb, TCB_NODELAY) || tcb_has(tcb, TCB_URG_OUT) ||
+	       !seq_gt(io->small_end, tcb->snd_una) || sendmap_empty(&io->map);
+}
+
+/* How much new data may go now; 0 and why not. */
+static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cpl_why *why)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t avail = tcb_write_seq(tcb) - tcb->snd_nxt, room = cwnd_room(tcb);
+	uint32_t edge = tcb->snd_una + tcb->snd_wnd, wnd, len, max = burst_max(tcp, tcb, mss);
+
+	/* MUST-34, SHLD-15: the usable window may be negative. */
+	wnd = seq_gt(edge, tcb->snd_nxt) ? edge - tcb->snd_nxt : 0;
+	len = avail < wnd ? avail : wnd;
+	if (!len) {
+		*why = tcb->snd_wnd ? CPL_WHY_RWND : CPL_WHY_ZERO_WND;
+		return 0;
+	}
+	len = len < max ? len : max;
+	if (room < len) {
+		io->cwnd_limited = true;
+		len = room - room % mss;
+		if (!len) {
+			*why = CPL_WHY_CWND;
+			return 0;
+		}
+	}
+	if (len >= mss && len % mss) {
+		uint32_t tail = len % mss;
+
+		/* The tail goes along if it could go by itself after the rest. */
+		if (len != avail || !may_send_short(tcb, tail, tail, why))
+			len -= tail;
+		return len;
+	}
+	return len >= mss || may_send_short(tcb, len, avail, why) ? len : 0;
+}
+
+static bool fin_may_go(const struct tcb *tcb, uint32_t end)
+{
+	return tcb_has(tcb, TCB_FIN_QUEUED) && !tcb_has(tcb, TCB_FIN_SENT) &&
+	       end == tcb_write_seq(tcb) && tcb->state != CPL_ESTABLISHED &&
+	       seq_gt(tcb->snd_una + (tcb->snd_wnd ? tcb->snd_wnd : 1), end);
+}
+
+static void note_new_data(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32_t mss,
+			  uint32_t end, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (tcb->snd_nxt == tcb->snd_una) {
+		io->progress = now;
+		tcb->rexmt_n = 0;
+	}
+	if (len % mss)
+		io->small_end = tcb->snd_nxt + len;
+	tcb->snd_nxt = end;
+	io->hold_over = false;
+	io->t_cork = CPL_NEVER;
+	tcb->flags &= ~(TCB_PROBE | TCB_PERSIST);
+	if (io->t_rexmt == CPL_NEVER || tcb->snd_una + len == end)
+		timer_rexmt_start(tcp, tcb, now);
+}
+
+static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t mss = mss_now(tcb), seq = tcb->snd_nxt, write_seq = tcb_write_seq(tcb), len = 0,
+		 end;
+	enum cpl_why why = CPL_WHY_IDLE;
+	uint32_t flags = 0;
+	bool fin;
+
+	if (seq_gt(write_seq, seq)) {
+		len = new_data(tcp, tcb, mss, &why);
+		if (!len) {
+			tcb_why(tcb, why, now);
+			return false;
+		}
+	} else {
+		io->cwnd_limited = false;
+		tcb_why(tcb, tcb_has(tcb, TCB_FIN_SENT) ? CPL_WHY_CLOSED : CPL_WHY_IDLE, now);
+	}
+	if (!len && !fin_may_go(tcb, seq))
+		return false;
+	fill(tcp, tcb, out, seq, TCP_ACK, now);
+	if (len && !attach(tcp, tcb, out, seq, &len, mss)) {
+		tcb_why(tcb, CPL_WHY_MEMORY, now);
+		return false;
+	}
+	fin = fin_may_go(tcb, seq + len);
+	end = seq + len + fin;
+	/* MUST-60, MUST-61: PSH on the last of what there is; SHLD-27: one for all pushes before.
+	 */
+	if (seq + len == write_seq ||
+	    (seq_gt(io->push_seq, seq) && seq_leq(io->push_seq, seq + len))) {
+		out->seg.flags |= len ? TCP_PSH : 0;
+		flags |= SENT_PSH;
+	}
+	flags |= fin ? SENT_FIN : 0;
+	if (!sendmap_sent(&io->map, end, (uint16_t)mss, flags, now)) {
+		detach(tcp, out);
+		tcb_why(tcb, CPL_WHY_MEMORY, now);
+		return false;
+	}
+	out->seg.len = len;
+	out->seg.flags |= fin ? TCP_FIN : 0;
+	out->end = end;
+	out->gso_size = len > mss ? mss : 0;
+	tcb->flags |= fin ? TCB_FIN_SENT : 0;
+	note_new_data(tcp, tcb, len, mss, end, now);
+	tcb_why(tcb, CPL_WHY_SENDING, now);
+	return true;
+}
+
+/* ---- probes and ACKs ---- */
+
+/*
+ * Zero-window probe and keep-alive are one: an octet before SND.NXT without the octet (MUST-35,
+ * SHLD-12, as Linux): not acceptable to the peer, which answers with its window.
+ */
+static bool pull_probe(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	if (!tcb_has(tcb, TCB_PROBE))
+		return false;
+	tcb->flags &= ~TCB_PROBE;
+	fill(tcp, tcb, out, tcb->snd_una - 1, TCP_ACK, now);
+	return true;
+}
+
+static bool pull_ack(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	if (!tcb_has(tcb, TCB_ACK_NOW))
+		return false;
+	fill(tcp, tcb, out, tcb->snd_nxt, TCP_ACK, now);
+	return true;
+}
+
+/* Something waits for a window, and nothing in flight will bring an ACK: probe (MUST-36). */
+static void persist_if_stuck(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (!sendmap_empty(&io->map) || tcb_has(tcb, TCB_PERSIST))
+		return;
+	if (io->why != CPL_WHY_RWND && io->why != CPL_WHY_ZERO_WND)
+		return;
+	timer_persist_start(tcp, tcb, now);
+}
+
+static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	bool data = false;
+
+	if (!tcb_synchronized(tcb))
+		return tcb->io && pull_syn(tcp, tcb, out, now);
+	if (tcb->io)
+		data = pull_lost(tcp, tcb, out, now) ||
+		       (!sendmap_next_lost(&tcb->io->map) &&
+			(pull_new(tcp, tcb, out, now) || pull_rescue(tcp, tcb, out, now)));
+	if (data) {
+		set_urgent(tcb, &out->seg);
+		ack_goes(tcb, false);
+		return true;
+	}
+	if (tcb->io)
+		persist_if_stuck(tcp, tcb, now);
+	if (pull_probe(tcp, tcb, out, now) || pull_ack(tcp, tcb, out, now)) {
+		set_urgent(tcb,
+			   &out->seg); /* MUST-66's other half: announced even if no data may go */
+		ack_goes(tcb, true);
+		return true;
+	}
+	return false;
+}
+
+bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	bool live =
+		tcb->state != CPL_CLOSED && tcb->state != CPL_LISTEN && tcb->state != CPL_TIME_WAIT;
+
+	if (live && pull_any(tcp, tcb, out, now)) {
+		count_out(tcp, tcb, out, now);
+		timer_update(tcp, tcb);
+#ifdef CPL_DEBUG
+		tcb_check(tcp, tcb);
+#endif
+		return true;
+	}
+	list_del(&tcb->ready);
+	if (live)
+		timer_update(tcp, tcb);
+	return false;
+}
+
+void tcb_kick(struct tcp *tcp, struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+
+	if (tcb_has(tcb, TCB_ACK_NOW | TCB_PROBE)) {
+		tcb_ready(tcp, tcb);
+		return;
+	}
+	if (!io)
+		return;
+	if (tcb->snd_nxt != tcb_write_seq(tcb) + tcb_has(tcb, TCB_FIN_SENT) || io->map.lost ||
+	    io->map.unsent || (tcb_has(tcb, TCB_FIN_QUEUED) && !tcb_has(tcb, TCB_FIN_SENT)))
+		tcb_ready(tcp, tcb);
+}
+
+struct tcb *tcp_next_ready(struct tcp *tcp, int ifindex)
+{
+	struct list *ready = &tcp->ifaces[ifindex].ready;
+
+	return list_empty(ready) ? NULL : list_first(ready, struct tcb, ready);
+}
+
+/* [start, end) did not leave, whatever has become of its record since. */
+static void refuse_range(struct sendmap *map, uint32_t start, uint32_t end)
+{
+	while (seq_lt(start, end)) {
+		struct sent *rec;
+
+		start = seq_max(start, map->una);
+		rec = sendmap_find(map, start);
+		if (!rec)
+			return;
+		if (!(rec->flags & SENT_SACKED)) {
+			if (seq_lt(rec->start, start))
+				rec = sendmap_split(map, rec, start);
+			if (!rec || (seq_gt(rec->end, end) && !sendmap_split(map, rec, end)))
+				return; /* no memory: the timer will see to it */
+			start = rec->end;
+			sendmap_refused(map, rec);
+		} else {
+			start = rec->end;
+		}
+	}
+}
+
+void tcp_refused(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(tcp, handle);
+
+	if (!tcb || tcb->state == CPL_LISTEN || tcb->state == CPL_CLOSED)
+		return;
+	if (start == end) {
+		tcb->flags |= TCB_ACK_NOW;
+	} else if (tcb->io) {
+		refuse_range(&tcb->io->map, start, end);
+		tcb_why(tcb, CPL_WHY_DEVICE, now);
+	}
+	tcb_kick(tcp, tcb);
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The timers of a connection. Each is a deadline in the TCB; the wheel holds one node for all of
+ * them, at the earliest or before it: a deadline that only moves away is found again when the node
+ * fires.
+ */
+#include "tcp/tcp.h"
+
+#define QUIET_NS (1000 * CPL_MS)
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t tcb_deadline(const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->state == CPL_LISTEN ? NULL : tcb->io;
+	uint64_t t = tcb->t_slow;
+
+	if (io) {
+		t = least(t, io->t_rexmt);
+		t = least(t, io->t_delack);
+		t = least(t, io->t_quiet);
+		t = least(t, io->t_cork);
+	}
+	return t;
+}
+
+void timer_update(struct tcp *tcp, struct tcb *tcb)
+{
+	uint64_t t = tcb_deadline(tcb);
+
+	if (t < tcb->timer.deadline)
+		wheel_start(&tcp->wheel, &tcb->timer, t);
+}
+
+uint64_t tcb_r2(const struct tcp *tcp, const struct tcb *tcb)
+{
+	if (tcb->cold && tcb->cold->user_timeout_ns)
+		return tcb->cold->user_timeout_ns; /* MUST-21 */
+	/* MUST-23: a SYN is tried for three minutes at least. */
+	return tcb_synchronized(tcb) ? tcp->config->r2_ns : tcp->config->r2_syn_ns;
+}
+
+uint64_t tcb_keep_idle(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tcb->cold ? tcb->cold->keep_idle_ns : tcp->config->keep_idle_ns;
+}
+
+uint64_t tcb_keep_interval(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tcb->cold ? tcb->cold->keep_interval_ns : tcp->config->keep_interval_ns;
+}
+
+uint32_t tcb_keep_count(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tcb->cold ? tcb->cold->keep_count : tcp->config->keep_count;
+}
+
+/* A user time-out ends the wait exactly, not at the next retransmission after it. */
+static uint64_t not_after_r2(const struct tcb *tcb, uint64_t t)
+{
+	if (!tcb->cold || !tcb->cold->user_timeout_ns)
+		return t;
+	return least(t, tcb->io->progress + tcb->cold->user_timeout_ns);
+}
+
+void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	tcb->flags &= ~TCB_PERSIST;
+	tcb->io->t_rexmt = not_after_r2(tcb, now + rtt_rto(&tcb->rtt, &tcp->rto));
+}
+
+void timer_rexmt_stop(struct tcp *tcp, struct tcb *tcb)
+{
+	(void)tcp;
+	tcb->flags &= ~TCB_PERSIST;
+	tcb->io->t_rexmt = CPL_NEVER;
+}
+
+/* SHLD-29: the first probe after one RTO; SHLD-30: then ever longer. */
+void timer_persist_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	if (!tcb_has(tcb, TCB_PERSIST)) {
+		tcb->probes_n = 0;
+		tcb->io->progress = now;
+		tcb->rtt.backoff = 0;
+	}
+	tcb->flags |= TCB_PERSIST;
+	tcb->io->t_rexmt = not_after_r2(tcb, now + rtt_rto(&tcb->rtt, &tcp->rto));
+}
+
+void timer_keep_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	if (tcb_has(tcb, TCB_KEEPALIVE)) /* MUST-25: off by default */
+		tcb->t_slow = now + tcb_keep_idle(tcp, tcb);
+}
+
+static void give_up(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	tcp->counters->timeouts++;
+	tcb_finish(tcp, tcb, tcb->soft_error ? tcb->soft_error : ETIMEDOUT, now);
+}
+
+/* SHLD-9, SHLD-10: R1 is reached: tell the program, and look for another way (MUST-20). */
+static void reach_r1(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct route_result route;
+
+	if (!tcb->soft_error && !tcb_has(tcb, TCB_NO_SOFT))
+		tcb_event(tcp, tcb, CPL_EV_SOFT);
+	if (tcb_route(tcp, tcb, now) || !tcp->neigh)
+		return;
+	if (!route_lookup(tcp->routes, &tcb->node.id.remote, tcb->ifindex, NULL, &route))
+		neigh_suspect(tcp->neigh, route.ifindex, &route.next_hop, now);
+}
+
+static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (sendmap_empty(&io->map)) {
+		timer_rexmt_stop(tcp, tcb);
+		return;
+	}
+	/* MUST-20, MUST-22: R2 */
+	if (now - io->progress >= tcb_r2(tcp, tcb)) {
+		give_up(tcp, tcb, now);
+		return;
+	}
+	if (tcb->rexmt_n < 255)
+		tcb->rexmt_n++;
+	if (tcb->rexmt_n == tcp->config->r1_retries)
+		reach_r1(tcp, tcb, now);
+	tcb->rto_count++;
+	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 0, tcb->rtt.backoff);
+	rtt_back_off(&tcb->rtt, &tcp->rto); /* RFC 6298 5.5 */
+	recovery_on_timeout(&io->recovery, &io->map, &io->cc, tcb->rexmt_n == 1, now);
+	io->hold_over = false;
+	timer_rexmt_start(tcp, tcb, now);
+}
+
+/* MUST-37: for ever, as long as the peer answers: persist_check() moves io->progress. */
+static void persist_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	if (now - tcb->io->progress >= tcb_r2(tcp, tcb)) {
+		give_up(tcp, tcb, now);
+		return;
+	}
+	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 1, tcb->rtt.backoff);
+	tcb->flags |= TCB_PROBE; /* with a window too small for a segment: sends what fits */
+	if (tcb->probes_n < 255)
+		tcb->probes_n++;
+	rtt_back_off(&tcb->rtt, &tcp->rto);
+	timer_persist_start(tcp, tcb, now);
+}
+
+static void keep_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	uint64_t due = tcb->last_received + tcb_keep_idle(tcp, tcb);
+
+	if (!tcb_has(tcb, TCB_KEEPALIVE)) {
+		tcb->t_slow = CPL_NEVER;
+	} else if (tcb->io && !tcb_io_idle(tcb)) {
+		tcb->t_slow = now + tcb_keep_idle(tcp, tcb); /* MUST-26: nothing outstanding */
+	} else if (!tcb->probes_n && due > now) {
+		tcb->t_slow = due;
+	} else if (tcb->probes_n >= tcb_keep_count(tcp, tcb)) { /* MUST-29: not the first one */
+		struct tcp_seg last = { .flags = TCP_ACK, .ack = tcb->snd_nxt };
+
+		reply_rst(tcp, &tcb->node.id, &last);
+		give_up(tcp, tcb, now);
+	} else {
+		tcb->flags |= TCB_PROBE;
+		tcb->probes_n++;
+		tcb->t_slow = now + tcb_keep_interval(tcp, tcb);
+		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 3, tcb->probes_n);
+	}
+}
+
+static void slow_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	if (tcb->state == CPL_FIN_WAIT_2 && tcb_has(tcb, TCB_ORPHAN)) {
+		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 4, 0);
+		tcb_finish(tcp, tcb, 0, now);
+		return;
+	}
+	keep_fire(tcp, tcb, now);
+}
+
+static void quiet_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (tcb_io_idle(tcb) && now - io->last_sent >= QUIET_NS &&
+	    now - tcb->last_received >= QUIET_NS) {
+		tcb_io_release(tcp, tcb, now);
+		return;
+	}
+	io->t_quiet = now + QUIET_NS;
+}
+
+static void io_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (io->t_delack <= now) { /* MUST-40 */
+		io->t_delack = CPL_NEVER;
+		tcb->flags |= TCB_ACK_NOW;
+		tcb->flags &= ~TCB_PINGPONG;
+		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 2, 0);
+	}
+	if (io->t_cork <= now) {
+		io->t_cork = CPL_NEVER;
+		io->hold_over = true; /* MUST-60 */
+	}
+	if (io->t_rexmt <= now) {
+		if (tcb_has(tcb, TCB_PERSIST))
+			persist_fire(tcp, tcb, now);
+		else
+			rexmt_fire(tcp, tcb, now);
+		if (tcb->state == CPL_CLOSED)
+			return;
+	}
+	if (io->t_quiet <= now)
+		quiet_fire(tcp, tcb, now);
+}
+
+static void tcb_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	if (tcb->state != CPL_LISTEN && tcb->io)
+		io_fire(tcp, tcb, now);
+	if (tcb->state != CPL_CLOSED && tcb->t_slow <= now)
+		slow_fire(tcp, tcb, now);
+#ifdef CPL_DEBUG
+	tcb_check(tcp, tcb);
+#endif
+	if (tcb->state != CPL_CLOSED) {
+		timer_update(tcp, tcb);
+		tcb_kick(tcp, tcb);
+	}
+	tcb_reap(tcp, tcb);
+}
+
+uint64_t tcp_deadline(const struct tcp *tcp)
+{
+	uint64_t t = least(wheel_deadline(&tcp->wheel), half_deadline(tcp));
+
+	if (!list_empty(&tcp->time_wait_age))
+		t = least(t, list_first(&tcp->time_wait_age, struct time_wait, age)->deadline);
+	return t;
+}
+
+void tcp_advance(struct tcp *tcp, uint64_t now)
+{
+	struct wheel_node *node;
+
+	while ((node = wheel_expire(&tcp->wheel, now)) != NULL)
+		tcb_fire(tcp, container_of(node, struct tcb, timer), now);
+	half_advance(tcp, now);
+	while (!list_empty(&tcp->time_wait_age)) {
+		struct time_wait *tw = list_first(&tcp->time_wait_age, struct time_wait, age);
+
+		if (tw->deadline > now)
+			break;
+		time_wait_free(tcp, tw);
+	}
+}

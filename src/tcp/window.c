@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The receive window (RFC 9293 3.8.6): what to offer, silly-window avoidance, never moving the
+ * right edge back; and buffers that grow with the path: the receiver's by what the program reads in
+ * a round trip, the sender's by cwnd.
+ */
+#include "tcp/tcp.h"
+
+/* The largest shift that a full buffer needs, as Linux chooses it (RFC 7323 2.2: at most 14). */
+uint8_t window_scale(uint32_t rcvbuf_max)
+{
+	unsigned bits = 31 - (unsigned)__builtin_clz(rcvbuf_max | 1);
+	unsigned shift = bits > 15 ? bits - 15 : 0;
+
+	return (uint8_t)(shift > 14 ? 14 : shift);
+}
+
+/* What could be taken beyond RCV.NXT. */
+uint32_t window_to_offer(struct tcp *tcp, struct tcb *tcb)
+{
+	uint64_t unread = tcb->io ? tcb->io->rcvq.bytes : 0;
+	uint32_t room = tcb->rcvbuf > unread ? tcb->rcvbuf - (uint32_t)unread : 0;
+	uint32_t max = 65535u << tcb->rcv_wscale;
+	uint64_t pool = tcp->mem->limit - tcp->mem->used;
+
+	if (tcb->cold && tcb->cold->window_clamp && room > tcb->cold->window_clamp)
+		room = tcb->cold->window_clamp;
+	/* Never promise what the pool does not have: the last eighth is for what is promised. */
+	if (pool < tcp->mem->limit / 8)
+		room = 0;
+	else if (room > pool / 2)
+		room = (uint32_t)(pool / 2);
+	return room < max ? room : max;
+}
+
+static uint32_t sws_step(const struct tcb *tcb)
+{
+	uint32_t half = tcb->rcvbuf / 2; /* Fr = 1/2 */
+
+	return half < tcb->rcv_mss_est ? half : tcb->rcv_mss_est;
+}
+
+/*
+ * MUST-39: the edge moves by min(Fr * RCV.BUFF, Eff.snd.MSS) at least, or not at all. SHLD-14:
+ * never back; the field is rounded up, so that scaling does not move it back either.
+ */
+uint16_t window_advertise(struct tcp *tcp, struct tcb *tcb)
+{
+	uint32_t cur = tcb_rcv_wnd(tcb), offer = window_to_offer(tcp, tcb);
+	uint32_t unit = 1u << tcb->rcv_wscale, field;
+
+	if (offer >= cur + sws_step(tcb))
+		cur = offer;
+	field = (cur + unit - 1) >> tcb->rcv_wscale;
+	if (field > 65535)
+		field = 65535;
+	if (field << tcb->rcv_wscale > tcb_rcv_wnd(tcb))
+		tcb->rcv_edge = tcb->rcv_nxt + (field << tcb->rcv_wscale);
+	return (uint16_t)field;
+}
+
+/* An update of its own, when the window has doubled: the peer may be waiting for it. */
+void window_after_read(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	uint32_t cur = tcb_rcv_wnd(tcb), offer;
+
+	if (!tcb_synchronized(tcb) || tcb_has(tcb, TCB_FIN_RECEIVED) || tcb->state == CPL_TIME_WAIT)
+		return;
+	rcvbuf_autotune(tcp, tcb, now);
+	offer = window_to_offer(tcp, tcb);
+	if (offer < cur + sws_step(tcb) || offer < 2 * cur)
+		return;
+	tcb->flags |= TCB_ACK_NOW;
+	tcb_kick(tcp, tcb);
+}
+
+/* The receiver's view of the round trip: timestamps, else the time that a window takes. */
+void rcvbuf_measure(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint64_t sample = 0;
+
+	if (tcb_has(tcb, TCB_TS) && (seg->opts & TCP_HAS_TS) && seg->tsecr &&
+	    seg->len >= tcb->rcv_mss_est) {
+		uint32_t ms = tcp_ts_clock(now) + tcb->ts_offset - seg->tsecr;
+
+		if (ms < 60000)
+			sample = ms ? ms * 1000u : 1000;
+	} else if (seq_geq(tcb->rcv_nxt, io->rcv_rtt_seq)) {
+		sample = (now - io->rcv_rtt_time) / 1000;
+		io->rcv_rtt_seq = tcb->rcv_nxt + tcb_rcv_wnd(tcb);
+		io->rcv_rtt_time = now;
+	}
+	if (!sample)
+		return;
+	if (!io->rcv_rtt_us || sample < io->rcv_rtt_us)
+		io->rcv_rtt_us = (uint32_t)sample;
+	else
+		io->rcv_rtt_us += ((uint32_t)sample - io->rcv_rtt_us) / 8;
+}
+
+/*
+ * Dynamic right-sizing: a program that read a window's worth in a round trip gets twice that, and
+ * room for a sender in slow start to double once more.
+ */
+void rcvbuf_autotune(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint64_t want;
+	uint32_t copied;
+
+	if (!io || tcb_has(tcb, TCB_RCVBUF_FIXED))
+		return;
+	if (!io->rcv_rtt_us || now - io->drs_time < io->rcv_rtt_us * 1000ull)
+		return;
+	copied = tcb->read_seq - io->drs_seq;
+	io->drs_seq = tcb->read_seq;
+	io->drs_time = now;
+	want = 3ull * copied + 16ull * tcb->rcv_mss_est;
+	if (want > tcp->config->rcvbuf_max)
+		want = tcp->config->rcvbuf_max;
+	/* Growth needs memory that nobody else has been promised. */
+	if (want > tcb->rcvbuf && tcp->mem->used < tcp->mem->limit / 2)
+		tcb->rcvbuf = (uint32_t)want;
+}
+
+/* Two windows' worth: one in flight, one to follow. */
+void sndbuf_autotune(struct tcp *tcp, struct tcb *tcb)
+{
+	uint64_t want = 2ull * tcb->io->cc.cwnd;
+
+	if (tcb_has(tcb, TCB_SNDBUF_FIXED) || want <= tcb->sndbuf)
+		return;
+	if (want > tcp->config->sndbuf_max)
+		want = tcp->config->sndbuf_max;
+	if (want > tcb->sndbuf && tcp->mem->used < tcp->mem->limit / 2)
+		tcb->sndbuf = (uint32_t)want;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ICMP errors about our segments (RFC 9293 3.9.2.2, RFC 5927, RFC 5461): only those that quote
+ * something in flight count; hard ones abort, soft ones are told, too-big ones shrink the segments.
+ */
+#include "tcp/tcp.h"
+
+/* MUST-54: the connection that caused it, and only if the quoted octets are in flight. */
+static struct tcb *find_sender(struct tcp *tcp, const struct tcp_icmp *icmp)
+{
+	enum conn_kind kind;
+	struct demux_node *node = demux_find(tcp, &icmp->id, &kind);
+	struct tcb *tcb;
+
+	if (!node || kind != KIND_TCB)
+		return NULL;
+	tcb = container_of(node, struct tcb, node);
+	if (seq_lt(icmp->seq, tcb->snd_una) || !seq_lt(icmp->seq, tcb->snd_nxt))
+		return NULL;
+	return tcb;
+}
+
+/* RFC 1191 6.5, RFC 8201 5: what was too big goes again, smaller, and it was not congestion. */
+static void shrink(struct tcp *tcp, struct tcb *tcb, uint32_t mtu, uint64_t now)
+{
+	uint32_t old = tcb->snd_mss;
+	struct list *pos, *tmp;
+
+	if (mtu >= tcb->pmtu)
+		return;
+	tcb_set_pmtu(tcb, mtu);
+	if (!tcb->io || tcb->snd_mss >= old)
+		return;
+	list_for_each_safe (pos, tmp, &tcb->io->map.records) {
+		struct sent *rec = container_of(pos, struct sent, by_seq);
+
+		if (rec->mss > tcb->snd_mss && rec->end - rec->start > tcb->snd_mss &&
+		    !(rec->flags & (SENT_SACKED | SENT_UNSENT)))
+			sendmap_refused(&tcb->io->map, rec);
+	}
+	timer_rexmt_start(tcp, tcb, now);
+	timer_update(tcp, tcb);
+	tcb_kick(tcp, tcb);
+}
+
+bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now)
+{
+	struct tcb *tcb = find_sender(tcp, icmp);
+
+	if (!tcb)
+		return false;
+	if (icmp->too_big) {
+		shrink(tcp, tcb, icmp->mtu, now);
+		return true;
+	}
+	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), soft_error, (uint32_t)icmp->error, icmp->type,
+	      icmp->code);
+	/* SHLD-26 for a connection that is being opened; later, as Linux, a forger could do it. */
+	if (icmp->hard && !tcb_synchronized(tcb)) {
+		tcb_finish(tcp, tcb, icmp->error, now);
+		tcb_reap(tcp, tcb);
+		return true;
+	}
+	/* MUST-56, MUST-47, SHLD-25: remembered and told; it only ends the connection with R2. */
+	tcb->soft_error = (uint8_t)icmp->error;
+	if (!tcb_has(tcb, TCB_NO_SOFT))
+		tcb_event(tcp, tcb, CPL_EV_SOFT);
+	return true;
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/* The user calls: OPEN, SEND, RECEIVE, CLOSE, ABORT (RFC 9293 sections 3.9.1 and 3.10.1 to 3.10.5).
+ */
+#include "tcp/tcp.h"
+
+#define CORK_NS (200 * CPL_MS)
+
+/* ---- OPEN ---- */
+
+int tcp_open(struct tcp *tcp, const struct cpl_endpoint *local, struct tcb **tcb, uint64_t now)
+{
+	struct tcb *t = tcb_new(tcp, now);
+	int err;
+
+	if (!t)
+		return -ENOBUFS;
+	if (local && (local->port || !addr_is_any(&local->addr))) {
+		err = local->port ? port_bind(tcp, t, local, now) : 0;
+		if (!local->port) {
+			t->node.id.local = local->addr; /* the port is chosen with the remote one */
+			if (!route_our_addr(tcp->routes, &local->addr, 0))
+				err = -EADDRNOTAVAIL;
+		}
+		if (err) {
+			t->flags |= TCB_ORPHAN;
+			tcb_reap(tcp, t);
+			return err;
+		}
+	}
+	*tcb = t;
+	return 0;
+}
+
+static bool remote_ok(struct tcp *tcp, const struct cpl_endpoint *remote)
+{
+	/* MUST-46 */
+	return remote->port && !addr_is_any(&remote->addr) && !addr_is_multicast(&remote->addr) &&
+	       !addr_is_broadcast(&remote->addr) && !route_is_broadcast(tcp->routes, &remote->addr);
+}
+
+/* The 4-tuple is settled: a port if there is none, and nobody else may have it. */
+static int claim_id(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct conn_id *id = &tcb->node.id;
+	enum conn_kind kind;
+	struct demux_node *node;
+
+	if (!id->lport && !port_choose(tcp, id, now))
+		return -EADDRNOTAVAIL;
+	node = demux_find(tcp, id, &kind);
+	if (node && kind == KIND_TIME_WAIT) {
+		struct time_wait *tw = container_of(node, struct time_wait, node);
+
+		/* The new incarnation starts beyond the old one (RFC 9293 3.4.3). */
+		tcb->iss = tw->snd_nxt + 65535 + 2;
+		time_wait_free(tcp, tw);
+		return 0;
+	}
+	if (node)
+		return -EADDRINUSE;
+	tcb->iss = tcp_isn(tcp, id, now);
+	return 0;
+}
+
+int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
+		    uint64_t now)
+{
+	struct conn_id *id = &tcb->node.id;
+	int err;
+
+	if (tcb->state == CPL_LISTEN)
+		return -EISCONN;
+	if (tcb->state != CPL_CLOSED)
+		return tcb->state == CPL_SYN_SENT ? -EALREADY : -EISCONN;
+	if (tcb_has(tcb, TCB_HASHED) || tcb->error)
+		return -EISCONN;
+	if (!remote_ok(tcp, remote))
+		return -EINVAL;
+	id->remote = remote->addr;
+	id->rport = remote->port;
+	if (remote->ifindex)
+		tcb->ifindex = (uint8_t)remote->ifindex;
+	if (addr_is_any(&id->local)) /* "any" of one family is not yet an address */
+		memset(&id->local, 0, sizeof(id->local));
+	err = tcb_route(tcp, tcb, now);
+	if (err)
+		return err;
+	err = claim_id(tcp, tcb, now);
+	if (err)
+		return err;
+	tcb->snd_una = tcb->snd_nxt = tcb->snd_up = tcb->iss;
+	tcb->flags |= tcp->config->sack ? TCB_SACK : 0;
+	tcb->flags |= tcp->config->timestamps ? TCB_TS : 0;
+	tcb->ts_offset = tcp_ts_offset(tcp, id);
+	tcb->rcv_wscale = window_scale(tcp->config->rcvbuf_max) & 15;
+	if (!tcb_io(tcp, tcb, now))
+		return -ENOBUFS;
+	tcb->io->why = CPL_WHY_HANDSHAKE;
+	demux_add(tcp, &tcb->node, KIND_TCB);
+	tcb->flags |= TCB_HASHED;
+	tcb->made = now;
+	tcb_set_state(tcp, tcb, CPL_SYN_SENT, now);
+	tcp->counters->active_opens++;
+	tcb_ready(tcp, tcb);
+	return 0;
+}
+
+static int listener_new(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_t now)
+{
+	struct listener *l = pool_alloc(&tcp->listeners, NULL);
+
+	if (!l)
+		return -ENOBUFS;
+	memset(l, 0, sizeof(*l));
+	list_init(&l->accept_queue);
+	l->backlog = backlog;
+	tcb->listener = l;
+	tcb_set_state(tcp, tcb, CPL_LISTEN, now);
+	return 0;
+}
+
+int tcp_open_passive(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_t now)
+{
+	struct cpl_endpoint any = { .port = 0 };
+	int err;
+
+	if (tcb->state == CPL_LISTEN) {
+		tcb->listener->backlog = backlog;
+		return 0;
+	}
+	if (tcb->state != CPL_CLOSED || tcb_has(tcb, TCB_HASHED) || tcb->error)
+		return -EINVAL;
+	any.addr = tcb->node.id.local;
+	if (!tcb_has(tcb, TCB_BOUND) && (err = port_bind(tcp, tcb, &any, now)) != 0)
+		return err;
+	return listener_new(tcp, tcb, backlog, now);
+}
+
+int tcp_catch_all(struct tcp *tcp, int ifindex, uint32_t pending_max, struct tcb **tcb,
+		  uint64_t now)
+{
+	struct tcb *t;
+	int err;
+
+	if (ifindex < 0 || ifindex > IFACES_MAX)
+		return -EINVAL;
+	if (tcp->catch_all[ifindex])
+		return -EADDRINUSE;
+	t = tcb_new(tcp, now);
+	if (!t)
+		return -ENOBUFS;
+	err = listener_new(tcp, t, pending_max, now);
+	if (err) {
+		t->flags |= TCB_ORPHAN;
+		tcb_reap(tcp, t);
+		return err;
+	}
+	t->listener->catch_all = true;
+	t->listener->ifindex = (uint8_t)ifindex;
+	tcp->catch_all[ifindex] = t;
+	*tcb = t;
+	return 0;
+}
+
+int tcp_accept(struct tcp *tcp, struct tcb *listener, struct tcb **tcb, uint64_t now)
+{
+	struct listener *l;
+	struct tcb *t;
+
+	(void)now;
+	if (listener->state != CPL_LISTEN)
+		return -EINVAL;
+	l = listener->listener;
+	if (list_empty(&l->accept_queue))
+		return -EAGAIN;
+	t = list_first(&l->accept_queue, struct tcb, event);
+	list_del(&t->event);
+	l->accept_n--;
+	t->flags &= ~TCB_HELD;
+	if (t->events)
+		tcb_event(tcp, t, t->events);
+	*tcb = t;
+	return 0;
+}
+
+/* ---- SEND ---- */
+
+static bool may_write(const struct tcb *tcb)
+{
+	return tcb->state == CPL_ESTABLISHED || tcb->state == CPL_CLOSE_WAIT ||
+	       tcb->state == CPL_SYN_SENT || tcb->state == CPL_SYN_RECEIVED;
+}
+
+static long write_error(const struct tcb *tcb)
+{
+	if (tcb->state == CPL_LISTEN)
+		return -ENOTCONN;
+	if (tcb->state == CPL_CLOSED)
+		return tcb->error ? -(long)tcb->error : tcb->iss || tcb->irs ? -EPIPE : -ENOTCONN;
+	return -EPIPE;
+}
+
+long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
+	      uint64_t now)
+{
+	struct tcb_io *io;
+	size_t room, took;
+
+	if (!may_write(tcb) || tcb_has(tcb, TCB_FIN_QUEUED))
+		return write_error(tcb);
+	if (!n)
+		return 0;
+	io = tcb_io(tcp, tcb, now);
+	if (!io) {
+		tcb->flags |= TCB_WANT_WRITE;
+		return -EAGAIN;
+	}
+	room = tcb->sndbuf > io->sndq.bytes ? tcb->sndbuf - io->sndq.bytes : 0;
+	if (tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16)
+		room = room < 2048 ? room : 2048;
+	took = chunkq_append(&io->sndq, tcp->chunks, data, n < room ? n : room);
+	if (took < n)
+		tcb->flags |= TCB_WANT_WRITE;
+	if (!took)
+		return -EAGAIN;
+	tcb->flags |= TCB_SENT_ALL_DUE;
+	if (took == n && (flags & CPL_MSG_OOB)) {
+		tcb->snd_up = tcb_write_seq(tcb); /* MUST-62 */
+		tcb->flags |= TCB_URG_OUT;
+	}
+	if (took == n && (flags & CPL_MSG_MORE))
+		tcb->flags |= TCB_MORE;
+	else
+		tcb->flags &= ~TCB_MORE;
+	if (flags & CPL_MSG_PUSH)
+		io->push_seq = tcb_write_seq(tcb); /* MAY-15 */
+	if (tcb_has(tcb, TCB_MORE | TCB_CORK) && io->t_cork == CPL_NEVER) {
+		io->t_cork = now + CORK_NS; /* MUST-60: not for ever */
+		timer_update(tcp, tcb);
+	}
+	if (tcb->ifindex)
+		tcb_kick(tcp, tcb);
+	return (long)took;
+}
+
+/* ---- RECEIVE ---- */
+
+/* Octets before the urgent one, if it lies ahead and is kept out of the stream. */
+static bool urgent_ahead(const struct tcb *tcb, uint32_t *before)
+{
+	if (!tcb_has(tcb, TCB_URG_IN) || tcb_has(tcb, TCB_OOB_INLINE))
+		return false;
+	*before = tcb->rcv_up - 1 - tcb->read_seq;
+	return true;
+}
+
+static void after_urgent(struct tcb *tcb)
+{
+	if (tcb_has(tcb, TCB_URG_IN) && seq_geq(tcb->read_seq, tcb->rcv_up))
+		tcb->flags &= ~TCB_URG_IN;
+}
+
+static long receive_urgent(struct tcb *tcb, uint8_t *data, size_t n)
+{
+	uint32_t off;
+
+	if (tcb_has(tcb, TCB_OOB_INLINE) || !n)
+		return -EINVAL;
+	if (tcb_has(tcb, TCB_OOB_HELD)) {
+		*data = tcb->oob_byte;
+		tcb->flags &= ~TCB_OOB_HELD;
+		return 1;
+	}
+	if (!tcb_has(tcb, TCB_URG_IN))
+		return -EINVAL;
+	off = tcb->rcv_up - 1 - tcb->read_seq;
+	if (!tcb->io || chunkq_copy(&tcb->io->rcvq, off, data, 1) != 1)
+		return -EAGAIN;
+	return 1;
+}
+
+/* Reading stops before the urgent octet once, then goes on behind it. */
+static uint32_t readable(struct tcp *tcp, struct tcb *tcb, size_t n)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t before, avail = (uint32_t)io->rcvq.bytes;
+
+	if (urgent_ahead(tcb, &before) && before < avail) {
+		if (before) {
+			avail = before;
+		} else {
+			chunkq_copy(&io->rcvq, 0, &tcb->oob_byte, 1);
+			chunkq_drop(&io->rcvq, tcp->chunks, 1);
+			tcb->read_seq++;
+			tcb->flags |= TCB_OOB_HELD;
+			after_urgent(tcb);
+			avail--;
+		}
+	}
+	return n < avail ? (uint32_t)n : avail;
+}
+
+static long nothing_to_read(const struct tcb *tcb)
+{
+	if (tcb->error)
+		return -(long)tcb->error;
+	if (tcb_has(tcb, TCB_FIN_RECEIVED))
+		return 0;
+	switch (tcb->state) {
+	case CPL_LISTEN:
+		return -ENOTCONN;
+	case CPL_CLOSED:
+		return tcb->irs ? 0 : -ENOTCONN;
+	case CPL_TIME_WAIT:
+		return 0;
+	default:
+		return -EAGAIN;
+	}
+}
+
+long tcp_receive(struct tcp *tcp, struct tcb *tcb, void *data, size_t n, unsigned flags,
+		 uint64_t now)
+{
+	struct tcb_io *io = tcb->state == CPL_LISTEN ? NULL : tcb->io;
+	uint32_t take;
+
+	if (flags & CPL_MSG_OOB_IN)
+		return receive_urgent(tcb, data, n);
+	if (!io || !io->rcvq.bytes)
+		return nothing_to_read(tcb);
+	take = readable(tcp, tcb, n);
+	if (!take)
+		return n ? nothing_to_read(tcb) : 0;
+	chunkq_copy(&io->rcvq, 0, data, take);
+	if (flags & CPL_MSG_PEEK)
+		return take;
+	chunkq_drop(&io->rcvq, tcp->chunks, take);
+	tcb->read_seq += take;
+	after_urgent(tcb);
+	window_after_read(tcp, tcb, now);
+	return take;
+}
+
+/* ---- CLOSE and ABORT ---- */
+
+/* 3.10.4: the FIN follows what was sent. */
+int tcp_shutdown(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	switch (tcb->state) {
+	case CPL_CLOSED:
+	case CPL_LISTEN:
+		return -ENOTCONN;
+	case CPL_SYN_SENT:
+		tcb_finish(tcp, tcb, 0, now);
+		return 0;
+	case CPL_SYN_RECEIVED:
+		tcb->flags |= TCB_FIN_QUEUED; /* tcb_established() goes on */
+		return 0;
+	case CPL_ESTABLISHED:
+	case CPL_CLOSE_WAIT:
+		break;
+	default:
+		return tcb->state == CPL_TIME_WAIT ? -ENOTCONN : 0;
+	}
+	if (!tcb_io(tcp, tcb, now))
+		return -ENOBUFS;
+	tcb->flags |= TCB_FIN_QUEUED | TCB_SENT_ALL_DUE;
+	tcb->flags &= ~TCB_MORE;
+	tcb_set_state(tcp, tcb, tcb->state == CPL_ESTABLISHED ? CPL_FIN_WAIT_1 : CPL_LAST_ACK, now);
+	tcb_kick(tcp, tcb);
+	return 0;
+}
+
+static void send_rst(struct tcp *tcp, struct tcb *tcb)
+{
+	struct tcp_reply *r = reply_new(tcp, &tcb->node.id);
+
+	if (!r)
+		return;
+	tcp->counters->rst_out++;
+	r->seg.seq = tcb->snd_nxt;
+	r->seg.ack = tcb->rcv_nxt;
+	r->seg.flags = TCP_RST | TCP_ACK;
+	r->tos = tcb->tos;
+	r->ttl = tcb->ttl;
+}
+
+/* 3.10.5: which states owe the peer a RST. */
+static bool owes_rst(const struct tcb *tcb)
+{
+	switch (tcb->state) {
+	case CPL_SYN_RECEIVED:
+	case CPL_ESTABLISHED:
+	case CPL_FIN_WAIT_1:
+	case CPL_FIN_WAIT_2:
+	case CPL_CLOSE_WAIT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int tcp_abort(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	if (tcb->state == CPL_LISTEN)
+		return tcp_close(tcp, tcb, now);
+	tcb->flags |= TCB_ORPHAN;
+	if (owes_rst(tcb))
+		send_rst(tcp, tcb);
+	tcb_finish(tcp, tcb, ECONNABORTED, now);
+	tcb_reap(tcp, tcb);
+	return 0;
+}
+
+int tcp_close(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	if (tcb->state == CPL_LISTEN) {
+		tcb->flags |= TCB_ORPHAN;
+		listener_close(tcp, tcb, now);
+		tcb_reap(tcp, tcb);
+		return 0;
+	}
+	/* SHLD-3: what was not read will never be. */
+	if (tcb_has(tcb, TCB_LINGER_DROP) || (tcb->io && tcb->io->rcvq.bytes))
+		return tcp_abort(tcp, tcb, now);
+	if (tcb->state == CPL_ESTABLISHED || tcb->state == CPL_CLOSE_WAIT ||
+	    tcb->state == CPL_SYN_RECEIVED || tcb->state == CPL_SYN_SENT) {
+		int err = tcp_shutdown(tcp, tcb, now);
+
+		if (err == -ENOBUFS)
+			return tcp_abort(tcp, tcb, now);
+	}
+	tcb->flags |= TCB_ORPHAN;
+	tcb->events = 0;
+	list_del(&tcb->event);
+	if (tcb->state == CPL_FIN_WAIT_2) {
+		tcb->t_slow = now + tcp->config->fin_wait_2_ns;
+		timer_update(tcp, tcb);
+	}
+	tcb_reap(tcp, tcb);
+	return 0;
+}

@@ -171,8 +171,9 @@ struct cpl_frame {
 
 /*
  * Frames arrive on IFINDEX, in this order. Without CPL_FRAME_LEND what must be kept is copied.
- * Returns the number taken: always N, or -EINVAL for an unknown interface. Bad frames are counted
- * by reason (cpl_counters) and dropped.
+ * Returns how many were taken: N, or fewer when memory to remember lent frames is short (the rest
+ * is still the caller's); -EINVAL for an unknown interface. Bad frames are counted by reason
+ * (cpl_counters) and dropped.
  */
 int cpl_input(cpl_stack *stack, int ifindex, const struct cpl_frame *frames, unsigned n,
 	      uint64_t now);
@@ -280,7 +281,8 @@ int cpl_accept(cpl_stack *stack, cpl_handle listener, cpl_handle *handle, uint64
  */
 int cpl_catch_all(cpl_stack *stack, int ifindex, uint32_t pending_max, cpl_handle *handle,
 		  uint64_t now);
-int cpl_syn_accept(cpl_stack *stack, cpl_handle syn, cpl_handle *handle, uint64_t now);
+int cpl_syn_accept(cpl_stack *stack, cpl_handle syn,
+		   uint64_t now); /* SYN,ACK; then CPL_EV_ACCEPT */
 int cpl_syn_refuse(cpl_stack *stack, cpl_handle syn, uint64_t now); /* RST */
 int cpl_syn_drop(cpl_stack *stack, cpl_handle syn, uint64_t now);   /* silence */
 

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+/* The public calls on frames, time, events, connections and snapshots: thin doors to src/tcp. */
+#include "stack/stack.h"
+
+/* ---- frames and time ---- */
+
+int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigned n, uint64_t now)
+{
+	unsigned i = 0;
+
+	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
+		return -EINVAL;
+	while (i < n && input_frame(s, ifindex, &frames[i], now))
+		i++;
+	output_run(s, now); /* MUST-58, MUST-59: ACKs only now, for all of them */
+	return (int)i;
+}
+
+int cpl_next_release(cpl_stack *s, uint64_t *token)
+{
+	return chunk_mem_released(&s->chunks, token);
+}
+
+static void describe(const struct iface *iface, struct frame *f, struct cpl_out *out)
+{
+	memset(out, 0, offsetof(struct cpl_out, iov));
+	out->iov[0] = (struct cpl_iov){ f->headers + f->off, f->len };
+	out->iov_n = 1;
+	for (unsigned i = 0; i < f->pieces_n; i++)
+		out->iov[out->iov_n++] = (struct cpl_iov){ f->pieces[i].data, f->pieces[i].len };
+	out->len = f->len + f->payload_len;
+	out->gso_size = f->gso_size;
+	out->csum_start = f->csum_offset ? f->csum_start : 0;
+	out->csum_offset = f->csum_offset;
+	out->header_len = f->len;
+	out->ipv6 = f->ipv6;
+	out->ecn = 0;
+	out->reserved = 0;
+	(void)iface;
+}
+
+int cpl_output(cpl_stack *s, int ifindex, struct cpl_out *frames, unsigned max, uint64_t now)
+{
+	unsigned n = 0;
+
+	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
+		return -EINVAL;
+	output_run(s, now);
+	while (n < max) {
+		struct frame *f = output_next(s, ifindex, now);
+
+		if (!f)
+			break;
+		f->at_device = true;
+		describe(&s->ifaces[ifindex], f, &frames[n]);
+		frames[n].token = (uint64_t)pool_index(&s->frames, f) + 1;
+		s->counters.frames_out++;
+		s->counters.bytes_out += frames[n].len;
+		n++;
+	}
+	return (int)n;
+}
+
+int cpl_output_done(cpl_stack *s, uint64_t token, int sent, uint64_t now)
+{
+	struct frame *f =
+		token && token <= UINT32_MAX ? pool_at(&s->frames, (uint32_t)token - 1) : NULL;
+	cpl_handle handle;
+	uint32_t start, end;
+
+	if (!f || !f->at_device)
+		return -EINVAL;
+	handle = f->handle;
+	start = f->start;
+	end = f->end;
+	frame_free(s, f);
+	if (sent)
+		return 0;
+	s->counters.frames_refused++;
+	if (handle)
+		tcp_refused(&s->tcp, handle, start, end, now);
+	return 0;
+}
+
+int cpl_output_pending(cpl_stack *s, int ifindex)
+{
+	if (ifindex < 1 || ifindex > IFACES_MAX)
+		return 0;
+	return !list_empty(&s->ifaces[ifindex].txq) || tcp_next_ready(&s->tcp, ifindex) ||
+	       !list_empty(&s->loop) || !list_empty(&s->tcp.reply_queue) ||
+	       neigh_has_action(&s->neigh);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t cpl_deadline(cpl_stack *s)
+{
+	uint64_t t = tcp_deadline(&s->tcp);
+
+	t = least(t, neigh_deadline(&s->neigh));
+	t = least(t, reasm_deadline(&s->reasm));
+	t = least(t, pmtu_deadline(&s->pmtu));
+	t = least(t, dad_deadline(s));
+	return list_empty(&s->loop) ? t : 0;
+}
+
+void cpl_advance(cpl_stack *s, uint64_t now)
+{
+	struct reasm_expired expired;
+
+	tcp_advance(&s->tcp, now);
+	neigh_advance(&s->neigh, now);
+	pmtu_advance(&s->pmtu, now);
+	dad_advance(s, now);
+	while (reasm_expire(&s->reasm, now, &expired)) {
+		s->counters.drop_frag_timeout++;
+		if (expired.quote_len)
+			icmp_error_quote(s, expired.quote, expired.quote_len, expired.ifindex,
+					 ICMP_ERR_REASSEMBLY, now);
+	}
+	output_run(s, now);
+}
+
+int cpl_next_event(cpl_stack *s, struct cpl_event *event)
+{
+	return tcp_next_event(&s->tcp, event) || udp_next_event(s, event);
+}
+
+/* ---- TCP ---- */
+
+int cpl_open(cpl_stack *s, const struct cpl_endpoint *local, cpl_handle *handle, uint64_t now)
+{
+	struct tcb *tcb;
+	int err = tcp_open(&s->tcp, local, &tcb, now);
+
+	if (!err)
+		*handle = tcb_handle(&s->tcp, tcb);
+	return err;
+}
+
+int cpl_open_active(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *remote,
+		    uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+
+	return tcb ? tcp_open_active(&s->tcp, tcb, remote, now) : -EBADF;
+}
+
+int cpl_open_passive(cpl_stack *s, cpl_handle handle, uint32_t backlog, uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+
+	return tcb ? tcp_open_passive(&s->tcp, tcb, backlog ? backlog : 1, now) : -EBADF;
+}
+
+/* Both steps, or neither. */
+static int finish_open(cpl_stack *s, int err, cpl_handle h, cpl_handle *handle, uint64_t now)
+{
+	if (err)
+		cpl_close(s, h, now);
+	else
+		*handle = h;
+	return err;
+}
+
+int cpl_connect(cpl_stack *s, const struct cpl_endpoint *local, const struct cpl_endpoint *remote,
+		cpl_handle *handle, uint64_t now)
+{
+	cpl_handle h;
+	int err = cpl_open(s, local, &h, now);
+
+	return err ? err : finish_open(s, cpl_open_active(s, h, remote, now), h, handle, now);
+}
+
+int cpl_listen(cpl_stack *s, const struct cpl_endpoint *local, uint32_t backlog, cpl_handle *handle,
+	       uint64_t now)
+{
+	cpl_handle h;
+	int err = cpl_open(s, local, &h, now);
+
+	return err ? err : finish_open(s, cpl_open_passive(s, h, backlog, now), h, handle, now);
+}
+
+int cpl_accept(cpl_stack *s, cpl_handle listener, cpl_handle *handle, uint64_t now)
+{
+	struct tcb *l = tcp_tcb(&s->tcp, listener), *tcb;
+	int err;
+
+	if (!l)
+		return -EBADF;
+	err = tcp_accept(&s->tcp, l, &tcb, now);
+	if (!err)
+		*handle = tcb_handle(&s->tcp, tcb);
+	return err;
+}
+
+int cpl_catch_all(cpl_stack *s, int ifindex, uint32_t pending_max, cpl_handle *handle, uint64_t now)
+{
+	struct tcb *tcb;
+	int err = tcp_catch_all(&s->tcp, ifindex, pending_max ? pending_max : 1, &tcb, now);
+
+	if (!err)
+		*handle = tcb_handle(&s->tcp, tcb);
+	return err;
+}
+
+int cpl_syn_accept(cpl_stack *s, cpl_handle syn, uint64_t now)
+{
+	struct half_open *half = tcp_half(&s->tcp, syn);
+	int err = half ? half_accept(&s->tcp, half, now) : -EBADF;
+
+	output_run(s, now);
+	return err;
+}
+
+int cpl_syn_refuse(cpl_stack *s, cpl_handle syn, uint64_t now)
+{
+	struct half_open *half = tcp_half(&s->tcp, syn);
+
+	if (!half)
+		return -EBADF;
+	half_refuse(&s->tcp, half);
+	output_run(s, now);
+	return 0;
+}
+
+int cpl_syn_drop(cpl_stack *s, cpl_handle syn, uint64_t now)
+{
+	struct half_open *half = tcp_half(&s->tcp, syn);
+
+	(void)now;
+	if (!half)
+		return -EBADF;
+	half_free(&s->tcp, half);
+	return 0;
+}
+
+long cpl_send(cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsigned flags,
+	      uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	long r = tcb ? tcp_send(&s->tcp, tcb, data, n, flags, now) : -EBADF;
+
+	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, (uint32_t)n, (uint32_t)(n >> 32),
+	      (uint32_t)r);
+	return r;
+}
+
+long cpl_recv(cpl_stack *s, cpl_handle handle, void *data, size_t n, unsigned flags, uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	long r = tcb ? tcp_receive(&s->tcp, tcb, data, n, flags, now) : -EBADF;
+
+	if (r != -EAGAIN)
+		TRACE(&s->trace, now, handle, call, TRACE_CALL_RECEIVE, (uint32_t)n,
+		      (uint32_t)(n >> 32), (uint32_t)r);
+	return r;
+}
+
+int cpl_shutdown(cpl_stack *s, cpl_handle handle, uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	int r = tcb ? tcp_shutdown(&s->tcp, tcb, now) : -EBADF;
+
+	TRACE(&s->trace, now, handle, call, TRACE_CALL_SHUTDOWN, 0, 0, (uint32_t)r);
+	return r;
+}
+
+int cpl_close(cpl_stack *s, cpl_handle handle, uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct udp_socket *u = udp_find(s, handle);
+	int r;
+
+	if (u)
+		return udp_close(s, u);
+	if (!tcb)
+		return -EBADF;
+	TRACE(&s->trace, now, handle, call, TRACE_CALL_CLOSE);
+	r = tcp_close(&s->tcp, tcb, now);
+	output_run(s, now);
+	return r;
+}
+
+int cpl_abort(cpl_stack *s, cpl_handle handle, uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	int r;
+
+	if (!tcb)
+		return cpl_close(s, handle, now);
+	TRACE(&s->trace, now, handle, call, TRACE_CALL_ABORT);
+	r = tcp_abort(&s->tcp, tcb, now);
+	output_run(s, now);
+	return r;
+}
+
+int cpl_set_user(cpl_stack *s, cpl_handle handle, uint64_t user)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct udp_socket *u = udp_find(s, handle);
+
+	if (tcb)
+		tcb->user = user;
+	else if (u)
+		u->user = user;
+	else
+		return -EBADF;
+	return 0;
+}
+
+int cpl_set_option(cpl_stack *s, cpl_handle handle, enum cpl_option option, uint64_t value,
+		   uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+
+	return tcb ? tcp_set_option(&s->tcp, tcb, option, value, now) : -EBADF;
+}
+
+int cpl_get_option(cpl_stack *s, cpl_handle handle, enum cpl_option option, uint64_t *value,
+		   uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+
+	(void)now;
+	return tcb ? tcp_get_option(&s->tcp, tcb, option, value) : -EBADF;
+}
+
+int cpl_set_congestion(cpl_stack *s, cpl_handle handle, const char *name, uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	unsigned i = 0;
+
+	if (!tcb)
+		return -EBADF;
+	while (cc_at(i) && cc_at(i) != cc_find(name))
+		i++;
+	if (!cc_at(i))
+		return -ENOENT;
+	tcb->cc_id = (uint8_t)i;
+	if (tcb->state != CPL_LISTEN && tcb->io) {
+		struct cc *cc = &tcb->io->cc;
+		uint32_t ssthresh = cc->ssthresh;
+
+		cc_init(cc, cc_at(i), cc->mss, cc->cwnd, now);
+		cc->ssthresh = ssthresh;
+	}
+	return 0;
+}
+
+int cpl_set_program(cpl_stack *s, cpl_handle handle, const char *name)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb_cold *cold = tcb ? tcb_cold(&s->tcp, tcb) : NULL;
+	size_t n;
+
+	if (!cold)
+		return tcb ? -ENOBUFS : -EBADF;
+	n = strlen(name);
+	n = n > sizeof(cold->program) - 1 ? sizeof(cold->program) - 1 : n;
+	memset(cold->program, 0, sizeof(cold->program));
+	memcpy(cold->program, name, n);
+	return 0;
+}
+
+int cpl_set_source_route(cpl_stack *s, cpl_handle handle, const struct cpl_addr *hops, unsigned n)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb_cold *cold = tcb ? tcb_cold(&s->tcp, tcb) : NULL;
+
+	if (!cold)
+		return tcb ? -ENOBUFS : -EBADF;
+	if (n > 8 || tcb->state != CPL_CLOSED)
+		return -EINVAL;
+	for (unsigned i = 0; i < n; i++) {
+		if (!cpl_addr_is4(&hops[i]))
+			return -EINVAL;
+		cold->hops[i] = hops[i];
+	}
+	cold->hops_n = (uint8_t)n;
+	return 0;
+}
+
+/* ---- snapshots ---- */
+
+int cpl_info_get(cpl_stack *s, cpl_handle handle, struct cpl_info *info, uint64_t now)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct half_open *half = tcp_half(&s->tcp, handle);
+	struct udp_socket *u = udp_find(s, handle);
+
+	if (tcb)
+		tcp_info_tcb(&s->tcp, tcb, info, now);
+	else if (half)
+		tcp_info_half(&s->tcp, half, info, now);
+	else if (u)
+		udp_info(s, u, info, now);
+	else
+		return -EBADF;
+	return 0;
+}
+
+int cpl_info_walk(cpl_stack *s, uint64_t *cursor, struct cpl_info *info, unsigned max, uint64_t now)
+{
+	unsigned n = 0;
+	uint32_t index;
+
+	if (*cursor >> 32 < KIND_UDP)
+		n = tcp_info_walk(&s->tcp, cursor, info, max, now);
+	if (n == max)
+		return (int)n;
+	index = *cursor >> 32 == KIND_UDP ? (uint32_t)*cursor : 0;
+	while (n < max) {
+		struct udp_socket *u = pool_next(&s->udp_sockets, &index);
+
+		if (!u)
+			break;
+		index++;
+		udp_info(s, u, &info[n++], now);
+	}
+	*cursor = (uint64_t)KIND_UDP << 32 | index;
+	return (int)n;
+}
+
+int cpl_counters_get(cpl_stack *s, struct cpl_counters *counters)
+{
+	*counters = s->counters;
+	counters->size = sizeof(*counters);
+	return 0;
+}
+
+int cpl_trace_read(cpl_stack *s, uint64_t *cursor, struct cpl_trace *records, unsigned max,
+		   uint64_t *lost)
+{
+	return trace_ring_read(&s->trace, cursor, records, max, lost);
+}

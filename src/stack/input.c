@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames in: Ethernet, IPv4 and IPv6, reassembly, and on to TCP, UDP, ICMP. What is dropped is
+ * counted by reason (RFC 1122 3.2.1, RFC 8200).
+ */
+#include "stack/stack.h"
+
+static void count_ip(struct cpl_stack *s, enum ip_verdict v)
+{
+	if (v == IP_BAD_HEADER)
+		s->counters.drop_ip_header++;
+	else if (v == IP_BAD_CHECKSUM)
+		s->counters.drop_ip_checksum++;
+	else
+		s->counters.drop_ip_option++;
+}
+
+static bool catch_all_takes(const struct cpl_stack *s, const struct packet *pkt)
+{
+	int i = pkt->ifindex;
+
+	if (pkt->ip.protocol == IP_TCP)
+		return s->tcp.catch_all[i] || s->tcp.catch_all[0];
+	if (pkt->ip.protocol == IP_UDP)
+		return s->udp_catch_all[i] || s->udp_catch_all[0];
+	return false;
+}
+
+/* A group that this interface has joined: all nodes, and the solicited-node groups of its
+ * addresses. */
+static bool group_is_ours(const struct cpl_stack *s, const struct cpl_addr *group, int ifindex)
+{
+	static const struct cpl_addr all_nodes = { { 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+						     1 } };
+
+	if (cpl_addr_is4(group))
+		return group->b[12] == 224 && !group->b[13] && !group->b[14] && group->b[15] == 1;
+	if (cpl_addr_equal(group, &all_nodes))
+		return true;
+	for (uint32_t i = 0; i < s->routes.addrs_n; i++) {
+		struct cpl_addr sn = addr_solicited_node(&s->routes.addrs[i].addr);
+
+		if (s->routes.addrs[i].ifindex == ifindex && cpl_addr_equal(&sn, group))
+			return true;
+	}
+	return false;
+}
+
+/* For us? Sets pkt->to_us_alone; false: counted and done with. */
+static bool destination_ok(struct cpl_stack *s, struct packet *pkt)
+{
+	const struct cpl_addr *dst = &pkt->ip.dst;
+	struct ip_address *own;
+
+	if (addr_is_multicast(dst) || route_is_broadcast(&s->routes, dst)) {
+		pkt->to_us_alone = false;
+		if (!addr_is_multicast(dst) || group_is_ours(s, dst, pkt->ifindex))
+			return true;
+	} else {
+		own = route_our_addr(&s->routes, dst, 0);
+		if (own && (!own->tentative || pkt->ip.protocol == IP_ICMP6))
+			return true;
+		if (!own && pkt->to_us_alone && catch_all_takes(s, pkt))
+			return true;
+	}
+	s->counters.drop_ip_not_ours++;
+	return false;
+}
+
+/* MUST-63 and RFC 1122 3.2.1.3. Only Neighbour Discovery may come from nowhere. */
+static bool source_ok(struct cpl_stack *s, const struct packet *pkt)
+{
+	const struct cpl_addr *src = &pkt->ip.src;
+
+	if (addr_is_any(src) && pkt->ip.protocol == IP_ICMP6)
+		return true;
+	if (addr_is_source(src) && !route_is_broadcast(&s->routes, src) &&
+	    (s->in_loop || !addr_is_loopback(src)))
+		return true;
+	s->counters.drop_ip_source++;
+	return false;
+}
+
+static void tcp_deliver(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
+{
+	const uint8_t *p = pkt->p + pkt->ip.hlen;
+	struct seg_in in = { .ip = &pkt->ip, .ifindex = pkt->ifindex, .lent = pkt->lent };
+
+	if (!pkt->to_us_alone) { /* MUST-57 */
+		s->counters.drop_tcp_address++;
+		return;
+	}
+	switch (tcp_parse(p, pkt->ip.len - pkt->ip.hlen, &pkt->ip.src, &pkt->ip.dst, pkt->csum_ok,
+			  &in.tcp)) {
+	case TCP_OK:
+		break;
+	case TCP_BAD_HEADER:
+		s->counters.drop_tcp_header++;
+		return;
+	case TCP_BAD_CHECKSUM: /* MUST-3 */
+		s->counters.drop_tcp_checksum++;
+		return;
+	case TCP_BAD_OPTION: /* MUST-7 */
+		s->counters.drop_tcp_options++;
+		return;
+	}
+	if (in.lent)
+		in.lent_off = (uint32_t)(in.tcp.data - pkt->lent_base);
+	in.gso_size = pkt->gso_size;
+	tcp_input(&s->tcp, &in, now);
+}
+
+static void reassemble(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
+{
+	struct packet whole = { .ifindex = pkt->ifindex, .to_us_alone = pkt->to_us_alone };
+	struct reasm_packet *handle = NULL;
+	const uint8_t *p = NULL;
+	uint32_t len = 0;
+
+	switch (reasm_add(&s->reasm, pkt->ifindex, pkt->p, &pkt->ip, now, &p, &len, &handle)) {
+	case REASM_KEPT:
+		return;
+	case REASM_COMPLETE:
+		s->counters.reassembled++;
+		input_ip(s, p, len, &whole, now);
+		reasm_release(&s->reasm, handle);
+		return;
+	case REASM_BAD:
+		s->counters.drop_frag_bad++;
+		if (pkt->ip.version == 6 && !s->reasm.problem.silent)
+			icmp_error(s, pkt, ICMP_ERR_PROBLEM, s->reasm.problem.code,
+				   s->reasm.problem.pointer, now);
+		return;
+	case REASM_OVERLAP:
+		s->counters.drop_frag_overlap++;
+		return;
+	case REASM_NO_MEMORY:
+		s->counters.drop_frag_memory++;
+		return;
+	}
+}
+
+static void deliver(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
+{
+	switch (pkt->ip.protocol) {
+	case IP_TCP:
+		tcp_deliver(s, pkt, now);
+		return;
+	case IP_UDP:
+		udp_input(s, pkt, now);
+		return;
+	case IP_ICMP:
+	case IP_ICMP6:
+		if ((pkt->ip.protocol == IP_ICMP) == (pkt->ip.version == 4)) {
+			icmp_input(s, pkt, now);
+			return;
+		}
+		break;
+	default:
+		break;
+	}
+	s->counters.drop_ip_protocol++;
+	if (pkt->ip.version == 6 && pkt->ip.protocol == 59)
+		return; /* no next header (RFC 8200 4.7) */
+	icmp_error(s, pkt, ICMP_ERR_PROTOCOL, 0, pkt->ip.nh_off, now);
+}
+
+void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet *pkt, uint64_t now)
+{
+	struct ip_problem problem = { 0 };
+	enum ip_verdict v = ip_parse(p, len, &pkt->ip, &problem);
+
+	pkt->p = p;
+	if (v != IP_OK && v != IP_UNKNOWN_OPTION) {
+		count_ip(s, v);
+		return;
+	}
+	if (!source_ok(s, pkt) || !destination_ok(s, pkt))
+		return;
+	if (v == IP_UNKNOWN_OPTION) {
+		s->counters.drop_ip_option++;
+		if (!problem.silent && (pkt->to_us_alone || problem.multicast_too))
+			icmp_error(s, pkt, ICMP_ERR_PROBLEM, problem.code, problem.pointer, now);
+		return;
+	}
+	if (pkt->ip.fragment)
+		reassemble(s, pkt, now);
+	else
+		deliver(s, pkt, now);
+}
+
+/* ---- frames ---- */
+
+static bool mac_is(const uint8_t a[6], const uint8_t b[6])
+{
+	return memcmp(a, b, 6) == 0;
+}
+
+static void input_ether(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet *pkt,
+			uint64_t now)
+{
+	const struct iface *iface = &s->ifaces[pkt->ifindex];
+	struct ether_hdr eth;
+
+	if (!ether_parse(p, len, &eth)) {
+		s->counters.drop_short_frame++;
+		return;
+	}
+	pkt->to_us_alone = !ether_is_group(eth.dst);
+	if (pkt->to_us_alone && !mac_is(eth.dst, iface->config.mac)) {
+		s->counters.drop_other_mac++;
+		return;
+	}
+	p += ETHER_HLEN;
+	len -= ETHER_HLEN;
+	if (eth.type == ETHER_ARP) {
+		arp_input(s, pkt->ifindex, p, len, now);
+	} else if (len && ((eth.type == ETHER_IPV4 && p[0] >> 4 == 4) ||
+			   (eth.type == ETHER_IPV6 && p[0] >> 4 == 6))) {
+		input_ip(s, p, len, pkt, now);
+	} else {
+		s->counters.drop_ether_type++;
+	}
+}
+
+bool input_frame(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now)
+{
+	struct iface *iface = &s->ifaces[ifindex];
+	struct packet pkt = { .ifindex = ifindex,
+			      .gso_size = f->gso_size,
+			      .csum_ok = f->flags & (CPL_FRAME_CSUM_OK | CPL_FRAME_CSUM_PARTIAL),
+			      .to_us_alone = true,
+			      .lent_base = f->data };
+
+	if (f->flags & CPL_FRAME_LEND) {
+		pkt.lent = chunk_lend(&s->chunks, f->data, f->len, f->token);
+		if (!pkt.lent)
+			return false;
+	}
+	s->counters.frames_in++;
+	s->counters.bytes_in += f->len;
+	if (!iface->up)
+		s->counters.drop_iface_down++;
+	else if (iface->config.kind == CPL_IFACE_ETHER)
+		input_ether(s, f->data, f->len, &pkt, now);
+	else if (f->len)
+		input_ip(s, f->data, f->len, &pkt, now);
+	else
+		s->counters.drop_short_frame++;
+	if (pkt.lent)
+		chunk_put(&s->chunks, pkt.lent);
+	return true;
+}

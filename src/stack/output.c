@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames out: TCP segments become IP packets, packets find their interface and their neighbour, and
+ * wait there until the device takes them. What goes to our own addresses comes straight back.
+ */
+#include "stack/stack.h"
+
+#include "wire/bytes.h"
+
+/* ---- frames ---- */
+
+struct frame *frame_new(struct cpl_stack *s)
+{
+	struct frame *f = pool_alloc(&s->frames, NULL);
+
+	if (!f) {
+		s->counters.drop_memory++;
+		return NULL;
+	}
+	memset(f, 0, offsetof(struct frame, headers));
+	list_init(&f->link);
+	f->off = FRAME_HEADERS;
+	return f;
+}
+
+void frame_free(struct cpl_stack *s, struct frame *f)
+{
+	for (unsigned i = 0; i < f->pieces_n; i++)
+		chunk_put(&s->chunks, f->pieces[i].chunk);
+	list_del(&f->link);
+	f->at_device = false;
+	pool_free(&s->frames, f);
+}
+
+uint8_t *frame_push(struct frame *f, unsigned len)
+{
+	ASSERT(f->off >= len);
+	f->off -= (uint16_t)len;
+	f->len += (uint16_t)len;
+	return f->headers + f->off;
+}
+
+/* It will not go: a connection's data counts as never sent. */
+static void frame_drop(struct cpl_stack *s, struct frame *f, uint64_t now)
+{
+	cpl_handle handle = f->handle;
+	uint32_t start = f->start, end = f->end;
+
+	frame_free(s, f);
+	if (handle && start != end)
+		tcp_refused(&s->tcp, handle, start, end, now);
+}
+
+/* ---- to a device or a neighbour ---- */
+
+static void queue_frame(struct cpl_stack *s, struct frame *f)
+{
+	struct iface *iface = &s->ifaces[f->ifindex];
+
+	list_push_back(&iface->txq, &f->link);
+	iface->txq_n++;
+}
+
+static void push_ether(struct cpl_stack *s, struct frame *f, const uint8_t mac[6])
+{
+	struct ether_hdr eth = { .type = f->ipv6 ? ETHER_IPV6 : ETHER_IPV4 };
+
+	memcpy(eth.dst, mac, 6);
+	memcpy(eth.src, s->ifaces[f->ifindex].config.mac, 6);
+	ether_build(frame_push(f, ETHER_HLEN), &eth);
+	if (f->csum_offset)
+		f->csum_start += ETHER_HLEN;
+}
+
+static void output_ether(struct cpl_stack *s, struct frame *f, uint64_t now)
+{
+	static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	struct list *dropped = NULL;
+	struct neigh *n;
+	uint8_t group[6];
+
+	if (f->broadcast || addr_is_multicast(&f->next_hop)) {
+		ether_multicast(group, &f->next_hop);
+		push_ether(s, f, f->broadcast ? broadcast : group);
+		queue_frame(s, f);
+		return;
+	}
+	n = neigh_get(&s->neigh, f->ifindex, &f->next_hop, now);
+	if (!n) {
+		s->counters.drop_neigh_queue++;
+		frame_drop(s, f, now);
+		return;
+	}
+	if (neigh_use(&s->neigh, n, now)) {
+		push_ether(s, f, n->mac);
+		queue_frame(s, f);
+		return;
+	}
+	neigh_wait(&s->neigh, n, &f->link, &dropped);
+	if (dropped) {
+		s->counters.drop_neigh_queue++;
+		frame_drop(s, container_of(dropped, struct frame, link), now);
+	}
+}
+
+void output_frame(struct cpl_stack *s, struct frame *f, uint64_t now)
+{
+	struct iface *iface = &s->ifaces[f->ifindex];
+	struct ip_address *own = route_our_addr(&s->routes, &f->next_hop, 0);
+
+	if (own && !own->tentative) {
+		list_push_back(&s->loop, &f->link);
+		return;
+	}
+	if (!iface->up) {
+		s->counters.drop_iface_down++;
+		frame_drop(s, f, now);
+		return;
+	}
+	if (iface->txq_n >= TXQ_MAX) {
+		s->counters.drop_tx_queue++;
+		frame_drop(s, f, now);
+		return;
+	}
+	f->broadcast = route_is_broadcast(&s->routes, &f->next_hop);
+	if (iface->config.kind == CPL_IFACE_ETHER)
+		output_ether(s, f, now);
+	else
+		queue_frame(s, f);
+}
+
+/* ---- IP ---- */
+
+static uint32_t frame_total(const struct frame *f)
+{
+	return f->len + f->payload_len;
+}
+
+/* The bytes of F in one piece of memory; at most SCRATCH. */
+static uint32_t frame_flatten(const struct frame *f, uint8_t *to)
+{
+	uint32_t n = f->len;
+
+	memcpy(to, f->headers + f->off, f->len);
+	for (unsigned i = 0; i < f->pieces_n; i++) {
+		memcpy(to + n, f->pieces[i].data, f->pieces[i].len);
+		n += f->pieces[i].len;
+	}
+	return n;
+}
+
+/* One fragment: DATA of LEN bytes at OFF of the packet's payload. */
+static int send_fragment(struct cpl_stack *s, const struct frame *proto, struct ip_hdr *h,
+			 const uint8_t *data, uint32_t len, uint32_t off, bool more, uint64_t now)
+{
+	struct frame *f = frame_new(s);
+	struct chunk *c;
+
+	if (!f)
+		return -ENOBUFS;
+	c = chunk_new(&s->chunks, len);
+	if (!c || c->cap < len) {
+		if (c)
+			chunk_put(&s->chunks, c);
+		frame_free(s, f);
+		return -ENOBUFS;
+	}
+	memcpy(c->data, data, len);
+	c->fill = len;
+	f->pieces[0] = (struct chunk_piece){ c->data, len, c };
+	f->pieces_n = 1;
+	f->payload_len = len;
+	f->ifindex = proto->ifindex;
+	f->next_hop = proto->next_hop;
+	f->ipv6 = proto->ipv6;
+	h->frag_off = off;
+	h->more_frags = more;
+	if (h->version == 6) {
+		uint8_t protocol = h->protocol;
+
+		ip6_frag_build(frame_push(f, IPV6_FRAG_HLEN), protocol, off, more, h->id);
+		h->protocol = 44;
+		h->len = IPV6_HLEN + IPV6_FRAG_HLEN + len;
+		ip_build(frame_push(f, IPV6_HLEN), h);
+		h->protocol = protocol;
+	} else {
+		h->len = IPV4_HLEN + len;
+		ip_build(frame_push(f, IPV4_HLEN), h);
+	}
+	s->counters.fragmented++;
+	output_frame(s, f, now);
+	return 0;
+}
+
+/* RFC 791 3.2, RFC 8200 4.5 */
+static int send_fragments(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, uint32_t mtu,
+			  uint64_t now)
+{
+	uint32_t total = frame_total(f), header, step;
+	int err = 0;
+
+	if (total > SCRATCH) {
+		frame_free(s, f);
+		return -EMSGSIZE;
+	}
+	frame_flatten(f, s->scratch);
+	header = h->version == 4 ? IPV4_HLEN : IPV6_HLEN + IPV6_FRAG_HLEN;
+	step = (mtu - header) & ~7u;
+	h->id = (uint32_t)prng_u64(&s->prng); /* RFC 7739 */
+	for (uint32_t off = 0; off < total && !err; off += step) {
+		uint32_t len = total - off < step ? total - off : step;
+
+		err = send_fragment(s, f, h, s->scratch + off, len, off, off + len < total, now);
+	}
+	frame_free(s, f);
+	return err;
+}
+
+int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifindex, uint64_t now)
+{
+	const struct cpl_addr *dst = &h->dst;
+	struct route_result route;
+	uint32_t header, mtu;
+	int err;
+
+	h->version = cpl_addr_is4(dst) ? 4 : 6;
+	err = route_lookup(&s->routes, dst, ifindex, &h->src, &route);
+	if (err) {
+		s->counters.drop_no_route++;
+		frame_free(s, f);
+		return err;
+	}
+	f->ifindex = (uint8_t)route.ifindex;
+	f->next_hop = route.next_hop;
+	f->ipv6 = h->version == 6;
+	header = h->version == 6 ? IPV6_HLEN : IPV4_HLEN + h->options_len;
+	h->len = header + frame_total(f);
+	mtu = pmtu_get(&s->pmtu, dst, s->ifaces[route.ifindex].config.mtu, now);
+	if (h->len > mtu && !f->gso_size) {
+		if (h->version == 4 && h->dont_frag) {
+			frame_free(s, f);
+			return -EMSGSIZE;
+		}
+		return send_fragments(s, f, h, mtu, now);
+	}
+	ip_build(frame_push(f, header), h);
+	if (f->csum_offset)
+		f->csum_start += (uint16_t)header;
+	output_frame(s, f, now);
+	return 0;
+}
+
+/* ---- TCP ---- */
+
+/* MUST-2: always. By the device, if it can: then the field holds the pseudo-header's sum. */
+static void tcp_checksum(struct cpl_stack *s, struct frame *f, const struct ip_hdr *h, bool offload)
+{
+	uint8_t *tcp = f->headers + f->off;
+	uint64_t sum = sum_pseudo(&h->src, &h->dst, IP_TCP, frame_total(f));
+	uint16_t field;
+	size_t at = f->len;
+
+	(void)s;
+	if (offload) {
+		field = sum_fold(sum);
+		f->csum_start = 0;
+		f->csum_offset = 16;
+	} else {
+		sum = sum_add(sum, tcp, f->len);
+		for (unsigned i = 0; i < f->pieces_n; i++) {
+			sum = sum_add_at(sum, f->pieces[i].data, f->pieces[i].len, at);
+			at += f->pieces[i].len;
+		}
+		field = sum_finish(sum);
+	}
+	memcpy(tcp + 16, &field, 2);
+}
+
+/* The loose source route of RFC 791 3.1: what is left after the first hop, then the destination. */
+static unsigned source_route(const struct tcb *tcb, uint8_t *p)
+{
+	const struct tcb_cold *cold = tcb->cold;
+	unsigned n = 3;
+
+	p[0] = IPV4_LSRR;
+	p[2] = 4;
+	for (unsigned i = 1; i < cold->hops_n; i++, n += 4)
+		memcpy(p + n, cold->hops[i].b + 12, 4);
+	memcpy(p + n, tcb->node.id.remote.b + 12, 4);
+	n += 4;
+	p[1] = (uint8_t)n;
+	while (n % 4)
+		p[n++] = 0;
+	return n;
+}
+
+static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
+{
+	struct tcb *tcb = out->tcb;
+	struct iface *iface = &s->ifaces[tcb->ifindex];
+	struct frame *f = frame_new(s);
+	struct ip_hdr h = { .src = tcb->node.id.local,
+			    .dst = tcb->node.id.remote,
+			    .tos = tcb->tos, /* SHLD-22 */
+			    .ttl = tcb->ttl,
+			    .protocol = IP_TCP,
+			    .dont_frag = true };
+	cpl_handle handle = tcb_handle(&s->tcp, tcb);
+	uint8_t header[TCP_HLEN_MAX], options[40];
+	unsigned len = tcp_build(header, &out->seg);
+	int ifindex = tcb->ifindex;
+
+	if (!f) {
+		for (unsigned i = 0; i < out->pieces_n; i++)
+			chunk_put(&s->chunks, out->pieces[i].chunk);
+		tcp_refused(&s->tcp, handle, out->start, out->end, now);
+		return;
+	}
+	memcpy(frame_push(f, len), header, len);
+	memcpy(f->pieces, out->pieces, out->pieces_n * sizeof(out->pieces[0]));
+	f->pieces_n = (uint8_t)out->pieces_n;
+	f->payload_len = out->seg.len;
+	f->gso_size = (uint16_t)out->gso_size;
+	f->handle = handle;
+	f->start = out->start;
+	f->end = out->end;
+	tcp_checksum(s, f, &h, iface->config.flags & CPL_IFACE_CSUM_OUT);
+	if (tcb->cold && tcb->cold->hops_n) {
+		h.options_len = (uint8_t)source_route(tcb, options);
+		h.options = options;
+		h.dst = tcb->cold->hops[0];
+	}
+	if (output_ip(s, f, &h, addr_is_link_local(&h.dst) ? ifindex : 0, now))
+		tcp_refused(&s->tcp, handle, out->start, out->end, now);
+}
+
+static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)
+{
+	struct frame *f = frame_new(s);
+	struct ip_hdr h = { .src = r->id.local,
+			    .dst = r->id.remote,
+			    .tos = r->tos,
+			    .ttl = r->ttl,
+			    .protocol = IP_TCP,
+			    .dont_frag = true };
+	uint8_t header[TCP_HLEN_MAX];
+	unsigned len;
+
+	if (f) {
+		len = tcp_build(header, &r->seg);
+		memcpy(frame_push(f, len), header, len);
+		tcp_checksum(s, f, &h, false);
+		output_ip(s, f, &h, addr_is_link_local(&h.dst) ? r->ifindex : 0, now);
+	}
+	tcp_reply_free(&s->tcp, r);
+}
+
+/* ---- what is due ---- */
+
+static void neighbour_actions(struct cpl_stack *s, uint64_t now)
+{
+	enum neigh_action action;
+	struct neigh *n;
+	struct list *l;
+
+	while ((n = neigh_next_action(&s->neigh, &action)) != NULL) {
+		if (action == NEIGH_SOLICIT_MULTICAST || action == NEIGH_SOLICIT_UNICAST) {
+			bool unicast = action == NEIGH_SOLICIT_UNICAST;
+
+			if (cpl_addr_is4(&n->addr))
+				arp_solicit(s, n, unicast, now);
+			else
+				nd_solicit(s, n, unicast, now);
+			continue;
+		}
+		while ((l = neigh_take_waiting(n)) != NULL) {
+			struct frame *f = container_of(l, struct frame, link);
+
+			if (action == NEIGH_FLUSH) {
+				push_ether(s, f, n->mac);
+				queue_frame(s, f);
+				continue;
+			}
+			s->counters.drop_neigh_failed++;
+			icmp_local_unreachable(s, f, now);
+			frame_drop(s, f, now);
+		}
+	}
+}
+
+/* Our own words come back as if a device had brought them. */
+static void run_loop(struct cpl_stack *s, uint64_t now)
+{
+	unsigned budget = 256;
+
+	if (s->in_loop)
+		return;
+	s->in_loop = true;
+	while (!list_empty(&s->loop) && budget--) {
+		struct frame *f = list_first(&s->loop, struct frame, link);
+		struct packet pkt = { .ifindex = f->ifindex,
+				      .csum_ok = true,
+				      .gso_size = f->gso_size,
+				      .to_us_alone = true };
+		uint8_t *copy = s->scratch + SCRATCH;
+		uint32_t len = frame_flatten(f, copy);
+
+		frame_free(s, f);
+		input_ip(s, copy, len, &pkt, now);
+	}
+	s->in_loop = false;
+}
+
+void output_run(struct cpl_stack *s, uint64_t now)
+{
+	struct tcp_reply *r;
+
+	run_loop(s, now);
+	while ((r = tcp_next_reply(&s->tcp)) != NULL)
+		send_reply(s, r, now);
+	neighbour_actions(s, now);
+}
+
+struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now)
+{
+	struct iface *iface = &s->ifaces[ifindex];
+	struct tcp_out out;
+	struct tcb *tcb;
+	struct frame *f;
+
+	while (list_empty(&iface->txq)) {
+		tcb = tcp_next_ready(&s->tcp, ifindex);
+		if (!tcb)
+			return NULL;
+		if (!tcp_pull(&s->tcp, tcb, &out, now))
+			continue;
+		/* Round robin: the next frame is another connection's. */
+		list_del(&tcb->ready);
+		list_push_back(&s->tcp.ifaces[ifindex].ready, &tcb->ready);
+		send_segment(s, &out, now);
+		if (!list_empty(&s->loop) || neigh_has_action(&s->neigh))
+			output_run(s, now);
+	}
+	f = list_first(&iface->txq, struct frame, link);
+	list_del(&f->link);
+	iface->txq_n--;
+	return f;
+}

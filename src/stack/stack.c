@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/* A stack made and unmade; its interfaces, addresses and routes. */
+#include "stack/stack.h"
+
+#define SLAB (64u * 1024)
+
+void cpl_config_init(struct cpl_config *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->size = sizeof(*c);
+	c->memory_max = 256ull << 20;
+	c->conns_max = 1000000;
+	c->half_open_max = 65536;
+	c->time_wait_max = 262144;
+	c->neighbours_max = 1024;
+	c->neighbour_queue = 128;
+	c->reassembly_memory = 4u << 20;
+	c->icmp_rate = 1000;
+	c->challenge_ack_rate = 1000;
+	c->sndbuf = 87380;
+	c->sndbuf_max = 4u << 20;
+	c->rcvbuf = 131072;
+	c->rcvbuf_max = 6u << 20;
+	c->rto_initial_ns = CPL_SECOND;
+	c->rto_min_ns = 200 * CPL_MS;
+	c->rto_max_ns = 120 * CPL_SECOND;
+	c->delack_ns = 40 * CPL_MS;	   /* MUST-40: below 0.5 s */
+	c->time_wait_ns = 60 * CPL_SECOND; /* MUST-13 */
+	c->fin_wait_2_ns = 60 * CPL_SECOND;
+	c->r2_ns = 924 * CPL_SECOND;	 /* SHLD-11: at least 100 s */
+	c->r2_syn_ns = 190 * CPL_SECOND; /* MUST-23: at least 180 s */
+	c->r1_retries = 3;		 /* SHLD-10 */
+	c->synack_retries = 5;
+	c->keep_idle_ns = 7200 * CPL_SECOND; /* MUST-28 */
+	c->keep_interval_ns = 75 * CPL_SECOND;
+	c->keep_count = 9;
+	c->port_first = 32768;
+	c->port_last = 60999;
+	c->syncookies = CPL_SYNCOOKIES_WHEN_FULL;
+	c->ttl = 64;
+	c->timestamps = 1;
+	c->sack = 1;
+	c->window_scaling = 1;
+	c->initial_window = 10;
+	memcpy(c->cc_name, "cubic", 6);
+}
+
+static bool config_ok(const struct cpl_config *c)
+{
+	return c->alloc && c->release && c->conns_max && c->conns_max < 1u << 28 &&
+	       c->half_open_max < 1u << 28 && c->time_wait_max < 1u << 28 && c->neighbours_max &&
+	       c->sndbuf >= 2048 && c->sndbuf <= c->sndbuf_max && c->sndbuf_max <= 1u << 30 &&
+	       c->rcvbuf >= 2048 && c->rcvbuf <= c->rcvbuf_max && c->rcvbuf_max <= 1u << 30 &&
+	       c->rto_initial_ns && c->rto_min_ns && c->rto_min_ns <= c->rto_max_ns &&
+	       c->delack_ns < CPL_SECOND / 2 && c->port_first && c->port_first <= c->port_last &&
+	       c->syncookies <= CPL_SYNCOOKIES_ALWAYS && c->ttl && c->initial_window &&
+	       c->synack_retries < 16 && c->keep_count && memchr(c->cc_name, 0, 16) &&
+	       cc_find(c->cc_name);
+}
+
+/* Take what the caller knows of the struct; what is newer keeps its default. */
+static int config_copy(struct cpl_config *to, const struct cpl_config *from)
+{
+	if (!from || from->size < offsetof(struct cpl_config, cc_name) + 16 ||
+	    from->size > sizeof(*to))
+		return -EINVAL;
+	cpl_config_init(to);
+	memcpy(to, from, from->size);
+	to->size = sizeof(*to);
+	return config_ok(to) ? 0 : -EINVAL;
+}
+
+static void seed_from_secret(struct cpl_stack *s)
+{
+	struct siphash_key root;
+	uint8_t text[17];
+
+	memcpy(&root, s->config.secret, sizeof(root));
+	memcpy(text, s->config.secret + 16, 16);
+	text[16] = 0xff;
+	prng_seed(&s->prng, siphash24(&root, text, sizeof(text)));
+	s->key.k[0] = prng_u64(&s->prng);
+	s->key.k[1] = prng_u64(&s->prng);
+}
+
+static int parts_init(struct cpl_stack *s, uint64_t now)
+{
+	const struct cpl_config *c = &s->config;
+	int err;
+
+	chunk_mem_init(&s->chunks, &s->mem);
+	route_init(&s->routes, &s->mem);
+	pool_init(&s->frames, &s->mem, sizeof(struct frame), 8, 65536, SLAB);
+	pool_init(&s->dads, &s->mem, sizeof(struct dad), 8, 1024, SLAB / 16);
+	pool_init(&s->udp_sockets, &s->mem, sizeof(struct udp_socket), 8, 65536, SLAB / 8);
+	pool_init(&s->datagrams, &s->mem, sizeof(struct udp_datagram), 8, 1u << 20, SLAB / 8);
+	for (unsigned i = 0; i < UDP_BUCKETS; i++)
+		list_init(&s->udp_ports[i]);
+	list_init(&s->udp_events);
+	list_init(&s->loop);
+	list_init(&s->dad_list);
+	for (unsigned i = 0; i <= IFACES_MAX; i++)
+		list_init(&s->ifaces[i].txq);
+	s->tcp.config = c;
+	s->tcp.counters = &s->counters;
+	s->tcp.trace = &s->trace;
+	s->tcp.mem = &s->mem;
+	s->tcp.chunks = &s->chunks;
+	s->tcp.routes = &s->routes;
+	s->tcp.pmtu = &s->pmtu;
+	s->tcp.neigh = &s->neigh;
+	s->tcp.prng = &s->prng;
+	err = trace_ring_init(&s->trace, &s->mem, c->trace_records);
+	err = err ? err
+		  : neigh_init(&s->neigh, &s->mem, &s->key, &s->prng, c->neighbours_max,
+			       c->neighbour_queue);
+	err = err ? err
+		  : reasm_init(&s->reasm, &s->mem, &s->key, c->reassembly_memory,
+			       c->reassembly_time_ns);
+	err = err ? err : pmtu_init(&s->pmtu, &s->mem, &s->key, 4096);
+	err = err ? err : tcp_init(&s->tcp, now);
+	s->scratch = mem_alloc(&s->mem, 2 * SCRATCH);
+	return err ? err : s->scratch ? 0 : -ENOMEM;
+}
+
+int cpl_stack_new(cpl_stack **stack, const struct cpl_config *config, uint64_t now)
+{
+	struct cpl_config c;
+	struct cpl_stack *s;
+	int err = config_copy(&c, config);
+
+	if (err)
+		return err;
+	s = c.alloc(c.alloc_ctx, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	memset(s, 0, sizeof(*s));
+	s->config = c;
+	s->mem = (struct mem){ c.alloc, c.release, c.alloc_ctx, c.memory_max, 0 };
+	seed_from_secret(s);
+	err = parts_init(s, now);
+	if (err) {
+		cpl_stack_free(s);
+		return err;
+	}
+	*stack = s;
+	return 0;
+}
+
+void cpl_stack_free(cpl_stack *s)
+{
+	struct cpl_config c;
+
+	if (!s)
+		return;
+	c = s->config;
+	tcp_destroy(&s->tcp);
+	pool_destroy(&s->frames);
+	pool_destroy(&s->dads);
+	pool_destroy(&s->udp_sockets);
+	pool_destroy(&s->datagrams);
+	neigh_destroy(&s->neigh);
+	reasm_destroy(&s->reasm);
+	pmtu_destroy(&s->pmtu);
+	route_destroy(&s->routes);
+	trace_ring_destroy(&s->trace, &s->mem);
+	chunk_mem_destroy(&s->chunks);
+	mem_release(&s->mem, s->scratch, 2 * SCRATCH);
+	c.release(c.alloc_ctx, s, sizeof(*s));
+}
+
+/* ---- interfaces ---- */
+
+static bool iface_ok(const struct cpl_iface_config *c)
+{
+	return c->kind <= CPL_IFACE_ETHER && c->mtu >= 576 && c->mtu <= 65535 &&
+	       memchr(c->name, 0, sizeof(c->name)) &&
+	       (c->kind != CPL_IFACE_ETHER || !ether_is_group(c->mac)) &&
+	       (!(c->flags & (CPL_IFACE_GSO4 | CPL_IFACE_GSO6)) || c->flags & CPL_IFACE_CSUM_OUT);
+}
+
+static void iface_to_tcp(struct cpl_stack *s, int i)
+{
+	const struct cpl_iface_config *c = &s->ifaces[i].config;
+	struct tcp_iface *t = &s->tcp.ifaces[i];
+
+	t->mtu = c->mtu;
+	t->gso_max = c->gso_max > 65535 - 120 ? 65535 - 120 : c->gso_max;
+	t->gso4 = c->flags & CPL_IFACE_GSO4;
+	t->gso6 = c->flags & CPL_IFACE_GSO6;
+	t->up = s->ifaces[i].up;
+}
+
+/* RFC 4291 appendix A: modified EUI-64. */
+static struct cpl_addr link_local(const uint8_t mac[6])
+{
+	struct cpl_addr a = { { 0xfe, 0x80, 0, 0, 0, 0, 0, 0, mac[0] ^ 2, mac[1], mac[2], 0xff,
+				0xfe, mac[3], mac[4], mac[5] } };
+
+	return a;
+}
+
+int cpl_iface_add(cpl_stack *s, const struct cpl_iface_config *config, uint64_t now)
+{
+	struct cpl_addr own;
+	int i = 1;
+
+	if (!config || config->size != sizeof(*config) || !iface_ok(config))
+		return -EINVAL;
+	while (i <= IFACES_MAX && s->ifaces[i].used)
+		i++;
+	if (i > IFACES_MAX)
+		return -ENOSPC;
+	s->ifaces[i].config = *config;
+	s->ifaces[i].used = true;
+	s->ifaces[i].up = true;
+	route_set_up(&s->routes, i, true);
+	iface_to_tcp(s, i);
+	if (config->kind == CPL_IFACE_ETHER && config->mtu >= 1280) {
+		own = link_local(config->mac);
+		cpl_addr_add(s, i, &own, 64, now);
+	}
+	return i;
+}
+
+static struct iface *iface_get(struct cpl_stack *s, int i)
+{
+	return i >= 1 && i <= IFACES_MAX && s->ifaces[i].used ? &s->ifaces[i] : NULL;
+}
+
+int cpl_iface_set_mtu(cpl_stack *s, int i, uint32_t mtu, uint64_t now)
+{
+	struct iface *iface = iface_get(s, i);
+
+	(void)now;
+	if (!iface || mtu < 576 || mtu > 65535)
+		return -EINVAL;
+	iface->config.mtu = mtu;
+	iface_to_tcp(s, i);
+	return 0;
+}
+
+int cpl_iface_set_up(cpl_stack *s, int i, int up, uint64_t now)
+{
+	struct iface *iface = iface_get(s, i);
+
+	if (!iface)
+		return -EINVAL;
+	iface->up = up;
+	route_set_up(&s->routes, i, up);
+	iface_to_tcp(s, i);
+	if (!up)
+		neigh_flush_iface(&s->neigh, i);
+	output_run(s, now);
+	return 0;
+}
+
+int cpl_addr_add(cpl_stack *s, int i, const struct cpl_addr *addr, unsigned prefix_len,
+		 uint64_t now)
+{
+	struct iface *iface = iface_get(s, i);
+	bool detect;
+	int err;
+
+	if (!iface || !addr_is_source(addr) || (!cpl_addr_is4(addr) && iface->config.mtu < 1280))
+		return -EINVAL;
+	detect = iface->config.kind == CPL_IFACE_ETHER && !cpl_addr_is4(addr) &&
+		 !(iface->config.flags & CPL_IFACE_NO_DAD);
+	err = route_addr_add(&s->routes, i, addr, prefix_len, detect);
+	if (!err && detect)
+		err = dad_start(s, i, addr, now);
+	return err;
+}
+
+int cpl_addr_del(cpl_stack *s, int i, const struct cpl_addr *addr, uint64_t now)
+{
+	(void)now;
+	if (!iface_get(s, i))
+		return -EINVAL;
+	dad_stop(s, i, addr);
+	return route_addr_del(&s->routes, i, addr);
+}
+
+int cpl_route_add(cpl_stack *s, const struct cpl_addr *prefix, unsigned prefix_len,
+		  const struct cpl_addr *gateway, int ifindex, uint32_t metric, uint64_t now)
+{
+	(void)now;
+	if (!iface_get(s, ifindex))
+		return -EINVAL;
+	return route_add(&s->routes, prefix, prefix_len, gateway, ifindex, metric);
+}
+
+int cpl_route_del(cpl_stack *s, const struct cpl_addr *prefix, unsigned prefix_len,
+		  const struct cpl_addr *gateway, int ifindex, uint64_t now)
+{
+	(void)now;
+	return route_del(&s->routes, prefix, prefix_len, gateway, ifindex);
+}

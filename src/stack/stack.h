@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One stack: interfaces, what IP keeps, TCP, UDP, and the frames on their way out. The files of
+ * src/stack share this header; the public calls stand in api.c.
+ */
+#ifndef STACK_STACK_H
+#define STACK_STACK_H
+
+#include <couplet/couplet.h>
+
+#include "base/assert.h"
+#include "base/chunk.h"
+#include "base/hash.h"
+#include "ip/neigh.h"
+#include "ip/pmtu.h"
+#include "ip/reasm.h"
+#include "ip/route.h"
+#include "tcp/tcp.h"
+#include "trace/ring.h"
+#include "wire/checksum.h"
+#include "wire/ether.h"
+#include "wire/icmp.h"
+#include "wire/ip.h"
+#include "wire/udp.h"
+
+#define FRAME_HEADERS 144 /* Ethernet, IPv4 with options or IPv6 with fragment header, TCP */
+#define FRAME_PIECES  TCP_PIECES
+#define TXQ_MAX	      4096 /* frames that wait in one interface's queue */
+
+/* A frame on its way out: in an interface's queue, with a neighbour, or at the device. */
+struct frame {
+	struct list link;
+	struct cpl_addr next_hop;
+	cpl_handle handle;   /* of a connection's segment, with ... */
+	uint32_t start, end; /* ... its send map record */
+	uint32_t payload_len;
+	uint16_t off; /* headers stand in headers[off, off + len) */
+	uint16_t len;
+	uint16_t gso_size;
+	uint16_t csum_start, csum_offset; /* from the IP header on */
+	uint8_t ifindex;
+	uint8_t pieces_n;
+	bool ipv6;
+	bool at_device;
+	bool broadcast;
+	uint8_t headers[FRAME_HEADERS];
+	struct chunk_piece pieces[FRAME_PIECES];
+};
+
+struct iface {
+	struct cpl_iface_config config;
+	struct list txq; /* frames ready to go, link header included */
+	uint32_t txq_n;
+	bool used;
+	bool up;
+};
+
+/* Duplicate address detection of one address (RFC 4862 5.4). */
+struct dad {
+	struct list link;
+	struct cpl_addr addr;
+	uint64_t deadline;
+	uint8_t ifindex;
+	uint8_t probes;
+};
+
+struct udp_datagram {
+	struct list link;
+	struct cpl_endpoint from, to;
+	struct chunkq data;
+};
+
+struct udp_socket {
+	struct list link;  /* chain by port */
+	struct list event; /* on stack->udp_events */
+	struct list queue; /* struct udp_datagram */
+	struct cpl_endpoint local;
+	uint64_t user;
+	uint64_t drops;
+	uint64_t made;
+	uint32_t gen;
+	uint32_t queued; /* bytes */
+	uint8_t ifindex; /* catch-all */
+	uint8_t error;	 /* of the last ICMP error about it */
+	bool catch_all;
+};
+
+#define UDP_BUCKETS   1024
+#define UDP_QUEUE_MAX 212992 /* bytes, as Linux's rmem_default */
+
+struct cpl_stack {
+	struct cpl_config config;
+	struct mem mem;
+	struct cpl_counters counters;
+	struct trace_ring trace;
+	struct chunk_mem chunks;
+	struct prng prng;
+	struct siphash_key key; /* of the tables of IP */
+
+	struct iface ifaces[IFACES_MAX + 1]; /* from 1 on */
+	struct route_table routes;
+	struct neigh_table neigh;
+	struct reasm reasm;
+	struct pmtu_cache pmtu;
+	struct tcp tcp;
+
+	struct pool frames;
+	struct list loop; /* frames to our own addresses */
+	struct pool dads;
+	struct list dad_list;
+
+	struct pool udp_sockets, datagrams;
+	struct list udp_ports[UDP_BUCKETS];
+	struct udp_socket *udp_catch_all[IFACES_MAX + 1];
+	struct list udp_events;
+
+	uint64_t icmp_second;
+	uint32_t icmp_left;
+	bool in_loop;
+	uint8_t *scratch; /* SCRATCH bytes for cutting a packet, as many for one that loops */
+};
+
+#define SCRATCH 65536u
+
+/* A packet that came in. */
+struct packet {
+	const uint8_t *p; /* IP header */
+	struct ip_hdr ip;
+	int ifindex;
+	bool csum_ok;
+	bool to_us_alone; /* not by link or IP broadcast or multicast */
+	uint32_t gso_size;
+	struct chunk *lent; /* the whole frame, or NULL */
+	const uint8_t *lent_base;
+};
+
+/* ---- input.c ---- */
+/* False: F is lent, and no memory is left to remember that: it was not taken. */
+bool input_frame(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now);
+/* An IP packet of LEN bytes at most; PKT's ifindex, csum_ok, to_us_alone, gso_size, lent are set.
+ */
+void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet *pkt,
+	      uint64_t now);
+
+/* ---- output.c ---- */
+struct frame *frame_new(struct cpl_stack *s);
+void frame_free(struct cpl_stack *s, struct frame *f);
+/* Space for LEN more bytes of header in front. */
+uint8_t *frame_push(struct frame *f, unsigned len);
+/*
+ * F holds an IP packet for next_hop on ifindex: to the interface's queue, or to the neighbour's. F
+ * is taken in any case.
+ */
+void output_frame(struct cpl_stack *s, struct frame *f, uint64_t now);
+/*
+ * Send an IP packet whose transport header and payload are in F: route (IFINDEX 0: any), source if
+ * H has none, IP header, fragments if it is too big and may be cut. F is taken. Returns 0 or a
+ * negative errno.
+ */
+int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifindex, uint64_t now);
+/* What TCP wants to say without a connection, what waits on neighbours, what loops back. */
+void output_run(struct cpl_stack *s, uint64_t now);
+/* The next frame for the device, or NULL. */
+struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now);
+
+/* ---- arp.c, nd.c ---- */
+void arp_input(struct cpl_stack *s, int ifindex, const uint8_t *p, uint32_t len, uint64_t now);
+void arp_solicit(struct cpl_stack *s, const struct neigh *n, bool unicast, uint64_t now);
+void nd_input(struct cpl_stack *s, const struct packet *pkt, const struct icmp_msg *m,
+	      uint64_t now);
+void nd_solicit(struct cpl_stack *s, const struct neigh *n, bool unicast, uint64_t now);
+int dad_start(struct cpl_stack *s, int ifindex, const struct cpl_addr *addr, uint64_t now);
+void dad_advance(struct cpl_stack *s, uint64_t now);
+uint64_t dad_deadline(const struct cpl_stack *s);
+void dad_stop(struct cpl_stack *s, int ifindex, const struct cpl_addr *addr);
+
+/* ---- icmp.c ---- */
+void icmp_input(struct cpl_stack *s, const struct packet *pkt, uint64_t now);
+enum icmp_error {
+	ICMP_ERR_PORT,	     /* destination unreachable: port */
+	ICMP_ERR_PROTOCOL,   /* protocol, or parameter problem: next header */
+	ICMP_ERR_REASSEMBLY, /* time exceeded in reassembly */
+	ICMP_ERR_PROBLEM,    /* IPv6 parameter problem */
+};
+/* Answer PKT with an error, if RFC 1122 3.2.2 and RFC 4443 2.4 let us and the rate does. */
+void icmp_error(struct cpl_stack *s, const struct packet *pkt, enum icmp_error what, uint8_t code,
+		uint32_t pointer, uint64_t now);
+/* The same about a packet of which only the start is left. */
+void icmp_error_quote(struct cpl_stack *s, const uint8_t *quote, uint32_t len, int ifindex,
+		      enum icmp_error what, uint64_t now);
+bool icmp_allowed(struct cpl_stack *s, uint64_t now);
+/* A packet of ours could not be delivered here: its sender is told as if ICMP had come. */
+void icmp_local_unreachable(struct cpl_stack *s, const struct frame *f, uint64_t now);
+
+/* ---- udp.c ---- */
+void udp_input(struct cpl_stack *s, const struct packet *pkt, uint64_t now);
+struct udp_socket *udp_find(struct cpl_stack *s, cpl_handle h);
+void udp_icmp_error(struct cpl_stack *s, const struct icmp_quote *q, int error);
+void udp_info(struct cpl_stack *s, const struct udp_socket *u, struct cpl_info *info, uint64_t now);
+int udp_close(struct cpl_stack *s, struct udp_socket *u);
+bool udp_next_event(struct cpl_stack *s, struct cpl_event *event);
+
+#endif

@@ -285,8 +285,6 @@ static struct pool_slab *slab_new(struct pool *pool)
 	objects = (objects + pool->align - 1) & ~(uintptr_t)(pool->align - 1);
 	slab->objects = (uint32_t)(objects - (uintptr_t)slab);
 	memset(slab->bits, 0, words * sizeof(uint64_t));
-	if (slab_objects(pool) < 64)
-		slab->bits[0] = ~0ull << slab_objects(pool);
 	pool_poison(slab_object(pool, slab, 0), (size_t)pool->object_size << pool->slab_shift);
 
 	pool->slabs[slab->number] = slab;
@@ -444,7 +442,7 @@ void *pool_next(const struct pool *pool, uint32_t *index)
 				i += first_set(bits);
 			else
 				i = (i / 64 + 1) * 64;
-			if (bits && i < slab_objects(pool)) {
+			if (bits) {
 				*index = (number << pool->slab_shift) + i;
 				return slab_object(pool, slab, i);
 			}

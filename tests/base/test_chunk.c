@@ -233,6 +233,62 @@ static void test_lent(void **state)
 	teardown(&f);
 }
 
+/* Tokens that wait while more memory is lent, in a ring that turns and grows. */
+static void test_release_ring(void **state)
+{
+	enum {
+		N = 700
+	};
+	static struct chunk *out[N];
+	static uint64_t waiting[N];
+	uint64_t token, next_token = 1, first = 0, last = 0;
+	struct fixture f;
+	struct prng prng;
+	unsigned step, n = 0, k;
+
+	(void)state;
+	setup(&f, UINT64_MAX);
+	prng_seed(&prng, 3);
+	/* Until the ring is full of tokens that wait: what is lent next needs room of its own. */
+	for (k = 0; k < 64; k++)
+		out[k] = chunk_lend(&f.cm, "x", 1, next_token++);
+	assert_int_equal(f.cm.released_cap, 64);
+	for (k = 0; k < 64; k++) {
+		waiting[last++ % N] = out[k]->token;
+		chunk_put(&f.cm, out[k]);
+	}
+	out[n++] = chunk_lend(&f.cm, "x", 1, next_token++);
+	assert_int_equal(f.cm.released_cap, 128);
+	for (step = 0; step < 30000; step++) {
+		/* In waves: much is lent, much is given up, much is taken. */
+		switch (prng_below(&prng, 3) ? step / 300 % 3 : prng_below(&prng, 3)) {
+		case 0:
+			if (n + (last - first) == N)
+				break;
+			out[n] = chunk_lend(&f.cm, "x", 1, next_token++);
+			assert_non_null(out[n++]);
+			break;
+		case 1:
+			if (!n)
+				break;
+			k = (unsigned)prng_below(&prng, n);
+			waiting[last++ % N] = out[k]->token;
+			chunk_put(&f.cm, out[k]);
+			out[k] = out[--n];
+			break;
+		default:
+			assert_int_equal(chunk_mem_released(&f.cm, &token), first < last);
+			if (first < last)
+				assert_int_equal(token, waiting[first++ % N]);
+			break;
+		}
+	}
+	assert_true(next_token > N && f.cm.released_cap >= 256);
+	while (n)
+		chunk_put(&f.cm, out[--n]);
+	teardown(&f);
+}
+
 static void test_no_memory(void **state)
 {
 	static const uint8_t data[300000];
@@ -549,8 +605,8 @@ static void test_sequential(void **state)
 	struct fixture f;
 	struct chunkq q;
 	struct chunk *chunk;
+	uint8_t byte, bytes[100];
 	uint64_t off;
-	uint8_t byte;
 	unsigned i;
 
 	(void)state;
@@ -572,6 +628,9 @@ static void test_sequential(void **state)
 		assert_int_equal(chunkq_copy(&q, off, &byte, 1), 1);
 		assert_int_equal(byte, (uint8_t)(off * 2 % 2000));
 	}
+	/* A look-up that spans many references ends at the last. */
+	assert_int_equal(chunkq_copy(&q, 5000, bytes, 100), 100);
+	assert_int_equal(q.hint_off, 5099);
 	chunkq_clear(&q, &f.cm);
 	chunk_put(&f.cm, chunk);
 	teardown(&f);
@@ -582,8 +641,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_classes),	    cmocka_unit_test(test_append_classes),
 		cmocka_unit_test(test_shared_tail), cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_lent),	    cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_sequential),  cmocka_unit_test(test_random),
+		cmocka_unit_test(test_lent),	    cmocka_unit_test(test_release_ring),
+		cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_sequential),
+		cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests_name("base/chunk", tests, NULL, NULL);

@@ -98,6 +98,11 @@ static void test_below(void **state)
 	for (i = 0; i < 30000; i++)
 		high += prng_below(&prng, 3ull << 62) >= 1ull << 62;
 	assert_true(high > 19500 && high < 20500);
+	/* Three quarters of 2^32: without rejection every third value would come up twice as often.
+	 */
+	for (i = 0, high = 0; i < 30000; i++)
+		high += prng_below(&prng, 3u << 30) % 3 == 0;
+	assert_true(high > 9500 && high < 10500);
 }
 
 static void test_unit(void **state)

@@ -127,6 +127,15 @@ bool select_match(const struct select *select, const struct cpl_info *info, size
 	return select->root < 0 || node_match(select, select->root, info, row);
 }
 
+bool select_first_end(const struct select *select, const struct cpl_info *info)
+{
+	const struct select_node *n = &select->node[0];
+
+	return select->root == 0 && n->kind == SELECT_PAIR &&
+	       point_match(&n->point[0], SELECT_EQ, info, true) &&
+	       point_match(&n->point[1], SELECT_EQ, info, false);
+}
+
 /* ---- What a match needs ---------------------------------------------------------------------- */
 
 static unsigned node_states(const struct select *s, int at)

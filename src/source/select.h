@@ -115,6 +115,9 @@ int select_parse(struct select *select, const char *text, struct select_error *e
  */
 bool select_match(const struct select *select, const struct cpl_info *info, size_t row);
 
+/* True if SELECT names both ends, A-B, and this connection is seen from A. */
+bool select_first_end(const struct select *select, const struct cpl_info *info);
+
 /* The TCP states that can match: SOURCE_STATE() bits for struct source_options. */
 unsigned select_states(const struct select *select);
 /* True if a match needs to know pid or program. */

@@ -49,13 +49,13 @@ static struct view_word endpoint_word(const struct cpl_info *i, enum cpl_field a
 }
 
 /* What stands in a column, but for names that were looked up. */
-static struct view_word cell(const struct view_row *row, size_t number, enum column col)
+static struct view_word cell(const struct view_row *row, size_t place, enum column col)
 {
 	const struct cpl_info *i = row->info;
 
 	switch (col) {
 	case COL_NUMBER:
-		return word_format("#%zu", number);
+		return word_format("#%zu", row->number ? row->number : place);
 	case COL_PROTO:
 		return word_format("%s%s", is_udp(i) ? "udp" : "tcp",
 				   cpl_info_known(i, CPL_F_family) && i->family == 6 ? "6" : "");

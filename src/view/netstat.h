@@ -9,6 +9,7 @@ struct view_row {
 	const struct cpl_info *info;
 	const char *local;   /* "host:service" where names were looked up; NULL: in numbers */
 	const char *foreign; /* likewise */
+	size_t number;	     /* that "#" names it by; 0: its place among ROWS, from 1 */
 };
 
 #define VIEW_NETSTAT_NUMBER  1u /* rows are numbered: "#3" names the connection */

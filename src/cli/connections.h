@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What the subcommands that take CONN or a filter share: parse it, collect, complain, list. */
+#ifndef CLI_CONNECTIONS_H
+#define CLI_CONNECTIONS_H
+
+#include "cli/cli.h"
+#include "source/select.h"
+#include "source/source.h"
+
+/* The ARGC words joined by spaces, as a filter. Returns CLI_OK, or CLI_USAGE after complaining. */
+int connections_parse(struct select *select, int argc, char **argv);
+
+/*
+ * Collects and sorts. What could not be looked at is said on stderr. Returns CLI_OK; CLI_CANNOT
+ * after complaining if nothing could.
+ */
+int connections_collect(struct snapshot_set *set, const struct source_options *options);
+
+/* Says on stderr what could not be looked at: of OWNERS, or of all else. */
+void connections_notes(const struct source_notes *notes, bool owners);
+
+/* Options with which every row of the table comes, so that "#3" means the same everywhere. */
+struct source_options connections_everything(const struct select *select);
+
+/* True if at least one matches. */
+bool connections_match(const struct snapshot_set *set, const struct select *select);
+
+/*
+ * Keeps those that match in SET, and their numbers in *NUMBERS, which the caller frees. Returns
+ * CLI_OK, or CLI_CANNOT after complaining.
+ */
+int connections_select(struct snapshot_set *set, const struct select *select, size_t **numbers);
+
+/* All of SET as JSON on stdout. Returns CLI_OK, or CLI_CANNOT after complaining. */
+int connections_json(const struct snapshot_set *set);
+
+/* The complaint about the option that getopt_long() has just refused; returns CLI_USAGE. */
+int connections_bad_option(char **argv);
+
+/* What stands behind -c: seconds, at least 0.01; NULL: 1. Returns false after complaining. */
+bool connections_interval(const char *s, unsigned *milliseconds);
+
+#endif

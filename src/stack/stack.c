@@ -45,6 +45,14 @@ void cpl_config_init(struct cpl_config *c)
 	memcpy(c->cc_name, "cubic", 6);
 }
 
+static bool terminated(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (!text[i])
+			return true;
+	return false;
+}
+
 static bool config_ok(const struct cpl_config *c)
 {
 	return c->alloc && c->release && c->conns_max && c->conns_max < 1u << 28 &&
@@ -54,8 +62,8 @@ static bool config_ok(const struct cpl_config *c)
 	       c->rto_initial_ns && c->rto_min_ns && c->rto_min_ns <= c->rto_max_ns &&
 	       c->delack_ns < CPL_SECOND / 2 && c->port_first && c->port_first <= c->port_last &&
 	       c->syncookies <= CPL_SYNCOOKIES_ALWAYS && c->ttl && c->initial_window &&
-	       c->synack_retries < 16 && c->keep_count && memchr(c->cc_name, 0, 16) &&
-	       cc_find(c->cc_name);
+	       c->synack_retries < 16 && c->keep_count &&
+	       terminated(c->cc_name, sizeof(c->cc_name)) && cc_find(c->cc_name);
 }
 
 /* Take what the caller knows of the struct; what is newer keeps its default. */
@@ -174,7 +182,7 @@ void cpl_stack_free(cpl_stack *s)
 static bool iface_ok(const struct cpl_iface_config *c)
 {
 	return c->kind <= CPL_IFACE_ETHER && c->mtu >= 576 && c->mtu <= 65535 &&
-	       memchr(c->name, 0, sizeof(c->name)) &&
+	       terminated(c->name, sizeof(c->name)) &&
 	       (c->kind != CPL_IFACE_ETHER || !ether_is_group(c->mac)) &&
 	       (!(c->flags & (CPL_IFACE_GSO4 | CPL_IFACE_GSO6)) || c->flags & CPL_IFACE_CSUM_OUT);
 }

@@ -88,7 +88,7 @@ struct packet_base {
 /* *T in one line, in the manner of tcpdump. BASE may be NULL. Returns TEXT. */
 char *packet_text(char text[PACKET_LINE], const struct test_packet *t,
 		  const struct packet_base *base);
-/* Both steps, in static memory that the next call but three overwrites. */
+/* Both steps, in static memory, which the fourth call after it overwrites. */
 const char *packet_line(const uint8_t *frame, uint32_t len, bool ether,
 			const struct packet_base *base);
 

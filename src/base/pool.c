@@ -20,7 +20,8 @@
 #define SLABS_MIN	 8u
 #define WINDOWS_PER_SLAB 4u /* two are used at most: the table is never more than half full */
 #define ALLOCATOR_ALIGN	 16u
-#define WINDOW_LAST	 1u /* an entry of the table: (slab number + 1) * 2, + 1 for the slab's end */
+/* An entry of the table: (slab number + 1) * 2, and 1 more if it is for the slab's end. */
+#define WINDOW_LAST	 1u
 
 struct pool_slab {
 	uint32_t number;
@@ -186,6 +187,9 @@ static struct pool_slab *slab_of(const struct pool *pool, const void *object)
 	struct pool_slab *slab;
 	uint32_t i;
 
+	slab = pool->lowest;
+	if (slab && (uintptr_t)object - (uintptr_t)slab < pool->slab_size)
+		return slab;
 	ASSERT(pool->slabs_cap);
 	for (i = window_home(pool, (uintptr_t)object);; i = (i + 1) & mask) {
 		ASSERT(pool->windows[i]); /* not of this pool */
@@ -208,7 +212,7 @@ static uint32_t slab_position(const struct pool *pool, const struct pool_slab *s
 
 /* ---- Slabs ---------------------------------------------------------------------------------- */
 
-static void open_set(struct pool *pool, uint32_t number)
+static inline void open_set(struct pool *pool, uint32_t number)
 {
 	uint32_t word = number / 64;
 
@@ -298,13 +302,15 @@ static struct pool_slab *slab_new(struct pool *pool)
 }
 
 /* Gives back a slab with nothing in use. */
-static void slab_release(struct pool *pool, struct pool_slab *slab)
+static __attribute__((noinline)) void slab_release(struct pool *pool, struct pool_slab *slab)
 {
 	uint32_t number = slab->number;
 
 	slab_leave(pool, slab);
 	open_clear(pool, number);
 	pool->slabs[number] = NULL;
+	if (pool->lowest == slab)
+		pool->lowest = NULL;
 	pool->empty--;
 	if (number < pool->hole)
 		pool->hole = number;
@@ -314,8 +320,8 @@ static void slab_release(struct pool *pool, struct pool_slab *slab)
 	mem_release(pool->mem, slab, pool->slab_size);
 }
 
-/* The lowest slab with a free object. */
-static struct pool_slab *slab_open(struct pool *pool)
+/* Finds the lowest slab with a free object, or makes one. */
+static __attribute__((noinline)) struct pool_slab *slab_find_lowest(struct pool *pool)
 {
 	uint32_t n = words_for(words_for(pool->slabs_n));
 	uint32_t i, word;
@@ -324,9 +330,11 @@ static struct pool_slab *slab_open(struct pool *pool)
 		if (!pool->open_words[i])
 			continue;
 		word = i * 64 + first_set(pool->open_words[i]);
-		return pool->slabs[word * 64 + first_set(pool->open[word])];
+		pool->lowest = pool->slabs[word * 64 + first_set(pool->open[word])];
+		return pool->lowest;
 	}
-	return slab_new(pool);
+	pool->lowest = slab_new(pool);
+	return pool->lowest;
 }
 
 void pool_destroy(struct pool *pool)
@@ -340,6 +348,7 @@ void pool_destroy(struct pool *pool)
 	}
 	mem_release(pool->mem, pool->slabs, directory_bytes(pool->slabs_cap));
 	pool->slabs = NULL;
+	pool->lowest = NULL;
 	pool->slabs_n = pool->slabs_cap = pool->hole = pool->in_use = pool->empty = 0;
 }
 
@@ -363,8 +372,8 @@ void *pool_alloc(struct pool *pool, uint32_t *index)
 
 	if (pool->in_use >= pool->limit)
 		return NULL;
-	slab = slab_open(pool);
-	if (!slab)
+	slab = pool->lowest;
+	if (!slab && !(slab = slab_find_lowest(pool)))
 		return NULL;
 
 	for (word = slab->hint; slab->bits[word] == UINT64_MAX;)
@@ -374,8 +383,10 @@ void *pool_alloc(struct pool *pool, uint32_t *index)
 	slab->bits[word] |= 1ull << (i % 64);
 	if (!slab->used++)
 		pool->empty--;
-	if (slab->used == slab_objects(pool))
+	if (slab->used == slab_objects(pool)) {
 		open_clear(pool, slab->number);
+		pool->lowest = NULL;
+	}
 	pool->in_use++;
 	if (index)
 		*index = (slab->number << pool->slab_shift) + i;
@@ -397,6 +408,8 @@ void pool_free(struct pool *pool, void *object)
 		slab->hint = word;
 	if (slab->used == slab_objects(pool))
 		open_set(pool, slab->number);
+	if (pool->lowest && slab->number < pool->lowest->number)
+		pool->lowest = slab;
 	pool->in_use--;
 	if (--slab->used)
 		return;

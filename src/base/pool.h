@@ -18,6 +18,7 @@ struct pool_slab;
 struct pool {
 	struct mem *mem;
 	struct pool_slab **slabs; /* directory, by index >> slab_shift; holes are NULL */
+	struct pool_slab *lowest; /* with a free object; NULL: to be found */
 	uint64_t *open;		  /* a bit for each slab with a free object ... */
 	uint64_t *open_words;	  /* ... and one for each word of those that is not 0 */
 	uint32_t *windows;	  /* which slabs touch an aligned piece of the address space */

@@ -41,6 +41,13 @@ command_runs()
 check "make install" make install DESTDIR="$root" prefix=/usr
 check "a program finds the library by pkg-config" embed
 check "the command runs" command_runs
+for example in examples/*.c; do
+	[ -e "$example" ] || continue
+	check "$example builds with what is installed" \
+		gcc -std=gnu17 -Wall -Wextra -Werror -o out/check/example "$example" \
+		$(PKG_CONFIG_LIBDIR=$root/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root \
+			pkg-config --cflags --libs couplet)
+done
 for page in man/*.[1-8]; do
 	[ -e "$page" ] || continue
 	check "$page is installed" test -s "$root/usr/share/man/man${page##*.}/${page##*/}"

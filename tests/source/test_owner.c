@@ -15,18 +15,10 @@
 #include <unistd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "source/owner.h"
-
-static uint64_t inode_of(int fd)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(fd, &st), 0);
-	return st.st_ino;
-}
+#include "tests/util/loopback.h"
 
 /* How many owners INODE has, and whether PID with FD is one. */
 static unsigned owners(const struct owner_table *t, uint64_t inode, uint32_t pid, uint32_t fd,

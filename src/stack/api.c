@@ -378,9 +378,10 @@ int cpl_set_source_route(cpl_stack *s, cpl_handle handle, const struct cpl_addr 
 	for (unsigned i = 0; i < n; i++) {
 		if (!cpl_addr_is4(&hops[i]))
 			return -EINVAL;
-		cold->hops[i] = hops[i];
+		memcpy(cold->route.hops[i], hops[i].b + 12, 4);
 	}
-	cold->hops_n = (uint8_t)n;
+	cold->route.n = (uint8_t)n;
+	cold->route_chosen = n > 0;
 	return 0;
 }
 

@@ -165,6 +165,18 @@ static void deliver(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
 	icmp_error(s, pkt, ICMP_ERR_PROTOCOL, 0, pkt->ip.nh_off, now);
 }
 
+/* Who sends by source route can pose as anybody: only where it was allowed (RFC 7126 4.3, as
+ * Linux). */
+static bool has_source_route(const struct ip_hdr *ip)
+{
+	for (unsigned i = 0; i < ip->options_len && ip->options[i];) {
+		if (ip->options[i] == IPV4_LSRR || ip->options[i] == IPV4_SSRR)
+			return true;
+		i += ip->options[i] == 1 ? 1 : ip->options[i + 1];
+	}
+	return false;
+}
+
 void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet *pkt, uint64_t now)
 {
 	struct ip_problem problem = { 0 };
@@ -177,6 +189,10 @@ void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet
 	}
 	if (!source_ok(s, pkt) || !destination_ok(s, pkt))
 		return;
+	if (pkt->ip.options_len && !s->config.source_routes && has_source_route(&pkt->ip)) {
+		s->counters.drop_ip_option++;
+		return;
+	}
 	if (v == IP_UNKNOWN_OPTION) {
 		s->counters.drop_ip_option++;
 		if (!problem.silent && (pkt->to_us_alone || problem.multicast_too))

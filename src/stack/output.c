@@ -276,22 +276,27 @@ static void tcp_checksum(struct cpl_stack *s, struct frame *f, const struct ip_h
 	memcpy(tcp + 16, &field, 2);
 }
 
-/* The loose source route of RFC 791 3.1: what is left after the first hop, then the destination. */
-static unsigned source_route(const struct tcb *tcb, uint8_t *p)
+/*
+ * The loose source route of RFC 791 3.1: what is left after the first hop, then the destination,
+ * which H gives up for the first hop.
+ */
+static void use_route(struct ip_hdr *h, const struct source_route *route, uint8_t options[40])
 {
-	const struct tcb_cold *cold = tcb->cold;
 	unsigned n = 3;
 
-	p[0] = IPV4_LSRR;
-	p[2] = 4;
-	for (unsigned i = 1; i < cold->hops_n; i++, n += 4)
-		memcpy(p + n, cold->hops[i].b + 12, 4);
-	memcpy(p + n, tcb->node.id.remote.b + 12, 4);
+	options[0] = IPV4_LSRR;
+	options[2] = 4;
+	for (unsigned i = 1; i < route->n; i++, n += 4)
+		memcpy(options + n, route->hops[i], 4);
+	memcpy(options + n, h->dst.b + 12, 4);
 	n += 4;
-	p[1] = (uint8_t)n;
+	options[1] = (uint8_t)n;
 	while (n % 4)
-		p[n++] = 0;
-	return n;
+		options[n++] = 0;
+	h->options = options;
+	h->options_len = (uint8_t)n;
+	h->dst = cpl_addr4(route->hops[0][0], route->hops[0][1], route->hops[0][2],
+			   route->hops[0][3]);
 }
 
 static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
@@ -325,11 +330,8 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	f->start = out->start;
 	f->end = out->end;
 	tcp_checksum(s, f, &h, iface->config.flags & CPL_IFACE_CSUM_OUT);
-	if (tcb->cold && tcb->cold->hops_n) {
-		h.options_len = (uint8_t)source_route(tcb, options);
-		h.options = options;
-		h.dst = tcb->cold->hops[0];
-	}
+	if (tcb->cold && tcb->cold->route.n)
+		use_route(&h, &tcb->cold->route, options);
 	if (output_ip(s, f, &h, addr_is_link_local(&h.dst) ? ifindex : 0, now))
 		tcp_refused(&s->tcp, handle, out->start, out->end, now);
 }
@@ -343,13 +345,15 @@ static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)
 			    .ttl = r->ttl,
 			    .protocol = IP_TCP,
 			    .dont_frag = true };
-	uint8_t header[TCP_HLEN_MAX];
+	uint8_t header[TCP_HLEN_MAX], options[40];
 	unsigned len;
 
 	if (f) {
 		len = tcp_build(header, &r->seg);
 		memcpy(frame_push(f, len), header, len);
 		tcp_checksum(s, f, &h, false);
+		if (r->route.n)
+			use_route(&h, &r->route, options);
 		output_ip(s, f, &h, addr_is_link_local(&h.dst) ? r->ifindex : 0, now);
 	}
 	tcp_reply_free(&s->tcp, r);
@@ -416,7 +420,7 @@ void output_run(struct cpl_stack *s, uint64_t now)
 	struct tcp_reply *r;
 
 	run_loop(s, now);
-	while ((r = tcp_next_reply(&s->tcp)) != NULL)
+	while ((r = tcp_next_reply(&s->tcp, now)) != NULL)
 		send_reply(s, r, now);
 	neighbour_actions(s, now);
 }

@@ -203,9 +203,13 @@ static void act(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, enu
 	}
 }
 
-static uint32_t trace_opts(const struct tcp_seg *seg)
+void trace_seg_in(struct tcp *tcp, cpl_handle handle, const struct tcp_seg *seg, bool dropped,
+		  uint64_t now)
 {
-	return (uint32_t)seg->mss << 16 | (seg->opts & TCP_HAS_WSCALE ? seg->wscale : 0);
+	TRACE(tcp->trace, now, handle, seg_in, seg->seq, seg->ack, seg->len, seg->flags,
+	      (uint32_t)seg->wnd, seg->opts,
+	      (uint32_t)seg->mss << 16 | (seg->opts & TCP_HAS_WSCALE ? seg->wscale : 0), seg->tsval,
+	      seg->tsecr, dropped);
 }
 
 void segment_arrives(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
@@ -227,9 +231,7 @@ void segment_arrives(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, 
 			tcb->probes_n = 0;
 	}
 	act(tcp, tcb, seg, v, now);
-	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), seg_in, seg->seq, seg->ack, seg->len,
-	      seg->flags, (uint32_t)seg->wnd, seg->opts, trace_opts(seg), seg->tsval, seg->tsecr,
-	      tcb->drops != drops);
+	trace_seg_in(tcp, tcb_handle(tcp, tcb), seg, tcb->drops != drops, now);
 #ifdef CPL_DEBUG
 	tcb_check(tcp, tcb);
 #endif

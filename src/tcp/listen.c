@@ -58,8 +58,34 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 	}
 }
 
-static void half_reply(struct tcp *tcp, const struct half_open *half, uint16_t flags, uint32_t seq,
-		       uint64_t now)
+/* MUST-53: a SYN that came by a source route is answered, and all that follows, by the way back. */
+static void save_route(struct tcp *tcp, struct half_open *half, const struct seg_in *in)
+{
+	const struct tcb_cold *own = half->listener->cold;
+	struct source_route route;
+
+	if (!in->ip->options_len || (own && own->route_chosen))
+		return;
+	source_route_back(in, &route);
+	if (!route.n)
+		return;
+	half->cold = pool_alloc(&tcp->colds, NULL);
+	if (!half->cold)
+		return;
+	if (own)
+		*half->cold = *own;
+	else
+		tcb_cold_init(tcp, half->cold);
+	half->cold->route = route;
+}
+
+static cpl_handle half_handle(struct tcp *tcp, const struct half_open *half)
+{
+	return half->gen ? handle_make(KIND_HALF, pool_index(&tcp->halves, half), half->gen) : 0;
+}
+
+static void half_reply(struct tcp *tcp, const struct half_open *half, cpl_handle handle,
+		       uint16_t flags, uint32_t seq, uint64_t now)
 {
 	struct tcp_reply *r = reply_new(tcp, &half->node.id);
 
@@ -68,6 +94,9 @@ static void half_reply(struct tcp *tcp, const struct half_open *half, uint16_t f
 	r->tos = half->tos;
 	r->ttl = half->listener->ttl;
 	r->ifindex = half->ifindex;
+	r->handle = handle;
+	if (half->cold)
+		r->route = half->cold->route;
 	r->seg.seq = seq;
 	r->seg.ack = half->irs + 1;
 	r->seg.flags = flags;
@@ -92,7 +121,7 @@ static void half_reply(struct tcp *tcp, const struct half_open *half, uint16_t f
 
 void half_send_synack(struct tcp *tcp, struct half_open *half, uint64_t now)
 {
-	half_reply(tcp, half, TCP_SYN | TCP_ACK, half->iss, now);
+	half_reply(tcp, half, half_handle(tcp, half), TCP_SYN | TCP_ACK, half->iss, now);
 }
 
 /* Wait for the ACK: longer each time (RFC 6298 5.5); each list is in order of deadlines. */
@@ -112,6 +141,8 @@ void half_free(struct tcp *tcp, struct half_open *half)
 	list_del(&half->timer);
 	demux_del(tcp, &half->node, KIND_HALF);
 	half->listener->listener->half_n--;
+	if (half->cold)
+		pool_free(&tcp->colds, half->cold);
 	half->gen = 0;
 	pool_free(&tcp->halves, half);
 }
@@ -141,7 +172,7 @@ static void syn_without_record(struct tcp *tcp, struct tcb *listener, struct hal
 	tcp->counters->cookies_sent++;
 	tcp->cookie_needed = now;
 	/* Its low bits say what was agreed: cookie_make() chose the timestamp. */
-	half_reply(tcp, half, TCP_SYN | TCP_ACK, half->iss, 0);
+	half_reply(tcp, half, 0, TCP_SYN | TCP_ACK, half->iss, 0);
 }
 
 void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, uint32_t iss_floor,
@@ -169,6 +200,9 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 	list_init(&half->timer);
 	l->half_n++;
 	demux_add(tcp, &half->node, KIND_HALF);
+	save_route(tcp, half, in);
+	trace_seg_in(tcp, half_handle(tcp, half), &in->tcp, false, now);
+	TRACE(tcp->trace, now, half_handle(tcp, half), state, CPL_LISTEN, CPL_SYN_RECEIVED);
 	if (l->catch_all) {
 		half->flags |= HALF_PENDING;
 		half->deadline = CPL_NEVER;
@@ -199,8 +233,9 @@ void half_refuse(struct tcp *tcp, struct half_open *half)
 
 /* ---- the third segment of the handshake ---- */
 
-static void inherit(struct tcp *tcp, struct tcb *tcb, const struct tcb *listener)
+static void inherit(struct tcp *tcp, struct tcb *tcb, const struct half_open *half)
 {
+	const struct tcb *listener = half->listener;
 	const uint32_t flags = TCB_NODELAY | TCB_CORK | TCB_KEEPALIVE | TCB_OOB_INLINE |
 			       TCB_SNDBUF_FIXED | TCB_RCVBUF_FIXED | TCB_NO_SOFT | TCB_LINGER_DROP;
 
@@ -211,7 +246,9 @@ static void inherit(struct tcp *tcp, struct tcb *tcb, const struct tcb *listener
 	tcb->ttl = listener->ttl;
 	tcb->cc_id = listener->cc_id;
 	tcb->user = listener->user;
-	if (listener->cold && tcb_cold(tcp, tcb))
+	if (half->cold && tcb_cold(tcp, tcb))
+		*tcb->cold = *half->cold;
+	else if (listener->cold && tcb_cold(tcp, tcb))
 		*tcb->cold = *listener->cold;
 }
 
@@ -221,7 +258,8 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 
 	if (!tcb)
 		return NULL;
-	inherit(tcp, tcb, half->listener);
+	inherit(tcp, tcb, half);
+	tcb_from_half(tcb);
 	tcb->node.id = half->node.id;
 	tcb->flags |= TCB_PASSIVE;
 	tcb->flags |= half->flags & HALF_WSCALE ? TCB_WSCALE : 0;
@@ -277,6 +315,7 @@ static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg
 		       uint64_t now)
 {
 	struct tcb *listener = half->listener, *tcb;
+	struct tcb_cold cold;
 	struct half_open copy = *half;
 
 	if (accept_queue_full(listener->listener)) {
@@ -284,6 +323,10 @@ static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg
 		tcp->counters->drop_accept_queue++;
 		half->flags |= HALF_ACKED;
 		return;
+	}
+	if (half->cold) { /* goes with the record */
+		cold = *half->cold;
+		copy.cold = &cold;
 	}
 	half_free(tcp, half);
 	tcb = promote(tcp, listener, &copy, now);
@@ -312,7 +355,7 @@ void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *
 	if (!seq_in(seg->seq, nxt, half->rcv_wnd ? half->rcv_wnd : 1)) {
 		tcp->counters->drop_tcp_window++;
 		if (!(seg->flags & TCP_RST) && challenge_allowed(tcp, now))
-			half_reply(tcp, half, TCP_ACK, half->iss + 1, now);
+			half_reply(tcp, half, half_handle(tcp, half), TCP_ACK, half->iss + 1, now);
 		return;
 	}
 	if (seg->flags & TCP_RST) { /* MUST-11: back to LISTEN, nobody is told */

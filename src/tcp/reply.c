@@ -19,7 +19,7 @@ struct tcp_reply *reply_new(struct tcp *tcp, const struct conn_id *id)
 	return r;
 }
 
-struct tcp_reply *tcp_next_reply(struct tcp *tcp)
+struct tcp_reply *tcp_next_reply(struct tcp *tcp, uint64_t now)
 {
 	struct tcp_reply *r;
 
@@ -28,6 +28,10 @@ struct tcp_reply *tcp_next_reply(struct tcp *tcp)
 	r = list_first(&tcp->reply_queue, struct tcp_reply, link);
 	list_del(&r->link);
 	tcp->counters->segs_out++;
+	TRACE(tcp->trace, now, r->handle, seg_out, r->seg.seq, r->seg.ack, 0, r->seg.flags,
+	      (uint32_t)r->seg.wnd, r->seg.opts,
+	      (uint32_t)r->seg.mss << 16 | (r->seg.opts & TCP_HAS_WSCALE ? r->seg.wscale : 0),
+	      r->seg.tsval, r->seg.tsecr, 0);
 	return r;
 }
 

@@ -8,7 +8,6 @@
 const struct tcp_edge tcp_edges[] = {
 	{ CPL_CLOSED, CPL_LISTEN, "passive OPEN" },
 	{ CPL_CLOSED, CPL_SYN_SENT, "active OPEN, send SYN" },
-	{ CPL_CLOSED, CPL_ESTABLISHED, "handshake of a half-open record done" },
 	{ CPL_LISTEN, CPL_CLOSED, "CLOSE" },
 	{ CPL_LISTEN, CPL_SYN_RECEIVED, "receive SYN, send SYN,ACK" },
 	{ CPL_LISTEN, CPL_SYN_SENT, "SEND, send SYN" },
@@ -45,6 +44,12 @@ static bool edge_legal(enum cpl_state from, enum cpl_state to)
 		if (tcp_edges[i].from == from && tcp_edges[i].to == to)
 			return true;
 	return false;
+}
+
+void tcb_from_half(struct tcb *tcb)
+{
+	ASSERT(tcb->state == CPL_CLOSED);
+	tcb->state = CPL_SYN_RECEIVED;
 }
 
 void tcb_set_state(struct tcp *tcp, struct tcb *tcb, enum cpl_state state, uint64_t now)

@@ -121,21 +121,22 @@ void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb->io = NULL;
 }
 
-struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb)
+void tcb_cold_init(const struct tcp *tcp, struct tcb_cold *cold)
 {
-	struct tcb_cold *cold = tcb->cold;
-
-	if (cold)
-		return cold;
-	cold = pool_alloc(&tcp->colds, NULL);
-	if (!cold)
-		return NULL;
 	memset(cold, 0, sizeof(*cold));
 	cold->keep_idle_ns = tcp->config->keep_idle_ns;
 	cold->keep_interval_ns = tcp->config->keep_interval_ns;
 	cold->keep_count = tcp->config->keep_count;
-	tcb->cold = cold;
-	return cold;
+}
+
+struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->cold)
+		return tcb->cold;
+	tcb->cold = pool_alloc(&tcp->colds, NULL);
+	if (tcb->cold)
+		tcb_cold_init(tcp, tcb->cold);
+	return tcb->cold;
 }
 
 void tcb_event(struct tcp *tcp, struct tcb *tcb, uint32_t what)
@@ -233,7 +234,7 @@ uint16_t tcp_rcv_mss(const struct cpl_addr *remote, uint32_t mtu)
 /* IPv4 loose source route: type, length, pointer, the hops after the first and the destination. */
 static uint32_t source_route_len(const struct tcb *tcb)
 {
-	return tcb->cold && tcb->cold->hops_n ? (3u + 4u * tcb->cold->hops_n + 3u) & ~3u : 0;
+	return tcb->cold && tcb->cold->route.n ? (3u + 4u * tcb->cold->route.n + 3u) & ~3u : 0;
 }
 
 /*
@@ -271,8 +272,10 @@ int tcb_route(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	uint32_t mtu;
 	int err;
 
-	if (tcb->cold && tcb->cold->hops_n) {
-		first_hop = tcb->cold->hops[0];
+	if (tcb->cold && tcb->cold->route.n) {
+		const uint8_t *h = tcb->cold->route.hops[0];
+
+		first_hop = cpl_addr4(h[0], h[1], h[2], h[3]);
 		dst = &first_hop;
 	}
 	err = route_lookup(tcp->routes, dst, addr_is_link_local(dst) ? tcb->ifindex : 0,

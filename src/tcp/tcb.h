@@ -117,6 +117,12 @@ struct tcb_io {
 	bool hold_over; /* short segments have been held long enough: send */
 };
 
+/* An IPv4 loose source route (RFC 791 3.1): the hops before the destination, IPv4 addresses. */
+struct source_route {
+	uint8_t n;
+	uint8_t hops[8][4];
+};
+
 /* What few connections set. */
 struct tcb_cold {
 	uint64_t keep_idle_ns, keep_interval_ns;
@@ -124,11 +130,10 @@ struct tcb_cold {
 	uint32_t keep_count;
 	uint32_t window_clamp;
 	uint32_t pid, fd;
-	uint32_t iss_floor; /* first acceptable ISS of a reused TIME-WAIT */
-	uint16_t maxseg;    /* 0: by MTU */
-	uint8_t hops_n;
+	uint16_t maxseg;   /* 0: by MTU */
+	bool route_chosen; /* MUST-52: by the program: none that arrives replaces it */
 	char program[16];
-	struct cpl_addr hops[9]; /* IPv4 loose source route (MUST-51) */
+	struct source_route route; /* MUST-51 */
 };
 
 struct listener;
@@ -221,6 +226,7 @@ struct half_open {
 	uint64_t deadline;
 	uint64_t made;
 	struct tcb *listener;
+	struct tcb_cold *cold; /* a source route to go back by; or NULL */
 	uint32_t iss, irs;
 	uint32_t ts_recent, ts_offset;
 	uint32_t snd_wnd;

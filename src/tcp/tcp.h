@@ -111,8 +111,10 @@ struct tcp_reply {
 	struct list link;
 	struct conn_id id;
 	struct tcp_seg seg;
+	cpl_handle handle; /* of whoever it speaks for, for the event ring; 0: nobody */
 	uint8_t tos, ttl;
-	uint8_t ifindex; /* 0: by route */
+	uint8_t ifindex;	   /* 0: by route */
+	struct source_route route; /* IPv4: to go by */
 };
 
 #define TCP_PIECES 18
@@ -140,7 +142,7 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 void tcp_refused(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now);
 /* TCB of an interface's ready list, or NULL. */
 struct tcb *tcp_next_ready(struct tcp *tcp, int ifindex);
-struct tcp_reply *tcp_next_reply(struct tcp *tcp);
+struct tcp_reply *tcp_next_reply(struct tcp *tcp, uint64_t now);
 void tcp_reply_free(struct tcp *tcp, struct tcp_reply *reply);
 uint64_t tcp_deadline(const struct tcp *tcp);
 void tcp_advance(struct tcp *tcp, uint64_t now);
@@ -182,6 +184,8 @@ struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 bool tcb_io_idle(const struct tcb *tcb);
 struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb);
+/* All defaults. */
+void tcb_cold_init(const struct tcp *tcp, struct tcb_cold *cold);
 /* Everything a TCB must satisfy; asserts. */
 void tcb_check(struct tcp *tcp, const struct tcb *tcb);
 /*
@@ -211,6 +215,8 @@ struct tcp_edge {
 };
 extern const struct tcp_edge tcp_edges[];
 extern const unsigned tcp_edges_n;
+/* A TCB that takes over from a half-open record begins in SYN-RECEIVED. */
+void tcb_from_half(struct tcb *tcb);
 /* The one writer of tcb.state; asserts that the edge is legal. */
 void tcb_set_state(struct tcp *tcp, struct tcb *tcb, enum cpl_state state, uint64_t now);
 
@@ -243,6 +249,9 @@ enum verdict {
 	V_TIME_WAIT, /* it goes to TIME-WAIT */
 };
 
+/* For the event ring: a segment came in. */
+void trace_seg_in(struct tcp *tcp, cpl_handle handle, const struct tcp_seg *seg, bool dropped,
+		  uint64_t now);
 void segment_arrives(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
 enum verdict input_syn_sent(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 			    uint64_t now);
@@ -266,6 +275,14 @@ bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in
 bool ooo_deliver(struct tcp *tcp, struct tcb *tcb);
 unsigned ooo_sack_blocks(const struct tcb *tcb, struct tcp_sack blocks[TCP_SACK_MAX]);
 void ooo_clear(struct tcp *tcp, struct tcb_io *io);
+
+/* ---- route.c ---- */
+
+/*
+ * MUST-53: the way back of a completed source route that IN came by: the recorded hops in reverse
+ * (RFC 1122 4.2.3.8). n 0: it came by none.
+ */
+void source_route_back(const struct seg_in *in, struct source_route *route);
 
 /* ---- listen.c, cookie.c, timewait.c ---- */
 

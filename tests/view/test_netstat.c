@@ -13,10 +13,10 @@
 static void table(void **state)
 {
 	struct cpl_info x, y, listener, udp;
-	struct view_row rows[4] = { { &x, NULL, NULL },
-				    { &y, NULL, "client.example:40000" },
-				    { &listener, NULL, NULL },
-				    { &udp, NULL, NULL } };
+	struct view_row rows[4] = { { &x, NULL, NULL, 0 },
+				    { &y, NULL, "client.example:40000", 0 },
+				    { &listener, NULL, NULL, 0 },
+				    { &udp, NULL, NULL, 0 } };
 	struct text t;
 
 	(void)state;
@@ -55,7 +55,7 @@ static void table(void **state)
 static void unknown_is_a_dash(void **state)
 {
 	struct cpl_info none = { 0 };
-	struct view_row row = { &none, NULL, NULL };
+	struct view_row row = { &none, NULL, NULL, 0 };
 	struct text t;
 
 	(void)state;
@@ -71,7 +71,7 @@ static void names_are_not_cut(void **state)
 {
 	char name[300];
 	struct cpl_info x;
-	struct view_row row = { &x, name, NULL };
+	struct view_row row = { &x, name, NULL, 0 };
 	struct text t;
 
 	(void)state;

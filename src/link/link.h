@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Devices: what carries frames between a stack and the outside. One small interface for all of
+ * them: open, a descriptor to poll, read a batch, write a frame, close. A link knows nothing of the
+ * stack; src/host/loop.c moves the frames.
+ *
+ * The calls do not block. They return negative errnos; those that open something say in a sentence
+ * what was wrong and what to do.
+ */
+#ifndef LINK_LINK_H
+#define LINK_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <couplet/couplet.h>
+
+/* One sentence for the user, without a final stop; set whenever a call that takes it fails. */
+struct link_why {
+	char text[320];
+};
+
+/* Set WHY and return ERROR (a negative errno). */
+__attribute__((format(printf, 3, 4))) int link_fail(struct link_why *why, int error,
+						    const char *format, ...);
+
+struct link;
+struct pcapng;
+
+struct link_ops {
+	int (*read)(struct link *link, struct cpl_frame *frames, unsigned max);
+	int (*write)(struct link *link, const struct cpl_out *frame);
+	void (*close)(struct link *link);
+};
+
+/* What all links have; each kind embeds it. */
+struct link {
+	const struct link_ops *ops;
+	int fd;	       /* readable: link_read() has something, or has to be called; -1: none */
+	bool poll_out; /* fd turns writable when there is room again; else it turns readable */
+	struct cpl_iface_config iface; /* for cpl_iface_add() */
+	uint64_t bad_frames;	       /* read, and not understood */
+	uint64_t lost_frames;	       /* written, and refused for good: as if lost on the way */
+	struct pcapng *capture;
+	uint32_t capture_iface;
+	uint64_t now; /* for the capture's time stamps: the caller's, before read and write */
+};
+
+/*
+ * Up to MAX frames that have come in; their memory is the link's and valid until the next
+ * link_read(). Returns how many; 0: none now. -EIO or another errno: the device is gone.
+ */
+int link_read(struct link *link, struct cpl_frame *frames, unsigned max);
+/*
+ * One frame. Returns 1; 0: no room now (what cpl_output_done() calls not sent); a frame that the
+ * device will never take counts as sent, and in lost_frames.
+ */
+int link_write(struct link *link, const struct cpl_out *frame);
+/* NULL is allowed. The capture stays open. */
+void link_close(struct link *link);
+
+/*
+ * Write all that passes LINK to CAPTURE from now on; NULL: no more. CAPTURE must outlive that.
+ * -ENOMEM or what pcapng_add_iface() says.
+ */
+int link_capture(struct link *link, struct pcapng *capture);
+
+/* ---- TUN and TAP ---------------------------------------------------------------------------- */
+
+struct link_tun_config {
+	const char
+		*name;	/* of the kernel's end, under 16 characters; NULL: the kernel chooses one */
+	uint32_t mtu;	/* 0: 1500. Of our end: kernel_if_set_mtu() sets the kernel's */
+	uint8_t mac[6]; /* TAP, of our end; all zero: one at random */
+	bool no_offload; /* no super-segments, all checksums computed here */
+};
+
+/*
+ * A new interface of the kernel with its other end in our hands: IP packets (TUN), or Ethernet
+ * frames (TAP). With virtio_net_hdr: super-segments of up to 64 KiB and unfinished checksums, both
+ * ways. Its name is in (*link)->iface.name. Needs CAP_NET_ADMIN in the network namespace. -EPERM,
+ * -EACCES, -ENOENT (no /dev/net/tun), -EBUSY, -EINVAL.
+ */
+int link_tun_open(struct link **link, const struct link_tun_config *config, struct link_why *why);
+int link_tap_open(struct link **link, const struct link_tun_config *config, struct link_why *why);
+
+/* ---- A wire in memory ----------------------------------------------------------------------- */
+
+struct link_pipe_config {
+	uint8_t kind;  /* enum cpl_iface_kind */
+	uint32_t mtu;  /* 0: 1500 */
+	uint32_t room; /* bytes that each direction holds; 0: 1 MiB; at least 128 KiB */
+	bool offload;  /* both ends pass super-segments and unfinished checksums on as they are */
+	bool wake;     /* make descriptors to poll: one thread, or one at each end */
+};
+
+/*
+ * Two ends: what is written to one is read from the other, in order, without loss. A full direction
+ * refuses. One thread may use one end while another uses the other.
+ */
+int link_pipe_open(struct link *ends[2], const struct link_pipe_config *config,
+		   struct link_why *why);
+
+#endif

@@ -128,8 +128,8 @@ void neigh_heard_advert(struct neigh_table *t, int ifindex, const struct cpl_add
 /* Forward progress from above, e.g. new data was acknowledged (RFC 4861 7.3.1). */
 void neigh_confirm(struct neigh_table *t, int ifindex, const struct cpl_addr *addr, uint64_t now);
 /*
- * Backward progress: what was sent there is not acknowledged (RFC 1122 4.2.3.5 R1). What is believed
- * reachable is asked again before it is used much longer.
+ * Backward progress: what was sent there is not acknowledged (RFC 1122 4.2.3.5 R1). What is
+ * believed reachable is asked again before it is used much longer.
  */
 void neigh_suspect(struct neigh_table *t, int ifindex, const struct cpl_addr *addr, uint64_t now);
 /* 0, -EINVAL (mac is no station's) or -ENOMEM. */

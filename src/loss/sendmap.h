@@ -28,14 +28,14 @@
 #define SENT_EVER_RETRANS 8u /* was ever sent again: no RTT sample (Karn) */
 #define SENT_SYN	  16u
 #define SENT_FIN	  32u
-#define SENT_UNSENT	  64u /* the device refused it: not in the network, and no loss */
+#define SENT_UNSENT	  64u /* the device refused it: not in the network, nor lost there */
 #define SENT_URG	  128u
 #define SENT_PSH	  256u /* the last octet ends a push */
 #define SENT_APP_LIMITED  512u
 
 struct sent {
 	struct list by_seq;
-	struct list by_time; /* on by_time, or when SACKed on ranges, or (UNSENT) on neither */
+	struct list by_time; /* in the network: on by_time; SACKed: on ranges; else on neither */
 	uint32_t start;	     /* [start, end) in sequence space; SYN and FIN count one */
 	uint32_t end;
 	uint32_t flags; /* SENT_* */
@@ -59,7 +59,7 @@ struct sack_block {
 struct sendmap {
 	struct pool *pool;   /* of struct sent */
 	struct list records; /* by sequence number */
-	struct list by_time; /* oldest transmission first; no SACKed and no UNSENT ones */
+	struct list by_time; /* those in the network, oldest transmission first */
 	struct list ranges;  /* the SACKed ones, by sequence number: no two touch */
 	uint32_t una, nxt;   /* what the records cover: all of [una, nxt) */
 	/* Bytes of sequence space in records: */
@@ -104,7 +104,7 @@ struct sendmap_result {
 };
 
 void sendmap_init(struct sendmap *map, struct pool *pool, uint32_t iss, uint64_t now);
-/* Free all records; una and nxt stay. */
+/* Free all records: una is nxt. */
 void sendmap_clear(struct sendmap *map);
 static inline bool sendmap_empty(const struct sendmap *map)
 {
@@ -150,7 +150,17 @@ void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap
  */
 void sendmap_sack(struct sendmap *map, const struct sack_block *blocks, unsigned n, uint64_t now,
 		  struct sendmap_result *res);
-/* After sendmap_ack() and sendmap_sack() of one segment: work out res->rate. */
+/* There was room to send, and the program gave nothing: samples until then say little. */
+static inline void sendmap_app_limited(struct sendmap *map)
+{
+	map->app_limited_until = map->delivered + sendmap_pipe(map);
+	if (!map->app_limited_until)
+		map->app_limited_until = 1;
+}
+/*
+ * After sendmap_ack(), sendmap_sack() and the marking of losses for one segment: work out
+ * res->rate. MIN_RTT_NS: a sample over less time than that is none; 0: not known.
+ */
 void sendmap_rate(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
 		  struct sendmap_result *res);
 

@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/assert.h"
+
+#define MEM_ALIGN 16u /* what the embedder's allocator must keep, as malloc() does */
+
 struct mem {
 	void *(*alloc)(void *ctx, size_t size);
 	void (*release)(void *ctx, void *slab, size_t size);
@@ -17,7 +21,10 @@ struct mem {
 	uint64_t used;	/* bytes in slabs now */
 };
 
-/* NULL at the limit, or when the embedder's allocator says no. Contents are undefined. */
+/*
+ * NULL at the limit, or when the embedder's allocator says no. Aligned to MEM_ALIGN bytes; contents
+ * are undefined.
+ */
 static inline void *mem_alloc(struct mem *mem, size_t size)
 {
 	void *p;
@@ -25,6 +32,7 @@ static inline void *mem_alloc(struct mem *mem, size_t size)
 	if (size > mem->limit - mem->used)
 		return NULL;
 	p = mem->alloc(mem->ctx, size);
+	ASSERT(!((uintptr_t)p % MEM_ALIGN));
 	if (p)
 		mem->used += size;
 	return p;

@@ -19,7 +19,6 @@
 
 #define SLABS_MIN	 8u
 #define WINDOWS_PER_SLAB 4u /* two are used at most: the table is never more than half full */
-#define ALLOCATOR_ALIGN	 16u
 /* An entry of the table: (slab number + 1) * 2, and 1 more if it is for the slab's end. */
 #define WINDOW_LAST	 1u
 
@@ -73,9 +72,9 @@ static size_t slab_bytes(uint32_t object_size, uint32_t align, uint32_t shift)
 {
 	size_t header = sizeof(struct pool_slab) + words_for(1u << shift) * sizeof(uint64_t);
 
-	header = (header + ALLOCATOR_ALIGN - 1) & ~(size_t)(ALLOCATOR_ALIGN - 1);
-	if (align > ALLOCATOR_ALIGN)
-		header += align - ALLOCATOR_ALIGN;
+	header = (header + MEM_ALIGN - 1) & ~(size_t)(MEM_ALIGN - 1);
+	if (align > MEM_ALIGN)
+		header += align - MEM_ALIGN;
 	return header + ((size_t)object_size << shift);
 }
 

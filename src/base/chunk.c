@@ -4,7 +4,8 @@
  *
  * Who may append to a chunk: whoever holds a reference that ends where the chunk is filled up to.
  * Appending moves that mark, so that no other reference ends there any more, and bytes below the
- * mark never change: queues, frames at the device and the program may share a chunk.
+ * mark do not change while it has more than one: queues, frames at the device and the program may
+ * share a chunk.
  *
  * What a queue says it keeps in memory is the true size of each chunk it refers to, whatever part
  * of it is in use, counted once for references that stand next to each other, plus the references
@@ -382,6 +383,9 @@ void chunkq_trim(struct chunkq *q, struct chunk_mem *cm, uint64_t n)
 		ref = list_last(&q->refs, struct chunk_ref, link);
 		if (n < ref->len) {
 			ref->len -= (uint32_t)n;
+			/* Nobody else can have seen what goes: it is room again. */
+			if (ref->chunk->refs == 1 && ref->chunk->cls != CHUNK_LENT)
+				ref->chunk->fill = ref->off + ref->len;
 			return;
 		}
 		n -= ref->len;

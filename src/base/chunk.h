@@ -20,7 +20,7 @@
 struct chunk {
 	uint8_t *data; /* start of the memory */
 	uint32_t cap;  /* bytes of memory */
-	uint32_t fill; /* bytes written, from data on: they do not change any more */
+	uint32_t fill; /* bytes written, from data on: they stay as they are while refs > 1 */
 	uint32_t refs;
 	uint8_t cls;	/* CHUNK_CLASSES: lent */
 	uint64_t token; /* lent: for the embedder */

@@ -136,6 +136,15 @@ static void test_shared_tail(void **state)
 	chunkq_check(&a);
 	chunkq_check(&b);
 	chunkq_clear(&a, &f.cm);
+
+	/* What nobody else refers to is room again. */
+	assert_int_equal(chunkq_append(&a, &f.cm, "mine", 4), 4);
+	chunkq_trim(&a, &f.cm, 3);
+	assert_int_equal(chunkq_append(&a, &f.cm, "ill", 3), 3);
+	assert_ptr_equal(a.refs.next, a.refs.prev);
+	assert_int_equal(chunkq_copy(&a, 0, text, sizeof(text)), 4);
+	assert_memory_equal(text, "mill", 4);
+	chunkq_clear(&a, &f.cm);
 	chunkq_clear(&b, &f.cm);
 	assert_memory_equal(piece.data, "shared", 6);
 	chunk_put(&f.cm, piece.chunk);

@@ -222,7 +222,7 @@ static int follow(const struct show *s, struct snapshot_set *set)
 		for (size_t i = 0; i < set->n; i++) {
 			struct cpl_info now;
 			struct text t;
-			int err = source_again(&set->info[i], &now);
+			int err = source_again(NULL, &set->info[i], &now);
 
 			text_for(&t, stdout);
 			if (err) {

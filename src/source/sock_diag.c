@@ -481,7 +481,8 @@ static int ask(struct mnl_socket *nl, const struct cpl_info *seen, char *buffer,
 	return mnl_socket_sendto(nl, h, h->nlmsg_len) < 0 ? -errno : 0;
 }
 
-static int sock_diag_again(const struct cpl_info *seen, struct cpl_info *now)
+static int sock_diag_again(const struct source_options *options, const struct cpl_info *seen,
+			   struct cpl_info *now)
 {
 	struct again a = { .info = now, .protocol = seen->protocol, .netns = seen->netns };
 	struct mnl_socket *nl;
@@ -489,6 +490,7 @@ static int sock_diag_again(const struct cpl_info *seen, struct cpl_info *now)
 	ssize_t n = -1;
 	int err, family;
 
+	(void)options;
 	if (cpl_info_known(seen, CPL_F_netns) && seen->netns != source_own_netns())
 		return -EOPNOTSUPP;
 	buffer = malloc(BUFFER);

@@ -64,8 +64,17 @@ struct walk {
 	struct owner_table owners;
 	size_t records;
 	int stopped;	    /* what the visitor returned */
+	unsigned senseless; /* records that make no sense */
 	unsigned ownerless; /* sockets that someone holds, but nobody whom we see */
 };
+
+/* Numbers that stand for something must be among those that do: a record may come from anyone. */
+static bool makes_sense(const struct cpl_info *i)
+{
+	return i->state < CPL_STATES && i->source <= CPL_SOURCE_CAPTURE &&
+	       i->recovery <= CPL_RECOVERY_RTO && i->why < CPL_WHYS &&
+	       (i->family == 4 || i->family == 6) && (i->protocol == 6 || i->protocol == 17);
+}
 
 static bool wanted(const struct source_options *o, const struct cpl_info *info)
 {
@@ -103,6 +112,10 @@ static int walk_visit(void *arg, const struct cpl_info *info)
 	struct walk *w = arg;
 	struct cpl_info owned;
 
+	if (!makes_sense(info)) {
+		w->senseless++;
+		return 0;
+	}
 	if (!wanted(w->options, info))
 		return 0;
 	w->records++;
@@ -155,6 +168,9 @@ int source_walk(const struct source_options *options, struct source_notes *notes
 			failed += sources[i]->walk(options, notes, walk_visit, &w) &&
 				  w.records == before;
 	}
+	if (w.senseless)
+		source_note(notes, CPL_SOURCE_STACK, SOURCE_PARTIAL, -EPROTO,
+			    "%u records were passed over: they make no sense", w.senseless);
 	if (options->owners)
 		note_owners(&w, notes);
 	owner_table_free(&w.owners);
@@ -163,7 +179,8 @@ int source_walk(const struct source_options *options, struct source_notes *notes
 	return failed && !w.records ? -EIO : 0;
 }
 
-int source_again(const struct cpl_info *seen, struct cpl_info *now)
+int source_again(const struct source_options *options, const struct cpl_info *seen,
+		 struct cpl_info *now)
 {
 	static const enum cpl_field owner[] = { CPL_F_pid, CPL_F_fd, CPL_F_program };
 	struct cpl_info before = *seen;
@@ -182,7 +199,7 @@ int source_again(const struct cpl_info *seen, struct cpl_info *now)
 	}
 	if (!source->again)
 		return -EOPNOTSUPP;
-	err = source->again(&before, now);
+	err = source->again(options, &before, now);
 	if (err)
 		return err;
 	if (cpl_info_known(now, CPL_F_pid) || !cpl_info_known(&before, CPL_F_pid))

@@ -115,10 +115,11 @@ int source_collect(struct snapshot_set *set, const struct source_options *option
 /*
  * A new snapshot of the one that *SEEN shows, found by its source's own number for it (the kernel's
  * cookie, a stack's handle): never of another connection that took its addresses over. Owner fields
- * are copied from *SEEN. Returns 0; -ENOENT: it is gone; -EOPNOTSUPP: this source cannot; or
+ * are kept from *SEEN. Returns 0; -ENOENT: it is gone; -EOPNOTSUPP: this source cannot; or
  * another negative errno. NOW may be SEEN.
  */
-int source_again(const struct cpl_info *seen, struct cpl_info *now);
+int source_again(const struct source_options *options, const struct cpl_info *seen,
+		 struct cpl_info *now);
 
 /* A cleared record, of SOURCE; size, version, source and taken are set. */
 void source_info_init(struct cpl_info *info, enum cpl_source source);
@@ -134,7 +135,9 @@ struct source {
 	const char *name;
 	int (*walk)(const struct source_options *options, struct source_notes *notes,
 		    source_visit visit, void *arg);
-	int (*again)(const struct cpl_info *seen, struct cpl_info *now); /* NULL: cannot */
+	/* NULL: cannot */
+	int (*again)(const struct source_options *options, const struct cpl_info *seen,
+		     struct cpl_info *now);
 };
 
 extern const struct source source_sock_diag; /* sock_diag.c */

@@ -1,124 +1,116 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The connections of Couplet's own stacks, each read from the control socket that its process
- * offers (src/host/control.h). A stack that cannot be asked is a note; one that ended meanwhile is
- * none.
+ * offers (host/control.h). A stack tells everything that it knows, sequence numbers included.
+ *
+ * Who answers may be anyone of this user, for root of any user: records are taken for those of a
+ * stack, whatever they say they are, and source.c drops those that make no sense.
  */
-#include "source/source.h"
-
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "host/control_client.h"
+#include "source/source.h"
 
-#define PROTOCOL_UDP 17
-
-struct walk {
+struct stacks {
 	const struct source_options *options;
 	struct source_notes *notes;
 	source_visit visit;
 	void *arg;
-	int end; /* what VISIT said */
+	int stopped; /* what the visitor returned */
 };
 
-static bool wanted(const struct source_options *options, const struct cpl_info *info)
+static int stack_record(void *arg, const struct cpl_info *info)
 {
-	unsigned states = options->states ? options->states : SOURCE_USUAL_STATES;
+	struct stacks *s = arg;
+	struct cpl_info own = *info;
 
-	if (info->family == 4 ? options->no_ip4 : options->no_ip6)
-		return false;
-	if (info->protocol == PROTOCOL_UDP)
-		return options->udp;
-	return !options->no_tcp && info->state < CPL_STATES && (states & SOURCE_STATE(info->state));
+	CPL_INFO_READ(&own, source, CPL_SOURCE_STACK);
+	s->stopped = s->visit(s->arg, &own);
+	return s->stopped;
 }
 
-static int take(void *arg, const struct cpl_info *info)
-{
-	struct walk *walk = arg;
-
-	/* Whatever the server says: this is where it comes from. */
-	if (info->source != CPL_SOURCE_STACK || !wanted(walk->options, info))
-		return 0;
-	walk->end = walk->visit(walk->arg, info);
-	return walk->end;
-}
-
-static bool is_gone(int err)
-{
-	return err == -ECONNREFUSED || err == -ENOENT || err == -ECONNRESET;
-}
-
+/* One stack; what is wrong with it does not keep us from the others. */
 static int stack_walk(void *arg, const struct control_entry *entry)
 {
-	struct walk *walk = arg;
+	struct stacks *s = arg;
 	struct control_client *client;
 	struct link_why why;
 	int err = control_connect(&client, entry->path, &why);
 
-	if (!err) {
-		err = control_list(client, take, walk);
-		control_disconnect(client);
-		if (walk->end)
-			return walk->end;
-		if (err)
-			link_fail(&why, err, "the stack %s of process %u broke off its answer",
-				  entry->name, entry->pid);
+	if (err == -ENOENT)
+		return 0; /* it ended meanwhile */
+	if (err) {
+		source_note(s->notes, CPL_SOURCE_STACK, SOURCE_PARTIAL, err, "%s", why.text);
+		return 0;
 	}
-	if (err && !is_gone(err))
-		source_note(walk->notes, CPL_SOURCE_STACK, SOURCE_PARTIAL, err, "%s", why.text);
-	return 0;
+	err = control_list(client, stack_record, s);
+	control_disconnect(client);
+	if (err && !s->stopped)
+		source_note(s->notes, CPL_SOURCE_STACK, SOURCE_PARTIAL, err,
+			    "stack \"%s\" of process %u stopped answering: %s", entry->name,
+			    entry->pid, strerror(-err));
+	return s->stopped;
 }
 
 static int stacks_walk(const struct source_options *options, struct source_notes *notes,
 		       source_visit visit, void *arg)
 {
-	struct walk walk = { .options = options, .notes = notes, .visit = visit, .arg = arg };
-	int err = control_each(options->stack_dir, stack_walk, &walk);
+	struct stacks s = { .options = options, .notes = notes, .visit = visit, .arg = arg };
+	int err = control_each(options->stack_dir, stack_walk, &s);
 
-	if (walk.end)
-		return walk.end;
+	if (s.stopped)
+		return s.stopped;
 	if (err && options->stack_dir)
 		source_note(notes, CPL_SOURCE_STACK, SOURCE_NOTHING, err,
-			    "cannot read the directory %s of control sockets", options->stack_dir);
+			    "Couplet's stacks in %s were not looked at: %s", options->stack_dir,
+			    strerror(-err));
 	return err;
 }
+
+/* ---- The same one again ---------------------------------------------------------------------- */
 
 struct again {
 	const struct cpl_info *seen;
 	struct cpl_info *now;
+	bool found;
 };
 
-/* Handles are numbers of one stack: the addresses tell whether it is the right one. */
+/* A handle is of one stack only: it must be the same two ends in the same process and namespace. */
 static bool is_same(const struct cpl_info *a, const struct cpl_info *b)
 {
-	return a->pid == b->pid && a->protocol == b->protocol && a->local_port == b->local_port &&
+	return a->id == b->id && a->pid == b->pid && a->netns == b->netns &&
+	       a->protocol == b->protocol && a->local_port == b->local_port &&
 	       a->remote_port == b->remote_port && cpl_addr_equal(&a->local_addr, &b->local_addr) &&
 	       cpl_addr_equal(&a->remote_addr, &b->remote_addr);
 }
 
-static int stack_again(void *arg, const struct control_entry *entry)
+static int stack_ask(void *arg, const struct control_entry *entry)
 {
-	const struct again *again = arg;
+	struct again *a = arg;
 	struct control_client *client;
 	struct cpl_info info;
 	struct link_why why;
-	int err = control_connect(&client, entry->path, &why);
 
-	if (err)
+	if (control_connect(&client, entry->path, &why))
 		return 0;
-	err = control_get(client, again->seen->id, &info);
+	if (control_get(client, (cpl_handle)a->seen->id, &info) == 0 && is_same(&info, a->seen)) {
+		*a->now = info;
+		CPL_INFO_READ(a->now, source, CPL_SOURCE_STACK);
+		a->found = true;
+	}
 	control_disconnect(client);
-	if (err || !is_same(&info, again->seen))
-		return 0;
-	*again->now = info;
-	return 1;
+	return a->found;
 }
 
-static int stacks_again(const struct cpl_info *seen, struct cpl_info *now)
+static int stacks_again(const struct source_options *options, const struct cpl_info *seen,
+			struct cpl_info *now)
 {
-	struct again again = { seen, now };
-	int found = control_each(NULL, stack_again, &again);
+	struct again a = { .seen = seen, .now = now };
 
-	return found == 1 ? 0 : -ENOENT;
+	control_each(options ? options->stack_dir : NULL, stack_ask, &a);
+	return a.found ? 0 : -ENOENT;
 }
 
 const struct source source_stacks = {

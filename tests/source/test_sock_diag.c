@@ -493,9 +493,9 @@ static void udp(void **state)
 	assert_read(s, drops);
 	assert_unknown(s, rto);
 	assert_unknown(s, timer_rexmt);
-	assert_int_equal(source_again(c, &again), 0);
+	assert_int_equal(source_again(NULL, c, &again), 0);
 	assert_int_equal(again.id, c->id);
-	assert_int_equal(source_again(s, &again), 0);
+	assert_int_equal(source_again(NULL, s, &again), 0);
 	assert_int_equal(again.id, s->id);
 	/* Only when asked for. */
 	collect_with((struct source_options){ 0 });
@@ -520,26 +520,26 @@ static void again(void **state)
 	l = *find_tcp(p.port, 0);
 	assert_int_equal(before.pid, getpid());
 	assert_int_equal(write(p.client, "0123456789", 10), 10);
-	assert_int_equal(source_again(&before, &now), 0);
+	assert_int_equal(source_again(NULL, &before, &now), 0);
 	assert_int_equal(now.id, before.id);
 	assert_int_equal(now.bytes_sent, 10);
 	assert_int_equal(now.pid, before.pid);
 	assert_int_equal(now.fd, p.client);
 	assert_string_equal(now.program, before.program);
 	assert_true(now.taken >= before.taken);
-	assert_int_equal(source_again(&l, &l), 0);
+	assert_int_equal(source_again(NULL, &l, &l), 0);
 	assert_int_equal(l.state, CPL_LISTEN);
 	/* Another one's cookie. */
 	now = before;
 	now.id++;
-	assert_int_equal(source_again(&now, &now), -ENOENT);
+	assert_int_equal(source_again(NULL, &now, &now), -ENOENT);
 	pair_close(&p);
-	assert_int_equal(source_again(&before, &now), -ENOENT);
+	assert_int_equal(source_again(NULL, &before, &now), -ENOENT);
 	/* Of another namespace it does not know. */
 	before.netns++;
-	assert_int_equal(source_again(&before, &now), -EOPNOTSUPP);
+	assert_int_equal(source_again(NULL, &before, &now), -EOPNOTSUPP);
 	before.source = CPL_SOURCE_CAPTURE;
-	assert_int_equal(source_again(&before, &now), -EOPNOTSUPP);
+	assert_int_equal(source_again(NULL, &before, &now), -EOPNOTSUPP);
 }
 
 /* Bound, but neither connected nor listening: no connection, listed only when asked for. */

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop. One turn: output that is due, wait, input from the links that have some, timers,
+ * events, output again. While frames come, a turn tries the links directly instead of asking epoll
+ * first; it still asks now and then, for the sake of the other descriptors.
+ */
+#define _GNU_SOURCE
+#include "host/loop.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "link/pcapng.h"
+
+#define LINKS_MAX   64
+#define POLL_EVENTS 64
+#define HOT_TURNS   16 /* without asking epoll */
+#define OUT_BATCHES 16 /* of one link in one turn: then what came in has its turn */
+
+struct loop_link {
+	struct link *link;
+	int ifindex;
+	bool hot;     /* had frames when it was last read */
+	bool blocked; /* refused a frame: no output until its descriptor says so */
+};
+
+/* A descriptor of the program's, in the place of its number. */
+struct watch {
+	loop_fd_fn fn; /* NULL: not watched */
+	void *arg;
+	uint32_t generation; /* tells events of an earlier descriptor of the same number */
+};
+
+struct loop {
+	cpl_stack *stack;
+	int epoll;
+	int wake;
+	atomic_bool stop;
+	unsigned turns_hot;
+	bool no_pwait2; /* the kernel is older than 5.11 */
+	loop_event_fn on_event;
+	void *on_event_arg;
+	struct control *control;
+	bool control_ready;
+	struct loop_link links[LINKS_MAX];
+	unsigned links_n;
+	struct watch *watches;
+	unsigned watches_n;
+	struct cpl_frame frames[LOOP_BATCH];
+	struct cpl_out outs[LOOP_BATCH];
+};
+
+/* What epoll gives back: a kind and a number; of a watch, its generation as well. */
+enum source {
+	SOURCE_WAKE,
+	SOURCE_CONTROL,
+	SOURCE_LINK,
+	SOURCE_WATCH
+};
+
+#define GENERATION_BITS 0xffffffu
+
+static uint64_t source_of(enum source kind, unsigned number)
+{
+	return (uint64_t)kind << 56 | number;
+}
+
+static uint64_t watch_source(const struct watch *w, int fd)
+{
+	return source_of(SOURCE_WATCH, (unsigned)fd) | (uint64_t)(w->generation & GENERATION_BITS)
+							       << 32;
+}
+
+static int poll_ctl(struct loop *l, int op, int fd, uint32_t events, uint64_t source)
+{
+	struct epoll_event event = { .events = events, .data.u64 = source };
+
+	return epoll_ctl(l->epoll, op, fd, &event) ? -errno : 0;
+}
+
+uint64_t loop_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * CPL_SECOND + (uint64_t)t.tv_nsec;
+}
+
+uint64_t loop_epoch(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * CPL_SECOND + (uint64_t)t.tv_nsec - loop_clock();
+}
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+int loop_new(struct loop **loop, cpl_stack *stack, struct link_why *why)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return link_fail(why, -ENOMEM, "no memory for a loop");
+	l->stack = stack;
+	l->epoll = epoll_create1(EPOLL_CLOEXEC);
+	l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (l->epoll < 0 || l->wake < 0 ||
+	    poll_ctl(l, EPOLL_CTL_ADD, l->wake, EPOLLIN, source_of(SOURCE_WAKE, 0))) {
+		int err = -errno;
+
+		loop_free(l);
+		return link_fail(why, err, "no descriptors for a loop: %s", strerror(-err));
+	}
+	/* Timers of TCP are told in microseconds: do not gather wake-ups. */
+	prctl(PR_SET_TIMERSLACK, 1);
+	*loop = l;
+	return 0;
+}
+
+void loop_free(struct loop *l)
+{
+	if (!l)
+		return;
+	for (unsigned i = 0; i < l->links_n; i++)
+		link_close(l->links[i].link);
+	if (l->wake >= 0)
+		close(l->wake);
+	if (l->epoll >= 0)
+		close(l->epoll);
+	free(l->watches);
+	free(l);
+}
+
+int loop_add_link(struct loop *l, struct link *link, uint32_t flags, struct link_why *why)
+{
+	struct cpl_iface_config config = link->iface;
+	int ifindex = 0, err = 0;
+
+	config.flags |= flags;
+	if (link->fd < 0)
+		err = link_fail(why, -EINVAL, "link %s has no descriptor to wait for", config.name);
+	else if (l->links_n == LINKS_MAX)
+		err = link_fail(why, -ENOSPC, "a loop has at most %d links", LINKS_MAX);
+	if (!err) {
+		ifindex = cpl_iface_add(l->stack, &config, loop_clock());
+		if (ifindex < 0)
+			err = link_fail(why, ifindex, "the stack refuses interface %s: %s",
+					config.name, strerror(-ifindex));
+	}
+	if (!err) {
+		err = poll_ctl(l, EPOLL_CTL_ADD, link->fd, EPOLLIN,
+			       source_of(SOURCE_LINK, l->links_n));
+		if (err)
+			link_fail(why, err, "cannot wait for link %s: %s", config.name,
+				  strerror(-err));
+	}
+	if (err) {
+		link_close(link);
+		return err;
+	}
+	l->links[l->links_n++] = (struct loop_link){ .link = link, .ifindex = ifindex };
+	return ifindex;
+}
+
+int loop_set_control(struct loop *l, struct control *control)
+{
+	if (l->control)
+		poll_ctl(l, EPOLL_CTL_DEL, control_fd(l->control), 0, 0);
+	l->control = control;
+	if (!control)
+		return 0;
+	return poll_ctl(l, EPOLL_CTL_ADD, control_fd(control), EPOLLIN,
+			source_of(SOURCE_CONTROL, 0));
+}
+
+void loop_on_event(struct loop *l, loop_event_fn fn, void *arg)
+{
+	l->on_event = fn;
+	l->on_event_arg = arg;
+}
+
+/* ---- Descriptors of the program ------------------------------------------------------------- */
+
+static struct watch *watch_find(struct loop *l, int fd)
+{
+	if (fd < 0 || (unsigned)fd >= l->watches_n || !l->watches[fd].fn)
+		return NULL;
+	return &l->watches[fd];
+}
+
+/* Make a place for descriptor FD. */
+static int watch_grow(struct loop *l, int fd)
+{
+	unsigned n = l->watches_n ? l->watches_n : 64;
+	struct watch *more;
+
+	if ((unsigned)fd < l->watches_n)
+		return 0;
+	while (n <= (unsigned)fd)
+		n *= 2;
+	more = reallocarray(l->watches, n, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	memset(more + l->watches_n, 0, (n - l->watches_n) * sizeof(*more));
+	l->watches = more;
+	l->watches_n = n;
+	return 0;
+}
+
+int loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *arg)
+{
+	struct watch *w;
+	int err;
+
+	if (fd < 0)
+		return -EBADF;
+	err = watch_grow(l, fd);
+	if (err)
+		return err;
+	w = &l->watches[fd];
+	w->generation++;
+	err = poll_ctl(l, EPOLL_CTL_ADD, fd, events, watch_source(w, fd));
+	if (err)
+		return err;
+	w->fn = fn;
+	w->arg = arg;
+	return 0;
+}
+
+int loop_rewatch(struct loop *l, int fd, uint32_t events)
+{
+	struct watch *w = watch_find(l, fd);
+
+	return w ? poll_ctl(l, EPOLL_CTL_MOD, fd, events, watch_source(w, fd)) : -ENOENT;
+}
+
+void loop_unwatch(struct loop *l, int fd)
+{
+	struct watch *w = watch_find(l, fd);
+
+	if (!w)
+		return;
+	poll_ctl(l, EPOLL_CTL_DEL, fd, 0, 0);
+	w->fn = NULL;
+}
+
+/* ---- A turn --------------------------------------------------------------------------------- */
+
+static void block(struct loop *l, unsigned i)
+{
+	struct link *link = l->links[i].link;
+
+	l->links[i].blocked = true;
+	if (link->poll_out)
+		poll_ctl(l, EPOLL_CTL_MOD, link->fd, EPOLLIN | EPOLLOUT, source_of(SOURCE_LINK, i));
+}
+
+static void unblock(struct loop *l, unsigned i)
+{
+	struct link *link = l->links[i].link;
+
+	l->links[i].blocked = false;
+	if (link->poll_out)
+		poll_ctl(l, EPOLL_CTL_MOD, link->fd, EPOLLIN, source_of(SOURCE_LINK, i));
+}
+
+/* One batch. Returns the frames that the stack had. */
+static int output_some(struct loop *l, unsigned i, uint64_t now)
+{
+	struct loop_link *k = &l->links[i];
+	int n = cpl_output(l->stack, k->ifindex, l->outs, LOOP_BATCH, now);
+
+	k->link->now = now;
+	for (int f = 0; f < n; f++) {
+		int sent = !k->blocked && link_write(k->link, &l->outs[f]);
+
+		/* What comes after a refused frame is refused as well: order is kept. */
+		if (!sent && !k->blocked)
+			block(l, i);
+		cpl_output_done(l->stack, l->outs[f].token, sent, now);
+	}
+	return n;
+}
+
+/* True: there is more to send, and a device that takes it. */
+static bool output(struct loop *l, uint64_t now)
+{
+	bool more = false;
+
+	for (unsigned i = 0; i < l->links_n; i++) {
+		struct loop_link *k = &l->links[i];
+		int batch = 0;
+
+		while (batch < OUT_BATCHES && !k->blocked &&
+		       cpl_output_pending(l->stack, k->ifindex) && output_some(l, i, now))
+			batch++;
+		more |= batch == OUT_BATCHES;
+	}
+	return more;
+}
+
+static int input(struct loop *l, uint64_t now)
+{
+	for (unsigned i = 0; i < l->links_n; i++) {
+		struct loop_link *k = &l->links[i];
+		int n;
+
+		if (!k->hot)
+			continue;
+		k->link->now = now;
+		n = link_read(k->link, l->frames, LOOP_BATCH);
+		if (n < 0)
+			return n;
+		k->hot = n > 0;
+		if (n)
+			cpl_input(l->stack, k->ifindex, l->frames, (unsigned)n, now);
+	}
+	return 0;
+}
+
+static void events(struct loop *l, uint64_t now)
+{
+	struct cpl_event event;
+
+	while (cpl_next_event(l->stack, &event))
+		if (l->on_event)
+			l->on_event(l->on_event_arg, &event, now);
+}
+
+static bool any_hot(const struct loop *l)
+{
+	for (unsigned i = 0; i < l->links_n; i++)
+		if (l->links[i].hot)
+			return true;
+	return false;
+}
+
+/* epoll with a limit in nanoseconds; WAIT_NS may be CPL_NEVER. */
+static int poll_wait(struct loop *l, struct epoll_event *got, uint64_t wait_ns)
+{
+	struct timespec t = { (time_t)(wait_ns / CPL_SECOND), (long)(wait_ns % CPL_SECOND) };
+	uint64_t ms = wait_ns / CPL_MS + (wait_ns % CPL_MS != 0);
+	int n;
+
+	if (!l->no_pwait2) {
+		n = epoll_pwait2(l->epoll, got, POLL_EVENTS, wait_ns == CPL_NEVER ? NULL : &t,
+				 NULL);
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+		l->no_pwait2 = true;
+	}
+	return epoll_wait(l->epoll, got, POLL_EVENTS, ms > INT32_MAX ? -1 : (int)ms);
+}
+
+static void link_ready(struct loop *l, unsigned i, uint32_t events)
+{
+	struct loop_link *k = &l->links[i];
+
+	k->hot |= (events & ~(uint32_t)EPOLLOUT) != 0;
+	if (k->blocked && (!k->link->poll_out || events & EPOLLOUT))
+		unblock(l, i);
+}
+
+static void watch_ready(struct loop *l, int fd, uint64_t source, uint32_t events, uint64_t now)
+{
+	struct watch *w = watch_find(l, fd);
+
+	/* An earlier handler of this turn may have unwatched it, or watched another of its number.
+	 */
+	if (w && watch_source(w, fd) == source)
+		w->fn(w->arg, fd, events, now);
+}
+
+static void dispatch(struct loop *l, const struct epoll_event *event, uint64_t now)
+{
+	unsigned number = (unsigned)event->data.u64;
+	uint64_t count;
+
+	switch ((enum source)(event->data.u64 >> 56)) {
+	case SOURCE_WAKE:
+		/* It was readable, and nobody else reads it. */
+		if (read(l->wake, &count, sizeof(count)) < 0)
+			break;
+		break;
+	case SOURCE_CONTROL:
+		l->control_ready = true;
+		break;
+	case SOURCE_LINK:
+		link_ready(l, number, event->events);
+		break;
+	case SOURCE_WATCH:
+		watch_ready(l, (int)number, event->data.u64, event->events, now);
+		break;
+	}
+}
+
+static void flush_captures(struct loop *l)
+{
+	for (unsigned i = 0; i < l->links_n; i++)
+		if (l->links[i].link->capture)
+			pcapng_flush(l->links[i].link->capture);
+}
+
+/* Wait for what there is to do, for WAIT_NS at most, and note or do what can be done. */
+static void wait_for(struct loop *l, uint64_t wait_ns)
+{
+	struct epoll_event got[POLL_EVENTS];
+	uint64_t now;
+	int n;
+
+	if (wait_ns)
+		flush_captures(l);
+	n = poll_wait(l, got, wait_ns);
+	now = loop_clock();
+	for (int i = 0; i < n; i++)
+		dispatch(l, &got[i], now);
+}
+
+int loop_turn(struct loop *l, uint64_t until)
+{
+	uint64_t now = loop_clock(), deadline;
+	int err;
+
+	events(l, now);
+	if (output(l, now))
+		until = 0;
+	deadline = cpl_deadline(l->stack);
+	until = until < deadline ? until : deadline;
+	if (any_hot(l)) {
+		until = 0;
+		l->turns_hot++;
+	} else {
+		l->turns_hot = HOT_TURNS;
+	}
+	if (l->turns_hot >= HOT_TURNS) {
+		l->turns_hot = 0;
+		wait_for(l, until == CPL_NEVER ? CPL_NEVER : until > now ? until - now : 0);
+	}
+	now = loop_clock();
+	err = input(l, now);
+	if (cpl_deadline(l->stack) <= now)
+		cpl_advance(l->stack, now);
+	events(l, now);
+	output(l, now);
+	if (l->control_ready) {
+		l->control_ready = false;
+		control_serve(l->control, now);
+	}
+	return err;
+}
+
+int loop_run(struct loop *l)
+{
+	int err = 0;
+
+	while (!err && !loop_stopped(l))
+		err = loop_turn(l, CPL_NEVER);
+	flush_captures(l);
+	return err;
+}
+
+void loop_stop(struct loop *l)
+{
+	atomic_store(&l->stop, true);
+	loop_wake(l);
+}
+
+bool loop_stopped(const struct loop *l)
+{
+	return atomic_load(&l->stop);
+}
+
+void loop_wake(struct loop *l)
+{
+	uint64_t one = 1;
+
+	/* It fails only when it has been woken 2^64 - 2 times already. */
+	if (write(l->wake, &one, sizeof(one)) < 0)
+		return;
+}

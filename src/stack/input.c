@@ -50,17 +50,16 @@ static bool group_is_ours(const struct cpl_stack *s, const struct cpl_addr *grou
 static bool destination_ok(struct cpl_stack *s, struct packet *pkt)
 {
 	const struct cpl_addr *dst = &pkt->ip.dst;
-	struct ip_address *own;
+	uint8_t is = dst_get(s, dst)->is;
 
-	if (addr_is_multicast(dst) || route_is_broadcast(&s->routes, dst)) {
+	if (is & (DST_MULTICAST | DST_BROADCAST)) {
 		pkt->to_us_alone = false;
-		if (!addr_is_multicast(dst) || group_is_ours(s, dst, pkt->ifindex))
+		if (!(is & DST_MULTICAST) || group_is_ours(s, dst, pkt->ifindex))
 			return true;
 	} else {
-		own = route_our_addr(&s->routes, dst, 0);
-		if (own && (!own->tentative || pkt->ip.protocol == IP_ICMP6))
+		if (is & DST_OWN || (is & DST_TENTATIVE && pkt->ip.protocol == IP_ICMP6))
 			return true;
-		if (!own && pkt->to_us_alone && catch_all_takes(s, pkt))
+		if (!(is & DST_TENTATIVE) && pkt->to_us_alone && catch_all_takes(s, pkt))
 			return true;
 	}
 	s->counters.drop_ip_not_ours++;
@@ -70,12 +69,11 @@ static bool destination_ok(struct cpl_stack *s, struct packet *pkt)
 /* MUST-63 and RFC 1122 3.2.1.3. Only Neighbour Discovery may come from nowhere. */
 static bool source_ok(struct cpl_stack *s, const struct packet *pkt)
 {
-	const struct cpl_addr *src = &pkt->ip.src;
+	uint8_t is = dst_get(s, &pkt->ip.src)->is;
 
-	if (addr_is_any(src) && pkt->ip.protocol == IP_ICMP6)
+	if (is & DST_SOURCE && !(is & DST_BROADCAST) && (s->in_loop || !(is & DST_LOOPBACK)))
 		return true;
-	if (addr_is_source(src) && !route_is_broadcast(&s->routes, src) &&
-	    (s->in_loop || !addr_is_loopback(src)))
+	if (pkt->ip.protocol == IP_ICMP6 && addr_is_any(&pkt->ip.src))
 		return true;
 	s->counters.drop_ip_source++;
 	return false;

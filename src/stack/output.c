@@ -106,9 +106,9 @@ static void output_ether(struct cpl_stack *s, struct frame *f, uint64_t now)
 void output_frame(struct cpl_stack *s, struct frame *f, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[f->ifindex];
-	struct ip_address *own = route_our_addr(&s->routes, &f->next_hop, 0);
+	uint8_t is = dst_get(s, &f->next_hop)->is;
 
-	if (own && !own->tentative) {
+	if (is & DST_OWN) {
 		list_push_back(&s->loop, &f->link);
 		return;
 	}
@@ -122,7 +122,7 @@ void output_frame(struct cpl_stack *s, struct frame *f, uint64_t now)
 		frame_drop(s, f, now);
 		return;
 	}
-	f->broadcast = route_is_broadcast(&s->routes, &f->next_hop);
+	f->broadcast = is & DST_BROADCAST;
 	if (iface->config.kind == CPL_IFACE_ETHER)
 		output_ether(s, f, now);
 	else
@@ -224,7 +224,7 @@ int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifinde
 	int err;
 
 	h->version = cpl_addr_is4(dst) ? 4 : 6;
-	err = route_lookup(&s->routes, dst, ifindex, &h->src, &route);
+	err = dst_route(s, dst, &h->src, ifindex, &route, &mtu, now);
 	if (err) {
 		s->counters.drop_no_route++;
 		frame_free(s, f);
@@ -235,7 +235,6 @@ int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifinde
 	f->ipv6 = h->version == 6;
 	header = h->version == 6 ? IPV6_HLEN : IPV4_HLEN + h->options_len;
 	h->len = header + frame_total(f);
-	mtu = pmtu_get(&s->pmtu, dst, s->ifaces[route.ifindex].config.mtu, now);
 	if (h->len > mtu && !f->gso_size) {
 		if (h->version == 4 && h->dont_frag) {
 			frame_free(s, f);

@@ -85,6 +85,26 @@ struct udp_socket {
 	bool catch_all;
 };
 
+/* What an address is to us. */
+#define DST_OWN	      1u
+#define DST_TENTATIVE 2u /* ours, once duplicate address detection has passed */
+#define DST_MULTICAST 4u
+#define DST_BROADCAST 8u
+#define DST_SOURCE    16u /* may be the source of a packet (MUST-63) */
+#define DST_LOOPBACK  32u
+#define DST_SLOTS     64
+
+struct dst {
+	struct cpl_addr addr;
+	struct route_result route; /* while routed, from route.source */
+	uint32_t mtu;
+	uint32_t route_generation;
+	uint32_t pmtu_generation;
+	uint8_t is; /* DST_* */
+	bool used;
+	bool routed;
+};
+
 #define UDP_BUCKETS   1024
 #define UDP_QUEUE_MAX 212992 /* bytes, as Linux's rmem_default */
 
@@ -102,6 +122,7 @@ struct cpl_stack {
 	struct neigh_table neigh;
 	struct reasm reasm;
 	struct pmtu_cache pmtu;
+	struct dst dsts[DST_SLOTS];
 	struct tcp tcp;
 
 	struct pool frames;
@@ -133,6 +154,13 @@ struct packet {
 	struct chunk *lent; /* the whole frame, or NULL */
 	const uint8_t *lent_base;
 };
+
+/* ---- dst.c ---- */
+/* What ADDR is; valid until the next call. */
+const struct dst *dst_get(struct cpl_stack *s, const struct cpl_addr *addr);
+/* As route_lookup(), and the path MTU. */
+int dst_route(struct cpl_stack *s, const struct cpl_addr *addr, const struct cpl_addr *source,
+	      int ifindex, struct route_result *route, uint32_t *mtu, uint64_t now);
 
 /* ---- input.c ---- */
 /* False: F is lent, and no memory is left to remember that: it was not taken. */

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * In memory, both ends on one core: what the stack itself costs, with nothing but memory between
+ * its two ends. Each mode prints one line; `mem MODE [KEY=VALUE ...]`, without a mode: all of them.
+ *
+ *   bulk   mb=512 gso=0 csum=1    one connection, one way; MSS 1460, or 64 KiB super-segments
+ *   rr     n=300000               64-byte requests and answers on one connection
+ *   churn  n=100000 conc=16       connect, 64-byte request, answer, close
+ *   idle   n=100000               resident memory for each idle established connection, both ends
+ *   others n=20000 idle=100       rr while IDLE other connections exist: for growth by callgrind
+ *
+ * For instructions: valgrind --tool=callgrind --toggle-collect=measured out/release/bench/mem ...
+ */
+#include <couplet/couplet.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH 32
+#define PORT  80
+
+struct end {
+	cpl_stack *stack;
+	int ifindex;
+	cpl_handle listener;
+};
+
+static struct end ends[2];
+static uint8_t wire_buf[BATCH][66000];
+static uint8_t app_buf[65536];
+static uint64_t frames_moved;
+static uint64_t slabs;
+static uint64_t skew; /* what was skipped: time never goes back */
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * CPL_SECOND + (uint64_t)t.tv_nsec + skew;
+}
+
+static void *slab_alloc(void *ctx, size_t n)
+{
+	(void)ctx;
+	slabs += n;
+	return malloc(n);
+}
+
+static void slab_release(void *ctx, void *p, size_t n)
+{
+	(void)ctx;
+	slabs -= n;
+	free(p);
+}
+
+static void die(const char *what, long err)
+{
+	fprintf(stderr, "mem: %s: error %ld\n", what, err);
+	exit(1);
+}
+
+static long option(int argc, char **argv, const char *key, long fallback)
+{
+	size_t n = strlen(key);
+
+	for (int i = 2; i < argc; i++)
+		if (!strncmp(argv[i], key, n) && argv[i][n] == '=')
+			return atol(argv[i] + n + 1);
+	return fallback;
+}
+
+static void open_end(int i, bool gso, uint64_t now)
+{
+	struct cpl_config c;
+	struct cpl_iface_config ic = {
+		.size = sizeof(ic), .name = "mem", .kind = CPL_IFACE_IP, .mtu = 1500
+	};
+	struct cpl_addr addr = cpl_addr4(10, 0, 0, (uint8_t)(i + 1));
+	int err;
+
+	cpl_config_init(&c);
+	c.alloc = slab_alloc;
+	c.release = slab_release;
+	c.memory_max = 16ull << 30;
+	c.conns_max = 12000000;
+	c.time_wait_ns = 100 * CPL_MS; /* a closed loop of connections reuses its ports */
+	c.port_first = 1024;
+	c.port_last = 65535;
+	c.secret[0] = (uint8_t)(i + 1);
+	err = cpl_stack_new(&ends[i].stack, &c, now);
+	if (err)
+		die("stack", err);
+	if (gso) {
+		ic.flags = CPL_IFACE_CSUM_OUT | CPL_IFACE_GSO4;
+		ic.gso_max = 65000;
+	}
+	ends[i].ifindex = cpl_iface_add(ends[i].stack, &ic, now);
+	err = cpl_addr_add(ends[i].stack, ends[i].ifindex, &addr, 8, now);
+	if (err)
+		die("address", err);
+}
+
+/* Frames of one end to the other, a batch at a time, by one copy. */
+static int carry(int from, uint64_t now)
+{
+	struct end *a = &ends[from], *b = &ends[!from];
+	struct cpl_frame in[BATCH];
+	struct cpl_out out[BATCH];
+	int n = cpl_output(a->stack, a->ifindex, out, BATCH, now);
+
+	for (int i = 0; i < n; i++) {
+		uint8_t *p = wire_buf[i];
+
+		for (unsigned j = 0; j < out[i].iov_n; j++) {
+			memcpy(p, out[i].iov[j].base, out[i].iov[j].len);
+			p += out[i].iov[j].len;
+		}
+		in[i] = (struct cpl_frame){ .data = wire_buf[i],
+					    .len = out[i].len,
+					    .gso_size = out[i].gso_size };
+		if (out[i].csum_offset)
+			in[i].flags = CPL_FRAME_CSUM_PARTIAL;
+		cpl_output_done(a->stack, out[i].token, 1, now);
+	}
+	if (n > 0)
+		cpl_input(b->stack, b->ifindex, in, (unsigned)n, now);
+	frames_moved += (uint64_t)n;
+	return n;
+}
+
+static int turn(uint64_t now)
+{
+	int n = carry(0, now);
+
+	n += carry(1, now);
+	for (int i = 0; i < 2; i++)
+		if (cpl_deadline(ends[i].stack) <= now)
+			cpl_advance(ends[i].stack, now);
+	return n;
+}
+
+static void start(bool gso)
+{
+	struct cpl_endpoint local = { .port = PORT };
+	uint64_t now = clock_ns();
+	int err;
+
+	for (int i = 0; i < 2; i++)
+		open_end(i, gso, now);
+	err = cpl_listen(ends[1].stack, &local, 65536, &ends[1].listener, now);
+	if (err)
+		die("listen", err);
+}
+
+static void stop(void)
+{
+	for (int i = 0; i < 2; i++)
+		cpl_stack_free(ends[i].stack);
+}
+
+static cpl_handle dial(unsigned net, uint64_t now)
+{
+	struct cpl_endpoint to = { .addr = cpl_addr4(10, 0, 0, 2), .port = PORT };
+	cpl_handle h = 0;
+	int err;
+
+	(void)net;
+	err = cpl_connect(ends[0].stack, NULL, &to, &h, now);
+	return err ? 0 : h;
+}
+
+static void drop_events(int i)
+{
+	struct cpl_event ev;
+
+	while (cpl_next_event(ends[i].stack, &ev))
+		;
+}
+
+static void establish(cpl_handle *client, cpl_handle *server)
+{
+	*client = dial(0, clock_ns());
+	*server = 0;
+	if (!*client)
+		die("connect", 0);
+	while (!*server) {
+		turn(clock_ns());
+		cpl_accept(ends[1].stack, ends[1].listener, server, clock_ns());
+	}
+	drop_events(0);
+	drop_events(1);
+}
+
+/* ---- bulk ---- */
+
+__attribute__((noipa)) static uint64_t measured(uint64_t bytes, cpl_handle c, cpl_handle s)
+{
+	uint64_t sent = 0, got = 0, now = clock_ns();
+	unsigned spin = 0;
+
+	while (got < bytes) {
+		long n;
+
+		if (!(spin++ & 63))
+			now = clock_ns();
+		while (sent < bytes) {
+			n = cpl_send(ends[0].stack, c, app_buf, sizeof(app_buf), 0, now);
+			if (n <= 0)
+				break;
+			sent += (uint64_t)n;
+		}
+		turn(now);
+		while ((n = cpl_recv(ends[1].stack, s, app_buf, sizeof(app_buf), 0, now)) > 0)
+			got += (uint64_t)n;
+		drop_events(0);
+		drop_events(1);
+	}
+	return got;
+}
+
+static void bulk(int argc, char **argv, long gso)
+{
+	uint64_t bytes = (uint64_t)option(argc, argv, "mb", 512) << 20, t, moved;
+	struct cpl_counters counters;
+	cpl_handle c, s;
+
+	start(gso);
+	establish(&c, &s);
+	measured(16 << 20, c, s); /* buffers and windows grow first */
+	moved = frames_moved;
+	t = clock_ns();
+	measured(bytes, c, s);
+	t = clock_ns() - t;
+	cpl_counters_get(ends[0].stack, &counters);
+	printf("bulk   gso=%ld: %.2f Gbit/s, %.0f ns a segment of 1460, %.2f frames a segment, "
+	       "retransmitted %llu\n",
+	       gso, (double)bytes * 8 / (double)t, (double)t / ((double)bytes / 1460),
+	       (double)(frames_moved - moved) / ((double)bytes / 1460),
+	       (unsigned long long)counters.segs_retrans);
+	stop();
+}
+
+/* ---- request, response ---- */
+
+static void pingpong(cpl_handle c, cpl_handle s, long n)
+{
+	for (long i = 0; i < n; i++) {
+		uint64_t now = clock_ns();
+
+		cpl_send(ends[0].stack, c, app_buf, 64, 0, now);
+		carry(0, now);
+		while (cpl_recv(ends[1].stack, s, app_buf, 64, 0, now) != 64)
+			turn(now = clock_ns());
+		cpl_send(ends[1].stack, s, app_buf, 64, 0, now);
+		carry(1, now);
+		while (cpl_recv(ends[0].stack, c, app_buf, 64, 0, now) != 64)
+			turn(now = clock_ns());
+		drop_events(0);
+		drop_events(1);
+		for (int k = 0; k < 2; k++)
+			if (cpl_deadline(ends[k].stack) <= now)
+				cpl_advance(ends[k].stack, now);
+	}
+}
+
+static void rr(int argc, char **argv)
+{
+	long n = option(argc, argv, "n", 300000);
+	cpl_handle c, s;
+	uint64_t t;
+
+	start(false);
+	establish(&c, &s);
+	pingpong(c, s, 1000);
+	t = clock_ns();
+	pingpong(c, s, n);
+	t = clock_ns() - t;
+	printf("rr     64 bytes: %.0f a second, %.0f ns each\n", (double)n * 1e9 / (double)t,
+	       (double)t / (double)n);
+	stop();
+}
+
+/* ---- connections ---- */
+
+static void churn_client(const struct cpl_event *ev, long *done, long *open, uint64_t now)
+{
+	long got;
+
+	if (ev->what & CPL_EV_CONNECTED)
+		cpl_send(ends[0].stack, ev->handle, app_buf, 64, 0, now);
+	if (ev->what & CPL_EV_READABLE) {
+		got = cpl_recv(ends[0].stack, ev->handle, app_buf, sizeof(app_buf), 0, now);
+		if (got > 0) {
+			cpl_close(ends[0].stack, ev->handle, now);
+			(*done)++;
+			(*open)--;
+			return;
+		}
+	}
+	if (ev->what & CPL_EV_CLOSED)
+		die("connection lost", ev->error);
+}
+
+static void churn_server(const struct cpl_event *ev, uint64_t now)
+{
+	cpl_handle h;
+	long got;
+
+	if (ev->what & CPL_EV_ACCEPT)
+		while (!cpl_accept(ends[1].stack, ends[1].listener, &h, now))
+			;
+	if (ev->what & CPL_EV_READABLE) {
+		got = cpl_recv(ends[1].stack, ev->handle, app_buf, sizeof(app_buf), 0, now);
+		if (got > 0)
+			cpl_send(ends[1].stack, ev->handle, app_buf, 64, 0, now);
+		else if (got == 0)
+			cpl_close(ends[1].stack, ev->handle, now);
+	}
+}
+
+static void churn(int argc, char **argv)
+{
+	long n = option(argc, argv, "n", 100000), conc = option(argc, argv, "conc", 16);
+	long done = 0, open = 0;
+	struct cpl_event ev;
+	uint64_t t, now;
+
+	start(false);
+	t = now = clock_ns();
+	while (done < n) {
+		now = clock_ns();
+		while (open < conc && dial(0, now))
+			open++;
+		turn(now);
+		while (cpl_next_event(ends[1].stack, &ev))
+			churn_server(&ev, now);
+		while (cpl_next_event(ends[0].stack, &ev))
+			churn_client(&ev, &done, &open, now);
+	}
+	t = clock_ns() - t;
+	printf("churn  conc=%ld: %.0f connections a second, %.0f ns each\n", conc,
+	       (double)n * 1e9 / (double)t, (double)t / (double)n);
+	stop();
+}
+
+static size_t resident(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long size = 0, pages = 0;
+
+	if (!f || fscanf(f, "%lu %lu", &size, &pages) != 2)
+		pages = 0;
+	if (f)
+		fclose(f);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* N established connections, from as many of the client's addresses as ports ask for. */
+static void open_idle(long n)
+{
+	struct cpl_endpoint to = { .addr = cpl_addr4(10, 0, 0, 2), .port = PORT },
+			    from = { .port = 0 };
+	long open = 0, accepted = 0;
+	cpl_handle h;
+
+	for (long i = 0; i < n; i += 60000) {
+		from.addr = cpl_addr4(10, 1, (uint8_t)(i / 60000 / 250),
+				      (uint8_t)(i / 60000 % 250 + 1));
+		cpl_addr_add(ends[0].stack, ends[0].ifindex, &from.addr, 8, clock_ns());
+	}
+	while (accepted < n) {
+		uint64_t now = clock_ns();
+
+		for (int k = 0; k < BATCH && open < n; k++) {
+			long i = open / 60000;
+			int err;
+
+			from.addr = cpl_addr4(10, 1, (uint8_t)(i / 250), (uint8_t)(i % 250 + 1));
+			err = cpl_connect(ends[0].stack, &from, &to, &h, now);
+			if (err)
+				die("connect", err);
+			open++;
+		}
+		turn(now);
+		while (!cpl_accept(ends[1].stack, ends[1].listener, &h, now))
+			accepted++;
+		drop_events(0);
+		drop_events(1);
+	}
+}
+
+/* What a handshake needed for a moment goes when the connections have been quiet for a while. */
+static void settle(void)
+{
+	for (int i = 0; i < 80; i++) {
+		uint64_t now;
+
+		skew += 50 * CPL_MS;
+		now = clock_ns();
+		for (int k = 0; k < 2; k++)
+			cpl_advance(ends[k].stack, now);
+		while (turn(now))
+			;
+	}
+	malloc_trim(0);
+}
+
+static void idle(int argc, char **argv)
+{
+	long n = option(argc, argv, "n", 100000);
+	size_t before, after;
+	uint64_t t, slabs_before;
+
+	start(false);
+	open_idle(100);
+	settle();
+	before = resident();
+	slabs_before = slabs;
+	t = clock_ns();
+	open_idle(n);
+	t = clock_ns() - t;
+	settle();
+	after = resident();
+	printf("idle   %ld connections, both ends: %.0f bytes of resident memory for each end "
+	       "(%.0f in slabs), opened at %.0f a second\n",
+	       n, (double)(after - before) / 2 / (double)n,
+	       (double)(slabs - slabs_before) / 2 / (double)n, (double)n * 1e9 / (double)t);
+	stop();
+}
+
+__attribute__((noipa)) static void measured_rr(cpl_handle c, cpl_handle s, long n)
+{
+	pingpong(c, s, n);
+}
+
+static void others(int argc, char **argv)
+{
+	long n = option(argc, argv, "n", 20000), others = option(argc, argv, "idle", 100);
+	cpl_handle c, s;
+	uint64_t t;
+
+	start(false);
+	open_idle(others);
+	establish(&c, &s);
+	pingpong(c, s, 1000);
+	t = clock_ns();
+	measured_rr(c, s, n);
+	t = clock_ns() - t;
+	printf("others %ld: %.0f ns a round trip\n", others, (double)t / (double)n);
+	stop();
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 1 ? argv[1] : "all";
+	bool all = !strcmp(mode, "all");
+
+	if (all || !strcmp(mode, "bulk")) {
+		bulk(argc, argv, option(argc, argv, "gso", 0));
+		if (all)
+			bulk(argc, argv, 1);
+	}
+	if (all || !strcmp(mode, "rr"))
+		rr(argc, argv);
+	if (all || !strcmp(mode, "churn"))
+		churn(argc, argv);
+	if (all || !strcmp(mode, "others"))
+		others(argc, argv);
+	if (all || !strcmp(mode, "idle"))
+		idle(argc, argv);
+	return 0;
+}

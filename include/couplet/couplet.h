@@ -50,7 +50,8 @@ enum cpl_syncookies {
 struct cpl_config {
 	size_t size; /* sizeof(struct cpl_config) of the caller */
 
-	/* Memory comes in slabs of at most 1 MiB; alloc may return NULL. Required. */
+	/* Memory comes in slabs of at most 1 MiB, aligned to 16 bytes as by malloc(); alloc may
+	 * return NULL. Required. */
 	void *(*alloc)(void *ctx, size_t size);
 	void (*release)(void *ctx, void *slab, size_t size);
 	void *alloc_ctx;

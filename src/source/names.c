@@ -33,6 +33,7 @@ struct names {
 	names_resolver resolver;
 	void *arg;
 	struct service *services[BUCKETS]; /* the owner's alone */
+	bool services_known;
 
 	pthread_mutex_t lock; /* for all that follows */
 	pthread_cond_t work;  /* the queue is not empty, or closing */
@@ -265,22 +266,45 @@ const char *names_host(struct names *n, const struct cpl_addr *addr, uint32_t if
 
 /* ---- Services -------------------------------------------------------------------------------- */
 
-const char *names_service(struct names *n, uint16_t port, uint8_t protocol)
+static struct service **service_find(struct names *n, uint16_t port, uint8_t protocol)
 {
-	struct service **at = &n->services[port % BUCKETS], *s;
+	struct service **at = &n->services[port % BUCKETS];
+
+	while (*at && ((*at)->port != port || (*at)->protocol != protocol))
+		at = &(*at)->next;
+	return at;
+}
+
+/* All of them at once: to ask for each port would read the file again for each. */
+static void services_read(struct names *n)
+{
 	struct servent *entry;
 
-	for (s = *at; s; s = s->next)
-		if (s->port == port && s->protocol == protocol)
-			return s->name;
-	s = port ? calloc(1, sizeof(*s)) : NULL;
-	if (!s)
-		return NULL;
-	entry = getservbyport(htons(port), protocol == IPPROTO_UDP ? "udp" : "tcp");
-	s->port = port;
-	s->protocol = protocol;
-	s->name = entry ? strdup(entry->s_name) : NULL;
-	s->next = *at;
-	*at = s;
-	return s->name;
+	setservent(1);
+	while ((entry = getservent()) != NULL) {
+		uint8_t protocol = strcmp(entry->s_proto, "tcp") == 0	? IPPROTO_TCP
+				   : strcmp(entry->s_proto, "udp") == 0 ? IPPROTO_UDP
+									: 0;
+		uint16_t port = ntohs((uint16_t)entry->s_port);
+		struct service **at = service_find(n, port, protocol), *s;
+
+		if (!protocol || *at || (s = calloc(1, sizeof(*s))) == NULL)
+			continue; /* the first name is the one */
+		s->port = port;
+		s->protocol = protocol;
+		s->name = strdup(entry->s_name);
+		*at = s;
+	}
+	endservent();
+}
+
+const char *names_service(struct names *n, uint16_t port, uint8_t protocol)
+{
+	const struct service *s;
+
+	if (!n->services_known)
+		services_read(n);
+	n->services_known = true;
+	s = *service_find(n, port, protocol);
+	return s ? s->name : NULL;
 }

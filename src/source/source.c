@@ -280,11 +280,7 @@ static bool same_record(const struct cpl_info *a, const struct cpl_info *b)
 	       a->protocol == b->protocol;
 }
 
-/*
- * While the kernel lists its sockets they move between its tables: one can come twice, half-open
- * and then established. Keep the later one. Only the kernel's ids are unique for the whole machine.
- */
-static int set_unite(struct snapshot_set *set, size_t from)
+int snapshot_set_unite(struct snapshot_set *set, size_t from)
 {
 	struct places p;
 	size_t kept = from;
@@ -342,8 +338,7 @@ static unsigned answers(const struct cpl_info *listener, const struct cpl_info *
 	return half->family == 6 ? 2 : 1; /* a listener on :: takes IPv4 as well */
 }
 
-/* Half-open connections of each listener, where the source does not count them itself. */
-static int set_count_half_open(struct snapshot_set *set, size_t from)
+int snapshot_set_half_open(struct snapshot_set *set, size_t from)
 {
 	struct places p;
 
@@ -390,8 +385,8 @@ int source_collect(struct snapshot_set *set, const struct source_options *option
 	int err = source_walk(options, &set->notes, set_visit, set);
 
 	if (!err)
-		err = set_unite(set, from);
+		err = snapshot_set_unite(set, from);
 	if (!err && (states & SOURCE_STATE(CPL_SYN_RECEIVED)))
-		err = set_count_half_open(set, from);
+		err = snapshot_set_half_open(set, from);
 	return err;
 }

@@ -107,6 +107,19 @@ void snapshot_set_clear(struct snapshot_set *set);
 int snapshot_set_add(struct snapshot_set *set, const struct cpl_info *info);
 
 /*
+ * While the kernel lists its sockets they move between its tables: one can come twice, half-open
+ * and then established. Keeps the later one of those from index FROM on, in the place of the first.
+ * Only the kernel's ids are unique in a machine: what stacks gave is left alone. Returns 0 or
+ * -ENOMEM.
+ */
+int snapshot_set_unite(struct snapshot_set *set, size_t from);
+/*
+ * Counts the half-open connections of each listener from FROM on, into its syn_queue, derived,
+ * unless its source counts itself. Returns 0 or -ENOMEM.
+ */
+int snapshot_set_half_open(struct snapshot_set *set, size_t from);
+
+/*
  * source_walk() into SET, appended to what it holds, and what only the whole can tell: the
  * half-open connections of each listener (syn_queue), counted. Returns 0, -ENOMEM or -EIO.
  */

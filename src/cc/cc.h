@@ -41,7 +41,7 @@ struct cc_ops {
 	void (*timeout)(struct cc *cc, uint32_t in_flight, uint64_t now);
 	/* The last reduction was spurious. */
 	void (*undo)(struct cc *cc, uint64_t now);
-	/* Sending starts again after the connection was idle for IDLE_NS. */
+	/* Sending starts again after the connection was idle for IDLE_NS, longer than an RTO. */
 	void (*restart)(struct cc *cc, uint64_t idle_ns, uint64_t now);
 };
 
@@ -61,10 +61,21 @@ void cc_init(struct cc *cc, const struct cc_ops *ops, uint32_t mss, uint32_t ini
 /* The MSS changed: windows keep their size in segments (RFC 9293 3.7.5, RFC 8201). */
 void cc_set_mss(struct cc *cc, uint32_t mss);
 
-/* Shared by controllers: slow start by bytes acknowledged (RFC 3465, L = 2 segments unless the
- * whole ACK may count); returns what is left for congestion avoidance. */
+/* ---- Shared by controllers ------------------------------------------------------------------ */
+
+/*
+ * The bytes of EV that may count towards growth: all that it acknowledged (RFC 3465 without a limit
+ * L, as stretched ACKs need). After an RTO, where an ACK may cover what arrived long before (RFC
+ * 3465 2.3), only as many as it took out of the network, but one segment at least.
+ */
+uint32_t cc_growth_bytes(const struct ack_event *ev);
+/* Slow start by ACKED_BYTES, up to ssthresh; returns what is left for congestion avoidance. */
 uint32_t cc_slow_start(struct cc *cc, uint32_t acked_bytes);
-/* Shared: cwnd grows by one mss for each WINDOW bytes acknowledged. */
+/* cwnd grows by one mss for each WINDOW bytes acknowledged. */
 void cc_additive_increase(struct cc *cc, uint32_t acked_bytes, uint32_t window);
+/* A reduction begins: remember cwnd and ssthresh; ssthresh = max(flight * NUM / DEN, 2 mss). */
+void cc_reduce(struct cc *cc, uint32_t flight, uint32_t num, uint32_t den);
+/* RFC 5681 4.1: cwnd back to the initial window, which ssthresh remembers in part. */
+void cc_restart(struct cc *cc);
 
 #endif

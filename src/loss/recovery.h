@@ -24,6 +24,11 @@ struct recovery {
 	bool sack;	    /* the peer does SACK */
 	uint8_t dup_thresh; /* RECOVERY_DUP_THRESH */
 	bool point_valid;   /* una is not beyond point yet: no new recovery */
+	/*
+	 * The next segment of sendmap_next_lost() leaves whatever cwnd says (RFC 6675 5 step 4.3,
+	 * RFC 6582 3.2 step 3: fast retransmit). Who sends it clears this.
+	 */
+	bool retransmit_now;
 	bool rescued;	    /* the rescue retransmission of this recovery was made */
 	uint32_t dup_acks;  /* in a row */
 	uint32_t point;	    /* RecoveryPoint, RFC 6582 "recover" + 1: nxt when recovery began */
@@ -46,9 +51,9 @@ void recovery_init(struct recovery *rec, bool sack, uint32_t iss);
  * One ACK: detect losses, enter or leave recovery, set cwnd while in recovery (outside of it and in
  * the RTO state the controller's ack() grows cwnd: then the caller calls it; returns true then).
  * Call it after sendmap_ack() and sendmap_sack(), for each segment that acknowledges; afterwards
- * send what sendmap_next_lost() says, then new data, as long as
- *   sendmap_pipe() - recovery_inflation() + mss <= cwnd + recovery_limited_transmit(),
- * the last only for new data; then, if room is left, what recovery_rescue() says.
+ * send one segment of sendmap_next_lost() if retransmit_now; then more of it, then new data, as
+ * long as sendmap_pipe() - recovery_inflation() + mss <= cwnd + recovery_limited_transmit(), the
+ * last only for new data; then, if room is left, what recovery_rescue() says.
  */
 bool recovery_on_ack(struct recovery *rec, struct sendmap *map, struct cc *cc,
 		     const struct recovery_ack *ack, const struct sendmap_result *res,

@@ -12,6 +12,9 @@ struct view_edge {
 	const char *label; /* event / action, in the RFC's words */
 };
 
+/* The label of edges that the figure's notes describe and that are not drawn one by one. */
+#define VIEW_EDGE_RESET "RST, ABORT or time-out"
+
 extern const struct view_edge view_edges[];
 extern const unsigned view_edges_n;
 

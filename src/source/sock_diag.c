@@ -408,11 +408,18 @@ static int sock_diag_walk(const struct source_options *options, struct source_no
 	unsigned states = options->states ? options->states : SOURCE_USUAL_STATES;
 	bool seen = false;
 	char *buffer = malloc(BUFFER);
+	struct mnl_socket *nl = buffer ? diag_open() : NULL;
 
-	if (!buffer) {
-		source_note(notes, CPL_SOURCE_SOCK_DIAG, SOURCE_NOTHING, -ENOMEM, "out of memory");
-		return -ENOMEM;
+	if (!nl) {
+		int err = buffer ? -errno : -ENOMEM;
+
+		free(buffer);
+		source_note(notes, CPL_SOURCE_SOCK_DIAG, SOURCE_NOTHING, err,
+			    "the kernel's connections were not looked at: sock_diag: %s",
+			    strerror(-err));
+		return err;
 	}
+	mnl_socket_close(nl); /* each dump has its own, so that a broken one leaves no rest */
 	for (unsigned i = 0; i < 4 && !d.result; i++) {
 		d.protocol = protocols[i / 2];
 		d.family = families[i % 2];

@@ -18,6 +18,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
@@ -607,6 +608,28 @@ static void stopped(void **state)
 	close(more);
 }
 
+/* No way to ask the kernel: said once, in one sentence, and nothing is made up. */
+static void cannot_look(void **state)
+{
+	struct source_options options = { .sources = SOURCE_SOCK_DIAG, .udp = true };
+	struct rlimit old, none;
+	int err;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 3;
+	snapshot_set_clear(&set);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	err = source_collect(&set, &options);
+	setrlimit(RLIMIT_NOFILE, &old);
+	assert_int_equal(err, -EIO);
+	assert_int_equal(set.n, 0);
+	assert_int_equal(set.notes.n, 1);
+	assert_int_equal(set.notes.note[0].weight, SOURCE_NOTHING);
+	assert_int_equal(set.notes.note[0].error, -EMFILE);
+}
+
 static void notes(void **state)
 {
 	struct source_notes n = { 0 };
@@ -650,7 +673,7 @@ int main(void)
 		cmocka_unit_test(notes), KERNEL(a_listener),  KERNEL(a_pair4), KERNEL(a_pair6),
 		KERNEL(mapped),		 KERNEL(zero_window), KERNEL(closing), KERNEL(half_open),
 		KERNEL(syn_sent),	 KERNEL(keepalive),   KERNEL(udp),     KERNEL(again),
-		KERNEL(bound_only),	 KERNEL(many),	      KERNEL(stopped),
+		KERNEL(bound_only),	 KERNEL(many),	      KERNEL(stopped), KERNEL(cannot_look),
 	};
 	int failed;
 

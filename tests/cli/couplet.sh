@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The command's front: help, version, suggestions, exit status, output that cannot be written.
+couplet=${CHECK_OUT:-out/release}/couplet
+n=0
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+
+# expect NAME STATUS OUT-PATTERN ERR-PATTERN ARGUMENTS...: a pattern "" means that nothing may come.
+expect() {
+	name=$1 status=$2 out=$3 err=$4
+	shift 4
+	n=$((n + 1))
+	"$couplet" "$@" >"$tmp/out" 2>"$tmp/err"
+	got=$?
+	why=
+	[ "$got" -eq "$status" ] || why="status $got"
+	for stream in out err; do
+		eval "pattern=\$$stream"
+		if [ -z "$pattern" ]; then
+			[ -s "$tmp/$stream" ] && why="$why; std$stream: $(head -n 1 "$tmp/$stream")"
+		else
+			grep -q -- "$pattern" "$tmp/$stream" || why="$why; std$stream lacks: $pattern"
+		fi
+	done
+	[ -z "$why" ] && echo "ok $n $name" || { echo "# $why"; echo "not ok $n $name"; }
+}
+
+version=$(sed -n 's/.*define CPL_VERSION "\(.*\)"/\1/p' include/couplet/couplet.h)
+expect "version" 0 "^couplet $version\$" "" --version
+expect "help lists the commands" 0 "couplet explain" "" --help
+expect "help says the exit status" 0 "3 could not" "" --help
+expect "help of a command" 0 "^usage: couplet explain \[WORD\]" "" explain --help
+expect "help command" 0 "^usage: couplet explain \[WORD\]" "" help explain
+expect "unknown command: suggestion" 2 "" 'did you mean "explain"' explian
+expect "unknown command: the list" 2 "" 'couplet --help' xyzzyx
+expect "unknown option" 2 "" 'there is no option "--frobnicate"' --frobnicate
+expect "help of an unknown command" 2 "" 'there is no subcommand "nothing-like-it"' help nothing-like-it
+expect "explain: list by theme" 0 "^States" "" explain
+expect "explain: a state" 0 "^time-wait - TIME-WAIT" "" explain TIME_WAIT
+expect "explain: several words are one" 0 "^syn cookie - " "" explain syn cookie
+expect "explain: a field" 0 "^snd_wl1 - a field" "" explain snd_wl1
+expect "explain: unknown word" 2 "" 'did you mean "nagle"' explain nagel
+expect "explain: nothing near" 2 "" '"couplet explain" lists' explain xyzzyxyzzy
+expect "explain: no escape sequences back" 2 "" '"?\[31mx" is not explained' explain "$(printf '\033[31mx')"
+expect "explain: too long" 2 "" "no word is as long" explain "$(printf '%0200d' 0)"
+
+n=$((n + 1))
+"$couplet" explain >/dev/full 2>"$tmp/err"
+if [ $? -eq 3 ] && grep -q "cannot write the output: No space left" "$tmp/err"; then
+	echo "ok $n a full disk is told"
+else
+	echo "not ok $n a full disk is told"
+fi
+
+# Every subcommand answers --help, and its page exists.
+for command in $("$couplet" --help | sed -n 's/.* couplet \([a-z]*\) .*/\1/p' | sort -u); do
+	expect "$command --help" 0 "^usage: couplet $command" "" "$command" --help
+	n=$((n + 1))
+	if [ -f "man/couplet-$command.1" ]; then
+		echo "ok $n $command has a page"
+	else
+		echo "not ok $n $command has a page"
+	fi
+done
+
+# Without colour on a pipe, and with none if NO_COLOR is set.
+n=$((n + 1))
+if TERM=xterm "$couplet" explain tcb | grep -q "$(printf '\033')"; then
+	echo "not ok $n no colour on a pipe"
+else
+	echo "ok $n no colour on a pipe"
+fi
+echo "1..$n"

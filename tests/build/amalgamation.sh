@@ -23,7 +23,7 @@ exports()
 
 check "couplet.c and couplet.h are written" tools/amalgamate $one
 check "couplet.c compiles under gcc" \
-	gcc -std=gnu17 -O1 -Wall -Wextra -Werror -c -o $one/couplet.o $one/couplet.c
+	gcc -std=gnu17 -Wall -Wextra -Werror -c -o $one/couplet.o $one/couplet.c
 check "couplet.c compiles under clang" \
 	clang -std=gnu17 -Wall -Wextra -Werror -fsyntax-only $one/couplet.c
 check "couplet.h is C99" gcc -std=c99 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c $one/couplet.h

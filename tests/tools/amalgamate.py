@@ -60,15 +60,19 @@ enum {
 #include "base/rows.def"
 	ROWS
 };
-struct entry { int step; };
+struct __attribute__((may_alias)) entry { int step; };
 enum { FIRST = 1, SECOND };
 const struct row rows[] = { { 1 }, { 2 }, { SIZE } };
+
+static struct {
+	int b;
+} pairs[] = { { 0 } };
 
 static uint32_t step(const struct row *row)
 {
 	struct entry entry = { .step = FIRST };
 
-	return row->step + (uint32_t)entry.step - ROWS / 2; /* step "step" */
+	return row->step + (uint32_t)entry.step - ROWS / 2 + pairs[0].b; /* step "step" */
 }
 
 uint32_t rows_sum(const struct row *row, int n)
@@ -85,7 +89,7 @@ uint32_t rows_sum(const struct row *row, int n)
     "src/stack/sum.c": """#include <couplet/couplet.h>
 #include "base/table.h"
 
-static int later(int a)
+__attribute__((noinline)) static int later(int a)
 {
 	return a;
 }
@@ -95,6 +99,9 @@ static int later(int a)
 static const char *const names[] = {
 #include "base/rows.def"
 };
+static const struct {
+	struct { int a; } in;
+} pairs[2] = { { { 0 } }, { { 0 } } };
 typedef struct entry { const struct row *row; } entry_t;
 enum { SECOND = 2, THIRD };
 
@@ -107,7 +114,7 @@ int cpl_sum(int a)
 {
 	struct entry e = { rows };
 
-	return later(a) + (names[0][0] == 'l') - 1 + twice(step(e)) + THIRD + CPL_KINDS;
+	return later(a) + pairs[1].in.a + (names[0][0] == 'l') - 1 + twice(step(e)) + THIRD + CPL_KINDS;
 }
 """,
     "src/host/later.h": "#ifndef LATER_H\n#define LATER_H\nint later(void);\n#endif\n",

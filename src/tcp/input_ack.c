@@ -145,6 +145,9 @@ static void advance_una(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t
 	io->snd_base += (uint32_t)n;
 	tcb->bytes_acked += n;
 	tcb->snd_una = ack;
+	/* What is behind stays close behind: 2^31 octets on it would seem to lie ahead. */
+	io->small_end = seq_max(io->small_end, ack);
+	io->push_seq = seq_max(io->push_seq, ack);
 	if (tcb_has(tcb, TCB_URG_OUT) && seq_geq(ack, tcb->snd_up))
 		tcb->flags &= ~TCB_URG_OUT;
 	io->progress = now;

@@ -51,7 +51,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	chunkq_init(&io->rcvq);
 	list_init(&io->ooo);
 	io->snd_base = tcb->snd_nxt + (tcb->snd_nxt == tcb->iss && !tcb_synchronized(tcb));
-	io->push_seq = tcb->snd_una;
+	io->push_seq = io->small_end = tcb->snd_una;
 	io->t_rexmt = io->t_delack = io->t_cork = CPL_NEVER;
 	io->t_quiet = now + IO_QUIET_NS;
 	io->progress = io->last_sent = io->why_since = now;

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A small HTTP/1.1 server of files (RFC 9110, RFC 9112) on a Couplet stack: GET and HEAD,
+ * keep-alive, one byte range, directory listings. Requests are parsed by Debian's libhttp-parser.
+ */
+#ifndef CLI_HTTP_SERVER_H
+#define CLI_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <couplet/couplet.h>
+
+struct http_server;
+
+/* What to tell of; each may be NULL. */
+struct http_hooks {
+	void *arg;
+	/* A connection was accepted. */
+	void (*opened)(void *arg, cpl_handle handle);
+	/* Half of a response's body has been handed to TCP: the transfer is under way. */
+	void (*half)(void *arg, cpl_handle handle);
+	/* A response is complete: the log line. */
+	void (*served)(void *arg, const char *method, const char *path, int status, uint64_t bytes);
+};
+
+/* Serve the files below directory ROOT on PORT of STACK. 0 or a negative errno. */
+int http_server_new(struct http_server **server, cpl_stack *stack, const char *root, uint16_t port,
+		    const struct http_hooks *hooks, uint64_t now);
+void http_server_free(struct http_server *server, uint64_t now);
+/* An event of the stack. */
+void http_server_event(struct http_server *server, const struct cpl_event *event, uint64_t now);
+/* False: libhttp-parser was not there when couplet was built. */
+bool http_server_built(void);
+
+#endif

@@ -32,8 +32,7 @@ static struct packet_base base_of(const struct bench *b)
 				     b->flow.iss };
 }
 
-__attribute__((noreturn, format(printf, 4, 5))) static void
-fail_at(const char *file, int line, struct bench *b, const char *format, ...)
+void bench_fail(const char *file, int line, struct bench *b, const char *format, ...)
 {
 	unsigned first = b->log_n > BENCH_LOG ? b->log_n - BENCH_LOG : 0;
 	char text[1024];
@@ -192,8 +191,8 @@ static void watch(struct bench *b, const struct bench_frame *f)
 		flow->our_tsval = seg->tsval;
 	for (uint32_t i = 0; i < seg->len; i++)
 		if (seg->data[i] != bench_octet(seg->seq - flow->our_iss - 1 + i))
-			fail_at(HERE, b, "octet %" PRIu32 " of the stream is wrong",
-				seg->seq - flow->our_iss + i);
+			bench_fail(HERE, b, "octet %" PRIu32 " of the stream is wrong",
+				   seg->seq - flow->our_iss + i);
 }
 
 static void capture_one(struct bench *b, const struct cpl_out *out)
@@ -216,9 +215,9 @@ static void capture_one(struct bench *b, const struct cpl_out *out)
 	base = base_of(b);
 	note(b, ">", packet_text(text, &f.p, &base));
 	if (f.p.kind == PACKET_BAD)
-		fail_at(HERE, b, "the stack sent a bad packet: %s", f.p.why);
+		bench_fail(HERE, b, "the stack sent a bad packet: %s", f.p.why);
 	if (b->n == BENCH_QUEUE)
-		fail_at(HERE, b, "%u frames came, and nobody expects them", b->n);
+		bench_fail(HERE, b, "%u frames came, and nobody expects them", b->n);
 	b->queue[(b->first + b->n++) % BENCH_QUEUE] = f;
 }
 
@@ -240,7 +239,7 @@ static void capture(struct bench *b)
 			assert_int_equal(cpl_output_done(b->stack, out[i].token, !refused, b->now),
 					 0);
 			if (!left--)
-				fail_at(HERE, b, "the stack does not stop sending");
+				bench_fail(HERE, b, "the stack does not stop sending");
 		}
 	}
 	assert_int_equal(n, 0);
@@ -264,7 +263,8 @@ static void pass(struct bench *b, uint64_t end, bool first)
 		}
 		idle = next > b->now ? 0 : idle + 1;
 		if (idle > 100)
-			fail_at(HERE, b, "cpl_deadline() asks for a time that is past, and again");
+			bench_fail(HERE, b,
+				   "cpl_deadline() asks for a time that is past, and again");
 		b->now = next > b->now ? next : b->now;
 		cpl_advance(b->stack, b->now);
 		capture(b);
@@ -343,7 +343,7 @@ static void send_text(struct bench *b, const char *text)
 	uint32_t len;
 
 	if ((why = script_parse(&s, text)) != NULL)
-		fail_at(HERE, b, "send \"%s\": %s", text, why);
+		bench_fail(HERE, b, "send \"%s\": %s", text, why);
 	for (uint32_t i = 0; i < s.seg.len; i++)
 		data[i] = bench_octet(s.seg.seq - 1 + i);
 	s.seg.data = data;
@@ -470,15 +470,15 @@ static void expect_text(const char *file, int line, struct bench *b, const char 
 	const char *why = script_parse(&s, text);
 
 	if (why)
-		fail_at(file, line, b, "expect \"%s\": %s", text, why);
+		bench_fail(file, line, b, "expect \"%s\": %s", text, why);
 	if (!bench_take(b))
-		fail_at(file, line, b, "expected: %s\nbut nothing came", text);
+		bench_fail(file, line, b, "expected: %s\nbut nothing came", text);
 	why = mismatch(b, &s, &b->last.p);
 	if (!why)
 		return;
 	base = base_of(b);
-	fail_at(file, line, b, "expected: %s\nbut came: %s\nother: %s", text,
-		packet_text(got, &b->last.p, &base), why);
+	bench_fail(file, line, b, "expected: %s\nbut came: %s\nother: %s", text,
+		   packet_text(got, &b->last.p, &base), why);
 }
 
 void bench_expect(const char *file, int line, struct bench *b, const char *format, ...)
@@ -498,8 +498,8 @@ void bench_expect_nothing(const char *file, int line, struct bench *b, uint64_t 
 		return;
 	bench_take(b);
 	base = base_of(b);
-	fail_at(file, line, b, "expected nothing\nbut came: %s",
-		packet_text(got, &b->last.p, &base));
+	bench_fail(file, line, b, "expected nothing\nbut came: %s",
+		   packet_text(got, &b->last.p, &base));
 }
 
 void bench_expect_after(const char *file, int line, struct bench *b, uint64_t ns,
@@ -511,11 +511,12 @@ void bench_expect_after(const char *file, int line, struct bench *b, uint64_t ns
 	if (!b->n)
 		pass(b, due + 2 * WHEEL_TICK_NS, true);
 	if (b->n && b->queue[b->first % BENCH_QUEUE].time < due)
-		fail_at(file, line, b, "expected %s\n%.6f s from now, but something came earlier",
-			text, (double)ns / 1e9);
+		bench_fail(file, line, b,
+			   "expected %s\n%.6f s from now, but something came earlier", text,
+			   (double)ns / 1e9);
 	if (!b->n)
-		fail_at(file, line, b, "expected %s\n%.6f s from now, but nothing came", text,
-			(double)ns / 1e9);
+		bench_fail(file, line, b, "expected %s\n%.6f s from now, but nothing came", text,
+			   (double)ns / 1e9);
 	expect_text(file, line, b, text);
 }
 
@@ -525,12 +526,12 @@ void bench_expect_icmp(const char *file, int line, struct bench *b, int type, in
 	char got[PACKET_LINE];
 
 	if (!bench_take(b))
-		fail_at(file, line, b, "expected ICMP type %d code %d\nbut nothing came", type,
-			code);
+		bench_fail(file, line, b, "expected ICMP type %d code %d\nbut nothing came", type,
+			   code);
 	if (b->last.p.kind != PACKET_ICMP || b->last.p.icmp.type != type ||
 	    b->last.p.icmp.code != code)
-		fail_at(file, line, b, "expected ICMP type %d code %d\nbut came: %s", type, code,
-			packet_text(got, &b->last.p, &base));
+		bench_fail(file, line, b, "expected ICMP type %d code %d\nbut came: %s", type, code,
+			   packet_text(got, &b->last.p, &base));
 }
 
 void bench_expect_drop(const char *file, int line, struct bench *b, const char *name,
@@ -543,220 +544,8 @@ void bench_expect_drop(const char *file, int line, struct bench *b, const char *
 	send_text(b, text);
 	bench_expect_nothing(file, line, b, 0);
 	if (bench_counter(b, name) != before + 1)
-		fail_at(file, line, b, "%s: not counted as %s", text, name);
+		bench_fail(file, line, b, "%s: not counted as %s", text, name);
 	if (bench_drops(b) != drops + 1)
-		fail_at(file, line, b, "%s: counted %" PRIu64 " times", text,
-			bench_drops(b) - drops);
-}
-
-/* ---- snapshots, counters, events ---- */
-
-const struct cpl_info *bench_info(struct bench *b, cpl_handle handle)
-{
-	static struct cpl_info info;
-
-	if (cpl_info_get(b->stack, handle, &info, b->now))
-		fail_at(HERE, b, "handle %#" PRIx64 " is not valid", handle);
-	return &info;
-}
-
-const struct cpl_info *bench_flow_info(struct bench *b)
-{
-	const struct bench_flow *flow = &b->flow;
-	static struct cpl_info info;
-	uint64_t cursor = 0;
-
-	while (cpl_info_walk(b->stack, &cursor, &info, 1, b->now) == 1)
-		if (info.protocol == IP_TCP && info.local_port == flow->us.port &&
-		    info.remote_port == flow->peer.port &&
-		    cpl_addr_equal(&info.remote_addr, &flow->peer.addr))
-			return &info;
-	return NULL;
-}
-
-int bench_state(struct bench *b)
-{
-	const struct cpl_info *info = bench_flow_info(b);
-
-	return info ? info->state : CPL_CLOSED;
-}
-
-void bench_expect_state(const char *file, int line, struct bench *b, int state)
-{
-	static const char *const names[] = { "CLOSED",	     "LISTEN",	    "SYN-SENT",
-					     "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1",
-					     "FIN-WAIT-2",   "CLOSE-WAIT",  "CLOSING",
-					     "LAST-ACK",     "TIME-WAIT" };
-	int got = bench_state(b);
-
-	if (got != state)
-		fail_at(file, line, b, "expected %s\nbut it is %s", names[state], names[got]);
-}
-
-uint64_t bench_counter(struct bench *b, const char *name)
-{
-	struct cpl_counters c;
-
-	cpl_counters_get(b->stack, &c);
-#define CPL_COUNTER(n, text)                                                                       \
-	if (!strcmp(name, #n))                                                                     \
-		return c.n;
-#include <couplet/counters.def>
-	fail_at(HERE, b, "no counter %s", name);
-}
-
-uint64_t bench_drops(struct bench *b)
-{
-	struct cpl_counters c;
-	uint64_t sum = 0;
-
-	cpl_counters_get(b->stack, &c);
-#define CPL_COUNTER(n, text)                                                                       \
-	if (!strncmp(#n, "drop_", 5))                                                              \
-		sum += c.n;
-#include <couplet/counters.def>
-	return sum;
-}
-
-static void gather_events(struct bench *b)
-{
-	struct cpl_event e;
-
-	while (cpl_next_event(b->stack, &e)) {
-		assert_true(b->events_n < BENCH_EVENTS);
-		b->events[b->events_n].handle = e.handle;
-		b->events[b->events_n].parent = e.parent;
-		b->events[b->events_n].what = e.what;
-		b->events[b->events_n].user = e.user;
-		b->events[b->events_n++].error = e.error;
-	}
-}
-
-uint32_t bench_events(struct bench *b, cpl_handle handle, int *error)
-{
-	uint32_t what = 0;
-	unsigned kept = 0;
-
-	gather_events(b);
-	if (error)
-		*error = 0;
-	for (unsigned i = 0; i < b->events_n; i++) {
-		if (b->events[i].handle != handle) {
-			b->events[kept++] = b->events[i];
-			continue;
-		}
-		what |= b->events[i].what;
-		if (error && b->events[i].error)
-			*error = b->events[i].error;
-	}
-	b->events_n = kept;
-	return what;
-}
-
-void bench_expect_event(const char *file, int line, struct bench *b, cpl_handle handle,
-			uint32_t what, int error)
-{
-	int got_error;
-	uint32_t got = bench_events(b, handle, &got_error);
-
-	if (got != what || got_error != error)
-		fail_at(file, line, b, "expected event %u (error %d)\nbut it is %u (error %d)",
-			what, error, got, got_error);
-}
-
-cpl_handle bench_syn(struct bench *b)
-{
-	gather_events(b);
-	for (unsigned i = 0; i < b->events_n; i++) {
-		cpl_handle h = b->events[i].handle;
-
-		if (!(b->events[i].what & CPL_EV_SYN))
-			continue;
-		memmove(&b->events[i], &b->events[i + 1],
-			(--b->events_n - i) * sizeof(b->events[0]));
-		return h;
-	}
-	return 0;
-}
-
-/* ---- calls ---- */
-
-cpl_handle bench_listen(struct bench *b, uint16_t port)
-{
-	struct cpl_endpoint at = { .port = port };
-	cpl_handle h = 0;
-
-	assert_int_equal(cpl_listen(b->stack, &at, 8, &h, b->now), 0);
-	bench_flow(b, port, 40000);
-	return h;
-}
-
-cpl_handle bench_open(struct bench *b, uint16_t local_port, uint16_t port)
-{
-	struct cpl_endpoint at = { .port = local_port };
-	cpl_handle h = 0;
-
-	bench_flow(b, local_port, port);
-	assert_int_equal(cpl_connect(b->stack, &at, &b->flow.peer, &h, b->now), 0);
-	b->flow.us.port = bench_info(b, h)->local_port;
-	return h;
-}
-
-cpl_handle bench_accepted(struct bench *b, cpl_handle listener)
-{
-	cpl_handle h = 0;
-
-	assert_int_equal(cpl_accept(b->stack, listener, &h, b->now), 0);
-	return h;
-}
-
-void bench_write(struct bench *b, cpl_handle h, uint32_t n)
-{
-	const struct cpl_info *info = bench_info(b, h);
-	uint32_t from = info->write_seq - info->iss - 1;
-	uint8_t *data = malloc(n ? n : 1);
-
-	for (uint32_t i = 0; i < n; i++)
-		data[i] = bench_octet(from + i);
-	assert_int_equal(cpl_send(b->stack, h, data, n, 0, b->now), n);
-	free(data);
-}
-
-void bench_read(struct bench *b, cpl_handle h, uint32_t n)
-{
-	const struct cpl_info *info = bench_info(b, h);
-	uint32_t from = info->read_seq - info->irs - 1;
-	uint8_t *data = malloc(n + 1);
-
-	assert_int_equal(cpl_recv(b->stack, h, data, n + 1, 0, b->now), n);
-	for (uint32_t i = 0; i < n; i++)
-		if (data[i] != bench_octet(from + i))
-			fail_at(HERE, b, "octet %" PRIu32 " that was read is wrong", from + i + 1);
-	free(data);
-}
-
-cpl_handle bench_active(struct bench *b, const char *options)
-{
-	cpl_handle h = bench_open(b, 0, 80);
-
-	expect(b, "S 0 <*>");
-	send(b, "S. 0 ack 1 <%s>", options);
-	expect(b, ". 1 ack 1 <*>");
-	expect_nothing(b);
-	expect_event(b, h, CPL_EV_CONNECTED | CPL_EV_WRITABLE, 0);
-	return h;
-}
-
-cpl_handle bench_passive(struct bench *b, const char *options)
-{
-	cpl_handle listener = bench_listen(b, 80), h;
-
-	send(b, "S 0 <%s>", options);
-	expect(b, "S. 0 ack 1 <*>");
-	send(b, ". 1 ack 1");
-	expect_nothing(b);
-	expect_event(b, listener, CPL_EV_ACCEPT, 0);
-	h = bench_accepted(b, listener);
-	bench_events(b, h, NULL);
-	return h;
+		bench_fail(file, line, b, "%s: counted %" PRIu64 " times", text,
+			   bench_drops(b) - drops);
 }

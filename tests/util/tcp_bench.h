@@ -101,7 +101,7 @@ struct bench {
 void bench_init(struct bench *b);
 /* The stack at 10.0.0.1/24 or fd00::1/64, the peer at .2, a default route by .254 or ::fe. */
 void bench_start(struct bench *b);
-/* Frees the stack; fails if it kept memory, or sent what nobody expected and UNEXPECTED is set. */
+/* Frees the stack; fails if it kept memory. */
 void bench_end(struct bench *b);
 /* Both of the first. */
 void bench_begin(struct bench *b);
@@ -146,6 +146,10 @@ bool bench_take(struct bench *b);
 /* An ICMP error about a segment of the flow with SEQ, from its first octet on LEN octets long. */
 void bench_send_icmp(struct bench *b, uint8_t type, uint8_t code, uint32_t rest, uint32_t seq,
 		     uint32_t len);
+
+/* Fail, with what went in and came out. */
+__attribute__((noreturn, format(printf, 4, 5))) void
+bench_fail(const char *file, int line, struct bench *b, const char *format, ...);
 
 /* Let time pass; what the stack sends is kept for expect(). */
 void bench_run(struct bench *b, uint64_t ns);

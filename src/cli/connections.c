@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "view/json.h"
 #include "view/text.h"
 
 /* The words of the filter as one text; NULL: no memory. */
@@ -116,8 +117,19 @@ int connections_select(struct snapshot_set *set, const struct select *select, si
 
 int connections_json(const struct snapshot_set *set)
 {
-	(void)set;
-	return cli_fail(CLI_CANNOT, "couplet was built without JSON");
+	struct text t;
+	int err;
+
+	text_init(&t);
+	err = view_json_write(&t, set->info, set->n);
+	if (!err)
+		err = text_flush(&t, stdout);
+	text_free(&t);
+	if (err == -ENOSYS)
+		return cli_fail(CLI_CANNOT,
+				"couplet was built without JSON; install libjansson-dev "
+				"and build again");
+	return err == -ENOMEM ? cli_fail(CLI_CANNOT, "out of memory") : CLI_OK;
 }
 
 int connections_bad_option(char **argv)

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An echo server that embeds Couplet: one stack on a TUN device, 10.77.0.2 port 7.
+ *	cc -o echo echo.c $(pkg-config --cflags --libs couplet)
+ *	sudo ip tuntap add dev tun7 mode tun && sudo ip address add 10.77.0.1/24 dev tun7
+ *	sudo ip link set tun7 up && sudo ./echo tun7 &	socat - tcp:10.77.0.2:7
+ */
+/* clang-format off: it is to fit one screen */
+#include <couplet/couplet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+static void *slab(void *ctx, size_t n) { return (void)ctx, malloc(n); }
+static void unslab(void *ctx, void *p, size_t n) { (void)ctx, (void)n, free(p); }
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * CPL_SECOND + t.tv_nsec;
+}
+/* Return what came in, as far as there is room for it to go out; the rest stays in its queue. */
+static void echo(cpl_stack *s, cpl_handle h, uint64_t now)
+{
+	char data[16384];
+	long n, sent;
+	while ((n = cpl_recv(s, h, data, sizeof(data), CPL_MSG_PEEK, now)) > 0) {
+		if ((sent = cpl_send(s, h, data, n, 0, now)) <= 0)
+			return;
+		cpl_recv(s, h, data, sent, 0, now);
+	}
+	if (n != -EAGAIN)
+		cpl_close(s, h, now);
+}
+int main(int argc, char **argv)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	int tun = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
+	strncpy(ifr.ifr_name, argc > 1 ? argv[1] : "tun7", IFNAMSIZ - 1);
+	if (tun < 0 || ioctl(tun, TUNSETIFF, &ifr) < 0)
+		return perror("tun"), 1;
+	struct cpl_config config;
+	cpl_config_init(&config);
+	config.alloc = slab, config.release = unslab;
+	cpl_handle listener, h;
+	cpl_stack *s;
+	struct cpl_iface_config iface = { .size = sizeof(iface), .kind = CPL_IFACE_IP, .mtu = 1500 };
+	struct cpl_addr addr = cpl_addr4(10, 77, 0, 2);
+	struct cpl_endpoint at = { .port = 7 };
+	if (getrandom(config.secret, 32, 0) != 32 || cpl_stack_new(&s, &config, now_ns()) ||
+	    cpl_iface_add(s, &iface, now_ns()) != 1 || cpl_addr_add(s, 1, &addr, 24, now_ns()) ||
+	    cpl_listen(s, &at, 128, &listener, now_ns()))
+		return fputs("cannot set up the stack\n", stderr), 1;
+	for (;;) {
+		uint8_t packet[65536];
+		struct cpl_event ev;
+		struct cpl_out out;
+		for (ssize_t n; (n = read(tun, packet, sizeof(packet))) > 0;)
+			cpl_input(s, 1, &(struct cpl_frame){ .data = packet, .len = n }, 1, now_ns());
+		cpl_advance(s, now_ns());
+		while (cpl_next_event(s, &ev)) {
+			while (ev.what & CPL_EV_ACCEPT && !cpl_accept(s, listener, &h, now_ns()))
+				;
+			if (ev.handle != listener)
+				echo(s, ev.handle, now_ns());
+		}
+		while (cpl_output(s, 1, &out, 1, now_ns()) > 0)
+			cpl_output_done(s, out.token, writev(tun, (struct iovec *)out.iov, out.iov_n) > 0, now_ns());
+		uint64_t due = cpl_deadline(s), now = now_ns();
+		poll(&(struct pollfd){ .fd = tun, .events = POLLIN }, 1,
+		     due == CPL_NEVER ? -1 : due <= now ? 0 : (int)((due - now) / CPL_MS + 1));
+	}
+}

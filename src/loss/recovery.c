@@ -146,11 +146,12 @@ static bool newreno_may_enter(const struct recovery *rec, const struct sendmap *
 
 /* Neither in fast recovery nor after a time-out. True: this ACK started fast recovery. */
 static bool detect(struct recovery *rec, struct sendmap *map, struct cc *cc,
-		   const struct recovery_ack *ack, uint64_t now)
+		   const struct recovery_ack *ack, const struct sendmap_result *res, uint64_t now)
 {
 	uint32_t lost = 0;
 
-	if (ack->duplicate && rec->dup_acks < UINT32_MAX)
+	/* RFC 6675 section 2: with SACK, news in the scoreboard, also when una moves. */
+	if ((rec->sack ? res->newly_sacked > 0 : ack->duplicate) && rec->dup_acks < UINT32_MAX)
 		rec->dup_acks++;
 	if (rec->sack)
 		lost = sendmap_detect_lost(map, rec->dup_thresh, cc->mss);
@@ -188,7 +189,7 @@ bool recovery_on_ack(struct recovery *rec, struct sendmap *map, struct cc *cc,
 		else if (rec->state == CPL_RECOVERY_RTO)
 			return true;
 	}
-	if (detect(rec, map, cc, ack, now))
+	if (detect(rec, map, cc, ack, res, now))
 		return false;
 	/* An ACK that ended fast recovery has had its effect on cwnd. */
 	return !was_fast;

@@ -39,9 +39,8 @@ struct recovery {
 
 /* What the caller learned from one segment that acknowledges, after sendmap_ack/_sack. */
 struct recovery_ack {
-	bool advanced;	/* una moved */
-	bool duplicate; /* RFC 5681 2: a duplicate ACK; with SACK: it brought new SACK information
-			 */
+	bool advanced;	     /* una moved */
+	bool duplicate;	     /* RFC 5681 2: a duplicate ACK; with SACK res->newly_sacked tells */
 	uint32_t prior_pipe; /* before this ACK */
 };
 

@@ -255,6 +255,7 @@ static void test_rescue(void **state)
 	assert_int_equal(record->start, seg(9)); /* rule (4) */
 	assert_int_equal(record->end, seg(10));
 	sendmap_resent(&map, record, now);
+	sendmap_sent(&map, seg(11), MSS, 0, now);
 	assert_null(recovery_rescue(&rec, &map, &cc)); /* once */
 	sendmap_check(&map);
 }
@@ -349,6 +350,7 @@ static void test_newreno_careful(void **state)
 	for (i = 0; i < 3; i++)
 		assert_true(dup(8));
 	check_state(DISORDER);
+	assert_int_equal(recovery_limited_transmit(&rec, &cc), 2 * MSS);
 	/* Beyond it, they are of a loss. */
 	ack(9, 1, 0);
 	for (i = 0; i < 3; i++)
@@ -370,8 +372,12 @@ static void test_newreno_ack_heuristic(void **state)
 	check_state(OPEN);
 	cc.cwnd = 5 * MSS;
 	send_all(10);
+	cc.cwnd = MSS;
 	for (i = 0; i < 3; i++)
 		dup(8);
+	check_state(DISORDER);
+	cc.cwnd = 5 * MSS;
+	dup(8);
 	check_state(FAST);
 }
 

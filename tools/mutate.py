@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import namedtuple
 
 import csource
@@ -18,7 +19,8 @@ import requirements
 
 CFLAGS = "-O0 -g -DCPL_DEBUG -w -Wno-error"
 COPIED = ("Makefile", "include", "src", "sim", "tests", "examples")
-TEST_SECONDS = 30
+TEST_SECONDS = 60
+HANG = 10  # a test that takes so many times longer than before hangs
 MUTATIONS_MAX = 12  # tried at one place
 
 # kind: if, loop, switch, case, return, plain; cond: offsets of what stands in the parentheses.
@@ -273,7 +275,7 @@ class Scratch:
     """The copy of the tree in which mutations are built."""
 
     def __init__(self, top):
-        self.source = top
+        self.source, self.seconds = top, {}
         self.top = os.path.join(top, "out/mutate")
         for name in COPIED:
             path = os.path.join(top, name)
@@ -311,12 +313,15 @@ class Scratch:
     def failing(self, program):
         """Names of the cases that fail; {"*"} if the program does not come to its end."""
         env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
+        limit = min(TEST_SECONDS, HANG * self.seconds.get(program, TEST_SECONDS) + 2)
+        start = time.monotonic()
         try:
             run = subprocess.run([os.path.join(self.top, program)], cwd=self.top, env=env,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.DEVNULL, timeout=TEST_SECONDS)
+                                 stderr=subprocess.DEVNULL, timeout=limit)
         except subprocess.TimeoutExpired:
             return {"*"}
+        self.seconds.setdefault(program, time.monotonic() - start)
         out = run.stdout.decode(errors="replace")
         failed = set(re.findall(r"^not ok \d+ - (\S+)", out, re.M))
         planned = sum(int(n) for n in re.findall(r"^1\.\.(\d+)", out, re.M))

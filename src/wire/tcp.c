@@ -73,7 +73,7 @@ static void option_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len)
 			seg->opts |= TCP_HAS_TS;
 		}
 		break;
-	default: /* MUST-6: an unknown option is skipped by its length, without error */
+	default: /* unknown: no error */
 		break;
 	}
 }
@@ -100,7 +100,7 @@ static bool options_parse(struct tcp_seg *seg, const uint8_t *p, const uint8_t *
 		if (len < 2 || len > (size_t)(end - p))
 			return false;
 		option_parse(seg, p, len);
-		p += len;
+		p += len; /* MUST-6: also over one that nobody knows */
 	}
 	return true;
 }

@@ -224,15 +224,14 @@ static bool find_name(enum naming naming, const char *s, uint64_t *v)
 	return false;
 }
 
-static int read_string(const struct reader *r, enum cpl_field f, const char *s, size_t len,
+/* jansson lets no string pass that holds a zero character. */
+static int read_string(const struct reader *r, enum cpl_field f, const char *s,
 		       struct cpl_info *info)
 {
 	char *at = (char *)info + view_fields[f].offset;
 	struct cpl_addr addr;
 	uint64_t v;
 
-	if (strlen(s) != len)
-		return bad_field(r, f, "holds a zero character");
 	switch (view_fields[f].type) {
 	case VIEW_TYPE_ip:
 		if (cpl_addr_parse(&addr, s) < 0)
@@ -241,9 +240,9 @@ static int read_string(const struct reader *r, enum cpl_field f, const char *s, 
 		return 0;
 	case VIEW_TYPE_name:
 	case VIEW_TYPE_text:
-		if (len >= view_fields[f].size)
+		if (strlen(s) >= view_fields[f].size)
 			return bad_field(r, f, "is too long");
-		memcpy(at, s, len + 1);
+		strcpy(at, s);
 		return 0;
 	default:
 		break;
@@ -263,7 +262,7 @@ static int read_field(const struct reader *r, enum cpl_field f, const json_t *va
 	json_int_t v;
 
 	if (json_is_string(value))
-		return read_string(r, f, json_string_value(value), json_string_length(value), info);
+		return read_string(r, f, json_string_value(value), info);
 	if (json_is_null(value) && is_timer(f) && view_fields[f].type == VIEW_TYPE_ns)
 		return view_set(info, f, CPL_TIMER_OFF) ? 0 : -EINVAL;
 	if (!json_is_integer(value) || view_fields[f].type >= VIEW_TYPE_ip)

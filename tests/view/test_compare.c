@@ -169,6 +169,13 @@ static void states_of_two_passes(void **state)
 	y2.state = CPL_LAST_ACK;
 	passes();
 	assert_int_equal(r.verdict, VIEW_BEHIND);
+	/* The client was read, closed, and then the server was read. */
+	x2.state = CPL_ESTABLISHED;
+	y.state = CPL_ESTABLISHED;
+	y2.state = CPL_CLOSE_WAIT;
+	passes();
+	assert_int_equal(r.verdict, VIEW_BEHIND);
+	why_has("changed their states while we looked");
 }
 
 static void half_open(void **state)

@@ -157,6 +157,7 @@ static void hostile(void **state)
 		{ "{\"local_port\": \"80\"}", "should be a number" },
 		{ "{\"local_port\": \"18446744073709551615\"}", "out of range" },
 		{ "{\"id\": \"18446744073709551616\"}", "should be a number" },
+		{ "{\"id\": \"36893488147419103231\"}", "should be a number" },
 		{ "{\"id\": \"-18446744073709551615\"}", "should be a number" },
 		{ "{\"local_addr\": \"10.0.0.256\"}", "no IP address" },
 		{ "{\"local_addr\": 1}", "wrong type" },

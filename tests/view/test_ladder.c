@@ -125,6 +125,27 @@ static void loss_and_repetition(void **state)
 	has("PSH,ACK seq 1 len 1000 ack 1 again ──►│");
 }
 
+/* The repetition had just left when the original came late: it cannot have arrived yet. */
+static void needless_repetition(void **state)
+{
+	uint64_t sent;
+
+	(void)state;
+	tape_handshake(&tape);
+	sent = tape.now;
+	tape_out(&tape, 0, 1, 1, 1000, F_ACK, 0);
+	tape.now += 5 * DELAY;
+	tape_out(&tape, 0, 1, 1, 1000, F_ACK, 1);
+	tape_in(&tape, 1, sent + 5 * DELAY + DELAY / 2, 1, 1, 1000, F_ACK, 0);
+	tape_in(&tape, 1, sent + 6 * DELAY, 1, 1, 1000, F_ACK, 0);
+	tape.now += CPL_SECOND;
+	make(0);
+	assert_int_equal(l.n, 5);
+	assert_null(fate(VIEW_FATE_DUPLICATE));
+	assert_int_equal(l.steps[3].arrived - l.steps[3].sent, 5 * DELAY + DELAY / 2);
+	assert_int_equal(l.steps[4].arrived - l.steps[4].sent, DELAY);
+}
+
 static void first_syn_lost(void **state)
 {
 	(void)state;
@@ -271,6 +292,7 @@ int main(void)
 		T(whole_life),
 		T(ascii),
 		T(loss_and_repetition),
+		T(needless_repetition),
 		T(first_syn_lost),
 		T(still_in_flight),
 		T(copies_and_refusals),

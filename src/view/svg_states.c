@@ -244,29 +244,45 @@ static void put_legend(struct text *t, const struct view_walk *walk, const char 
 	}
 }
 
-/* Which states an RST, ABORT or time-out ended, for each end. */
-static void put_resets(struct text *t, const struct view_walk *walk, const char *x_name,
-		       const char *y_name)
+/* A line about edges that are not drawn, and which end went along one from FROM to TO. */
+static void put_note(struct text *t, int y, const char *note, const struct view_walk *walk,
+		     const char *const names[2], bool (*is_noted)(const struct view_edge *e))
 {
-	const char *names[2] = { x_name ? x_name : "X", y_name ? y_name : "Y" };
-	char line[200];
-	size_t at;
+	char line[240];
+	size_t at = (size_t)snprintf(line, sizeof(line), "%s", note);
 
-	at = (size_t)snprintf(line, sizeof(line),
-			      "From every state an RST, ABORT or time-out leads to CLOSED");
-	for (unsigned i = 0; i < view_edges_n; i++) {
+	for (unsigned i = 0; i < view_edges_n && at < sizeof(line); i++) {
 		const struct view_edge *e = &view_edges[i];
 		unsigned bits = walkers(walk, e->from, e->to);
 
-		if (strcmp(e->label, VIEW_EDGE_RESET) != 0 || !bits)
-			continue;
-		at += (size_t)snprintf(line + at, sizeof(line) - at, "; %.16s did so from %s",
-				       bits == 3 ? "both" : names[bits - 1],
-				       view_state_rfc(e->from));
-		if (at >= sizeof(line))
-			break;
+		if (is_noted(e) && bits)
+			at += (size_t)snprintf(line + at, sizeof(line) - at,
+					       "; %.16s did so from %s",
+					       bits == 3 ? "both" : names[bits - 1],
+					       view_state_rfc(e->from));
 	}
-	svg_text(t, 20, HEIGHT - 24, "font-size=\"12\" fill=\"" SVG_MUTED "\"", line);
+	svg_text(t, 20, y, "font-size=\"12\" fill=\"" SVG_MUTED "\"", line);
+}
+
+static bool is_reset(const struct view_edge *e)
+{
+	return strcmp(e->label, VIEW_EDGE_RESET) == 0;
+}
+
+static bool is_early_fin(const struct view_edge *e)
+{
+	return e->from == CPL_SYN_RECEIVED && e->to == CPL_CLOSE_WAIT;
+}
+
+static void put_notes(struct text *t, const struct view_walk *walk, const char *x_name,
+		      const char *y_name)
+{
+	const char *const names[2] = { x_name ? x_name : "X", y_name ? y_name : "Y" };
+
+	put_note(t, HEIGHT - 40, "From every state an RST, ABORT or time-out leads to CLOSED", walk,
+		 names, is_reset);
+	put_note(t, HEIGHT - 22, "A FIN that comes with the ACK of the SYN leads to CLOSE-WAIT",
+		 walk, names, is_early_fin);
 }
 
 void view_svg_states(struct text *t, const struct view_walk *walk, const char *x_name,
@@ -296,6 +312,6 @@ void view_svg_states(struct text *t, const struct view_walk *walk, const char *x
 	}
 	for (size_t i = 0; i < n; i++)
 		put_label(t, &routes[i], walkers(walk, routes[i].from, routes[i].to));
-	put_resets(t, walk, x_name, y_name);
+	put_notes(t, walk, x_name, y_name);
 	svg_end(t);
 }

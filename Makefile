@@ -129,7 +129,7 @@ lint: all ## check the rules of the house
 	$(Q)tools/lint --format --out $(OUT)
 	$(Q)$(if $(LIB_SRC),tools/sans-io $(OUT))
 format: ## let clang-format-14 write the C sources
-	clang-format-14 -i $$(find include src sim tests examples bench -name '*.[ch]' 2>/dev/null)
+	clang-format-14 -i $$(find include src sim tests bench -name '*.[ch]' 2>/dev/null)
 
 bench: deps ## run the benchmarks
 	$(RUN) -j$(JOBS) BUILD=release all benches

@@ -97,8 +97,8 @@ struct cpl_config {
 	uint8_t sack;		   /* offer SACK [1] */
 	uint8_t window_scaling;	   /* offer window scaling [1] */
 	uint8_t source_routes;	   /* take IPv4 packets with a source route, RFC 7126 4.3 [0] */
-	uint32_t initial_window; /* segments, RFC 6928 [10] */
-	char cc_name[16];	 /* congestion control of new connections ["cubic"] */
+	uint32_t initial_window;   /* segments, RFC 6928 [10] */
+	char cc_name[16];	   /* congestion control of new connections ["cubic"] */
 };
 
 void cpl_config_init(struct cpl_config *config);

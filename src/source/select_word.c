@@ -193,8 +193,7 @@ static int parse_pair(struct select_parser *p, const char *s)
 		if (at < 0)
 			return -1;
 		n = &p->select->node[at];
-		if (select_point(p, left, &n->point[0]) ||
-		    select_point(p, dash + 1, &n->point[1]))
+		if (select_point(p, left, &n->point[0]) || select_point(p, dash + 1, &n->point[1]))
 			return -1;
 		return at;
 	}

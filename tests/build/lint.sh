@@ -1,4 +1,4 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The rules of the house, each a test.
-exec tools/lint --tap --out "$OUT"
+exec tools/lint --tap --format --out "$OUT"

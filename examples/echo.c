@@ -50,8 +50,7 @@ int main(int argc, char **argv)
 	struct cpl_config config;
 	cpl_config_init(&config);
 	config.alloc = slab, config.release = unslab;
-	cpl_handle listener, h;
-	cpl_stack *s;
+	cpl_stack *s; cpl_handle listener, h;
 	struct cpl_iface_config iface = { .size = sizeof(iface), .kind = CPL_IFACE_IP, .mtu = 1500 };
 	struct cpl_addr addr = cpl_addr4(10, 77, 0, 2);
 	struct cpl_endpoint at = { .port = 7 };

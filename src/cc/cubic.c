@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CUBIC, RFC 9438 (MAY-18: an alternative that conforms to standards). Names are the RFC's; windows
+ * CUBIC, RFC 9438: the standard alternative to RFC 5681's control. Names are the RFC's; windows
  * are in bytes, times in microseconds, all in integers, so that every build computes the same.
  *
  * t is not "now minus epoch_start" but a sum of the time between ACKs that found cwnd in use: idle
@@ -163,6 +163,7 @@ static void grow_w_est(const struct cc *cc, struct cubic *c, uint32_t acked)
 	c->w_est = bytes < UINT32_MAX - c->w_est ? c->w_est + (uint32_t)bytes : UINT32_MAX - 1;
 }
 
+/* MAY-18: congestion control other than RFC 5681's. */
 static void congestion_avoidance(struct cc *cc, struct cubic *c, const struct ack_event *ev,
 				 uint32_t acked)
 {

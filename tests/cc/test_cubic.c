@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CUBIC against the closed forms of RFC 9438 (MAY-18). Windows in these tests are in segments. */
+/* CUBIC against the closed forms of RFC 9438. Windows in these tests are in segments. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -78,7 +78,7 @@ static void test_slow_start(void **state)
 	assert_near(cwnd(), 40, 0.01);
 }
 
-/* Sections 4.4 to 4.6: the curve from beta * W_max to the plateau at K and beyond. */
+/* MAY-18: sections 4.4 to 4.6: the curve from beta * W_max to the plateau at K and beyond. */
 static void test_curve(void **state)
 {
 	double w_max = 1000, k = cbrt(w_max * (1 - BETA) / C), want, t;

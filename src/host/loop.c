@@ -222,6 +222,8 @@ int loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *arg
 
 	if (fd < 0)
 		return -EBADF;
+	if (watch_find(l, fd))
+		return -EEXIST;
 	err = watch_grow(l, fd);
 	if (err)
 		return err;
@@ -320,6 +322,9 @@ static int input(struct loop *l, uint64_t now)
 		if (n < 0)
 			return n;
 		k->hot = n > 0;
+		/* It may have consumed the word that there is room. */
+		if (k->blocked && !k->link->poll_out)
+			unblock(l, i);
 		if (n)
 			cpl_input(l->stack, k->ifindex, l->frames, (unsigned)n, now);
 	}

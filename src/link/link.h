@@ -37,8 +37,12 @@ struct link_ops {
 /* What all links have; each kind embeds it. */
 struct link {
 	const struct link_ops *ops;
-	int fd;	       /* readable: link_read() has something, or has to be called; -1: none */
-	bool poll_out; /* fd turns writable when there is room again; else it turns readable */
+	int fd; /* readable: link_read() has something, or has to be called; -1: none */
+	/*
+	 * After a frame was refused: fd turns writable when there is room again. If false, it turns
+	 * readable then, and any link_read() may take that away: try again after each.
+	 */
+	bool poll_out;
 	struct cpl_iface_config iface; /* for cpl_iface_add() */
 	uint64_t bad_frames;	       /* read, and not understood */
 	uint64_t lost_frames;	       /* written, and refused for good: as if lost on the way */

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop: descriptors, stops and waits; and two stacks in two threads, each in a loop of its own,
+ * with a wire in memory between them over which a stream goes and comes back.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "host/control_client.h"
+#include "link/pcapng.h"
+#include "tests/util/looped.h"
+
+#define TOTAL (8u << 20)
+
+static struct link_why why;
+
+static void ok(int err)
+{
+	if (err < 0)
+		fail_msg("%s: %s", strerror(-err), why.text);
+}
+
+static int count_live(void *arg, const struct cpl_info *info)
+{
+	unsigned *n = arg;
+
+	*n += info->state == CPL_ESTABLISHED || info->state == CPL_LISTEN;
+	return 0;
+}
+
+/* The control socket of B tells of its listener and its connection, while its loop runs. */
+static void look_at(struct control *control)
+{
+	struct control_client *client;
+	unsigned seen = 0;
+
+	ok(control_connect(&client, control_path(control), &why));
+	ok(control_list(client, count_live, &seen));
+	assert_int_equal(seen, 2);
+	control_disconnect(client);
+}
+
+static void exchange(bool offload, uint8_t kind, uint32_t room)
+{
+	struct link_pipe_config config = {
+		.kind = kind, .offload = offload, .wake = true, .room = room
+	};
+	struct cpl_addr addrs[2] = { cpl_addr4(10, 0, 0, 1), cpl_addr4(10, 0, 0, 2) };
+	struct cpl_endpoint remote = { .addr = addrs[1], .port = 7 };
+	char dir[] = "/tmp/couplet-test-XXXXXX", path[64];
+	struct control *control;
+	struct pcapng *capture;
+	struct link *ends[2];
+	struct looped a, b;
+
+	ok(link_pipe_open(ends, &config, &why));
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/a.pcapng", dir);
+	ok(pcapng_open(&capture, path, loop_epoch(), 100, &why));
+	ok(link_capture(ends[0], capture));
+	ok(looped_open(&a, ends[0], &why));
+	ok(looped_open(&b, ends[1], &why));
+	ok(looped_addr(&a, &addrs[0], 24));
+	ok(looped_addr(&b, &addrs[1], 24));
+	ok(looped_echo(&b, 7));
+	ok(control_open(&control, b.stack, dir, "b", &why));
+	ok(loop_set_control(b.loop, control));
+	ok(looped_start(&b));
+	ok(looped_send(&a, &remote, TOTAL));
+	assert_int_equal(a.received, TOTAL);
+	look_at(control);
+	ok(looped_stop(&b));
+	looped_close(&a);
+	looped_close(&b);
+	control_close(control);
+	assert_int_equal(pcapng_close(capture), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_exchange(void **state)
+{
+	(void)state;
+	exchange(false, CPL_IFACE_IP, 0);
+	exchange(true, CPL_IFACE_ETHER, 0);
+	/* two super-segments fill it: both ends wait for room most of the time */
+	exchange(true, CPL_IFACE_IP, 1);
+}
+
+/* ---- Without a wire ------------------------------------------------------------------------- */
+
+static unsigned calls;
+static int last_fd;
+
+static void on_fd(void *arg, int fd, uint32_t events, uint64_t now)
+{
+	char c;
+
+	(void)now;
+	calls++;
+	last_fd = fd;
+	assert_true(events & EPOLLIN);
+	assert_int_equal(read(fd, &c, 1), 1);
+	if (arg)
+		loop_unwatch(arg, fd);
+}
+
+static void test_watches(void **state)
+{
+	struct cpl_config config;
+	cpl_stack *stack;
+	struct loop *loop;
+	uint64_t before;
+	int p[2], q[2];
+
+	(void)state;
+	ok(config_fill(&config, &why));
+	ok(cpl_stack_new(&stack, &config, loop_clock()));
+	ok(loop_new(&loop, stack, &why));
+	assert_int_equal(pipe(p) | pipe(q), 0);
+	ok(loop_watch(loop, p[0], EPOLLIN, on_fd, NULL));
+	assert_int_equal(loop_watch(loop, p[0], EPOLLIN, on_fd, NULL), -EEXIST);
+	ok(loop_watch(loop, q[0], EPOLLIN, on_fd, loop));
+	ok(loop_turn(loop, 0));
+	assert_int_equal(calls, 0);
+	assert_int_equal(write(p[1], "abc", 3), 3);
+	ok(loop_turn(loop, CPL_NEVER));
+	assert_int_equal(calls, 1);
+	assert_int_equal(last_fd, p[0]);
+	ok(loop_rewatch(loop, p[0], 0));
+	ok(loop_turn(loop, 0));
+	assert_int_equal(calls, 1);
+	assert_int_equal(write(q[1], "abc", 3), 3);
+	ok(loop_turn(loop, 0));
+	ok(loop_turn(loop, 0));
+	assert_int_equal(calls, 2); /* it unwatched itself */
+	assert_int_equal(loop_rewatch(loop, q[0], EPOLLIN), -ENOENT);
+	loop_unwatch(loop, q[0]);
+	/* a wait ends at its time, a wake-up ends it at once */
+	before = loop_clock();
+	ok(loop_turn(loop, before + 20 * CPL_MS));
+	assert_true(loop_clock() >= before + 20 * CPL_MS);
+	loop_wake(loop);
+	ok(loop_turn(loop, CPL_NEVER));
+	loop_stop(loop);
+	ok(loop_run(loop));
+	loop_free(loop);
+	cpl_stack_free(stack);
+	for (int i = 0; i < 2; i++) {
+		close(p[i]);
+		close(q[i]);
+	}
+}
+
+static void test_no_descriptor(void **state)
+{
+	struct link_pipe_config pipe_config = { .kind = CPL_IFACE_IP };
+	struct cpl_config config;
+	struct link *ends[2];
+	cpl_stack *stack;
+	struct loop *loop;
+
+	(void)state;
+	ok(config_fill(&config, &why));
+	ok(cpl_stack_new(&stack, &config, loop_clock()));
+	ok(loop_new(&loop, stack, &why));
+	ok(link_pipe_open(ends, &pipe_config, &why));
+	assert_int_equal(loop_add_link(loop, ends[0], 0, &why), -EINVAL);
+	assert_non_null(strstr(why.text, "wire0"));
+	link_close(ends[1]);
+	loop_free(loop);
+	cpl_stack_free(stack);
+}
+
+/* Two configurations have two secrets. */
+static void test_secret(void **state)
+{
+	struct cpl_config a, b;
+	uint8_t zero[sizeof(a.secret)] = { 0 };
+
+	(void)state;
+	ok(config_fill(&a, &why));
+	ok(config_fill(&b, &why));
+	assert_memory_not_equal(a.secret, b.secret, sizeof(a.secret));
+	assert_memory_not_equal(a.secret, zero, sizeof(a.secret));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_watches),
+		cmocka_unit_test(test_no_descriptor),
+		cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_exchange),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -275,8 +275,10 @@ void record_delivered(struct sendmap *map, const struct sent *record, uint32_t e
 		return;
 	sample_rate(record, end, res);
 	map->first_sent_time = res->acked_time;
-	if (record->flags & SENT_EVER_RETRANS)
+	if (record->flags & SENT_EVER_RETRANS) {
+		res->any_retrans = true;
 		return;
+	}
 	/* MUST-18: Karn's algorithm (RFC 6298 section 3): only what was sent once. */
 	if (!res->rtt_ns || record->time > res->rtt_time) {
 		res->rtt_time = record->time;

@@ -93,6 +93,7 @@ struct sendmap_result {
 	uint64_t acked_time; /* last transmission time of the newest record reported; 0: none */
 	uint32_t acked_end;  /* and its end */
 	bool acked_retrans;  /* the newest reported record had been retransmitted */
+	bool any_retrans;    /* any of them had */
 	bool syn, fin;	     /* the SYN, the FIN was acknowledged */
 	bool reordered; /* a never-retransmitted record below a SACKed one was delivered late */
 	struct rate_sample rate;

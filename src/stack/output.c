@@ -48,7 +48,7 @@ static void frame_drop(struct cpl_stack *s, struct frame *f, uint64_t now)
 
 	frame_free(s, f);
 	if (handle && start != end)
-		tcp_refused(&s->tcp, handle, start, end, now);
+		tcp_stalled(&s->tcp, handle, start, end, now);
 }
 
 /* ---- to a device or a neighbour ---- */
@@ -312,12 +312,12 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	cpl_handle handle = tcb_handle(&s->tcp, tcb);
 	uint8_t header[TCP_HLEN_MAX], options[40];
 	unsigned len = tcp_build(header, &out->seg);
-	int ifindex = tcb->ifindex;
+	int ifindex = tcb->ifindex, err;
 
 	if (!f) {
 		for (unsigned i = 0; i < out->pieces_n; i++)
 			chunk_put(&s->chunks, out->pieces[i].chunk);
-		tcp_refused(&s->tcp, handle, out->start, out->end, now);
+		tcp_stalled(&s->tcp, handle, out->start, out->end, now);
 		return;
 	}
 	memcpy(frame_push(f, len), header, len);
@@ -331,8 +331,13 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	tcp_checksum(s, f, &h, iface->config.flags & CPL_IFACE_CSUM_OUT);
 	if (tcb->cold && tcb->cold->route.n)
 		use_route(&h, &tcb->cold->route, options);
-	if (output_ip(s, f, &h, addr_is_link_local(&h.dst) ? ifindex : 0, now))
+	err = output_ip(s, f, &h, addr_is_link_local(&h.dst) ? ifindex : 0, now);
+	if (err == -EMSGSIZE) { /* another connection has found the path's MTU smaller */
+		tcb_set_pmtu(tcb, pmtu_get(&s->pmtu, &h.dst, iface->config.mtu, now));
 		tcp_refused(&s->tcp, handle, out->start, out->end, now);
+	} else if (err) {
+		tcp_stalled(&s->tcp, handle, out->start, out->end, now);
+	}
 }
 
 static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)

@@ -7,14 +7,23 @@
 
 #define RTT_SANE_MS 600000u /* a timestamp echo older than this is no measurement */
 
-/* SND.WND <- SEG.WND if the segment is not older than the last that set it. */
+/* MUST-1, REC-1; the window of a SYN is never scaled (RFC 7323 2.2). */
+static uint32_t segment_window(const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	return (uint32_t)seg->wnd << (seg->flags & TCP_SYN ? 0 : tcb->snd_wscale);
+}
+
+/*
+ * SND.WND <- SEG.WND if the segment is not older than the last that set it. What acknowledges more
+ * is newer whatever its sequence number is (as Linux): a retransmission with a new ACK counts.
+ */
 void input_window(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
-	uint32_t wnd = (uint32_t)seg->wnd << tcb->snd_wscale; /* MUST-1, REC-1 */
+	uint32_t wnd = segment_window(tcb, seg);
 
 	if (seq_lt(seg->ack, tcb->snd_una))
 		return;
-	if (!seq_lt(tcb->snd_wl1, seg->seq) &&
+	if (!seq_gt(seg->ack, tcb->snd_wl2) && !seq_lt(tcb->snd_wl1, seg->seq) &&
 	    !(tcb->snd_wl1 == seg->seq && seq_leq(tcb->snd_wl2, seg->ack)))
 		return;
 	tcb->snd_wl1 = seg->seq;
@@ -66,7 +75,8 @@ static void take_sack(struct tcb *tcb, const struct tcp_seg *seg, struct sendmap
 static void take_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
 		     const struct sendmap_result *res, uint32_t flight, uint64_t now)
 {
-	uint64_t sample = res->rtt_ns;
+	/* What a hole had kept back waited for the retransmission: that is no round trip. */
+	uint64_t sample = res->any_retrans ? 0 : res->rtt_ns;
 	uint32_t mss = tcb->snd_mss ? tcb->snd_mss : 1;
 
 	if (!sample && res->acked && tcb_has(tcb, TCB_TS) && (seg->opts & TCP_HAS_TS)) {
@@ -90,7 +100,7 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_seg *seg,
 	if (tcb_has(tcb, TCB_SACK))
 		return res->newly_sacked > 0;
 	return seg->ack == tcb->snd_una && !seg->len && !(seg->flags & (TCP_SYN | TCP_FIN)) &&
-	       !sendmap_empty(&tcb->io->map) && ((uint32_t)seg->wnd << tcb->snd_wscale) == old_wnd;
+	       !sendmap_empty(&tcb->io->map) && segment_window(tcb, seg) == old_wnd;
 }
 
 static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb,
@@ -230,7 +240,7 @@ static enum verdict handshake_ack(struct tcp *tcp, struct tcb *tcb, const struct
 		tcp->counters->drop_tcp_ack++;
 		return V_RST;
 	}
-	tcb->snd_wnd = tcb->snd_wnd_max = (uint32_t)seg->wnd << tcb->snd_wscale;
+	tcb->snd_wnd = tcb->snd_wnd_max = segment_window(tcb, seg);
 	tcb->snd_wl1 = seg->seq;
 	tcb->snd_wl2 = seg->ack;
 	tcb_established(tcp, tcb, now);

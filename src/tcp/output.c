@@ -129,8 +129,10 @@ static bool pull_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	syn_options(tcp, tcb, &out->seg);
 	out->end = tcb->iss + 1;
 	if (!syn) {
-		if (!sendmap_sent(&io->map, tcb->iss + 1, 0, SENT_SYN, now))
+		if (!sendmap_sent(&io->map, tcb->iss + 1, 0, SENT_SYN, now)) {
+			tcb_why(tcb, CPL_WHY_MEMORY, now);
 			return false;
+		}
 		tcb->snd_nxt = tcb->iss + 1;
 		io->progress = now;
 		timer_rexmt_start(tcp, tcb, now);
@@ -241,8 +243,10 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 		fin = 0;
 	}
 	fill(tcp, tcb, out, rec->start, TCP_ACK, now);
-	if (len && !attach(tcp, tcb, out, rec->start, &len, mss))
+	if (len && !attach(tcp, tcb, out, rec->start, &len, mss)) {
+		tcb_why(tcb, CPL_WHY_MEMORY, now);
 		return false;
+	}
 	if (rec->start + len + fin != rec->end) {
 		if (!len || !sendmap_split(&io->map, rec, rec->start + len)) {
 			detach(tcp, out);
@@ -377,6 +381,13 @@ static void note_new_data(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32
 		timer_rexmt_start(tcp, tcb, now);
 }
 
+/* MUST-60: what cork holds back now is not held for ever, whatever went before it. */
+static void cork_wait(struct tcb *tcb, uint64_t now)
+{
+	if (tcb_has(tcb, TCB_CORK | TCB_MORE) && tcb->io->t_cork == CPL_NEVER)
+		tcb->io->t_cork = now + CORK_NS;
+}
+
 static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
@@ -390,6 +401,7 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 		len = new_data(tcp, tcb, mss, &why);
 		if (!len) {
 			tcb_why(tcb, why, now);
+			cork_wait(tcb, now);
 			return false;
 		}
 	} else {
@@ -503,6 +515,8 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 		return true;
 	}
 	list_del(&tcb->ready);
+	if (live && tcb->io && tcb->io->why == CPL_WHY_MEMORY)
+		timer_retry(tcp, tcb, now);
 	if (live)
 		timer_update(tcp, tcb);
 	return false;
@@ -538,7 +552,7 @@ static void refuse_range(struct sendmap *map, uint32_t start, uint32_t end)
 
 		start = seq_max(start, map->una);
 		rec = sendmap_find(map, start);
-		if (!rec)
+		if (!rec || !seq_lt(start, end)) /* acknowledged meanwhile */
 			return;
 		if (!(rec->flags & SENT_SACKED)) {
 			if (seq_lt(rec->start, start))
@@ -553,17 +567,36 @@ static void refuse_range(struct sendmap *map, uint32_t start, uint32_t end)
 	}
 }
 
-void tcp_refused(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now)
+static struct tcb *not_sent(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end,
+			    uint64_t now)
 {
 	struct tcb *tcb = tcp_tcb(tcp, handle);
 
 	if (!tcb || tcb->state == CPL_LISTEN || tcb->state == CPL_CLOSED)
-		return;
+		return NULL;
 	if (start == end) {
 		tcb->flags |= TCB_ACK_NOW;
 	} else if (tcb->io) {
 		refuse_range(&tcb->io->map, start, end);
 		tcb_why(tcb, CPL_WHY_DEVICE, now);
 	}
-	tcb_kick(tcp, tcb);
+	return tcb;
+}
+
+void tcp_refused(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now)
+{
+	struct tcb *tcb = not_sent(tcp, handle, start, end, now);
+
+	if (tcb)
+		tcb_kick(tcp, tcb);
+}
+
+void tcp_stalled(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now)
+{
+	struct tcb *tcb = not_sent(tcp, handle, start, end, now);
+
+	if (!tcb)
+		return;
+	list_del(&tcb->ready);
+	timer_retry(tcp, tcb, now);
 }

@@ -32,6 +32,7 @@ enum conn_kind {
 #define SYNACK_LEVELS 16 /* retries of a SYN,ACK, at most */
 #define PORT_TABLE    64
 #define PORT_BUCKETS  1024
+#define CORK_NS	      (200 * CPL_MS) /* cork holds a short segment so long, as Linux */
 
 /* What TCP must know of an interface. */
 struct tcp_iface {
@@ -140,6 +141,9 @@ void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now);
 bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now);
 /* The device refused the segment of HANDLE with record [start, end). */
 void tcp_refused(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now);
+/* The same, but for want of something that nobody will announce (memory, a route): try again soon.
+ */
+void tcp_stalled(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now);
 /* TCB of an interface's ready list, or NULL. */
 struct tcb *tcp_next_ready(struct tcp *tcp, int ifindex);
 struct tcp_reply *tcp_next_reply(struct tcp *tcp, uint64_t now);
@@ -338,6 +342,8 @@ bool challenge_allowed(struct tcp *tcp, uint64_t now);
 
 /* The earliest of TCB's timers changed. */
 void timer_update(struct tcp *tcp, struct tcb *tcb);
+/* Look at TCB again in a moment: it lacks what nobody will announce. */
+void timer_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_rexmt_stop(struct tcp *tcp, struct tcb *tcb);
 void timer_persist_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);

@@ -7,6 +7,7 @@
 #include "tcp/tcp.h"
 
 #define QUIET_NS (1000 * CPL_MS)
+#define RETRY_NS (50 * CPL_MS) /* memory or a route may be there again */
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -64,6 +65,12 @@ static uint64_t not_after_r2(const struct tcb *tcb, uint64_t t)
 	if (!tcb->cold || !tcb->cold->user_timeout_ns)
 		return t;
 	return least(t, tcb->io->progress + tcb->cold->user_timeout_ns);
+}
+
+void timer_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	if (now + RETRY_NS < tcb->timer.deadline)
+		wheel_start(&tcp->wheel, &tcb->timer, now + RETRY_NS);
 }
 
 void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
@@ -162,7 +169,7 @@ static void keep_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 
 	if (!tcb_has(tcb, TCB_KEEPALIVE)) {
 		tcb->t_slow = CPL_NEVER;
-	} else if (tcb->io && !tcb_io_idle(tcb)) {
+	} else if (tcb->io && (!sendmap_empty(&tcb->io->map) || tcb->io->sndq.bytes)) {
 		tcb->t_slow = now + tcb_keep_idle(tcp, tcb); /* MUST-26: nothing outstanding */
 	} else if (!tcb->probes_n && due > now) {
 		tcb->t_slow = due;
@@ -227,8 +234,20 @@ static void io_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		quiet_fire(tcp, tcb, now);
 }
 
+/* A send that found no memory, and no ACK to come that would tell of room: the program tries again.
+ */
+static void tell_starved(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb_has(tcb, TCB_WANT_WRITE) || (tcb->io && tcb->io->sndq.bytes))
+		return;
+	tcb->flags &= ~TCB_WANT_WRITE;
+	tcb_event(tcp, tcb, CPL_EV_WRITABLE);
+}
+
 static void tcb_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
+	if (tcb->state != CPL_LISTEN && tcb->state != CPL_CLOSED)
+		tell_starved(tcp, tcb);
 	if (tcb->state != CPL_LISTEN && tcb->io)
 		io_fire(tcp, tcb, now);
 	if (tcb->state != CPL_CLOSED && tcb->t_slow <= now)

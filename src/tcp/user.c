@@ -3,8 +3,6 @@
  */
 #include "tcp/tcp.h"
 
-#define CORK_NS (200 * CPL_MS)
-
 /* ---- OPEN ---- */
 
 int tcp_open(struct tcp *tcp, const struct cpl_endpoint *local, struct tcb **tcb, uint64_t now)
@@ -213,6 +211,7 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 	io = tcb_io(tcp, tcb, now);
 	if (!io) {
 		tcb->flags |= TCB_WANT_WRITE;
+		timer_retry(tcp, tcb, now);
 		return -EAGAIN;
 	}
 	room = tcb->sndbuf > io->sndq.bytes ? tcb->sndbuf - io->sndq.bytes : 0;
@@ -221,8 +220,11 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 	took = chunkq_append(&io->sndq, tcp->chunks, data, n < room ? n : room);
 	if (took < n)
 		tcb->flags |= TCB_WANT_WRITE;
-	if (!took)
+	if (!took) {
+		if (!io->sndq.bytes)
+			timer_retry(tcp, tcb, now);
 		return -EAGAIN;
+	}
 	tcb->flags |= TCB_SENT_ALL_DUE;
 	if (took == n && (flags & CPL_MSG_OOB)) {
 		tcb->snd_up = tcb_write_seq(tcb); /* MUST-62 */

@@ -48,6 +48,7 @@ TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
 PEER_SRC := $(sort $(wildcard tests/interop/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 BENCH_SRC := $(sort $(wildcard bench/*.c))
+SIM_TOOL_SRC := $(sort $(wildcard sim/tool/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
@@ -55,11 +56,12 @@ TESTS := $(TEST_SRC:%.c=$(OUT)/%)
 PEERS := $(PEER_SRC:%.c=$(OUT)/%)
 EXAMPLES := $(EXAMPLE_SRC:%.c=$(OUT)/%)
 BENCHES := $(BENCH_SRC:%.c=$(OUT)/%)
+SIM_TOOLS := $(SIM_TOOL_SRC:sim/tool/%.c=$(OUT)/%)
 FUZZERS := $(FUZZ_SRC:%.c=$(OUT)/%)
 COMMAND := $(if $(MAIN_SRC),$(OUT)/couplet)
 
 all: $(COMMAND) $(OUT)/libcouplet.a ## the command and the library, in out/$(BUILD)/
-tests: $(TESTS) $(PEERS) $(FUZZERS)
+tests: $(TESTS) $(PEERS) $(FUZZERS) $(SIM_TOOLS)
 examples: $(EXAMPLES)
 
 # For embedders: one object, whose only global symbols are the public ones. The assert hook is weak,
@@ -87,6 +89,9 @@ $(TESTS): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
 	@echo "  LINK  $@"
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $(call group,$^) -lcmocka $(LDLIBS)
 $(PEERS) $(BENCHES): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
+	@echo "  LINK  $@"
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $(call group,$^) $(LDLIBS)
+$(SIM_TOOLS): $(OUT)/%: $(OUT)/obj/sim/tool/%.o $(INSIDE)
 	@echo "  LINK  $@"
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $(call group,$^) $(LDLIBS)
 $(FUZZERS): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stateful core under a hostile peer and a restless program. The input is a script: each octet
+ * chooses a step, the next ones its arguments: calls of the program, segments whose numbers lie
+ * near what the connection expects, raw packets, ICMP errors, time, a device that refuses, memory
+ * that ends.
+ *
+ * Oracles: tcb_check() after each event (CPL_DEBUG builds), the sanitizers, what the program reads
+ * is what the peer put at that sequence number, all memory comes back.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include <couplet/couplet.h>
+
+#include "tests/util/heap.h"
+#include "tests/util/packet.h"
+
+#define CONNS 4
+
+struct conn {
+	cpl_handle handle;
+	uint32_t irs; /* where the peer's octets begin */
+	uint64_t read;
+	bool urgent; /* octets may be missing: they were kept out of the stream */
+};
+
+struct script {
+	const uint8_t *p, *end;
+	struct heap heap;
+	cpl_stack *stack;
+	int ifindex;
+	uint64_t now;
+	cpl_handle listener;
+	struct conn conns[CONNS];
+};
+
+static uint32_t take(struct script *s, unsigned n)
+{
+	uint32_t v = 0;
+
+	while (n--)
+		v = v << 8 | (s->p < s->end ? *s->p++ : 0);
+	return v;
+}
+
+/* What the peer's octet at OFFSET of its stream is. */
+static uint8_t octet(uint32_t offset)
+{
+	return (uint8_t)(offset * 7 + (offset >> 8));
+}
+
+static struct cpl_addr peer_addr(bool v6)
+{
+	struct cpl_addr a = cpl_addr4(10, 0, 0, 1);
+
+	if (v6)
+		cpl_addr_parse(&a, "fd00::1");
+	return a;
+}
+
+static struct cpl_addr our_addr(bool v6)
+{
+	struct cpl_addr a = cpl_addr4(10, 0, 0, 2);
+
+	if (v6)
+		cpl_addr_parse(&a, "fd00::2");
+	return a;
+}
+
+static void put(struct script *s, const uint8_t *p, uint32_t len)
+{
+	uint8_t *copy = malloc(len ? len : 1);
+	struct cpl_frame f = { .data = copy, .len = len };
+
+	CHECK(copy);
+	memcpy(copy, p, len);
+	cpl_input(s->stack, s->ifindex, &f, 1, s->now);
+	free(copy);
+}
+
+/* ---- steps ---- */
+
+static void step_connect(struct script *s)
+{
+	struct conn *c = &s->conns[take(s, 1) % CONNS];
+	struct cpl_endpoint to = { .addr = peer_addr(take(s, 1) & 1), .port = 7 };
+
+	if (c->handle)
+		return;
+	memset(c, 0, sizeof(*c));
+	if (cpl_connect(s->stack, NULL, &to, &c->handle, s->now))
+		c->handle = 0;
+}
+
+static void step_accept(struct script *s)
+{
+	struct conn *c = &s->conns[take(s, 1) % CONNS];
+
+	if (c->handle)
+		return;
+	memset(c, 0, sizeof(*c));
+	if (cpl_accept(s->stack, s->listener, &c->handle, s->now))
+		c->handle = 0;
+}
+
+/* A number near A or B, or anything. */
+static uint32_t near(struct script *s, uint32_t a, uint32_t b)
+{
+	switch (take(s, 1) % 8) {
+	case 0:
+		return take(s, 4);
+	case 1:
+		return a + (uint32_t)(int8_t)take(s, 1);
+	case 2:
+		return a + take(s, 2);
+	case 3:
+		return b;
+	case 4:
+		return b + (uint32_t)(int8_t)take(s, 1);
+	default:
+		return a;
+	}
+}
+
+static void near_sack(struct script *s, struct tcp_seg *seg, const struct cpl_info *info)
+{
+	seg->sack_n = (uint8_t)(1 + take(s, 1) % TCP_SACK_MAX);
+	seg->opts |= TCP_HAS_SACK;
+	for (unsigned i = 0; i < seg->sack_n; i++) {
+		seg->sack[i].start = near(s, info->snd_una + 1000 * take(s, 1), info->snd_nxt);
+		seg->sack[i].end = near(s, seg->sack[i].start + 1000, info->snd_nxt);
+	}
+}
+
+static void send_segment(struct script *s, const struct cpl_info *info, uint32_t irs, uint8_t flags)
+{
+	uint8_t packet[4096], data[2048];
+	struct tcp_seg seg = { .sport = info->remote_port,
+			       .dport = info->local_port,
+			       .flags = flags };
+	struct ip_hdr ip = { .src = info->remote_addr, .dst = info->local_addr };
+	uint8_t opts = (uint8_t)take(s, 1);
+
+	seg.seq = near(s, info->rcv_nxt, irs);
+	seg.ack = near(s, info->snd_nxt, info->snd_una);
+	seg.wnd = (uint16_t)(opts & 64 ? take(s, 2) : 65535);
+	seg.up = (uint16_t)(flags & TCP_URG ? take(s, 1) : 0);
+	if (opts & 1) {
+		seg.opts |= TCP_HAS_TS;
+		seg.tsval = (uint32_t)(s->now / CPL_MS) + (opts & 2 ? take(s, 1) - 128 : 0);
+		seg.tsecr = take(s, 1);
+	}
+	if (opts & 4)
+		near_sack(s, &seg, info);
+	if (flags & TCP_SYN) {
+		seg.opts |= opts & 8 ? TCP_HAS_MSS : 0;
+		seg.mss = (uint16_t)take(s, 2);
+		seg.opts |= opts & 16 ? TCP_HAS_SACK_OK : 0;
+		seg.opts |= opts & 32 ? TCP_HAS_WSCALE : 0;
+		seg.wscale = (uint8_t)(take(s, 1) % 15);
+	}
+	seg.len = opts & 128 ? take(s, 2) % 1400 : 0;
+	for (uint32_t i = 0; i < seg.len; i++)
+		data[i] = octet(seg.seq + (flags & TCP_SYN ? 1 : 0) - irs - 1 + i);
+	seg.data = data;
+	put(s, packet, packet_tcp(packet, sizeof(packet), &ip, &seg));
+}
+
+static void step_segment(struct script *s)
+{
+	struct conn *c = &s->conns[take(s, 1) % CONNS];
+	uint8_t flags = (uint8_t)take(s, 1);
+	struct cpl_info info;
+
+	if (!c->handle || cpl_info_get(s->stack, c->handle, &info, s->now))
+		return;
+	/* Before the peer's SYN its numbers are its own choice. */
+	if (info.state == CPL_SYN_SENT) {
+		c->irs = 0x7fffff00;
+		info.rcv_nxt = c->irs;
+	} else {
+		c->irs = info.irs;
+	}
+	c->urgent |= flags & TCP_URG;
+	send_segment(s, &info, c->irs, flags);
+}
+
+/* The handshake of a peer that connects, and what else it may say to a listener. */
+static void step_to_listener(struct script *s)
+{
+	bool v6 = take(s, 1) & 1;
+	struct cpl_info info = { .rcv_nxt = 5000, .snd_nxt = take(s, 4) };
+	uint8_t flags = (uint8_t)take(s, 1);
+	uint64_t cursor = 0;
+
+	info.local_addr = our_addr(v6);
+	info.remote_addr = peer_addr(v6);
+	info.local_port = 80;
+	info.remote_port = (uint16_t)(1000 + take(s, 1) % 8);
+	if (!(flags & TCP_SYN)) { /* the half-open record tells what ACK it waits for */
+		struct cpl_info seen;
+
+		while (cpl_info_walk(s->stack, &cursor, &seen, 1, s->now) == 1)
+			if (seen.state == CPL_SYN_RECEIVED &&
+			    seen.remote_port == info.remote_port) {
+				info = seen;
+				break;
+			}
+	}
+	send_segment(s, &info, info.rcv_nxt - !!(flags & TCP_SYN), flags);
+}
+
+static void step_raw(struct script *s)
+{
+	uint8_t packet[600];
+	uint32_t n = take(s, 2) % sizeof(packet);
+
+	for (uint32_t i = 0; i < n; i++)
+		packet[i] = (uint8_t)take(s, 1);
+	if (n > 40 && take(s, 1) & 1)
+		packet_fix(packet, n);
+	put(s, packet, n);
+}
+
+static void step_icmp(struct script *s)
+{
+	struct conn *c = &s->conns[take(s, 1) % CONNS];
+	uint8_t quote[128], packet[512];
+	struct icmp_msg m = { .type = (uint8_t)take(s, 1), .code = (uint8_t)(take(s, 1) % 8) };
+	struct ip_hdr ip = { 0 }, inner = { 0 };
+	struct tcp_seg seg = { 0 };
+	struct cpl_info info;
+
+	if (!c->handle || cpl_info_get(s->stack, c->handle, &info, s->now) || !info.remote_port)
+		return;
+	inner.src = info.local_addr;
+	inner.dst = info.remote_addr;
+	seg.sport = info.local_port;
+	seg.dport = info.remote_port;
+	seg.seq = near(s, info.snd_una, info.snd_nxt);
+	m.rest = take(s, 2);
+	m.body_len = packet_tcp(quote, sizeof(quote), &inner, &seg);
+	m.body = quote;
+	ip.src = info.remote_addr;
+	ip.dst = info.local_addr;
+	put(s, packet, packet_icmp(packet, sizeof(packet), &ip, &m));
+}
+
+static void step_send(struct script *s)
+{
+	struct conn *c = &s->conns[take(s, 1) % CONNS];
+	static const uint8_t data[20000];
+
+	if (c->handle)
+		cpl_send(s->stack, c->handle, data, take(s, 2) % sizeof(data), take(s, 1) & 14,
+			 s->now);
+}
+
+static void step_receive(struct script *s)
+{
+	struct conn *c = &s->conns[take(s, 1) % CONNS];
+	static uint8_t data[4096];
+	long n;
+
+	if (!c->handle)
+		return;
+	n = cpl_recv(s->stack, c->handle, data, take(s, 2) % sizeof(data), 0, s->now);
+	for (long i = 0; i < n && !c->urgent; i++)
+		CHECK(data[i] == octet((uint32_t)(c->read + (uint64_t)i)));
+	c->read += n > 0 ? (uint64_t)n : 0;
+}
+
+static void step_end(struct script *s)
+{
+	struct conn *c = &s->conns[take(s, 1) % CONNS];
+
+	if (!c->handle)
+		return;
+	switch (take(s, 1) % 3) {
+	case 0:
+		cpl_shutdown(s->stack, c->handle, s->now);
+		return;
+	case 1:
+		cpl_close(s->stack, c->handle, s->now);
+		break;
+	default:
+		cpl_abort(s->stack, c->handle, s->now);
+		break;
+	}
+	c->handle = 0;
+}
+
+static void step_output(struct script *s)
+{
+	struct cpl_out out[8];
+	uint8_t refused = (uint8_t)take(s, 1);
+	int n = cpl_output(s->stack, s->ifindex, out, 8, s->now);
+
+	for (int i = 0; i < n; i++)
+		cpl_output_done(s->stack, out[i].token, !(refused >> i & 1), s->now);
+}
+
+static void step_time(struct script *s)
+{
+	s->now += (uint64_t)take(s, 1) << (take(s, 1) % 32);
+	cpl_advance(s->stack, s->now);
+}
+
+static void step_option(struct script *s)
+{
+	struct conn *c = &s->conns[take(s, 1) % CONNS];
+	enum cpl_option option = take(s, 1) % (CPL_OPT_ERROR + 2);
+	uint64_t value = take(s, 1) & 1 ? take(s, 1) & 1 : (uint64_t)take(s, 4);
+
+	if (!c->handle)
+		return;
+	c->urgent |= option == CPL_OPT_OOB_INLINE;
+	cpl_set_option(s->stack, c->handle, option, value, s->now);
+	cpl_get_option(s->stack, c->handle, option, &value, s->now);
+}
+
+static void step_memory(struct script *s)
+{
+	uint32_t n = take(s, 1);
+
+	s->heap.left = n < 128 ? n % 8 : UINT64_MAX;
+}
+
+static void step_events(struct script *s)
+{
+	struct cpl_event ev;
+
+	while (cpl_next_event(s->stack, &ev))
+		;
+}
+
+static void (*const steps[])(struct script *) = {
+	step_connect, step_accept, step_segment, step_segment, step_segment, step_to_listener,
+	step_raw,     step_icmp,   step_send,	 step_receive, step_end,     step_output,
+	step_output,  step_time,   step_option,	 step_memory,  step_events,  step_to_listener,
+};
+
+static bool begin(struct script *s)
+{
+	struct cpl_iface_config ic = { .size = sizeof(ic), .kind = CPL_IFACE_IP, .mtu = 1500 };
+	struct cpl_endpoint at = { .port = 80 };
+	struct cpl_addr a4 = our_addr(false), a6 = our_addr(true);
+	uint8_t choice = (uint8_t)take(s, 1);
+	struct cpl_config c;
+
+	heap_init(&s->heap, UINT64_MAX);
+	s->now = CPL_SECOND;
+	cpl_config_init(&c);
+	c.alloc = heap_alloc;
+	c.release = heap_release;
+	c.alloc_ctx = &s->heap;
+	c.memory_max = choice & 1 ? 4u << 20 : 64u << 20;
+	c.timestamps = !(choice & 2);
+	c.sack = !(choice & 4);
+	c.window_scaling = !(choice & 8);
+	c.syncookies = (choice >> 4) % 3;
+	c.trace_records = 64;
+	if (choice & 64)
+		ic.flags = CPL_IFACE_CSUM_OUT | CPL_IFACE_GSO4 | CPL_IFACE_GSO6;
+	ic.gso_max = 65000;
+	if (cpl_stack_new(&s->stack, &c, s->now))
+		return false;
+	s->ifindex = cpl_iface_add(s->stack, &ic, s->now);
+	return s->ifindex > 0 && !cpl_addr_add(s->stack, s->ifindex, &a4, 24, s->now) &&
+	       !cpl_addr_add(s->stack, s->ifindex, &a6, 64, s->now) &&
+	       !cpl_listen(s->stack, &at, 2, &s->listener, s->now);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct script s = { .p = data, .end = data + size };
+
+	if (begin(&s))
+		while (s.p < s.end)
+			steps[take(&s, 1) % (sizeof(steps) / sizeof(steps[0]))](&s);
+	cpl_stack_free(s.stack);
+	CHECK(s.heap.slabs == 0 && s.heap.bytes == 0);
+	return 0;
+}

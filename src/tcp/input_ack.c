@@ -103,15 +103,15 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_seg *seg,
 	       !sendmap_empty(&tcb->io->map) && segment_window(tcb, seg) == old_wnd;
 }
 
-static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb,
-				    const struct sendmap_result *res, const struct recovery_ack *ra,
-				    uint64_t now)
+static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sendmap_result *res,
+				    const struct recovery_ack *ra, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t cwnd = io->cc.cwnd, state = io->recovery.state;
 	bool growing;
 
 	growing = recovery_on_ack(&io->recovery, &io->map, &io->cc, ra, res, now);
+	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
 	if (growing) {
 		struct ack_event ev = {
 			.now = now,
@@ -190,7 +190,6 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	if (ra.advanced)
 		advance_una(tcp, tcb, seg->ack, now);
 	take_sack(tcb, seg, res, now);
-	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
 	ra.duplicate = !ra.advanced && is_duplicate(tcb, seg, res, old_wnd);
 	take_rtt(tcp, tcb, seg, res, flight, now);
 	tell_congestion_control(tcp, tcb, res, &ra, now);

@@ -275,7 +275,7 @@ static bool pull_lost(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 	if (!rec)
 		return false;
 	room = cwnd_room(tcb);
-	if (room < mss_now(tcb) && rec->start != tcb->snd_una) {
+	if (room < mss_now(tcb) && !tcb->io->recovery.retransmit_now) {
 		tcb_why(tcb, CPL_WHY_CWND, now);
 		return false;
 	}
@@ -284,7 +284,10 @@ static bool pull_lost(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 		tcb_why(tcb, CPL_WHY_RWND, now);
 		return false;
 	}
-	return pull_record(tcp, tcb, out, rec, room, now);
+	if (!pull_record(tcp, tcb, out, rec, room, now))
+		return false;
+	tcb->io->recovery.retransmit_now = false;
+	return true;
 }
 
 /* RFC 6675 4, NextSeg() (3) and (4): nothing else to send, and room for it. */
@@ -388,6 +391,16 @@ static void cork_wait(struct tcb *tcb, uint64_t now)
 		tcb->io->t_cork = now + CORK_NS;
 }
 
+/* RFC 5681 4.1: after more than an RTO without sending, the window is not known any more. */
+static void restart_after_idle(const struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint64_t idle = now - io->last_sent;
+
+	if (sendmap_empty(&io->map) && io->cc.ops->restart && idle > rtt_rto(&tcb->rtt, &tcp->rto))
+		io->cc.ops->restart(&io->cc, idle, now);
+}
+
 static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
@@ -398,6 +411,7 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	bool fin;
 
 	if (seq_gt(write_seq, seq)) {
+		restart_after_idle(tcp, tcb, now);
 		len = new_data(tcp, tcb, mss, &why);
 		if (!len) {
 			tcb_why(tcb, why, now);
@@ -406,6 +420,8 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 		}
 	} else {
 		io->cwnd_limited = false;
+		if (cwnd_room(tcb) >= mss)
+			sendmap_app_limited(&io->map);
 		tcb_why(tcb, tcb_has(tcb, TCB_FIN_SENT) ? CPL_WHY_CLOSED : CPL_WHY_IDLE, now);
 	}
 	if (!len && !fin_may_go(tcb, seq))

@@ -261,6 +261,12 @@ static enum cpl_field flow_by_seq(const struct compare *c, unsigned from, struct
 	return CPL_FIELDS;
 }
 
+/* A counter, which a file may give any value: small enough for differences of differences. */
+static int64_t count_of(uint64_t n)
+{
+	return n < INT64_MAX / 8 ? (int64_t)n : INT64_MAX / 8;
+}
+
 /*
  * Without sequence numbers the counters of bytes serve: what was sent but for repetitions, what was
  * acknowledged, what was received. Sources differ in whether SYN and FIN count.
@@ -273,9 +279,9 @@ static bool flow_by_count(const struct compare *c, unsigned from, struct flow *f
 		if (!known(x, CPL_F_bytes_acked) || !known(x, CPL_F_bytes_sent) ||
 		    !known(x, CPL_F_bytes_retrans) || !known(y, CPL_F_bytes_received))
 			return false;
-		f->una[pass] = (int64_t)x->bytes_acked;
-		f->nxt[pass] = (int64_t)(x->bytes_sent - x->bytes_retrans);
-		f->rcv[pass] = (int64_t)y->bytes_received;
+		f->una[pass] = count_of(x->bytes_acked);
+		f->nxt[pass] = count_of(x->bytes_sent) - count_of(x->bytes_retrans);
+		f->rcv[pass] = count_of(y->bytes_received);
 	}
 	f->slack = 2;
 	f->derived = true;

@@ -46,6 +46,7 @@ struct maker {
 	const struct view_side *side[2];
 	struct sent *rows;
 	size_t n;
+	struct sent **row_of[2]; /* the row of each record that is a segment; else NULL */
 	struct sent **by_key[2]; /* what each side sent, in order of its key and time */
 	size_t keys[2];
 	uint64_t delay[2]; /* least time that a segment of this side was under way */
@@ -69,13 +70,6 @@ static struct sent *row_add(struct maker *m, const struct cpl_trace *r, enum vie
 	for (unsigned i = 0; i < 2; i++)
 		row->step.state_from[i] = row->step.state_to[i] = -1;
 	return row;
-}
-
-static void row_state(struct sent *row, unsigned side, const struct cpl_trace *r)
-{
-	if (row->step.state_to[side] < 0)
-		row->step.state_from[side] = (int8_t)(r->arg[0] < CPL_STATES ? r->arg[0] : 0);
-	row->step.state_to[side] = (int8_t)(r->arg[1] < CPL_STATES ? r->arg[1] : 0);
 }
 
 /* What a timer that fired is called; NULL: of no interest in a ladder. */
@@ -132,53 +126,19 @@ static void set_iss(struct maker *m, unsigned side)
 	}
 }
 
-/* Segments sent, notes, and the changes of state that go with a segment sent or with none. */
+/* Segments sent, and notes. */
 static void add_side(struct maker *m, unsigned side)
 {
 	const struct view_side *s = m->side[side];
-	const struct cpl_trace *in = NULL;
-	struct sent *out = NULL, *loose = NULL;
 
 	for (size_t i = 0; i < s->n; i++) {
 		const struct cpl_trace *r = &s->records[i];
 
-		switch (r->type) {
-		case TRACE_seg_in:
-			in = r;
-			break;
-		case TRACE_seg_out:
-			/* A change at the same moment just before belongs to this segment. */
-			if (loose && loose->time == r->time) {
-				loose->step.kind = VIEW_ROW_SEGMENT;
-				loose->arg = r->arg;
-				out = loose;
-			} else {
-				out = row_add(m, r, VIEW_ROW_SEGMENT, side);
-			}
-			loose = NULL;
-			out->step.retrans = r->arg[ARG_LAST] != 0;
-			break;
-		case TRACE_state:
-			if (in && in->time == r->time)
-				break; /* see match_side() */
-			if (out && out->time == r->time) {
-				row_state(out, side, r);
-				break;
-			}
-			if (!loose || loose->time != r->time)
-				loose = row_add(m, r, VIEW_ROW_STATE, side);
-			row_state(loose, side, r);
-			break;
-		case TRACE_call: /* what follows is the program's doing */
-			in = NULL;
-			out = NULL;
-			break;
-		case TRACE_timer:
-		case TRACE_soft_error:
+		if (r->type == TRACE_seg_out) {
+			m->row_of[side][i] = row_add(m, r, VIEW_ROW_SEGMENT, side);
+			m->row_of[side][i]->step.retrans = r->arg[ARG_LAST] != 0;
+		} else if (r->type == TRACE_timer || r->type == TRACE_soft_error) {
 			note(m, side, r);
-			break;
-		default:
-			break;
 		}
 	}
 }
@@ -381,7 +341,7 @@ static void refuse(struct sent *s, uint32_t counter)
 	snprintf(s->step.note, sizeof(s->step.note), "%s", drop_text(counter));
 }
 
-/* Everything that side TO received, and what it did to its state. */
+/* Everything that side TO received. */
 static void match_side(struct maker *m, unsigned to)
 {
 	const struct view_side *side = m->side[to];
@@ -392,37 +352,114 @@ static void match_side(struct maker *m, unsigned to)
 		const struct cpl_trace *r = &side->records[i];
 		bool again = false;
 
-		switch (r->type) {
-		case TRACE_seg_in:
+		if (r->type == TRACE_seg_in) {
 			in = r;
 			row = match(m, !to, r, &again);
 			if (!row)
 				row = match_part(m, !to, r);
 			if (row)
 				row = arrive(m, row, r, again);
-			refuse(row, r->arg[ARG_LAST]);
-			break;
-		case TRACE_drop:
+			m->row_of[to][i] = row;
+			if (row && r->arg[ARG_LAST])
+				row->step.fate = VIEW_FATE_DROPPED;
+		} else if (r->type == TRACE_drop) {
 			if (!in || in->time != r->time || in->arg[ARG_SEQ] != r->arg[1]) {
 				row = match_drop(m, !to, r);
 				if (row)
 					row = arrive(m, row, r, false);
 			}
 			refuse(row, r->arg[0]);
-			break;
-		case TRACE_state:
-			if (!in || in->time != r->time)
-				break; /* see add_side() */
-			if (!row)
-				row = row_add(m, r, VIEW_ROW_STATE, to);
-			row_state(row, to, r);
-			break;
-		case TRACE_call:
-			in = NULL;
-			break;
-		default:
-			break;
 		}
+	}
+}
+
+/* ---- Changes of state ------------------------------------------------------------------------ */
+
+/* The life of a listener, not of a connection. */
+static bool is_listeners(const struct cpl_trace *r)
+{
+	return (r->arg[0] == CPL_CLOSED && r->arg[1] == CPL_LISTEN) ||
+	       (r->arg[0] == CPL_LISTEN && r->arg[1] == CPL_CLOSED);
+}
+
+/* The block gives way to the small record that holds TIME-WAIT: nothing that anybody could see. */
+static bool is_handover(const struct view_side *s, size_t i)
+{
+	const struct cpl_trace *r = &s->records[i];
+
+	if (r->arg[0] != CPL_TIME_WAIT || r->arg[1] != CPL_CLOSED)
+		return false;
+	for (size_t k = i; k-- > 0 && s->records[k].time == r->time;)
+		if (s->records[k].type == TRACE_state && s->records[k].arg[1] == CPL_TIME_WAIT)
+			return true;
+	return false;
+}
+
+/*
+ * How well segment record R explains the change of state C of the same moment; 0: not at all. The
+ * program's calls send SYN and FIN; all else comes of what arrives (RFC 9293, figure 5).
+ */
+static unsigned explains(const struct cpl_trace *r, const struct cpl_trace *c)
+{
+	uint32_t flags = r->arg[ARG_FLAGS], to = c->arg[1];
+	bool out = to == CPL_SYN_SENT || to == CPL_FIN_WAIT_1 || to == CPL_LAST_ACK;
+	bool by_fin = to == CPL_CLOSE_WAIT || to == CPL_CLOSING ||
+		      (to == CPL_TIME_WAIT && c->arg[0] != CPL_CLOSING);
+
+	if (r->type == TRACE_seg_out)
+		return out && flags & (to == CPL_SYN_SENT ? FLAG_SYN : FLAG_FIN) ? 2 : 0;
+	if (r->type != TRACE_seg_in || out)
+		return 0;
+	if (to == CPL_CLOSED)
+		return flags & FLAG_RST ? 2 : c->arg[0] == CPL_LAST_ACK;
+	if (to == CPL_LISTEN)
+		return flags & FLAG_RST ? 2 : 0;
+	if (to == CPL_SYN_RECEIVED)
+		return flags & FLAG_SYN ? 2 : 0;
+	return by_fin && !(flags & FLAG_FIN) ? 1 : 2;
+}
+
+/* The row of the segment of the same moment that explains record I best; the nearest of equals. */
+static struct sent *explainer(const struct maker *m, unsigned side, size_t i)
+{
+	const struct view_side *s = m->side[side];
+	const struct cpl_trace *c = &s->records[i];
+	struct sent *best = NULL;
+	size_t first = i, distance = SIZE_MAX;
+	unsigned score = 0;
+
+	while (first > 0 && s->records[first - 1].time == c->time)
+		first--;
+	for (size_t k = first; k < s->n && s->records[k].time == c->time; k++) {
+		size_t d = k > i ? k - i : i - k;
+		unsigned e = explains(&s->records[k], c);
+
+		if (!e || !m->row_of[side][k] || e < score || (e == score && d >= distance))
+			continue;
+		best = m->row_of[side][k];
+		score = e;
+		distance = d;
+	}
+	return best;
+}
+
+static void add_states(struct maker *m, unsigned side)
+{
+	const struct view_side *s = m->side[side];
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct cpl_trace *r = &s->records[i];
+		struct sent *row;
+
+		if (r->type != TRACE_state || r->arg[0] >= CPL_STATES || r->arg[1] >= CPL_STATES ||
+		    is_listeners(r) || is_handover(s, i))
+			continue;
+		row = explainer(m, side, i);
+		if (!row)
+			row = row_add(m, r, VIEW_ROW_STATE, side);
+		if (row->step.state_to[side] < 0)
+			row->step.state_from[side] = (int8_t)r->arg[0];
+		row->step.state_to[side] = (int8_t)r->arg[1];
 	}
 }
 
@@ -445,7 +482,7 @@ static void judge_lost(struct maker *m)
 	}
 }
 
-/* ---- Order and compaction -------------------------------------------------------------------- */
+/* ---- Order -------------------------------------------------------------------- */
 
 static int by_time(const void *pa, const void *pb)
 {
@@ -473,125 +510,14 @@ static void finish_step(struct maker *m, struct sent *s)
 	step->wnd = s->arg[ARG_WND];
 }
 
-enum weight {
-	WEIGHT_PLAIN,	 /* data and ACKs that arrived */
-	WEIGHT_EXAMPLE,	 /* the first and the last of these */
-	WEIGHT_TROUBLE,	 /* lost, repeated, refused, notes */
-	WEIGHT_LANDMARK, /* handshake, close, changes of state */
-};
-
-static enum weight weight_of(const struct view_step *s)
-{
-	if (s->state_to[0] >= 0 || s->state_to[1] >= 0 || s->kind == VIEW_ROW_STATE ||
-	    s->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST))
-		return WEIGHT_LANDMARK;
-	if (s->kind == VIEW_ROW_NOTE || s->retrans || s->fate != VIEW_FATE_ARRIVED || *s->note)
-		return WEIGHT_TROUBLE;
-	return WEIGHT_PLAIN;
-}
-
-#define EXAMPLES 4
-
-/* The first and the last plain rows show what the others are like. */
-static void weigh(const struct view_step *steps, uint8_t *weight, size_t n)
-{
-	unsigned seen = 0;
-
-	for (size_t i = 0; i < n; i++)
-		weight[i] = (uint8_t)weight_of(&steps[i]);
-	for (size_t i = 0; i < n && seen < EXAMPLES; i++)
-		if (weight[i] == WEIGHT_PLAIN) {
-			weight[i] = WEIGHT_EXAMPLE;
-			seen++;
-		}
-	seen = 0;
-	for (size_t i = n; i-- > 0 && seen < EXAMPLES;)
-		if (weight[i] == WEIGHT_PLAIN) {
-			weight[i] = WEIGHT_EXAMPLE;
-			seen++;
-		}
-}
-
-/* Rows that remain if only those of at least LEAST, of TROUBLE the first FEW, are kept. */
-static size_t rows_left(const uint8_t *weight, size_t n, enum weight least, size_t few)
-{
-	size_t rows = 0, troubles = 0;
-	bool gap = false;
-
-	for (size_t i = 0; i < n; i++) {
-		bool keep = weight[i] >= least && (weight[i] != WEIGHT_TROUBLE || troubles++ < few);
-
-		if (keep || !gap)
-			rows++;
-		gap = !keep;
-	}
-	return rows;
-}
-
-static void gap_count(struct view_step *gap, const struct view_step *s)
-{
-	if (s->kind != VIEW_ROW_SEGMENT)
-		return;
-	gap->gap_segments++;
-	gap->gap_bytes[s->from] += s->len;
-	gap->gap_lost += s->fate == VIEW_FATE_LOST;
-}
-
-static void compact(struct view_ladder *l, const uint8_t *weight, enum weight least, size_t few)
-{
-	size_t out = 0, troubles = 0;
-	struct view_step *gap = NULL;
-
-	for (size_t i = 0; i < l->n; i++) {
-		struct view_step step = l->steps[i];
-
-		if (weight[i] >= least && (weight[i] != WEIGHT_TROUBLE || troubles++ < few)) {
-			l->steps[out++] = step;
-			gap = NULL;
-			continue;
-		}
-		if (!gap) {
-			gap = &l->steps[out++];
-			memset(gap, 0, sizeof(*gap));
-			gap->kind = VIEW_ROW_GAP;
-			gap->sent = step.sent;
-			memset(gap->state_from, -1, sizeof(gap->state_from));
-			memset(gap->state_to, -1, sizeof(gap->state_to));
-		}
-		gap_count(gap, &step);
-	}
-	l->n = out;
-}
-
-static int shorten(struct view_ladder *l, size_t most)
-{
-	static const enum weight leasts[] = { WEIGHT_EXAMPLE, WEIGHT_TROUBLE, WEIGHT_LANDMARK };
-	uint8_t *weight;
-	enum weight least = WEIGHT_PLAIN;
-	size_t few = SIZE_MAX;
-
-	if (!most || l->n <= most)
-		return 0;
-	weight = malloc(l->n);
-	if (!weight)
-		return -ENOMEM;
-	weigh(l->steps, weight, l->n);
-	/* First leave out plain rows, then all but some troubles, then all but landmarks. */
-	least = leasts[0];
-	for (few = 64; few >= 4 && rows_left(weight, l->n, least, few) > most; few /= 2)
-		;
-	for (unsigned i = 1; i < 3 && rows_left(weight, l->n, least, few) > most; i++)
-		least = leasts[i];
-	compact(l, weight, least, few);
-	free(weight);
-	return 0;
-}
-
 /* ---- All together ---------------------------------------------------------------------------- */
 
 static int maker_run(struct maker *m, struct view_ladder *l, size_t most)
 {
 	for (unsigned side = 0; side < 2; side++) {
+		m->row_of[side] = calloc(m->side[side]->n + 1, sizeof(*m->row_of[side]));
+		if (!m->row_of[side])
+			return -ENOMEM;
 		set_iss(m, side);
 		add_side(m, side);
 	}
@@ -603,6 +529,8 @@ static int maker_run(struct maker *m, struct view_ladder *l, size_t most)
 		match_side(m, !side);
 	}
 	judge_lost(m);
+	add_states(m, 0);
+	add_states(m, 1);
 	qsort(m->rows, m->n, sizeof(*m->rows), by_time);
 	m->start = m->n ? m->rows[0].time : 0;
 	l->steps = malloc((m->n ? m->n : 1) * sizeof(*l->steps));
@@ -613,7 +541,7 @@ static int maker_run(struct maker *m, struct view_ladder *l, size_t most)
 		l->steps[i] = m->rows[i].step;
 	}
 	l->n = m->n;
-	return shorten(l, most);
+	return view_ladder_shorten(l, most);
 }
 
 int view_ladder_make(struct view_ladder *ladder, const struct view_side *x,
@@ -634,6 +562,7 @@ int view_ladder_make(struct view_ladder *ladder, const struct view_side *x,
 					    : "X");
 		ladder->iss[side] = m.iss[side];
 		free(m.by_key[side]);
+		free(m.row_of[side]);
 	}
 	free(m.rows);
 	if (r < 0)

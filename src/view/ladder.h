@@ -67,6 +67,8 @@ struct view_ladder {
  */
 int view_ladder_make(struct view_ladder *ladder, const struct view_side *x,
 		     const struct view_side *y, uint64_t end, size_t most);
+/* Shortens a ladder to about MOST rows, as view_ladder_make() does. Returns 0 or -ENOMEM. */
+int view_ladder_shorten(struct view_ladder *ladder, size_t most);
 void view_ladder_free(struct view_ladder *ladder);
 
 /* "PSH,ACK seq 1 len 1448 ack 1 again", shortened until it has at most WIDTH columns. */
@@ -75,6 +77,8 @@ struct view_word view_step_label(const struct view_step *step, unsigned width);
 int view_ladder_first_state(const struct view_ladder *ladder, unsigned side);
 /* "214 segments, 310,000 bytes, 3 lost": what a gap leaves out. */
 struct view_word view_gap_text(const struct view_step *gap);
+/* "dropped: old timestamp": why the receiver refused a segment, where that is known. */
+struct view_word view_drop_text(const struct view_step *step);
 
 /* 80 columns. */
 void view_ladder_print(struct text *t, const struct view_ladder *ladder);

@@ -58,6 +58,13 @@ struct view_word view_gap_text(const struct view_step *gap)
 	return w;
 }
 
+struct view_word view_drop_text(const struct view_step *s)
+{
+	if (!*s->note)
+		return word_format("dropped");
+	return word_format("dropped: %.*s", (int)strcspn(s->note, ";("), s->note);
+}
+
 struct glyphs {
 	const char *line, *left, *right, *life, *dots, *cross, *gap;
 };
@@ -179,7 +186,7 @@ static void put_step(struct text *t, const struct glyphs *g, const struct view_s
 	case VIEW_ROW_SEGMENT:
 		put_segment(t, g, s);
 		if (s->fate == VIEW_FATE_DROPPED)
-			put_remark(t, g, "", !s->from, word_format("dropped: %.60s", s->note).s);
+			put_remark(t, g, "", !s->from, view_drop_text(s).s);
 		else if (s->fate == VIEW_FATE_DUPLICATE)
 			put_remark(t, g, "", !s->from, "a copy made on the way");
 		else if (*s->note)

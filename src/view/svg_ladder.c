@@ -55,7 +55,8 @@ static void put_remark(struct text *t, unsigned side, int y, const char *colour,
 /* Height of a row. */
 static int height_of(const struct view_step *s)
 {
-	if (s->kind == VIEW_ROW_SEGMENT && (*s->note || s->fate == VIEW_FATE_DUPLICATE))
+	if (s->kind == VIEW_ROW_SEGMENT &&
+	    (*s->note || s->fate == VIEW_FATE_DUPLICATE || s->fate == VIEW_FATE_DROPPED))
 		return ROW + 16;
 	if (s->kind == VIEW_ROW_GAP)
 		return ROW + 10;
@@ -91,8 +92,7 @@ static void put_segment(struct text *t, const struct view_step *s, int y)
 	if (arrives)
 		put_time(t, to, y2, s->arrived);
 	if (s->fate == VIEW_FATE_DROPPED)
-		put_remark(t, to, y + SLOPE + 14, SVG_RED,
-			   word_format("dropped: %.*s", (int)strcspn(s->note, ";("), s->note).s);
+		put_remark(t, to, y + SLOPE + 14, SVG_RED, view_drop_text(s).s);
 	else if (s->fate == VIEW_FATE_DUPLICATE)
 		put_remark(t, to, y + SLOPE + 14, SVG_MUTED, "a copy made on the way");
 	else if (*s->note)

@@ -122,11 +122,20 @@ static const struct route routes[] = {
 
 void view_walk_add(struct view_walk *walk, unsigned side, const struct cpl_trace *records, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (records[i].type == TRACE_state && records[i].arg[0] < CPL_STATES &&
-		    records[i].arg[1] < CPL_STATES)
-			walk->walked[side & 1][records[i].arg[0]] |=
-				(uint16_t)(1u << records[i].arg[1]);
+	uint64_t entered = UINT64_MAX; /* TIME-WAIT */
+
+	for (size_t i = 0; i < n; i++) {
+		const struct cpl_trace *r = &records[i];
+
+		if (r->type != TRACE_state || r->arg[0] >= CPL_STATES || r->arg[1] >= CPL_STATES)
+			continue;
+		/* The block only gives way to the small record that holds TIME-WAIT. */
+		if (r->arg[0] == CPL_TIME_WAIT && r->time == entered)
+			continue;
+		if (r->arg[1] == CPL_TIME_WAIT)
+			entered = r->time;
+		walk->walked[side & 1][r->arg[0]] |= (uint16_t)(1u << r->arg[1]);
+	}
 }
 
 static bool walked(const struct view_walk *w, unsigned side, unsigned from, unsigned to)

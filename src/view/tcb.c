@@ -6,7 +6,7 @@
 
 #define NAME_AT	 2
 #define VALUE_AT 21
-#define TEXT_AT	 42
+#define TEXT_AT	 45
 
 /* Units that are said with the number; times say theirs themselves. */
 static const char *said_unit(const struct view_field *f)

@@ -325,8 +325,12 @@ static void all_fields(struct tcbs *s)
 		text_printf(s->t, "  %s", field->name);
 		for (unsigned end = 0; end < 2; end++) {
 			struct half h = half_of(s->info[end], f, "", VIEW_RELATIVE);
+			unsigned len = (unsigned)strlen(h.value.s);
 
-			text_column(s->t, end ? 51 : 21, 1);
+			/* Long addresses get a line each. */
+			if (end && (len > 80 - 51 || text_at(s->t) > 50))
+				text_puts(s->t, "\n");
+			text_column(s->t, !end ? 21 : len > 80 - 51 ? 80 - len : 51, 1);
 			text_styled(s->t, h.known ? TEXT_BOLD : TEXT_PLAIN, h.value.s);
 		}
 		text_puts(s->t, "\n");

@@ -177,6 +177,9 @@ static void largest_values_fit(void **state)
 		}
 	}
 	x.iss = x.snd_una + 1; /* the longest relative numbers */
+	memset(&x.local_addr, 0xfd, 16);
+	memset(&y.remote_addr, 0xfd, 16);
+	memset(&x.remote_addr, 0xfd, 16);
 	view_tcbs(&t, "a-name-that-is-long-enough-to-hurt", &x, "server", &y, VIEW_VERBOSE);
 	view_tcb(&t, &x, VIEW_VERBOSE);
 	check_width(80);

@@ -280,11 +280,11 @@ static void headings(struct tcbs *s)
 		put_row(s, &l, "", &r);
 		return;
 	}
-	text_printf(s->t, "%-12s ", l.name);
+	text_printf(s->t, "%-12.24s ", l.name);
 	text_styled(s->t, TEXT_BOLD, l.value.s);
 	text_puts(s->t, "\n");
-	text_column(s->t, 80 - LEFT_VALUE_AT - (unsigned)strlen(r.value.s), 0);
-	text_printf(s->t, "%-12s ", r.name);
+	text_column(s->t, 80 - 25 - (unsigned)strlen(r.value.s), 0);
+	text_printf(s->t, "%24.24s ", r.name);
 	text_styled(s->t, TEXT_BOLD, r.value.s);
 	text_puts(s->t, "\n");
 }

@@ -192,6 +192,7 @@ void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now)
 	if (tcb->state != CPL_CLOSED)
 		tcb_set_state(tcp, tcb, CPL_CLOSED, now);
 	tcb->error = (uint8_t)error;
+	tcb->over = true;
 	tcb_event(tcp, tcb, CPL_EV_CLOSED);
 }
 

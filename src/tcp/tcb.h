@@ -187,7 +187,7 @@ struct tcb {
 	uint8_t probes_n; /* probes unanswered */
 	uint8_t soft_error;
 	uint8_t error; /* what ended it */
-	uint8_t spare;
+	bool over;     /* it was a connection, and is none any more */
 
 	uint64_t t_slow; /* keep-alive, FIN-WAIT-2; CPL_NEVER: off */
 	uint64_t made;

@@ -70,7 +70,7 @@ int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint 
 		return -EISCONN;
 	if (tcb->state != CPL_CLOSED)
 		return tcb->state == CPL_SYN_SENT ? -EALREADY : -EISCONN;
-	if (tcb_has(tcb, TCB_HASHED) || tcb->error)
+	if (tcb->over)
 		return -EISCONN;
 	if (!remote_ok(tcp, remote))
 		return -EINVAL;
@@ -126,7 +126,7 @@ int tcp_open_passive(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_
 		tcb->listener->backlog = backlog;
 		return 0;
 	}
-	if (tcb->state != CPL_CLOSED || tcb_has(tcb, TCB_HASHED) || tcb->error)
+	if (tcb->state != CPL_CLOSED || tcb->over)
 		return -EINVAL;
 	any.addr = tcb->node.id.local;
 	if (!tcb_has(tcb, TCB_BOUND) && (err = port_bind(tcp, tcb, &any, now)) != 0)
@@ -194,7 +194,7 @@ static long write_error(const struct tcb *tcb)
 	if (tcb->state == CPL_LISTEN)
 		return -ENOTCONN;
 	if (tcb->state == CPL_CLOSED)
-		return tcb->error ? -(long)tcb->error : tcb->iss || tcb->irs ? -EPIPE : -ENOTCONN;
+		return tcb->error ? -(long)tcb->error : tcb->over ? -EPIPE : -ENOTCONN;
 	return -EPIPE;
 }
 
@@ -312,7 +312,7 @@ static long nothing_to_read(const struct tcb *tcb)
 	case CPL_LISTEN:
 		return -ENOTCONN;
 	case CPL_CLOSED:
-		return tcb->irs ? 0 : -ENOTCONN;
+		return tcb->over ? 0 : -ENOTCONN;
 	case CPL_TIME_WAIT:
 		return 0;
 	default:

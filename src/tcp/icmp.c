@@ -5,19 +5,20 @@
  */
 #include "tcp/tcp.h"
 
-/* MUST-54: the connection that caused it, and only if the quoted octets are in flight. */
-static struct tcb *find_sender(struct tcp *tcp, const struct tcp_icmp *icmp)
+/* About a SYN,ACK: who sent the SYN cannot be reached, so a hard one ends it (SHLD-26). */
+static bool half_error(struct tcp *tcp, struct half_open *half, const struct tcp_icmp *icmp)
 {
-	enum conn_kind kind;
-	struct demux_node *node = demux_find(tcp, &icmp->id, &kind);
-	struct tcb *tcb;
+	if (icmp->seq != half->iss || (half->flags & HALF_PENDING))
+		return false;
+	if (icmp->hard)
+		half_free(tcp, half);
+	return true;
+}
 
-	if (!node || kind != KIND_TCB)
-		return NULL;
-	tcb = container_of(node, struct tcb, node);
-	if (seq_lt(icmp->seq, tcb->snd_una) || !seq_lt(icmp->seq, tcb->snd_nxt))
-		return NULL;
-	return tcb;
+/* MUST-54: the connection that caused it, and only if the quoted octets are in flight. */
+static bool in_flight(const struct tcb *tcb, const struct tcp_icmp *icmp)
+{
+	return seq_geq(icmp->seq, tcb->snd_una) && seq_lt(icmp->seq, tcb->snd_nxt);
 }
 
 /* RFC 1191 6.5, RFC 8201 5: what was too big goes again, smaller, and it was not congestion. */
@@ -45,9 +46,16 @@ static void shrink(struct tcp *tcp, struct tcb *tcb, uint32_t mtu, uint64_t now)
 
 bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now)
 {
-	struct tcb *tcb = find_sender(tcp, icmp);
+	enum conn_kind kind;
+	struct demux_node *node = demux_find(tcp, &icmp->id, &kind);
+	struct tcb *tcb;
 
-	if (!tcb)
+	if (node && kind == KIND_HALF)
+		return half_error(tcp, container_of(node, struct half_open, node), icmp);
+	if (!node || kind != KIND_TCB)
+		return false;
+	tcb = container_of(node, struct tcb, node);
+	if (!in_flight(tcb, icmp))
 		return false;
 	if (icmp->too_big) {
 		shrink(tcp, tcb, icmp->mtu, now);

@@ -336,6 +336,15 @@ static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg
 		tcp->counters->drop_memory++;
 }
 
+/* Where we are, in answer to what does not fit; a pending SYN has not been answered at all. */
+static void half_challenge(struct tcp *tcp, struct half_open *half, uint64_t now)
+{
+	if ((half->flags & HALF_PENDING) || !challenge_allowed(tcp, now))
+		return;
+	tcp->counters->challenge_acks++;
+	half_reply(tcp, half, half_handle(tcp, half), TCP_ACK, half->iss + 1, now);
+}
+
 /* The checks of 3.10.7.4 as far as a half-open connection needs them. */
 void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *in, uint64_t now)
 {
@@ -354,19 +363,22 @@ void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *
 	}
 	if (!seq_in(seg->seq, nxt, half->rcv_wnd ? half->rcv_wnd : 1)) {
 		tcp->counters->drop_tcp_window++;
-		if (!(seg->flags & TCP_RST) && challenge_allowed(tcp, now))
-			half_reply(tcp, half, half_handle(tcp, half), TCP_ACK, half->iss + 1, now);
+		if (!(seg->flags & TCP_RST))
+			half_challenge(tcp, half, now);
 		return;
 	}
-	if (seg->flags & TCP_RST) { /* MUST-11: back to LISTEN, nobody is told */
-		if (seg->seq == nxt)
+	if (seg->flags & TCP_RST) {
+		if (seg->seq == nxt) { /* MUST-11: back to LISTEN, nobody is told */
 			half_free(tcp, half);
-		else
-			tcp->counters->drop_tcp_rst++;
+			return;
+		}
+		tcp->counters->drop_tcp_rst++;
+		half_challenge(tcp, half, now); /* RFC 5961 3.2 */
 		return;
 	}
-	if (seg->flags & TCP_SYN) {
+	if (seg->flags & TCP_SYN) { /* MUST-11: back to LISTEN as well */
 		tcp->counters->drop_tcp_syn++;
+		half_free(tcp, half);
 		return;
 	}
 	if (!(seg->flags & TCP_ACK) || (half->flags & HALF_PENDING)) {

@@ -122,8 +122,7 @@ static bool pull_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 
 	if (syn && !sendmap_next_lost(&io->map)) {
 		tcb_why(tcb, CPL_WHY_HANDSHAKE, now);
-		if (!tcb_has(tcb, TCB_ACK_NOW) || tcb->state != CPL_SYN_RECEIVED)
-			return false;
+		return false;
 	}
 	fill(tcp, tcb, out, tcb->iss, flags, now);
 	syn_options(tcp, tcb, &out->seg);
@@ -136,7 +135,7 @@ static bool pull_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 		tcb->snd_nxt = tcb->iss + 1;
 		io->progress = now;
 		timer_rexmt_start(tcp, tcb, now);
-	} else if (sendmap_next_lost(&io->map)) {
+	} else {
 		out->retransmission = !(syn->flags & SENT_UNSENT);
 		sendmap_resent(&io->map, syn, now);
 	}
@@ -479,6 +478,16 @@ static bool pull_ack(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	return true;
 }
 
+static bool pull_bare(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	if (!pull_probe(tcp, tcb, out, now) && !pull_ack(tcp, tcb, out, now))
+		return false;
+	/* MUST-66's other half: announced even if no data may go */
+	set_urgent(tcb, &out->seg);
+	ack_goes(tcb, true);
+	return true;
+}
+
 /* Something waits for a window, and nothing in flight will bring an ACK: probe (MUST-36). */
 static void persist_if_stuck(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
@@ -496,7 +505,7 @@ static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	bool data = false;
 
 	if (!tcb_synchronized(tcb))
-		return tcb->io && pull_syn(tcp, tcb, out, now);
+		return tcb->io && (pull_syn(tcp, tcb, out, now) || pull_bare(tcp, tcb, out, now));
 	if (tcb->io)
 		data = pull_lost(tcp, tcb, out, now) ||
 		       (!sendmap_next_lost(&tcb->io->map) &&
@@ -508,13 +517,7 @@ static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	}
 	if (tcb->io)
 		persist_if_stuck(tcp, tcb, now);
-	if (pull_probe(tcp, tcb, out, now) || pull_ack(tcp, tcb, out, now)) {
-		set_urgent(tcb,
-			   &out->seg); /* MUST-66's other half: announced even if no data may go */
-		ack_goes(tcb, true);
-		return true;
-	}
-	return false;
+	return pull_bare(tcp, tcb, out, now);
 }
 
 bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)

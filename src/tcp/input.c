@@ -52,7 +52,7 @@ static enum verdict unacceptable(struct tcb *tcb, const struct tcp_seg *seg, uin
 {
 	if (seg->flags & TCP_RST)
 		return V_DROP;
-	if (!seg->len || (seg->flags & TCP_SYN)) {
+	if (!tcp_seg_len(seg) || (seg->flags & TCP_SYN)) {
 		if (tcb->oow_ms && tcp_ts_clock(now) - tcb->oow_ms < OOW_ACK_MS)
 			return V_DROP;
 		tcb->oow_ms = tcp_ts_clock(now) | 1;
@@ -252,15 +252,21 @@ static bool syn_addresses_ok(struct tcp *tcp, const struct seg_in *in)
 	       !route_is_broadcast(tcp->routes, &in->ip->src) && in->tcp.sport && in->tcp.dport;
 }
 
+static struct tcb *listener_for(struct tcp *tcp, const struct conn_id *id, int ifindex)
+{
+	struct tcb *listener = port_listener(tcp, &id->local, id->lport, ifindex);
+
+	if (!listener)
+		listener = tcp->catch_all[ifindex];
+	return listener ? listener : tcp->catch_all[0];
+}
+
 static void no_connection(struct tcp *tcp, const struct conn_id *id, const struct seg_in *in,
 			  uint64_t now)
 {
-	struct tcb *listener = port_listener(tcp, &id->local, id->lport, in->ifindex);
+	struct tcb *listener = listener_for(tcp, id, in->ifindex);
 	uint8_t flags = (uint8_t)in->tcp.flags;
 
-	if (!listener)
-		listener = tcp->catch_all[in->ifindex] ? tcp->catch_all[in->ifindex]
-						       : tcp->catch_all[0];
 	if (!syn_addresses_ok(tcp, in)) {
 		tcp->counters->drop_tcp_address++;
 		return;
@@ -295,9 +301,8 @@ void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now)
 	} else {
 		struct time_wait *tw = container_of(node, struct time_wait, node);
 
-		listener = port_listener(tcp, &id.local, id.lport, in->ifindex);
-		if (!listener) /* MAY-2 needs somebody to open to */
-			listener = tcp->catch_all[in->ifindex];
+		listener =
+			listener_for(tcp, &id, in->ifindex); /* MAY-2 needs somebody to open to */
 		if (time_wait_segment(tcp, tw, in, listener ? &iss_floor : NULL, now))
 			listen_syn(tcp, listener, in, iss_floor, now);
 	}

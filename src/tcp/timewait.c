@@ -91,23 +91,40 @@ static bool may_reopen(const struct time_wait *tw, const struct tcp_seg *seg)
 	return seq_gt(seg->seq, tw->rcv_nxt);
 }
 
+/* RFC 5961 3.2; RFC 1337: nothing but the one right sequence number ends TIME-WAIT early. */
+static void time_wait_rst(struct tcp *tcp, struct time_wait *tw, const struct tcp_seg *seg,
+			  bool fits, uint64_t now)
+{
+	if (fits && seg->seq == tw->rcv_nxt) {
+		time_wait_free(tcp, tw);
+		return;
+	}
+	tcp->counters->drop_tcp_rst++;
+	if (!fits || !challenge_allowed(tcp, now))
+		return;
+	tcp->counters->challenge_acks++;
+	time_wait_ack(tcp, tw, now);
+}
+
 bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_in *in,
 		       uint32_t *iss_floor, uint64_t now)
 {
 	const struct tcp_seg *seg = &in->tcp;
 	bool old = tw->ts && (seg->opts & TCP_HAS_TS) && seq_lt(seg->tsval, tw->ts_recent);
+	bool fits = seq_in(seg->seq, tw->rcv_nxt, tw->rcv_wnd ? tw->rcv_wnd : 1);
 
 	if (seg->flags & TCP_RST) {
-		if (!old && seg->seq == tw->rcv_nxt)
-			time_wait_free(tcp, tw);
-		else
-			tcp->counters->drop_tcp_rst++;
+		time_wait_rst(tcp, tw, seg, !old && fits, now);
 		return false;
 	}
 	if (iss_floor && may_reopen(tw, seg)) {
 		*iss_floor = tw->snd_nxt + 65535 + 2;
 		time_wait_free(tcp, tw);
 		return true;
+	}
+	if (fits && !(seg->flags & (TCP_ACK | TCP_SYN))) {
+		tcp->counters->drop_tcp_flags++;
+		return false;
 	}
 	if (!tcp_seg_len(seg) && seg->seq == tw->rcv_nxt)
 		return false; /* the peer's bare ACK: nothing to add */

@@ -108,8 +108,12 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 
 	if (!len && !has_fin)
 		return V_CONTINUE;
-	if (tcb_has(tcb, TCB_FIN_RECEIVED))
-		return seq_lt(seq, tcb->rcv_nxt) ? V_ACK : V_DROP; /* again: our ACK was lost */
+	if (tcb_has(tcb, TCB_FIN_RECEIVED)) {
+		if (seq_lt(seq, tcb->rcv_nxt))
+			return V_ACK;		  /* again: our ACK was lost */
+		tcp->counters->drop_tcp_window++; /* nothing lies beyond a FIN */
+		return V_DROP;
+	}
 	if (!tcb_io(tcp, tcb, now)) {
 		tcp->counters->drop_tcp_memory++;
 		return V_DROP;

@@ -117,7 +117,7 @@ uint8_t bench_octet(uint32_t stream_offset);
 #define expect_nothing(b)	      bench_expect_nothing(__FILE__, __LINE__, b, 0)
 #define expect_nothing_for(b, ns)     bench_expect_nothing(__FILE__, __LINE__, b, ns)
 #define expect_icmp(b, type, code)    bench_expect_icmp(__FILE__, __LINE__, b, type, code)
-#define expect_drop(b, counter, ...)  bench_expect_drop(__FILE__, __LINE__, b, #counter, __VA_ARGS__)
+#define expect_drop(b, why, ...)  bench_expect_drop(__FILE__, __LINE__, b, #why, __VA_ARGS__)
 #define expect_state(b, state)	      bench_expect_state(__FILE__, __LINE__, b, state)
 #define expect_event(b, h, what, err) bench_expect_event(__FILE__, __LINE__, b, h, what, err)
 

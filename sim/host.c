@@ -343,12 +343,12 @@ static bool transmit(struct net_iface *iface)
 {
 	struct net_host *host = iface->host;
 	struct cpl_out outs[BATCH];
-	unsigned room = NET_HELD - iface->held_n;
+	unsigned room = NET_HELD - iface->held_n, batch = iface->batch ? iface->batch : BATCH;
 	int n;
 
 	if (!iface->link || host->net->now < iface->blocked_until || room == 0)
 		return false;
-	n = cpl_output(host->stack, iface->ifindex, outs, room < BATCH ? room : BATCH,
+	n = cpl_output(host->stack, iface->ifindex, outs, room < batch ? room : batch,
 		       net_clock(host));
 	if (n < 0)
 		net_fail(host->net, "%s: cpl_output() says %d", host->name, n);

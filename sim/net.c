@@ -197,6 +197,8 @@ static uint64_t next_instant(const struct net *net)
 		t = d < t ? d : t;
 	}
 	for (unsigned i = 0; i < net->hosts_n; i++) {
+		if (net->hosts[i]->touched && net->now >= net->hosts[i]->frozen_until)
+			return net->now;
 		d = host_deadline(net->hosts[i]);
 		t = d < t ? d : t;
 	}

@@ -49,6 +49,7 @@ struct net_iface {
 	bool uncut;		/* super-segments cross the link whole, as between two TAPs */
 	double refuse;		/* share of frames that the device refuses ... */
 	uint64_t refuse_until;	/* ... up to this time */
+	unsigned batch;		/* frames that it asks for at once; 0: 16 */
 	uint64_t hold_ns;	/* keeps a frame's memory up to so long */
 	uint64_t blocked_until; /* after a refusal nothing is asked for a while */
 	struct net_held held[NET_HELD];

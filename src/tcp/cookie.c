@@ -78,7 +78,7 @@ bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,
 	if (!cookies_in_use(tcp, now))
 		return false;
 	if (!cookie_valid(tcp, &id, iss, irs, now)) {
-		tcp->counters->drop_cookie_bad++;
+		tcp_drop(tcp, COUNTER_drop_cookie_bad);
 		return false;
 	}
 	memset(half, 0, sizeof(*half));

@@ -144,6 +144,10 @@ static void info_timers(const struct tcb *tcb, struct cpl_info *info, uint64_t n
 			      left(io->progress + tcb->cold->user_timeout_ns, now));
 	else
 		CPL_INFO_READ(info, timer_user, CPL_TIMER_OFF);
+	/* Timers that this stack does not have do not run. */
+	CPL_INFO_READ(info, timer_reorder, CPL_TIMER_OFF);
+	CPL_INFO_READ(info, timer_probe, CPL_TIMER_OFF);
+	CPL_INFO_READ(info, timer_pace, CPL_TIMER_OFF);
 	CPL_INFO_READ(info, rexmt_count, tcb->rexmt_n);
 	CPL_INFO_READ(info, probe_count, tcb->probes_n);
 }

@@ -64,11 +64,11 @@ static enum verdict check_sequence(struct tcp *tcp, struct tcb *tcb, const struc
 				   uint64_t now)
 {
 	if (paws_rejects(tcb, seg, now)) {
-		tcp->counters->drop_tcp_paws++;
+		tcp_drop(tcp, COUNTER_drop_tcp_paws);
 		return seg->opts & TCP_HAS_TS ? unacceptable(tcb, seg, now) : V_DROP;
 	}
 	if (!in_window(tcb, seg)) {
-		tcp->counters->drop_tcp_window++;
+		tcp_drop(tcp, COUNTER_drop_tcp_window);
 		note_duplicate(tcb, seg);
 		return unacceptable(tcb, seg, now);
 	}
@@ -88,7 +88,7 @@ static enum verdict check_rst(struct tcp *tcp, const struct tcb *tcb, const stru
 	if (!(seg->flags & TCP_RST))
 		return V_CONTINUE;
 	if (seg->seq != tcb->rcv_nxt) {
-		tcp->counters->drop_tcp_rst++;
+		tcp_drop(tcp, COUNTER_drop_tcp_rst);
 		return V_CHALLENGE;
 	}
 	switch (tcb->state) {
@@ -108,7 +108,7 @@ static enum verdict check_syn(struct tcp *tcp, const struct tcp_seg *seg)
 {
 	if (!(seg->flags & TCP_SYN))
 		return V_CONTINUE;
-	tcp->counters->drop_tcp_syn++;
+	tcp_drop(tcp, COUNTER_drop_tcp_syn);
 	return V_CHALLENGE;
 }
 
@@ -119,7 +119,7 @@ static enum verdict check_reader(struct tcp *tcp, const struct tcb *tcb, const s
 		return V_CONTINUE;
 	if (!seq_gt(seg->seq + seg->len, tcb->rcv_nxt))
 		return V_CONTINUE;
-	tcp->counters->drop_tcp_closed++;
+	tcp_drop(tcp, COUNTER_drop_tcp_closed);
 	return V_RST;
 }
 
@@ -210,6 +210,9 @@ void trace_seg_in(struct tcp *tcp, cpl_handle handle, const struct tcp_seg *seg,
 	      (uint32_t)seg->wnd, seg->opts,
 	      (uint32_t)seg->mss << 16 | (seg->opts & TCP_HAS_WSCALE ? seg->wscale : 0), seg->tsval,
 	      seg->tsecr, dropped);
+	if (tcp->dropped)
+		TRACE(tcp->trace, now, handle, drop, tcp->dropped, seg->seq, seg->len, seg->flags);
+	tcp->dropped = 0;
 }
 
 void segment_arrives(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
@@ -268,14 +271,14 @@ static void no_connection(struct tcp *tcp, const struct conn_id *id, const struc
 	uint8_t flags = (uint8_t)in->tcp.flags;
 
 	if (!syn_addresses_ok(tcp, in)) {
-		tcp->counters->drop_tcp_address++;
+		tcp_drop(tcp, COUNTER_drop_tcp_address);
 		return;
 	}
 	if (listener) {
 		listen_segment(tcp, listener, in, now);
 		return;
 	}
-	tcp->counters->drop_tcp_no_conn++;
+	tcp_drop(tcp, COUNTER_drop_tcp_no_conn);
 	if (!(flags & TCP_RST))
 		reply_rst(tcp, id, &in->tcp);
 }
@@ -287,23 +290,28 @@ void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now)
 	struct demux_node *node;
 	enum conn_kind kind;
 	struct tcb *listener;
+	cpl_handle handle = 0;
 
 	tcp->counters->segs_in++;
+	tcp->dropped = 0;
 	node = demux_find(tcp, &id, &kind);
 	if (!node) {
 		no_connection(tcp, &id, in, now);
-		return;
-	}
-	if (kind == KIND_TCB) {
+	} else if (kind == KIND_TCB) {
 		segment_arrives(tcp, container_of(node, struct tcb, node), in, now);
 	} else if (kind == KIND_HALF) {
 		half_segment(tcp, container_of(node, struct half_open, node), in, now);
 	} else {
 		struct time_wait *tw = container_of(node, struct time_wait, node);
 
-		listener =
-			listener_for(tcp, &id, in->ifindex); /* MAY-2 needs somebody to open to */
-		if (time_wait_segment(tcp, tw, in, listener ? &iss_floor : NULL, now))
+		handle = tw->handle;
+		/* MAY-2 needs somebody to open to. */
+		listener = listener_for(tcp, &id, in->ifindex);
+		if (time_wait_segment(tcp, tw, in, listener ? &iss_floor : NULL, now)) {
 			listen_syn(tcp, listener, in, iss_floor, now);
+			return;
+		}
 	}
+	if (tcp->dropped || handle)
+		trace_seg_in(tcp, handle, &in->tcp, tcp->dropped, now);
 }

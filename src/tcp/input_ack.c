@@ -236,7 +236,7 @@ static enum verdict handshake_ack(struct tcp *tcp, struct tcb *tcb, const struct
 				  uint64_t now)
 {
 	if (!seq_lt(tcb->snd_una, seg->ack) || !seq_leq(seg->ack, tcb->snd_nxt)) {
-		tcp->counters->drop_tcp_ack++;
+		tcp_drop(tcp, COUNTER_drop_tcp_ack);
 		return V_RST;
 	}
 	tcb->snd_wnd = tcb->snd_wnd_max = segment_window(tcb, seg);
@@ -253,7 +253,7 @@ enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in
 	enum verdict v;
 
 	if (!(seg->flags & TCP_ACK)) {
-		tcp->counters->drop_tcp_flags++;
+		tcp_drop(tcp, COUNTER_drop_tcp_flags);
 		return V_DROP;
 	}
 	if (tcb->state == CPL_SYN_RECEIVED) {
@@ -263,7 +263,7 @@ enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in
 	}
 	/* RFC 5961 5.2 (MAY-12), and what was never sent. */
 	if (seq_gt(seg->ack, tcb->snd_nxt) || seq_lt(seg->ack, tcb->snd_una - tcb->snd_wnd_max)) {
-		tcp->counters->drop_tcp_ack++;
+		tcp_drop(tcp, COUNTER_drop_tcp_ack);
 		return V_CHALLENGE;
 	}
 	if (tcb->io && !sendmap_empty(&tcb->io->map) && seq_geq(seg->ack, tcb->snd_una))

@@ -78,7 +78,7 @@ static enum verdict text_in_order(struct tcp *tcp, struct tcb *tcb, const struct
 	if (len && !keep_text(tcp, tcb, in, data, len)) {
 		/* Nothing half-kept: the peer sends it again. */
 		chunkq_trim(&io->rcvq, tcp->chunks, io->rcvq.bytes - before);
-		tcp->counters->drop_tcp_memory++;
+		tcp_drop(tcp, COUNTER_drop_tcp_memory);
 		return V_DROP;
 	}
 	tcb->rcv_nxt += len;
@@ -110,12 +110,12 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 		return V_CONTINUE;
 	if (tcb_has(tcb, TCB_FIN_RECEIVED)) {
 		if (seq_lt(seq, tcb->rcv_nxt))
-			return V_ACK;		  /* again: our ACK was lost */
-		tcp->counters->drop_tcp_window++; /* nothing lies beyond a FIN */
+			return V_ACK;			/* again: our ACK was lost */
+		tcp_drop(tcp, COUNTER_drop_tcp_window); /* nothing lies beyond a FIN */
 		return V_DROP;
 	}
 	if (!tcb_io(tcp, tcb, now)) {
-		tcp->counters->drop_tcp_memory++;
+		tcp_drop(tcp, COUNTER_drop_tcp_memory);
 		return V_DROP;
 	}
 	if (seq_lt(seq, tcb->rcv_nxt)) { /* trim what we have */
@@ -135,7 +135,7 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 		has_fin = false;
 		tcb->flags |= TCB_ACK_NOW;
 		if (!len) {
-			tcp->counters->drop_tcp_window++;
+			tcp_drop(tcp, COUNTER_drop_tcp_window);
 			return V_ACK;
 		}
 	}
@@ -152,7 +152,7 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 	tcb->io->dup_acks_owed++;
 	tcb->io->quick = 16;
 	if (!ooo_add(tcp, tcb, seq, in, data, len, has_fin))
-		tcp->counters->drop_tcp_ooo_full++;
+		tcp_drop(tcp, COUNTER_drop_tcp_ooo_full);
 	return V_CONTINUE;
 }
 

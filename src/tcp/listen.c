@@ -164,7 +164,7 @@ static void syn_without_record(struct tcp *tcp, struct tcb *listener, struct hal
 			       uint64_t now)
 {
 	if (tcp->config->syncookies == CPL_SYNCOOKIES_NEVER || listener->listener->catch_all) {
-		tcp->counters->drop_syn_queue++;
+		tcp_drop(tcp, COUNTER_drop_syn_queue);
 		return;
 	}
 	cookie_make(tcp, half, now);
@@ -183,7 +183,7 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 
 	if (accept_queue_full(l)) {
 		l->overflows++;
-		tcp->counters->drop_accept_queue++;
+		tcp_drop(tcp, COUNTER_drop_accept_queue);
 		return;
 	}
 	half_from_syn(tcp, &probe, listener, in, now);
@@ -320,7 +320,7 @@ static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg
 
 	if (accept_queue_full(listener->listener)) {
 		listener->listener->overflows++;
-		tcp->counters->drop_accept_queue++;
+		tcp_drop(tcp, COUNTER_drop_accept_queue);
 		half->flags |= HALF_ACKED;
 		return;
 	}
@@ -333,7 +333,7 @@ static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg
 	if (tcb)
 		segment_arrives(tcp, tcb, in, now);
 	else
-		tcp->counters->drop_memory++;
+		tcp_drop(tcp, COUNTER_drop_memory);
 }
 
 /* Where we are, in answer to what does not fit; a pending SYN has not been answered at all. */
@@ -358,11 +358,11 @@ void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *
 	}
 	if (!(seg->flags & TCP_RST) && (half->flags & HALF_TS) && (seg->opts & TCP_HAS_TS) &&
 	    seq_lt(seg->tsval, half->ts_recent)) {
-		tcp->counters->drop_tcp_paws++;
+		tcp_drop(tcp, COUNTER_drop_tcp_paws);
 		return;
 	}
 	if (!seq_in(seg->seq, nxt, half->rcv_wnd ? half->rcv_wnd : 1)) {
-		tcp->counters->drop_tcp_window++;
+		tcp_drop(tcp, COUNTER_drop_tcp_window);
 		if (!(seg->flags & TCP_RST))
 			half_challenge(tcp, half, now);
 		return;
@@ -372,21 +372,21 @@ void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *
 			half_free(tcp, half);
 			return;
 		}
-		tcp->counters->drop_tcp_rst++;
+		tcp_drop(tcp, COUNTER_drop_tcp_rst);
 		half_challenge(tcp, half, now); /* RFC 5961 3.2 */
 		return;
 	}
 	if (seg->flags & TCP_SYN) { /* MUST-11: back to LISTEN as well */
-		tcp->counters->drop_tcp_syn++;
+		tcp_drop(tcp, COUNTER_drop_tcp_syn);
 		half_free(tcp, half);
 		return;
 	}
 	if (!(seg->flags & TCP_ACK) || (half->flags & HALF_PENDING)) {
-		tcp->counters->drop_tcp_flags++;
+		tcp_drop(tcp, COUNTER_drop_tcp_flags);
 		return;
 	}
 	if (seg->ack != half->iss + 1) {
-		tcp->counters->drop_tcp_ack++;
+		tcp_drop(tcp, COUNTER_drop_tcp_ack);
 		reply_rst(tcp, &half->node.id, seg);
 		return;
 	}
@@ -403,14 +403,14 @@ void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *
 	struct tcb *tcb;
 
 	if (seg->flags & TCP_RST) { /* first */
-		tcp->counters->drop_tcp_rst++;
+		tcp_drop(tcp, COUNTER_drop_tcp_rst);
 		return;
 	}
 	if (seg->flags & TCP_ACK) { /* second */
 		if (!(seg->flags & TCP_SYN) && cookie_check(tcp, &half, listener, in, now)) {
 			if (accept_queue_full(listener->listener)) {
 				listener->listener->overflows++;
-				tcp->counters->drop_accept_queue++;
+				tcp_drop(tcp, COUNTER_drop_accept_queue);
 				return;
 			}
 			tcp->counters->cookies_ok++;
@@ -419,12 +419,12 @@ void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *
 				segment_arrives(tcp, tcb, in, now);
 			return;
 		}
-		tcp->counters->drop_tcp_no_conn++;
+		tcp_drop(tcp, COUNTER_drop_tcp_no_conn);
 		reply_rst(tcp, &id, seg);
 		return;
 	}
 	if (!(seg->flags & TCP_SYN) || (seg->flags & TCP_FIN)) { /* fourth */
-		tcp->counters->drop_tcp_flags++;
+		tcp_drop(tcp, COUNTER_drop_tcp_flags);
 		return;
 	}
 	listen_syn(tcp, listener, in, 0, now); /* third */

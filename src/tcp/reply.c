@@ -7,7 +7,7 @@ struct tcp_reply *reply_new(struct tcp *tcp, const struct conn_id *id)
 	struct tcp_reply *r = pool_alloc(&tcp->replies, NULL);
 
 	if (!r) {
-		tcp->counters->drop_tx_queue++;
+		tcp_drop(tcp, COUNTER_drop_tx_queue);
 		return NULL;
 	}
 	memset(r, 0, sizeof(*r));

@@ -55,6 +55,8 @@ void tcb_from_half(struct tcb *tcb)
 void tcb_set_state(struct tcp *tcp, struct tcb *tcb, enum cpl_state state, uint64_t now)
 {
 	ASSERT(edge_legal(tcb->state, state));
-	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), state, tcb->state, state);
+	/* TIME-WAIT goes on as a record, which tells its own end. */
+	if (tcb->state != CPL_TIME_WAIT)
+		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), state, tcb->state, state);
 	tcb->state = (uint8_t)state;
 }

@@ -123,19 +123,19 @@ enum verdict input_syn_sent(struct tcp *tcp, struct tcb *tcb, const struct seg_i
 
 	/* First: ACK */
 	if (ack && (seq_leq(seg->ack, tcb->iss) || seq_gt(seg->ack, tcb->snd_nxt))) {
-		tcp->counters->drop_tcp_ack++;
+		tcp_drop(tcp, COUNTER_drop_tcp_ack);
 		return seg->flags & TCP_RST ? V_DROP : V_RST;
 	}
 	/* Second: RST */
 	if (seg->flags & TCP_RST) {
 		if (ack)
 			return V_REFUSED;
-		tcp->counters->drop_tcp_rst++;
+		tcp_drop(tcp, COUNTER_drop_tcp_rst);
 		return V_DROP;
 	}
 	/* Fourth: SYN */
 	if (!(seg->flags & TCP_SYN)) {
-		tcp->counters->drop_tcp_flags++;
+		tcp_drop(tcp, COUNTER_drop_tcp_flags);
 		return V_DROP;
 	}
 	input_syn_options(tcp, tcb, seg, now);

@@ -245,6 +245,7 @@ struct time_wait {
 	uint32_t gen;
 	struct list age; /* oldest first: all last equally long */
 	uint64_t deadline;
+	cpl_handle handle; /* of the TCB that it was, for the event ring */
 	uint32_t snd_nxt, rcv_nxt;
 	uint32_t rcv_wnd;
 	uint32_t ts_recent, ts_recent_ms, ts_offset;

@@ -34,6 +34,13 @@ enum conn_kind {
 #define PORT_BUCKETS  1024
 #define CORK_NS	      (200 * CPL_MS) /* cork holds a short segment so long, as Linux */
 
+/* The counters' numbers, in the order of counters.def. */
+enum counter {
+#define CPL_COUNTER(name, text) COUNTER_##name,
+#include <couplet/counters.def>
+	COUNTERS
+};
+
 /* What TCP must know of an interface. */
 struct tcp_iface {
 	struct list ready; /* tcb.ready */
@@ -86,6 +93,7 @@ struct tcp {
 	struct list half_events; /* half_open.timer: pending ones to tell of */
 	struct list reply_queue;
 
+	uint32_t dropped; /* enum counter, why the segment at hand was dropped; 0: it was not */
 	uint64_t challenge_second; /* RFC 5961 7 */
 	uint32_t challenge_left;
 	uint64_t cookie_needed; /* when a SYN queue last overflowed */
@@ -164,6 +172,13 @@ struct tcp_icmp {
 };
 /* False: about nothing of ours, or implausible (RFC 5927 4). */
 bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now);
+
+/* The segment at hand is dropped: counted, and remembered for the event ring. */
+static inline void tcp_drop(struct tcp *tcp, enum counter why)
+{
+	(&tcp->counters->frames_in)[why]++;
+	tcp->dropped = why;
+}
 
 /* ---- demux.c ---- */
 
@@ -317,7 +332,7 @@ void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now);
  */
 bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_in *in,
 		       uint32_t *iss_floor, uint64_t now);
-void time_wait_free(struct tcp *tcp, struct time_wait *tw);
+void time_wait_free(struct tcp *tcp, struct time_wait *tw, uint64_t now);
 
 /* ---- output.c, window.c, reply.c ---- */
 

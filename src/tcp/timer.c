@@ -283,6 +283,6 @@ void tcp_advance(struct tcp *tcp, uint64_t now)
 
 		if (tw->deadline > now)
 			break;
-		time_wait_free(tcp, tw);
+		time_wait_free(tcp, tw, now);
 	}
 }

@@ -12,8 +12,9 @@ static void time_wait_restart(struct tcp *tcp, struct time_wait *tw, uint64_t no
 	list_push_back(&tcp->time_wait_age, &tw->age);
 }
 
-void time_wait_free(struct tcp *tcp, struct time_wait *tw)
+void time_wait_free(struct tcp *tcp, struct time_wait *tw, uint64_t now)
 {
+	TRACE(tcp->trace, now, tw->handle, state, CPL_TIME_WAIT, CPL_CLOSED);
 	list_del(&tw->age);
 	demux_del(tcp, &tw->node, KIND_TIME_WAIT);
 	tw->gen = 0;
@@ -26,6 +27,7 @@ static void time_wait_ack(struct tcp *tcp, const struct time_wait *tw, uint64_t 
 
 	if (!r)
 		return;
+	r->handle = tw->handle;
 	r->seg.seq = tw->snd_nxt;
 	r->seg.ack = tw->rcv_nxt;
 	r->seg.flags = TCP_ACK;
@@ -39,20 +41,20 @@ static void time_wait_ack(struct tcp *tcp, const struct time_wait *tw, uint64_t 
 	}
 }
 
-static struct time_wait *time_wait_new(struct tcp *tcp)
+static struct time_wait *time_wait_new(struct tcp *tcp, uint64_t now)
 {
 	struct time_wait *tw = pool_alloc(&tcp->time_waits, NULL);
 
 	if (tw || list_empty(&tcp->time_wait_age))
 		return tw;
 	/* At the limit the oldest has waited longest. */
-	time_wait_free(tcp, list_first(&tcp->time_wait_age, struct time_wait, age));
+	time_wait_free(tcp, list_first(&tcp->time_wait_age, struct time_wait, age), now);
 	return pool_alloc(&tcp->time_waits, NULL);
 }
 
 void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
-	struct time_wait *tw = time_wait_new(tcp);
+	struct time_wait *tw = time_wait_new(tcp, now);
 	bool ack = tcb_has(tcb, TCB_ACK_NOW | TCB_DELACK);
 
 	tcb_set_state(tcp, tcb, CPL_TIME_WAIT, now);
@@ -64,6 +66,7 @@ void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tw->node.id = tcb->node.id;
 	tw->gen = ++tcp->gen;
 	list_init(&tw->age);
+	tw->handle = tcb_handle(tcp, tcb);
 	tw->snd_nxt = tcb->snd_nxt;
 	tw->rcv_nxt = tcb->rcv_nxt;
 	tw->rcv_wnd = tcb_rcv_wnd(tcb);
@@ -96,10 +99,10 @@ static void time_wait_rst(struct tcp *tcp, struct time_wait *tw, const struct tc
 			  bool fits, uint64_t now)
 {
 	if (fits && seg->seq == tw->rcv_nxt) {
-		time_wait_free(tcp, tw);
+		time_wait_free(tcp, tw, now);
 		return;
 	}
-	tcp->counters->drop_tcp_rst++;
+	tcp_drop(tcp, COUNTER_drop_tcp_rst);
 	if (!fits || !challenge_allowed(tcp, now))
 		return;
 	tcp->counters->challenge_acks++;
@@ -119,11 +122,11 @@ bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_i
 	}
 	if (iss_floor && may_reopen(tw, seg)) {
 		*iss_floor = tw->snd_nxt + 65535 + 2;
-		time_wait_free(tcp, tw);
+		time_wait_free(tcp, tw, now);
 		return true;
 	}
 	if (fits && !(seg->flags & (TCP_ACK | TCP_SYN))) {
-		tcp->counters->drop_tcp_flags++;
+		tcp_drop(tcp, COUNTER_drop_tcp_flags);
 		return false;
 	}
 	if (!tcp_seg_len(seg) && seg->seq == tw->rcv_nxt)
@@ -132,11 +135,11 @@ bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_i
 	if (!old && (seg->flags & TCP_FIN))
 		time_wait_restart(tcp, tw, now);
 	if (old)
-		tcp->counters->drop_tcp_paws++;
+		tcp_drop(tcp, COUNTER_drop_tcp_paws);
 	else if (seg->flags & TCP_SYN)
-		tcp->counters->drop_tcp_syn++;
+		tcp_drop(tcp, COUNTER_drop_tcp_syn);
 	else
-		tcp->counters->drop_tcp_window++;
+		tcp_drop(tcp, COUNTER_drop_tcp_window);
 	if ((seg->flags & TCP_FIN) || challenge_allowed(tcp, now))
 		time_wait_ack(tcp, tw, now);
 	return false;

@@ -51,7 +51,7 @@ static int claim_id(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 
 		/* The new incarnation starts beyond the old one (RFC 9293 3.4.3). */
 		tcb->iss = tw->snd_nxt + 65535 + 2;
-		time_wait_free(tcp, tw);
+		time_wait_free(tcp, tw, now);
 		return 0;
 	}
 	if (node)

@@ -43,12 +43,11 @@ static int set_switch(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, 
 		timer_keep_start(tcp, tcb, tcb->last_received);
 		timer_update(tcp, tcb);
 	}
-	if ((option == CPL_OPT_NODELAY && value) || (option == CPL_OPT_CORK && !value)) {
-		if (tcb_synchronized(tcb) && tcb->io && !value)
-			tcb->io->hold_over = tcb->io->sndq.bytes > 0;
-		if (tcb_synchronized(tcb))
-			tcb_kick(tcp, tcb);
-	}
+	/* As Linux: without cork Nagle decides; switching Nagle off pushes even what is corked. */
+	if (option == CPL_OPT_NODELAY && value && tcb->state != CPL_LISTEN && tcb->io)
+		tcb->io->hold_over = tcb_write_seq(tcb) != tcb->snd_nxt;
+	if (tcb_synchronized(tcb))
+		tcb_kick(tcp, tcb);
 	(void)now;
 	return 0;
 }

@@ -307,14 +307,14 @@ static bool may_send_short(const struct tcb *tcb, uint32_t len, uint32_t avail, 
 {
 	const struct tcb_io *io = tcb->io;
 
-	if (io->hold_over || tcb_has(tcb, TCB_PROBE))
+	if (tcb_has(tcb, TCB_PROBE))
 		return true;
-	if (len < avail) { /* the window cut it: MUST-38, 3.8.6.2.1 (3) */
+	if (len < avail) { /* the window cut it: 3.8.6.2.1 (3) */
 		*why = CPL_WHY_RWND;
-		return len >= tcb->snd_wnd_max / 2;
+		return len >= tcb->snd_wnd_max / 2; /* MUST-38 */
 	}
 	*why = CPL_WHY_NAGLE;
-	if (tcb_has(tcb, TCB_FIN_QUEUED))
+	if (io->hold_over || tcb_has(tcb, TCB_FIN_QUEUED))
 		return true;
 	if (tcb_has(tcb, TCB_CORK | TCB_MORE))
 		return false;

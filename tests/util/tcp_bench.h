@@ -177,6 +177,7 @@ cpl_handle bench_open(struct bench *b, uint16_t local_port, uint16_t port);
 cpl_handle bench_accepted(struct bench *b, cpl_handle listener);
 /* Write N octets of the stream; fails unless all are taken. */
 void bench_write(struct bench *b, cpl_handle h, uint32_t n);
+void bench_write_flags(struct bench *b, cpl_handle h, uint32_t n, unsigned flags); /* CPL_MSG_* */
 /* Read N octets of the stream, no more and no fewer, and check them. */
 void bench_read(struct bench *b, cpl_handle h, uint32_t n);
 

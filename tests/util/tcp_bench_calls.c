@@ -174,7 +174,7 @@ cpl_handle bench_accepted(struct bench *b, cpl_handle listener)
 	return h;
 }
 
-void bench_write(struct bench *b, cpl_handle h, uint32_t n)
+void bench_write_flags(struct bench *b, cpl_handle h, uint32_t n, unsigned flags)
 {
 	const struct cpl_info *info = bench_info(b, h);
 	uint32_t from = info->write_seq - info->iss - 1;
@@ -182,8 +182,13 @@ void bench_write(struct bench *b, cpl_handle h, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++)
 		data[i] = bench_octet(from + i);
-	assert_int_equal(cpl_send(b->stack, h, data, n, 0, b->now), n);
+	assert_int_equal(cpl_send(b->stack, h, data, n, flags, b->now), n);
 	free(data);
+}
+
+void bench_write(struct bench *b, cpl_handle h, uint32_t n)
+{
+	bench_write_flags(b, h, n, 0);
 }
 
 void bench_read(struct bench *b, cpl_handle h, uint32_t n)

@@ -149,6 +149,15 @@ fuzz: deps ## run each fuzzer for FUZZ_SECONDS
 			-artifact_prefix=out/corpus/$$f- out/corpus/$$f $$seeds; done
 fuzzers: $(FUZZERS)
 
+SEED ?= 1
+seed: ## run the simulated network of SEED and say all
+	$(RUN) -j$(JOBS) BUILD=$(CHECK_BUILD) out/$(CHECK_BUILD)/couplet-sim
+	$(Q)out/$(CHECK_BUILD)/couplet-sim --seed $(SEED) -v
+SOAK_SEEDS ?= 20000
+soak: ## run SOAK_SEEDS simulated networks
+	$(RUN) -j$(JOBS) BUILD=debug out/debug/tests/sim/test_seeds
+	$(Q)SEEDS=1-$(SOAK_SEEDS) out/debug/tests/sim/test_seeds
+
 docs: all ## regenerate what is made from the code and committed
 	$(Q)tools/docs --out $(OUT)
 amalgamation: ## write out/amalgamation/couplet.c and couplet.h
@@ -173,7 +182,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
 FORCE:
-.PHONY: all tests examples benches fuzzers check quick-check lint format bench fuzz docs \
-	amalgamation install deps clean help FORCE
+.PHONY: all tests examples benches fuzzers check quick-check lint format bench fuzz seed soak \
+	docs amalgamation install deps clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

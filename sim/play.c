@@ -95,8 +95,7 @@ bool sim_run_seed(uint64_t seed, bool verbose, FILE *file, struct seed_sum *sum)
 		fprintf(file, "# seed %llu: ", (unsigned long long)seed);
 		for (const char *s = run.net->failure; *s; s++)
 			fprintf(file, *s == '\n' ? "\n# " : "%c", *s);
-		fprintf(file, "\n# repeat it: out/debug/couplet-sim --seed %llu -v\n",
-			(unsigned long long)seed);
+		fprintf(file, "\n# repeat it: make seed SEED=%llu\n", (unsigned long long)seed);
 	}
 	if (sum)
 		sum_add(sum, &run);

@@ -44,8 +44,7 @@ static int batch(unsigned long from, unsigned long to)
 	signal(SIGABRT, crashed);
 	for (unsigned long seed = from; seed <= to; seed++) {
 		snprintf(crash_note, sizeof(crash_note),
-			 "# seed %lu crashed\n# repeat it: out/debug/couplet-sim --seed %lu -v\n",
-			 seed, seed);
+			 "# seed %lu crashed\n# repeat it: make seed SEED=%lu\n", seed, seed);
 		bad += !sim_run_seed(seed, false, stdout, NULL);
 		fflush(stdout);
 	}

@@ -131,6 +131,14 @@ int cpl_next_event(cpl_stack *s, struct cpl_event *event)
 
 /* ---- TCP ---- */
 
+/* Who the program may call: not what it has closed (MAY-1), nor what it has not accepted yet. */
+static struct tcb *called(cpl_stack *s, cpl_handle handle)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+
+	return tcb && !tcb_has(tcb, TCB_ORPHAN | TCB_HELD) ? tcb : NULL;
+}
+
 int cpl_open(cpl_stack *s, const struct cpl_endpoint *local, cpl_handle *handle, uint64_t now)
 {
 	struct tcb *tcb;
@@ -144,14 +152,14 @@ int cpl_open(cpl_stack *s, const struct cpl_endpoint *local, cpl_handle *handle,
 int cpl_open_active(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *remote,
 		    uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 
 	return tcb ? tcp_open_active(&s->tcp, tcb, remote, now) : -EBADF;
 }
 
 int cpl_open_passive(cpl_stack *s, cpl_handle handle, uint32_t backlog, uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 
 	return tcb ? tcp_open_passive(&s->tcp, tcb, backlog ? backlog : 1, now) : -EBADF;
 }
@@ -186,7 +194,7 @@ int cpl_listen(cpl_stack *s, const struct cpl_endpoint *local, uint32_t backlog,
 
 int cpl_accept(cpl_stack *s, cpl_handle listener, cpl_handle *handle, uint64_t now)
 {
-	struct tcb *l = tcp_tcb(&s->tcp, listener), *tcb;
+	struct tcb *l = called(s, listener), *tcb;
 	int err;
 
 	if (!l)
@@ -241,7 +249,7 @@ int cpl_syn_drop(cpl_stack *s, cpl_handle syn, uint64_t now)
 long cpl_send(cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsigned flags,
 	      uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 	long r = tcb ? tcp_send(&s->tcp, tcb, data, n, flags, now) : -EBADF;
 
 	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, (uint32_t)n, (uint32_t)(n >> 32),
@@ -251,7 +259,7 @@ long cpl_send(cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsig
 
 long cpl_recv(cpl_stack *s, cpl_handle handle, void *data, size_t n, unsigned flags, uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 	long r = tcb ? tcp_receive(&s->tcp, tcb, data, n, flags, now) : -EBADF;
 
 	if (r != -EAGAIN)
@@ -262,7 +270,7 @@ long cpl_recv(cpl_stack *s, cpl_handle handle, void *data, size_t n, unsigned fl
 
 int cpl_shutdown(cpl_stack *s, cpl_handle handle, uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 	int r = tcb ? tcp_shutdown(&s->tcp, tcb, now) : -EBADF;
 
 	TRACE(&s->trace, now, handle, call, TRACE_CALL_SHUTDOWN, 0, 0, (uint32_t)r);
@@ -271,7 +279,7 @@ int cpl_shutdown(cpl_stack *s, cpl_handle handle, uint64_t now)
 
 int cpl_close(cpl_stack *s, cpl_handle handle, uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 	struct udp_socket *u = udp_find(s, handle);
 	int r;
 
@@ -287,7 +295,7 @@ int cpl_close(cpl_stack *s, cpl_handle handle, uint64_t now)
 
 int cpl_abort(cpl_stack *s, cpl_handle handle, uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 	int r;
 
 	if (!tcb)
@@ -300,7 +308,7 @@ int cpl_abort(cpl_stack *s, cpl_handle handle, uint64_t now)
 
 int cpl_set_user(cpl_stack *s, cpl_handle handle, uint64_t user)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 	struct udp_socket *u = udp_find(s, handle);
 
 	if (tcb)
@@ -315,7 +323,7 @@ int cpl_set_user(cpl_stack *s, cpl_handle handle, uint64_t user)
 int cpl_set_option(cpl_stack *s, cpl_handle handle, enum cpl_option option, uint64_t value,
 		   uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 
 	return tcb ? tcp_set_option(&s->tcp, tcb, option, value, now) : -EBADF;
 }
@@ -323,7 +331,7 @@ int cpl_set_option(cpl_stack *s, cpl_handle handle, enum cpl_option option, uint
 int cpl_get_option(cpl_stack *s, cpl_handle handle, enum cpl_option option, uint64_t *value,
 		   uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 
 	(void)now;
 	return tcb ? tcp_get_option(&s->tcp, tcb, option, value) : -EBADF;
@@ -331,7 +339,7 @@ int cpl_get_option(cpl_stack *s, cpl_handle handle, enum cpl_option option, uint
 
 int cpl_set_congestion(cpl_stack *s, cpl_handle handle, const char *name, uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 	unsigned i = 0;
 
 	if (!tcb)
@@ -353,7 +361,7 @@ int cpl_set_congestion(cpl_stack *s, cpl_handle handle, const char *name, uint64
 
 int cpl_set_program(cpl_stack *s, cpl_handle handle, const char *name)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 	struct tcb_cold *cold = tcb ? tcb_cold(&s->tcp, tcb) : NULL;
 	size_t n;
 
@@ -368,7 +376,7 @@ int cpl_set_program(cpl_stack *s, cpl_handle handle, const char *name)
 
 int cpl_set_source_route(cpl_stack *s, cpl_handle handle, const struct cpl_addr *hops, unsigned n)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = called(s, handle);
 	struct tcb_cold *cold = tcb ? tcb_cold(&s->tcp, tcb) : NULL;
 
 	if (!cold)

@@ -345,7 +345,7 @@ static void send_text(struct bench *b, const char *text)
 	if ((why = script_parse(&s, text)) != NULL)
 		bench_fail(HERE, b, "send \"%s\": %s", text, why);
 	for (uint32_t i = 0; i < s.seg.len; i++)
-		data[i] = bench_octet(s.seg.seq - 1 + i);
+		data[i] = bench_octet(s.seg.seq - !(s.seg.flags & TCP_SYN) + i);
 	s.seg.data = data;
 	complete(b, &s);
 	ip.tos = s.tos;

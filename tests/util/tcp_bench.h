@@ -25,9 +25,17 @@
 #ifndef TESTS_UTIL_TCP_BENCH_H
 #define TESTS_UTIL_TCP_BENCH_H
 
-#include <stdbool.h>
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <couplet/couplet.h>
 
@@ -117,7 +125,7 @@ uint8_t bench_octet(uint32_t stream_offset);
 #define expect_nothing(b)	      bench_expect_nothing(__FILE__, __LINE__, b, 0)
 #define expect_nothing_for(b, ns)     bench_expect_nothing(__FILE__, __LINE__, b, ns)
 #define expect_icmp(b, type, code)    bench_expect_icmp(__FILE__, __LINE__, b, type, code)
-#define expect_drop(b, why, ...)  bench_expect_drop(__FILE__, __LINE__, b, #why, __VA_ARGS__)
+#define expect_drop(b, why, ...)      bench_expect_drop(__FILE__, __LINE__, b, #why, __VA_ARGS__)
 #define expect_state(b, state)	      bench_expect_state(__FILE__, __LINE__, b, state)
 #define expect_event(b, h, what, err) bench_expect_event(__FILE__, __LINE__, b, h, what, err)
 

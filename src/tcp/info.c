@@ -275,6 +275,9 @@ void tcp_info_half(struct tcp *tcp, const struct half_open *half, struct cpl_inf
 	CPL_INFO_READ(info, rcv_nxt, half->irs + 1);
 	CPL_INFO_READ(info, snd_wnd, half->snd_wnd);
 	CPL_INFO_READ(info, rcv_wnd, half->rcv_wnd);
+	CPL_INFO_DERIVED(info, rcv_edge, half->irs + 1 + half->rcv_wnd);
+	CPL_INFO_DERIVED(info, in_flight, !(half->flags & HALF_PENDING)); /* the SYN,ACK */
+	CPL_INFO_DERIVED(info, ooo_bytes, 0);
 	CPL_INFO_READ(info, peer_mss, half->peer_mss);
 	CPL_INFO_READ(info, rcv_mss, half->rcv_mss);
 	CPL_INFO_READ(info, snd_wscale, half->snd_wscale);

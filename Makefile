@@ -127,6 +127,9 @@ check: deps ## run all tests
 	$(RUN) -j$(JOBS) BUILD=release all tests examples
 	$(RUN) -j$(JOBS) BUILD=$(CHECK_BUILD) all tests
 	$(Q)tests/run --build $(CHECK_BUILD)
+demo: deps ## two connections, both control blocks of each
+	$(RUN) -j$(JOBS) BUILD=release all
+	$(Q)tools/demo out/release
 quick-check: ## run the unit tests only
 	$(RUN) -j$(JOBS) BUILD=debug tests
 	$(Q)tests/run --build debug --part unit
@@ -182,7 +185,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
 FORCE:
-.PHONY: all tests examples benches fuzzers check quick-check lint format bench fuzz seed soak \
+.PHONY: all tests examples benches fuzzers check demo quick-check lint format bench fuzz seed soak \
 	docs amalgamation install deps clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

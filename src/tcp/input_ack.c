@@ -217,19 +217,15 @@ static enum verdict fin_acked(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	}
 }
 
-/* A window that opens ends probing. */
-static void persist_check(struct tcp *tcp, struct tcb *tcb)
+/* An ACK while we probe; the end of probing is persist_update()'s. */
+static void probe_answered(struct tcb *tcb)
 {
 	if (!tcb_has(tcb, TCB_PERSIST))
 		return;
 	tcb->probes_n = 0; /* MUST-37: it answers, so it lives */
-	if (!tcb->io)
-		return;
-	tcb->io->progress = tcb->last_received;
-	if (seq_gt(tcb->snd_una + tcb->snd_wnd, tcb->snd_nxt)) {
-		tcb->flags &= ~TCB_PERSIST;
-		timer_rexmt_stop(tcp, tcb);
-	}
+	/* What goes into an open window is timed as if there had been no probes. */
+	if (tcb->snd_wnd)
+		tcb->rtt.backoff = 0;
 }
 
 static enum verdict handshake_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
@@ -269,6 +265,6 @@ enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in
 	if (tcb->io && !sendmap_empty(&tcb->io->map) && seq_geq(seg->ack, tcb->snd_una))
 		ack_in_flight(tcp, tcb, in, &res, now);
 	input_window(tcp, tcb, seg, now);
-	persist_check(tcp, tcb);
+	probe_answered(tcb);
 	return res.fin ? fin_acked(tcp, tcb, now) : V_CONTINUE;
 }

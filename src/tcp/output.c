@@ -278,13 +278,15 @@ static bool pull_lost(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 		tcb_why(tcb, CPL_WHY_CWND, now);
 		return false;
 	}
-	/* SHLD-16: within the window; what is oldest may always go, it probes (MAY-7). */
-	if (!seq_lt(rec->start, tcb->snd_una + tcb->snd_wnd) && rec->start != tcb->snd_una) {
-		tcb_why(tcb, CPL_WHY_RWND, now);
+	/* SHLD-16: what starts inside the window; the oldest octet also to probe it (MUST-35). */
+	if (!seq_lt(rec->start, tcb->snd_una + tcb->snd_wnd) &&
+	    (rec->start != tcb->snd_una || !tcb_has(tcb, TCB_PROBE))) {
+		tcb_why(tcb, tcb->snd_wnd ? CPL_WHY_RWND : CPL_WHY_ZERO_WND, now);
 		return false;
 	}
 	if (!pull_record(tcp, tcb, out, rec, room, now))
 		return false;
+	tcb->flags &= ~TCB_PROBE;
 	tcb->io->recovery.retransmit_now = false;
 	return true;
 }
@@ -488,16 +490,17 @@ static bool pull_bare(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 	return true;
 }
 
-/* Something waits for a window, and nothing in flight will bring an ACK: probe (MUST-36). */
-static void persist_if_stuck(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+/* MUST-36: what waits for a window probes for it, if nothing in flight will bring an ACK. */
+static void persist_update(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
+	bool stuck =
+		sendmap_empty(&io->map) && (io->why == CPL_WHY_RWND || io->why == CPL_WHY_ZERO_WND);
 
-	if (!sendmap_empty(&io->map) || tcb_has(tcb, TCB_PERSIST))
-		return;
-	if (io->why != CPL_WHY_RWND && io->why != CPL_WHY_ZERO_WND)
-		return;
-	timer_persist_start(tcp, tcb, now);
+	if (stuck && !tcb_has(tcb, TCB_PERSIST))
+		timer_persist_start(tcp, tcb, now);
+	else if (!stuck && tcb_has(tcb, TCB_PERSIST))
+		timer_rexmt_stop(tcp, tcb);
 }
 
 static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
@@ -516,7 +519,7 @@ static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 		return true;
 	}
 	if (tcb->io)
-		persist_if_stuck(tcp, tcb, now);
+		persist_update(tcp, tcb, now);
 	return pull_bare(tcp, tcb, out, now);
 }
 

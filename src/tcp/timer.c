@@ -86,13 +86,12 @@ void timer_rexmt_stop(struct tcp *tcp, struct tcb *tcb)
 	tcb->io->t_rexmt = CPL_NEVER;
 }
 
-/* SHLD-29: the first probe after one RTO; SHLD-30: then ever longer. */
 void timer_persist_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	if (!tcb_has(tcb, TCB_PERSIST)) {
 		tcb->probes_n = 0;
 		tcb->io->progress = now;
-		tcb->rtt.backoff = 0;
+		tcb->rtt.backoff = 0; /* SHLD-29: the first probe after one RTO */
 	}
 	tcb->flags |= TCB_PERSIST;
 	tcb->io->t_rexmt = not_after_r2(tcb, now + rtt_rto(&tcb->rtt, &tcp->rto));
@@ -123,6 +122,19 @@ static void reach_r1(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		neigh_suspect(tcp->neigh, route.ifindex, &route.next_hop, now);
 }
 
+/*
+ * The window is to be probed; if it is only too small for a segment, with what fits. The time to R2
+ * runs from the first probe that gets no answer (MUST-37, SHLD-17).
+ */
+static void probe(struct tcb *tcb, uint64_t now)
+{
+	if (!tcb->probes_n)
+		tcb->io->progress = now;
+	if (tcb->probes_n < 255)
+		tcb->probes_n++;
+	tcb->flags |= TCB_PROBE;
+}
+
 static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
@@ -131,6 +143,8 @@ static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		timer_rexmt_stop(tcp, tcb);
 		return;
 	}
+	if (tcb_synchronized(tcb) && !tcb->snd_wnd)
+		probe(tcb, now); /* MUST-35: it shrank to nothing under what was sent */
 	/* MUST-20, MUST-22: R2 */
 	if (now - io->progress >= tcb_r2(tcp, tcb)) {
 		give_up(tcp, tcb, now);
@@ -148,18 +162,15 @@ static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	timer_rexmt_start(tcp, tcb, now);
 }
 
-/* MUST-37: for ever, as long as the peer answers: persist_check() moves io->progress. */
 static void persist_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
+	probe(tcb, now);
 	if (now - tcb->io->progress >= tcb_r2(tcp, tcb)) {
 		give_up(tcp, tcb, now);
 		return;
 	}
 	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 1, tcb->rtt.backoff);
-	tcb->flags |= TCB_PROBE; /* with a window too small for a segment: sends what fits */
-	if (tcb->probes_n < 255)
-		tcb->probes_n++;
-	rtt_back_off(&tcb->rtt, &tcp->rto);
+	rtt_back_off(&tcb->rtt, &tcp->rto); /* SHLD-30 */
 	timer_persist_start(tcp, tcb, now);
 }
 

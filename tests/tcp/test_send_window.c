@@ -295,6 +295,7 @@ static void shrunk_window_and_fast_retransmission(void **state)
 }
 
 /* SHLD-17: what the window admits no more is no reason to give up while the peer answers. */
+static void shrunk_to_nothing(void **state)
 {
 	unsigned probes = 0;
 	cpl_handle h;

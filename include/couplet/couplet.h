@@ -261,6 +261,11 @@ int cpl_connect(cpl_stack *stack, const struct cpl_endpoint *local,
  * a CLOSED connection bound to LOCAL (NULL: to nothing yet), which the calls below finish.
  */
 int cpl_open(cpl_stack *stack, const struct cpl_endpoint *local, cpl_handle *handle, uint64_t now);
+/*
+ * Bind what cpl_open() left unbound: after the options that bear on it, CPL_OPT_REUSEADDR and
+ * CPL_OPT_V6ONLY. Errors: -EINVAL (bound, or not CLOSED), -EADDRNOTAVAIL, -EADDRINUSE, -ENOBUFS.
+ */
+int cpl_bind(cpl_stack *stack, cpl_handle handle, const struct cpl_endpoint *local, uint64_t now);
 int cpl_open_active(cpl_stack *stack, cpl_handle handle, const struct cpl_endpoint *remote,
 		    uint64_t now);
 int cpl_open_passive(cpl_stack *stack, cpl_handle handle, uint32_t backlog, uint64_t now);
@@ -331,7 +336,7 @@ enum cpl_option {	       /* value */
 	CPL_OPT_OOB_INLINE,    /* 0, 1: leave the urgent octet in the stream */
 	CPL_OPT_QUICKACK,      /* 0, 1: no delayed ACKs for now */
 	CPL_OPT_SOFT_ERRORS,   /* 0, 1: report them as events [1] (SHLD-20) */
-	CPL_OPT_REUSEADDR,     /* 0, 1: bind over TIME-WAIT */
+	CPL_OPT_REUSEADDR,     /* 0, 1: share a port with others that do, unless one listens */
 	CPL_OPT_WINDOW_CLAMP,  /* bytes; 0: none */
 	CPL_OPT_LINGER_DROP,   /* 0, 1: cpl_close() aborts */
 	CPL_OPT_OWNER_PID,     /* for snapshots only */

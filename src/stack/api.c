@@ -149,6 +149,13 @@ int cpl_open(cpl_stack *s, const struct cpl_endpoint *local, cpl_handle *handle,
 	return err;
 }
 
+int cpl_bind(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local, uint64_t now)
+{
+	struct tcb *tcb = called(s, handle);
+
+	return tcb ? tcp_bind(&s->tcp, tcb, local, now) : -EBADF;
+}
+
 int cpl_open_active(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *remote,
 		    uint64_t now)
 {

@@ -291,7 +291,7 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	return tcb;
 }
 
-/* MUST-41, MUST-42: the new block is its own; the listener and all others stay as they are. */
+/* MUST-41: the new block is its own; the listener and all others stay as they are. */
 static struct tcb *promote(struct tcp *tcp, struct tcb *listener, const struct half_open *half,
 			   uint64_t now)
 {

@@ -33,12 +33,12 @@ static bool binding_conflicts(struct tcp *tcp, const struct tcb *tcb, const stru
 		const struct tcb *other = container_of(pos, struct tcb_bound, link)->tcb;
 		struct tcb probe = { .flags = tcb->flags };
 
-		if (other->node.id.lport != port)
+		if (other == tcb || other->node.id.lport != port)
 			continue;
 		probe.node.id.local = *addr;
 		if (!binding_covers(other, addr) && !binding_covers(&probe, &other->node.id.local))
 			continue;
-		/* As Linux: REUSEADDR on both lets them share, unless one listens. */
+		/* MUST-42: as Linux, REUSEADDR on both lets them share, unless one listens. */
 		if (tcb_has(tcb, TCB_REUSEADDR) && tcb_has(other, TCB_REUSEADDR) &&
 		    other->state != CPL_LISTEN)
 			continue;
@@ -101,7 +101,7 @@ int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local
 		port = port_choose(tcp, &id, now);
 		if (!port)
 			return -EADDRINUSE;
-	} else if (binding_conflicts(tcp, tcb, &local->addr, port)) {
+	} else if (binding_conflicts(tcp, tcb, &local->addr, port)) { /* MUST-41 */
 		return -EADDRINUSE;
 	}
 	bound = pool_alloc(&tcp->bounds, NULL);
@@ -115,6 +115,22 @@ int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local
 		tcb->ifindex = (uint8_t)local->ifindex;
 	tcb->flags |= TCB_BOUND;
 	return 0;
+}
+
+bool port_may_listen(struct tcp *tcp, const struct tcb *tcb)
+{
+	struct list *pos;
+
+	list_for_each (pos, port_bucket(tcp, tcb->node.id.lport)) {
+		const struct tcb *other = container_of(pos, struct tcb_bound, link)->tcb;
+
+		if (other != tcb && other->state == CPL_LISTEN &&
+		    other->node.id.lport == tcb->node.id.lport &&
+		    (binding_covers(other, &tcb->node.id.local) ||
+		     binding_covers(tcb, &other->node.id.local)))
+			return false;
+	}
+	return true;
 }
 
 void port_unbind(struct tcp *tcp, struct tcb *tcb)

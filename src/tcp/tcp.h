@@ -251,6 +251,8 @@ static inline uint32_t tcp_ts_clock(uint64_t now)
 uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now);
 int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now);
 void port_unbind(struct tcp *tcp, struct tcb *tcb);
+/* TCB, which is bound, may listen: nobody else does there. */
+bool port_may_listen(struct tcp *tcp, const struct tcb *tcb);
 struct tcb *port_listener(struct tcp *tcp, const struct cpl_addr *addr, uint16_t port, int ifindex);
 
 /* ---- input.c and its parts ---- */
@@ -372,6 +374,7 @@ uint64_t tcb_r2(const struct tcp *tcp, const struct tcb *tcb);
 /* ---- user.c: RFC 9293 3.10.1 to 3.10.6 ---- */
 
 int tcp_open(struct tcp *tcp, const struct cpl_endpoint *local, struct tcb **tcb, uint64_t now);
+int tcp_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now);
 int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
 		    uint64_t now);
 int tcp_open_passive(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_t now);

@@ -12,20 +12,26 @@ int tcp_open(struct tcp *tcp, const struct cpl_endpoint *local, struct tcb **tcb
 
 	if (!t)
 		return -ENOBUFS;
-	if (local && (local->port || !addr_is_any(&local->addr))) {
-		err = local->port ? port_bind(tcp, t, local, now) : 0;
-		if (!local->port) {
-			t->node.id.local = local->addr; /* the port is chosen with the remote one */
-			if (!route_our_addr(tcp->routes, &local->addr, 0))
-				err = -EADDRNOTAVAIL;
-		}
-		if (err) {
-			t->flags |= TCB_ORPHAN;
-			tcb_reap(tcp, t);
-			return err;
-		}
+	err = local ? tcp_bind(tcp, t, local, now) : 0;
+	if (err) {
+		t->flags |= TCB_ORPHAN;
+		tcb_reap(tcp, t);
+		return err;
 	}
 	*tcb = t;
+	return 0;
+}
+
+/* Without a port: that is chosen with the remote one, or with the first passive OPEN. */
+int tcp_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now)
+{
+	if (tcb->state != CPL_CLOSED || tcb->over || tcb_has(tcb, TCB_BOUND))
+		return -EINVAL;
+	if (local->port)
+		return port_bind(tcp, tcb, local, now);
+	if (!addr_is_any(&local->addr) && !route_our_addr(tcp->routes, &local->addr, 0))
+		return -EADDRNOTAVAIL;
+	tcb->node.id.local = local->addr; /* MUST-43 */
 	return 0;
 }
 
@@ -131,6 +137,8 @@ int tcp_open_passive(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_
 	any.addr = tcb->node.id.local;
 	if (!tcb_has(tcb, TCB_BOUND) && (err = port_bind(tcp, tcb, &any, now)) != 0)
 		return err;
+	if (!port_may_listen(tcp, tcb)) /* several may have been bound with REUSEADDR */
+		return -EADDRINUSE;
 	return listener_new(tcp, tcb, backlog, now);
 }
 

@@ -224,8 +224,10 @@ static void test_tshark(void **state)
 	FILE *p;
 
 	(void)state;
-	if (system("command -v tshark >/dev/null 2>&1") != 0)
+	if (system("command -v tshark >/dev/null 2>&1") != 0) {
+		print_message("# tshark is not installed\n");
 		skip();
+	}
 	memcpy(packet + IPV4_HLEN + UDP_HLEN, "hello", 5);
 	ip_build(packet, &h);
 	udp_build(packet + IPV4_HLEN, &udp, &h.src, &h.dst, packet + IPV4_HLEN + UDP_HLEN, 5);

@@ -180,14 +180,19 @@ static void device_open(struct looped *h, bool tap, bool offload)
 	}
 }
 
+static void need_device(void)
+{
+	if (allowed)
+		return;
+	print_message("# %s\n", why.text);
+	skip();
+}
+
 static void device(bool tap, bool offload)
 {
 	struct looped h;
 
-	if (!allowed) {
-		print_message("# %s\n", why.text);
-		skip();
-	}
+	need_device();
 	device_open(&h, tap, offload);
 	ok(looped_echo(&h, PORT));
 	ok(looped_start(&h));
@@ -237,8 +242,7 @@ static void test_errors(void **state)
 	struct link *link, *again;
 
 	(void)state;
-	if (!allowed)
-		skip();
+	need_device();
 	assert_int_equal(link_tap_open(&link, &config, &why), -EINVAL);
 	config.name = "cpltest";
 	ok(link_tap_open(&link, &config, &why));

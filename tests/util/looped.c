@@ -10,6 +10,7 @@
 
 /* One connection of the echo: what was received and is not sent back yet. */
 struct echo {
+	struct echo *next, **at; /* all of a host */
 	size_t n, done;
 	uint8_t data[HELD];
 };
@@ -29,12 +30,6 @@ int looped_open(struct looped *h, struct link *link, struct link_why *why)
 		return err;
 	h->ifindex = loop_add_link(h->loop, link, CPL_IFACE_NO_DAD, why);
 	return h->ifindex < 0 ? h->ifindex : 0;
-}
-
-void looped_close(struct looped *h)
-{
-	loop_free(h->loop);
-	cpl_stack_free(h->stack);
 }
 
 int looped_addr(struct looped *h, const struct cpl_addr *addr, unsigned prefix_len)
@@ -87,6 +82,14 @@ static bool echo_on(struct looped *h, cpl_handle conn, struct echo *e, uint64_t 
 	}
 }
 
+static void echo_free(struct echo *e)
+{
+	*e->at = e->next;
+	if (e->next)
+		e->next->at = e->at;
+	free(e);
+}
+
 static void echo_accept(struct looped *h, uint64_t now)
 {
 	cpl_handle conn;
@@ -95,9 +98,14 @@ static void echo_accept(struct looped *h, uint64_t now)
 		struct echo *e = calloc(1, sizeof(*e));
 
 		h->accepted++;
+		e->next = h->echoes;
+		e->at = &h->echoes;
+		if (e->next)
+			e->next->at = &e->next;
+		h->echoes = e;
 		cpl_set_user(h->stack, conn, (uint64_t)(uintptr_t)e);
 		if (!echo_on(h, conn, e, now)) {
-			free(e);
+			echo_free(e);
 			cpl_close(h->stack, conn, now);
 		}
 	}
@@ -116,9 +124,17 @@ static void echo_event(void *arg, const struct cpl_event *event, uint64_t now)
 		return;
 	if (!(event->what & CPL_EV_CLOSED) && echo_on(h, event->handle, e, now))
 		return;
-	free(e);
+	echo_free(e);
 	cpl_set_user(h->stack, event->handle, 0);
 	cpl_close(h->stack, event->handle, now);
+}
+
+void looped_close(struct looped *h)
+{
+	loop_free(h->loop);
+	cpl_stack_free(h->stack);
+	while (h->echoes)
+		echo_free(h->echoes);
 }
 
 int looped_echo(struct looped *h, uint16_t port)
@@ -197,7 +213,11 @@ int looped_send(struct looped *h, const struct cpl_endpoint *remote, uint64_t to
 	h->finished = false;
 	loop_on_event(h->loop, stream_event, h);
 	h->error = cpl_connect(h->stack, NULL, remote, &h->conn, loop_clock());
-	while (!h->error && !h->finished)
-		h->error = loop_turn(h->loop, CPL_NEVER);
+	while (!h->error && !h->finished) {
+		int err = loop_turn(h->loop, CPL_NEVER);
+
+		if (err)
+			h->error = err;
+	}
 	return h->error;
 }

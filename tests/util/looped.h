@@ -22,6 +22,8 @@ struct looped {
 	uint64_t total, sent, received;
 	int error;
 	bool finished; /* TOTAL octets are back, or ERROR says why not */
+	/* of the echo */
+	struct echo *echoes;
 	unsigned accepted;
 };
 

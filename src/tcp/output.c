@@ -232,10 +232,15 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t mss = mss_now(tcb), len, fin = !!(rec->flags & SENT_FIN);
+	uint32_t edge = tcb->snd_una + tcb->snd_wnd, wnd = edge - rec->start;
 
 	room = room > mss ? room - room % mss : mss;
 	if (room > burst_max(tcp, tcb, mss))
 		room = burst_max(tcp, tcb, mss);
+	/* SHLD-16: a peer that shrank its window may take nothing that ends beyond it, as
+	 * Linux 6.17. */
+	if (seq_gt(edge, rec->start) && room > wnd)
+		room = wnd > mss ? wnd - wnd % mss : wnd;
 	len = rec->end - rec->start - fin;
 	if (len > room) {
 		len = room;
@@ -472,11 +477,22 @@ static bool pull_probe(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, ui
 	return true;
 }
 
+/*
+ * SND.NXT; or the edge of a window that the peer has shrunk from beyond it (MUST-34): what lies
+ * past the edge is not acceptable there, and its acknowledgment would never be looked at.
+ */
+static uint32_t ack_seq(const struct tcb *tcb)
+{
+	if (!tcb_synchronized(tcb))
+		return tcb->snd_nxt;
+	return seq_min(tcb->snd_nxt, tcb->snd_una + tcb->snd_wnd);
+}
+
 static bool pull_ack(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	if (!tcb_has(tcb, TCB_ACK_NOW))
 		return false;
-	fill(tcp, tcb, out, tcb->snd_nxt, TCP_ACK, now);
+	fill(tcp, tcb, out, ack_seq(tcb), TCP_ACK, now);
 	return true;
 }
 

@@ -294,6 +294,36 @@ static void shrunk_window_and_fast_retransmission(void **state)
 	bench_end(&b);
 }
 
+/*
+ * A peer whose window has shrunk below what was sent takes no segment that starts, or (Linux 6.17)
+ * ends, beyond its edge: not even to look at the acknowledgment. Both ends would wait for ever.
+ */
+static void shrunk_window_is_kept_to(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1000");
+	bench_write(&b, h, 3000);
+	expect(&b, ". 1:1001 ack 1");
+	expect(&b, ". 1001:2001 ack 1");
+	expect(&b, "P. 2001:3001 ack 1");
+	send(&b, "P. 1:101 ack 1001 win 500");
+	expect(&b, ". 1501 ack 101");
+	expect_after(&b, 200 * CPL_MS, ". 1001:1501 ack 101");
+	send(&b, "P. 101:201 ack 1501 win 0");
+	expect(&b, ". 1501 ack 201");
+	send(&b, ". 201 ack 1501 win 3000");
+	bench_run(&b, 10 * CPL_SECOND);
+	while (bench_take(&b))
+		assert_int_equal(b.last.p.tcp.seq - b.flow.our_iss, 1501);
+	send(&b, ". 201 ack 3001 win 3000");
+	send(&b, "P. 201:301 ack 3001");
+	expect(&b, ". 3001 ack 301");
+	bench_end(&b);
+}
+
 /* SHLD-17: what the window admits no more is no reason to give up while the peer answers. */
 static void shrunk_to_nothing(void **state)
 {
@@ -515,6 +545,7 @@ int main(void)
 		cmocka_unit_test(silly_window_in_the_end),
 		cmocka_unit_test(silly_window_while_the_peer_talks),
 		cmocka_unit_test(shrinking_window),
+		cmocka_unit_test(shrunk_window_is_kept_to),
 		cmocka_unit_test(shrunk_window_and_fast_retransmission),
 		cmocka_unit_test(shrunk_to_nothing),
 		cmocka_unit_test(zero_window_probes),

@@ -40,10 +40,8 @@ static void note_duplicate(struct tcb *tcb, const struct tcp_seg *seg)
 {
 	uint32_t end = seq_min(seg->seq + seg->len, tcb->rcv_nxt);
 
-	if (!tcb->io || !tcb_has(tcb, TCB_SACK) || !seq_lt(seg->seq, end))
-		return;
-	tcb->io->dsack.start = seg->seq;
-	tcb->io->dsack.end = end;
+	if (tcb->io && seq_lt(seg->seq, end))
+		dsack_note(tcb, seg->seq, end);
 }
 
 /* An answer to what is not acceptable: always for data, else seldom, lest two ends answer for ever.

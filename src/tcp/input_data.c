@@ -86,12 +86,16 @@ static enum verdict text_in_order(struct tcp *tcp, struct tcb *tcb, const struct
 	if (gap) {
 		uint32_t nxt = tcb->rcv_nxt;
 
-		*fin |= ooo_deliver(tcp, tcb);
+		if (ooo_deliver(tcp, tcb))
+			*fin = true;
+		else if (tcb->rcv_nxt != nxt)
+			*fin = false; /* text lies behind it: it is none */
 		tcb->bytes_received += tcb->rcv_nxt - nxt;
 		tcb->flags |= TCB_ACK_NOW; /* RFC 5681 4.2: it fills a gap */
 	}
 	if (seq_gt(tcb->rcv_nxt, tcb->rcv_edge))
 		tcb->rcv_edge = tcb->rcv_nxt;
+	io->dup_acks_owed = 0;
 	rcvbuf_measure(tcb, &in->tcp, now);
 	schedule_ack(tcp, tcb, len, now);
 	tcb_event(tcp, tcb, CPL_EV_READABLE);
@@ -121,10 +125,10 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 	if (seq_lt(seq, tcb->rcv_nxt)) { /* trim what we have */
 		uint32_t dup = tcb->rcv_nxt - seq < len ? tcb->rcv_nxt - seq : len;
 
-		if (dup && tcb_has(tcb, TCB_SACK))
-			tcb->io->dsack = (struct tcp_sack){ seq, seq + dup };
-		if (dup)
+		if (dup) {
+			dsack_note(tcb, seq, seq + dup);
 			tcb->flags |= TCB_ACK_NOW;
+		}
 		seq += dup;
 		data += dup;
 		len -= dup;

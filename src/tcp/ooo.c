@@ -6,7 +6,8 @@
  */
 #include "tcp/tcp.h"
 
-#define OOO_RANGES 256
+#define OOO_RANGES     256
+#define COLLAPSE_SLACK 16384u /* bytes of memory that a range may waste in any case */
 
 static struct ooo_range *range_of(struct list *pos)
 {
@@ -86,10 +87,16 @@ static struct ooo_range *range_new(struct tcp *tcp, struct tcb_io *io, struct li
 	return r;
 }
 
-static void note_dup(struct tcb *tcb, uint32_t start, uint32_t end)
+void dsack_note(struct tcb *tcb, uint32_t start, uint32_t end)
 {
-	if (tcb_has(tcb, TCB_SACK))
-		tcb->io->dsack = (struct tcp_sack){ start, end };
+	struct tcp_sack *dsack = &tcb->io->dsack;
+
+	if (!tcb_has(tcb, TCB_SACK))
+		return;
+	if (dsack->start == dsack->end)
+		*dsack = (struct tcp_sack){ start, end };
+	else if (dsack->end == start)
+		dsack->end = end;
 }
 
 /* The first range that ends at SEQ or after it, or the head. The newest data usually is the last.
@@ -111,11 +118,15 @@ static void add_fin(struct tcp *tcp, struct tcb_io *io, uint32_t end)
 	struct list *pos = range_find(io, end);
 	struct ooo_range *r = pos == &io->ooo ? NULL : range_of(pos);
 
-	if (r && (r->end != end || r->link.next != &io->ooo))
-		return; /* something lies beyond it, or it is there */
+	if (r && r->fin && r->end == end + 1) { /* again */
+		r->stamp = ++io->ooo_stamp;
+		return;
+	}
+	if (r && (r->end != end || r->fin || r->link.next != &io->ooo))
+		return; /* something lies beyond it: it is none */
 	if (!r)
 		r = range_new(tcp, io, &io->ooo, end);
-	if (!r || r->fin)
+	if (!r)
 		return;
 	r->fin = true;
 	r->end++;
@@ -123,19 +134,39 @@ static void add_fin(struct tcp *tcp, struct tcb_io *io, uint32_t end)
 	io->ooo_bytes++;
 }
 
+/* Many small chunks become few: what R keeps in memory stays in proportion to what it holds. */
+static void range_collapse(struct tcp *tcp, struct ooo_range *r)
+{
+	struct chunkq packed;
+	uint8_t part[1024];
+
+	if (r->data.memory <= 4 * r->data.bytes + COLLAPSE_SLACK)
+		return;
+	chunkq_init(&packed);
+	while (packed.bytes < r->data.bytes) {
+		size_t n = chunkq_copy(&r->data, packed.bytes, part, sizeof(part));
+
+		if (chunkq_append(&packed, tcp->chunks, part, n) != n) {
+			chunkq_clear(&packed, tcp->chunks);
+			return;
+		}
+	}
+	chunkq_clear(&r->data, tcp->chunks);
+	chunkq_splice(&r->data, &packed);
+}
+
 static void join_around(struct tcp *tcp, struct tcb_io *io, struct ooo_range *r)
 {
-	struct ooo_range *before;
+	struct ooo_range *before = r->link.prev == &io->ooo ? NULL : range_of(r->link.prev);
 
 	r->stamp = ++io->ooo_stamp;
 	range_join_next(tcp, io, r);
-	if (r->link.prev == &io->ooo)
-		return;
-	before = range_of(r->link.prev);
-	if (before->end == r->start) {
+	if (before && before->end == r->start) {
 		before->stamp = r->stamp;
 		range_join_next(tcp, io, before);
+		r = before;
 	}
+	range_collapse(tcp, r);
 }
 
 /*
@@ -156,14 +187,17 @@ bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in
 		if (r && seq_leq(r->start, seq)) {
 			stop = seq_min(r->end, end);
 			if (seq_lt(seq, stop)) {
-				note_dup(tcb, seq, stop);
+				dsack_note(tcb, seq, stop);
 				data += stop - seq;
 				seq = stop;
 			}
-			cur = r;
-			pos = pos->next;
-			if (r->fin)
+			if (cur && cur->end == r->start)
+				range_join_next(tcp, io, cur);
+			else
+				cur = r;
+			if (cur->fin)
 				break; /* nothing lies beyond a FIN */
+			pos = cur->link.next;
 			continue;
 		}
 		stop = r ? seq_min(r->start, end) : end;
@@ -174,6 +208,8 @@ bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in
 		if (!range_append(tcp, io, cur, in, data, stop - seq)) {
 			if (cur->start == cur->end)
 				range_free(tcp, io, cur);
+			else
+				join_around(tcp, io, cur);
 			return false;
 		}
 		data += stop - seq;
@@ -183,6 +219,14 @@ bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in
 		join_around(tcp, io, cur);
 	if (fin)
 		add_fin(tcp, io, end);
+	return true;
+}
+
+bool ooo_prune(struct tcp *tcp, struct tcb_io *io)
+{
+	if (list_empty(&io->ooo))
+		return false;
+	range_free(tcp, io, range_of(io->ooo.prev));
 	return true;
 }
 
@@ -197,6 +241,8 @@ bool ooo_deliver(struct tcp *tcp, struct tcb *tcb)
 
 		if (seq_gt(r->start, tcb->rcv_nxt))
 			break;
+		if (have)
+			dsack_note(tcb, r->start, seq_min(r->end - fin, tcb->rcv_nxt));
 		if (seq_gt(r->end - fin, tcb->rcv_nxt)) {
 			chunkq_drop(&r->data, tcp->chunks, have);
 			tcb->rcv_nxt = r->end - fin;

@@ -294,6 +294,10 @@ bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in
 	     const uint8_t *data, uint32_t len, bool fin);
 /* Move what has become in order to the receive queue; true if the FIN came with it. */
 bool ooo_deliver(struct tcp *tcp, struct tcb *tcb);
+/* Let go of what lies farthest from RCV.NXT (RFC 2018 8 allows it); false: there is nothing. */
+bool ooo_prune(struct tcp *tcp, struct tcb_io *io);
+/* [start, end) came again: what the next ACK reports, first come first (RFC 2883 4). */
+void dsack_note(struct tcb *tcb, uint32_t start, uint32_t end);
 unsigned ooo_sack_blocks(const struct tcb *tcb, struct tcp_sack blocks[TCP_SACK_MAX]);
 void ooo_clear(struct tcp *tcp, struct tcb_io *io);
 

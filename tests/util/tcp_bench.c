@@ -104,6 +104,38 @@ void bench_begin(struct bench *b)
 	bench_start(b);
 }
 
+/* A frame that the stack has on loan. */
+struct bench_lent {
+	struct bench_lent *next, *prev;
+	uint8_t data[];
+};
+
+static struct bench_lent *lend(struct bench *b, const uint8_t *data, uint32_t len)
+{
+	struct bench_lent *l = malloc(sizeof(*l) + len);
+
+	memcpy(l->data, data, len);
+	l->prev = NULL;
+	l->next = b->lent_frames;
+	if (l->next)
+		l->next->prev = l;
+	b->lent_frames = l;
+	b->lent++;
+	return l;
+}
+
+static void free_lent(struct bench *b, struct bench_lent *l)
+{
+	if (l->next)
+		l->next->prev = l->prev;
+	if (l->prev)
+		l->prev->next = l->next;
+	else
+		b->lent_frames = l->next;
+	b->lent--;
+	free(l);
+}
+
 static void drop_first(struct bench *b)
 {
 	free(b->last.data);
@@ -117,7 +149,10 @@ void bench_end(struct bench *b)
 		drop_first(b);
 	free(b->last.data);
 	b->last.data = NULL;
+	bench_collect(b);
 	cpl_stack_free(b->stack);
+	while (b->lent_frames)
+		free_lent(b, b->lent_frames);
 	assert_int_equal(b->heap.slabs, 0);
 }
 
@@ -245,12 +280,21 @@ static void capture(struct bench *b)
 	assert_int_equal(n, 0);
 }
 
+void bench_collect(struct bench *b)
+{
+	uint64_t token;
+
+	while (cpl_next_release(b->stack, &token))
+		free_lent(b, (struct bench_lent *)(uintptr_t)token);
+}
+
 /* Until END; or, if FIRST, until a frame comes. */
 static void pass(struct bench *b, uint64_t end, bool first)
 {
 	unsigned idle = 0;
 
 	capture(b);
+	bench_collect(b);
 	while (!(first && b->n)) {
 		uint64_t next = cpl_deadline(b->stack);
 
@@ -303,7 +347,18 @@ void bench_inject(struct bench *b, const uint8_t *ip_packet, uint32_t len)
 		memcpy(buffer, ip_packet, len);
 	packet_parse(&p, ip_packet, len, false);
 	note(b, "<", packet_text(text, &p, &base));
-	assert_int_equal(cpl_input(b->stack, b->ifindex, &f, 1, b->now), 1);
+	if (b->lend) {
+		struct bench_lent *l = lend(b, buffer, f.len);
+
+		f.data = l->data;
+		f.flags = CPL_FRAME_LEND;
+		f.token = (uintptr_t)l;
+		if (cpl_input(b->stack, b->ifindex, &f, 1, b->now) != 1)
+			free_lent(b, l); /* no memory to remember it: it is still ours */
+		bench_collect(b);
+	} else {
+		assert_int_equal(cpl_input(b->stack, b->ifindex, &f, 1, b->now), 1);
+	}
 	memset(buffer, 0xee, f.len); /* the stack may not look at it again */
 }
 

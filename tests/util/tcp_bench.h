@@ -81,6 +81,9 @@ struct bench {
 	struct cpl_addr our_addr, peer_addr, gateway;
 	struct bench_flow flow;
 	unsigned refuse; /* so many frames the device refuses */
+	bool lend;	 /* frames go in lent, not copied */
+	unsigned lent;	 /* those that have not come back */
+	struct bench_lent *lent_frames;
 
 	struct bench_frame queue[BENCH_QUEUE];
 	unsigned first, n;
@@ -149,6 +152,8 @@ void bench_expect_state(const char *file, int line, struct bench *b, int state);
 
 /* Frames of any kind in, at once. */
 void bench_inject(struct bench *b, const uint8_t *ip_packet, uint32_t len);
+/* Lent frames that the stack is done with come back; so they do by themselves while time passes. */
+void bench_collect(struct bench *b);
 /* The next frame that came, now, as b->last; false: none. */
 bool bench_take(struct bench *b);
 /* An ICMP error about a segment of the flow with SEQ, from its first octet on LEN octets long. */

@@ -68,6 +68,21 @@ static bool cookies_in_use(const struct tcp *tcp, uint64_t now)
 	       now - tcp->cookie_needed < (COOKIE_PERIODS + 1) * COOKIE_PERIOD_NS;
 }
 
+/* The echo is the peer's to choose: what we did not offer was not agreed. */
+static void cookie_options(const struct tcp *tcp, struct half_open *half, const struct tcp_seg *seg)
+{
+	half->flags |= HALF_TS;
+	half->ts_recent = seg->tsval;
+	half->ts_offset = tcp_ts_offset(tcp, &half->node.id);
+	if ((seg->tsecr & TS_SACK) && tcp->config->sack)
+		half->flags |= HALF_SACK;
+	if ((seg->tsecr & TS_NO_WSCALE) == TS_NO_WSCALE || !tcp->config->window_scaling)
+		return;
+	half->flags |= HALF_WSCALE;
+	half->snd_wscale = seg->tsecr & 15;
+	half->rcv_wscale = window_scale(tcp->config->rcvbuf_max) & 15;
+}
+
 bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,
 		  const struct seg_in *in, uint64_t now)
 {
@@ -93,16 +108,7 @@ bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,
 	half->ifindex = (uint8_t)in->ifindex;
 	half->rcv_mss = tcp_rcv_mss(&id.remote, tcp->ifaces[in->ifindex].mtu);
 	half->retries = 1; /* not measured */
-	if (seg->opts & TCP_HAS_TS) {
-		half->flags |= HALF_TS;
-		half->ts_recent = seg->tsval;
-		half->ts_offset = tcp_ts_offset(tcp, &id);
-		half->flags |= seg->tsecr & TS_SACK ? HALF_SACK : 0;
-		if ((seg->tsecr & TS_NO_WSCALE) != TS_NO_WSCALE) {
-			half->flags |= HALF_WSCALE;
-			half->snd_wscale = seg->tsecr & 15;
-			half->rcv_wscale = window_scale(tcp->config->rcvbuf_max) & 15;
-		}
-	}
+	if ((seg->opts & TCP_HAS_TS) && tcp->config->timestamps)
+		cookie_options(tcp, half, seg);
 	return true;
 }

@@ -51,15 +51,11 @@ static bool id_free(struct tcp *tcp, const struct conn_id *id, uint64_t now)
 {
 	enum conn_kind kind;
 	struct demux_node *node = demux_find(tcp, id, &kind);
-	const struct time_wait *tw;
 
 	if (!node)
 		return true;
-	if (kind != KIND_TIME_WAIT)
-		return false;
-	/* RFC 6191: timestamps tell the incarnations apart once the clock has moved on. */
-	tw = container_of(node, struct time_wait, node);
-	return tw->ts && tcp_ts_clock(now) - tw->ts_recent_ms > 1000;
+	return kind == KIND_TIME_WAIT &&
+	       time_wait_may_take(container_of(node, struct time_wait, node), now);
 }
 
 uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now)

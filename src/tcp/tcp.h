@@ -338,6 +338,11 @@ void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now);
  */
 bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_in *in,
 		       uint32_t *iss_floor, uint64_t now);
+/*
+ * An OPEN of ours may take over from TW: timestamps, whose clock has moved on, tell the
+ * incarnations apart (RFC 6191 with the roles reversed, as Linux's tcp_tw_reuse).
+ */
+bool time_wait_may_take(const struct time_wait *tw, uint64_t now);
 void time_wait_free(struct tcp *tcp, struct time_wait *tw, uint64_t now);
 
 /* ---- output.c, window.c, reply.c ---- */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * TIME-WAIT (RFC 9293 section 3.6.1, RFC 6191): small records in one list by age, since all last
- * 2 MSL. MUST-13.
+ * 2 MSL.
  */
 #include "tcp/tcp.h"
 
 static void time_wait_restart(struct tcp *tcp, struct time_wait *tw, uint64_t now)
 {
-	tw->deadline = now + tcp->config->time_wait_ns;
+	tw->deadline = now + tcp->config->time_wait_ns; /* MUST-13 */
 	list_del(&tw->age);
 	list_push_back(&tcp->time_wait_age, &tw->age);
 }
@@ -84,14 +84,22 @@ void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		time_wait_ack(tcp, tw, now);
 }
 
-/* MAY-2, SHLD-4: a SYN that cannot be an old duplicate: later in sequence or in time (RFC 6191). */
-static bool may_reopen(const struct time_wait *tw, const struct tcp_seg *seg)
+/* A SYN that cannot be an old duplicate: later in sequence or in time (RFC 6191 2). */
+static bool may_reopen(const struct tcp *tcp, const struct time_wait *tw, const struct tcp_seg *seg)
 {
+	bool ts = (seg->opts & TCP_HAS_TS) && tcp->config->timestamps;
+
 	if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
 		return false;
-	if (tw->ts && (seg->opts & TCP_HAS_TS) && seg->tsval != tw->ts_recent)
-		return seq_gt(seg->tsval, tw->ts_recent);
-	return seq_gt(seg->seq, tw->rcv_nxt);
+	/* SHLD-4: by timestamps; the new connection's PAWS refuses what has none. */
+	if (ts && (!tw->ts || seg->tsval != tw->ts_recent))
+		return !tw->ts || seq_gt(seg->tsval, tw->ts_recent);
+	return seq_gt(seg->seq, tw->rcv_nxt); /* MAY-2 */
+}
+
+bool time_wait_may_take(const struct time_wait *tw, uint64_t now)
+{
+	return tw->ts && tcp_ts_clock(now) - tw->ts_recent_ms > 1000;
 }
 
 /* RFC 5961 3.2; RFC 1337: nothing but the one right sequence number ends TIME-WAIT early. */
@@ -120,7 +128,7 @@ bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_i
 		time_wait_rst(tcp, tw, seg, !old && fits, now);
 		return false;
 	}
-	if (iss_floor && may_reopen(tw, seg)) {
+	if (iss_floor && may_reopen(tcp, tw, seg)) {
 		*iss_floor = tw->snd_nxt + 65535 + 2;
 		time_wait_free(tcp, tw, now);
 		return true;

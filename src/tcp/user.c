@@ -55,6 +55,8 @@ static int claim_id(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	if (node && kind == KIND_TIME_WAIT) {
 		struct time_wait *tw = container_of(node, struct time_wait, node);
 
+		if (!time_wait_may_take(tw, now))
+			return -EADDRINUSE;
 		/* The new incarnation starts beyond the old one (RFC 9293 3.4.3). */
 		tcb->iss = tw->snd_nxt + 65535 + 2;
 		time_wait_free(tcp, tw, now);

@@ -17,7 +17,7 @@
 
 #define INPUT_MAX 4096
 #define SEEDS_MAX 256
-#define RUNS	  20000
+#define RUNS	  8000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 __attribute__((weak)) size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max,

@@ -136,6 +136,14 @@ static uint32_t frame_total(const struct frame *f)
 	return f->len + f->payload_len;
 }
 
+/* The same of the largest packet that F is cut into. */
+static uint32_t frame_packet(const struct frame *f)
+{
+	uint32_t cut = f->gso_size && f->gso_size < f->payload_len ? f->gso_size : f->payload_len;
+
+	return f->len + cut;
+}
+
 /* The bytes of F in one piece of memory; at most SCRATCH. */
 static uint32_t frame_flatten(const struct frame *f, uint8_t *to)
 {
@@ -235,8 +243,8 @@ int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifinde
 	f->ipv6 = h->version == 6;
 	header = h->version == 6 ? IPV6_HLEN : IPV4_HLEN + h->options_len;
 	h->len = header + frame_total(f);
-	if (h->len > mtu && !f->gso_size) {
-		if (h->version == 4 && h->dont_frag) {
+	if (header + frame_packet(f) > mtu) {
+		if (f->gso_size || (h->version == 4 && h->dont_frag)) {
 			frame_free(s, f);
 			return -EMSGSIZE;
 		}
@@ -252,14 +260,13 @@ int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifinde
 /* ---- TCP ---- */
 
 /* MUST-2: always. By the device, if it can: then the field holds the pseudo-header's sum. */
-static void tcp_checksum(struct cpl_stack *s, struct frame *f, const struct ip_hdr *h, bool offload)
+static void tcp_checksum(struct frame *f, const struct conn_id *id, bool offload)
 {
 	uint8_t *tcp = f->headers + f->off;
-	uint64_t sum = sum_pseudo(&h->src, &h->dst, IP_TCP, frame_total(f));
+	uint64_t sum = sum_pseudo(&id->local, &id->remote, IP_TCP, frame_total(f));
 	uint16_t field;
 	size_t at = f->len;
 
-	(void)s;
 	if (offload) {
 		field = sum_fold(sum);
 		f->csum_start = 0;
@@ -298,11 +305,53 @@ static void use_route(struct ip_hdr *h, const struct source_route *route, uint8_
 			   route->hops[0][3]);
 }
 
+/* OUT does not leave now: at once again, or when a moment has passed. */
+static void unsent(struct cpl_stack *s, struct tcp_out *out, bool at_once, uint64_t now)
+{
+	cpl_handle handle = tcb_handle(&s->tcp, out->tcb);
+
+	for (unsigned i = 0; i < out->pieces_n; i++)
+		chunk_put(&s->chunks, out->pieces[i].chunk);
+	if (at_once)
+		tcp_refused(&s->tcp, handle, out->start, out->end, now);
+	else
+		tcp_stalled(&s->tcp, handle, out->start, out->end, now);
+}
+
+/* Another connection, or a route, has made what fits smaller. False: it is not, so why try again.
+ */
+static bool fits_less(struct cpl_stack *s, struct tcb *tcb, const struct cpl_addr *dst,
+		      uint64_t now)
+{
+	uint32_t mss = tcb->snd_mss;
+
+	tcb_set_pmtu(tcb, pmtu_get(&s->pmtu, dst, s->ifaces[tcb->ifindex].config.mtu, now));
+	return tcb->snd_mss < mss;
+}
+
+/*
+ * True if the route still leads where TCB thinks: OUT was made for that interface, its MTU and what
+ * it can cut and sum. Otherwise TCB follows the route, and OUT is not sent.
+ */
+static bool route_stays(struct cpl_stack *s, struct tcp_out *out, const struct ip_hdr *h,
+			uint64_t now)
+{
+	struct tcb *tcb = out->tcb;
+	struct route_result route;
+	uint32_t mtu;
+
+	/* Without a route, output_ip() says so. */
+	if (dst_route(s, &h->dst, &h->src, addr_is_link_local(&h->dst) ? tcb->ifindex : 0, &route,
+		      &mtu, now) ||
+	    route.ifindex == tcb->ifindex)
+		return true;
+	unsent(s, out, !tcb_route(&s->tcp, tcb, now) && tcb->ifindex == route.ifindex, now);
+	return false;
+}
+
 static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 {
 	struct tcb *tcb = out->tcb;
-	struct iface *iface = &s->ifaces[tcb->ifindex];
-	struct frame *f = frame_new(s);
 	struct ip_hdr h = { .src = tcb->node.id.local,
 			    .dst = tcb->node.id.remote,
 			    .tos = tcb->tos, /* SHLD-22 */
@@ -312,12 +361,16 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	cpl_handle handle = tcb_handle(&s->tcp, tcb);
 	uint8_t header[TCP_HLEN_MAX], options[40];
 	unsigned len = tcp_build(header, &out->seg);
-	int ifindex = tcb->ifindex, err;
+	int err;
+	struct frame *f;
 
+	if (tcb->cold && tcb->cold->route.n)
+		use_route(&h, &tcb->cold->route, options);
+	if (!route_stays(s, out, &h, now))
+		return;
+	f = frame_new(s);
 	if (!f) {
-		for (unsigned i = 0; i < out->pieces_n; i++)
-			chunk_put(&s->chunks, out->pieces[i].chunk);
-		tcp_stalled(&s->tcp, handle, out->start, out->end, now);
+		unsent(s, out, false, now);
 		return;
 	}
 	memcpy(frame_push(f, len), header, len);
@@ -328,16 +381,12 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	f->handle = handle;
 	f->start = out->start;
 	f->end = out->end;
-	tcp_checksum(s, f, &h, iface->config.flags & CPL_IFACE_CSUM_OUT);
-	if (tcb->cold && tcb->cold->route.n)
-		use_route(&h, &tcb->cold->route, options);
-	err = output_ip(s, f, &h, addr_is_link_local(&h.dst) ? ifindex : 0, now);
-	if (err == -EMSGSIZE) { /* another connection has found the path's MTU smaller */
-		tcb_set_pmtu(tcb, pmtu_get(&s->pmtu, &h.dst, iface->config.mtu, now));
+	tcp_checksum(f, &tcb->node.id, s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT);
+	err = output_ip(s, f, &h, addr_is_link_local(&h.dst) ? tcb->ifindex : 0, now);
+	if (err == -EMSGSIZE && fits_less(s, tcb, &h.dst, now))
 		tcp_refused(&s->tcp, handle, out->start, out->end, now);
-	} else if (err) {
+	else if (err)
 		tcp_stalled(&s->tcp, handle, out->start, out->end, now);
-	}
 }
 
 static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)
@@ -355,7 +404,7 @@ static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)
 	if (f) {
 		len = tcp_build(header, &r->seg);
 		memcpy(frame_push(f, len), header, len);
-		tcp_checksum(s, f, &h, false);
+		tcp_checksum(f, &r->id, false);
 		if (r->route.n)
 			use_route(&h, &r->route, options);
 		output_ip(s, f, &h, addr_is_link_local(&h.dst) ? r->ifindex : 0, now);

@@ -245,6 +245,7 @@ int cpl_iface_set_mtu(cpl_stack *s, int i, uint32_t mtu, uint64_t now)
 		return -EINVAL;
 	iface->config.mtu = mtu;
 	iface_to_tcp(s, i);
+	s->routes.generation++; /* what dst.c remembers of paths is over */
 	return 0;
 }
 

@@ -477,22 +477,11 @@ static bool pull_probe(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, ui
 	return true;
 }
 
-/*
- * SND.NXT; or the edge of a window that the peer has shrunk from beyond it (MUST-34): what lies
- * past the edge is not acceptable there, and its acknowledgment would never be looked at.
- */
-static uint32_t ack_seq(const struct tcb *tcb)
-{
-	if (!tcb_synchronized(tcb))
-		return tcb->snd_nxt;
-	return seq_min(tcb->snd_nxt, tcb->snd_una + tcb->snd_wnd);
-}
-
 static bool pull_ack(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	if (!tcb_has(tcb, TCB_ACK_NOW))
 		return false;
-	fill(tcp, tcb, out, ack_seq(tcb), TCP_ACK, now);
+	fill(tcp, tcb, out, tcb_ack_seq(tcb), TCP_ACK, now);
 	return true;
 }
 

@@ -288,6 +288,17 @@ static inline bool tcb_synchronized(const struct tcb *tcb)
 	return tcb->state >= CPL_ESTABLISHED;
 }
 
+/*
+ * For a segment without text: SND.NXT; or the edge of a window that the peer has shrunk from beyond
+ * it (MUST-34): what lies past the edge is not acceptable there, and would never be looked at.
+ */
+static inline uint32_t tcb_ack_seq(const struct tcb *tcb)
+{
+	if (!tcb_synchronized(tcb))
+		return tcb->snd_nxt;
+	return seq_min(tcb->snd_nxt, tcb->snd_una + tcb->snd_wnd);
+}
+
 /* End of what the program has written; the FIN, if any, comes after it. */
 static inline uint32_t tcb_write_seq(const struct tcb *tcb)
 {

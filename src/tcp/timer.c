@@ -90,7 +90,8 @@ void timer_persist_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	if (!tcb_has(tcb, TCB_PERSIST)) {
 		tcb->probes_n = 0;
-		tcb->io->progress = now;
+		if (!tcb_has(tcb, TCB_ORPHAN))
+			tcb->io->progress = now;
 		tcb->rtt.backoff = 0; /* SHLD-29: the first probe after one RTO */
 	}
 	tcb->flags |= TCB_PERSIST;
@@ -124,11 +125,12 @@ static void reach_r1(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 
 /*
  * The window is to be probed; if it is only too small for a segment, with what fits. The time to R2
- * runs from the first probe that gets no answer (MUST-37, SHLD-17).
+ * runs from the first probe that gets no answer (MUST-37, SHLD-17); but if the program has left,
+ * from the last octet that was taken: answers alone keep nothing alive for nobody (RFC 6429).
  */
 static void probe(struct tcb *tcb, uint64_t now)
 {
-	if (!tcb->probes_n)
+	if (!tcb->probes_n && !tcb_has(tcb, TCB_ORPHAN))
 		tcb->io->progress = now;
 	if (tcb->probes_n < 255)
 		tcb->probes_n++;

@@ -390,7 +390,7 @@ static void send_rst(struct tcp *tcp, struct tcb *tcb)
 	if (!r)
 		return;
 	tcp->counters->rst_out++;
-	r->seg.seq = tcb->snd_nxt;
+	r->seg.seq = tcb_ack_seq(tcb);
 	r->seg.ack = tcb->rcv_nxt;
 	r->seg.flags = TCP_RST | TCP_ACK;
 	r->tos = tcb->tos;
@@ -445,6 +445,8 @@ int tcp_close(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb->flags |= TCB_ORPHAN;
 	tcb->events = 0;
 	list_del(&tcb->event);
+	if (tcb->io && sendmap_empty(&tcb->io->map))
+		tcb->io->progress = now;
 	if (tcb->state == CPL_FIN_WAIT_2) {
 		tcb->t_slow = now + tcp->config->fin_wait_2_ns;
 		timer_update(tcp, tcb);

@@ -48,10 +48,15 @@ uint16_t window_advertise(struct tcp *tcp, struct tcb *tcb)
 {
 	uint32_t cur = tcb_rcv_wnd(tcb), offer = window_to_offer(tcp, tcb);
 	uint32_t unit = 1u << tcb->rcv_wscale, field;
+	uint64_t unread = tcb->io ? tcb->io->rcvq.bytes : 0;
 
 	if (offer >= cur + sws_step(tcb))
 		cur = offer;
 	field = (cur + unit - 1) >> tcb->rcv_wscale;
+	/* A unit more for each small segment would add up: with a full buffer, down instead. */
+	if (field << tcb->rcv_wscale > cur &&
+	    unread + cur > tcb->rcvbuf + (uint64_t)tcb->rcvbuf / 4)
+		field = cur >> tcb->rcv_wscale;
 	if (field > 65535)
 		field = 65535;
 	if (field << tcb->rcv_wscale > tcb_rcv_wnd(tcb))

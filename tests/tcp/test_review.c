@@ -100,12 +100,83 @@ static void a_route_that_moves_takes_connections_along(void **state)
 	bench_end(&b);
 }
 
+/* Rounding the window up to its unit must not let small segments past the end of the buffer. */
+static void small_segments_do_not_pass_the_buffer(void **state)
+{
+	cpl_handle l, h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.window_scaling = 1;
+	bench_start(&b);
+	l = bench_listen(&b, 80);
+	assert_int_equal(cpl_set_option(b.stack, l, CPL_OPT_RCVBUF, 4096, b.now), 0);
+	send(&b, "S 0 <mss 1460,wscale 7>");
+	expect(&b, "S. 0 ack 1 <mss 1460,wscale 7>");
+	send(&b, ". 1 ack 1");
+	h = bench_accepted(&b, l);
+	for (int at = 1; at < 20000; at += 100) {
+		send(&b, "P. %d:%d ack 1", at, at + 100);
+		bench_run(&b, 50 * CPL_MS);
+		assert_true(bench_take(&b));
+	}
+	assert_in_range(bench_info(&b, h)->recv_queue, 4096, 4096 + 1024 + 127);
+	assert_true(b.last.p.tcp.wnd <= 1024 / 128);
+	bench_end(&b);
+}
+
+/* The window shrank below what was sent: a reset is still in it, else the peer would not hear. */
+static void a_reset_stays_in_a_window_that_shrank(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1460");
+	bench_write(&b, h, 2920);
+	expect(&b, ". 1:1461 ack 1");
+	expect(&b, "P. 1461:2921 ack 1");
+	send(&b, ". 1 ack 1461 win 100");
+	assert_int_equal(cpl_abort(b.stack, h, b.now), 0);
+	expect(&b, "R. 1561 ack 1");
+	bench_end(&b);
+}
+
+/* A program that has left keeps no connection alive for a peer that never opens its window. */
+static void a_closed_window_does_not_outlive_its_program(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.r2_ns = 100 * CPL_SECOND;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1460");
+	send(&b, ". 1 ack 1 win 0");
+	bench_write(&b, h, 100);
+	assert_int_equal(cpl_close(b.stack, h, b.now), 0);
+	for (int i = 0; i < 60 && bench_state(&b) != CPL_CLOSED; i++) {
+		bench_run(&b, 10 * CPL_SECOND);
+		while (bench_take(&b))
+			;
+		send(&b, ". 1 ack 1 win 0");
+		while (bench_take(&b))
+			;
+	}
+	expect_state(&b, CPL_CLOSED);
+	assert_in_range(b.now - b.start, 100 * CPL_SECOND, 300 * CPL_SECOND);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_larger_mtu_is_no_trap),
 		cmocka_unit_test(a_smaller_mtu_cuts_what_follows),
 		cmocka_unit_test(a_route_that_moves_takes_connections_along),
+		cmocka_unit_test(small_segments_do_not_pass_the_buffer),
+		cmocka_unit_test(a_reset_stays_in_a_window_that_shrank),
+		cmocka_unit_test(a_closed_window_does_not_outlive_its_program),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

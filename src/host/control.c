@@ -112,8 +112,7 @@ static int listener_open(struct control *c, struct link_why *why)
 		return link_fail(why, err, "cannot make the control socket %s: %s",
 				 address.sun_path, strerror(-err));
 	}
-	if (chmod(c->path, 0600) || listen(c->listener, CLIENTS) ||
-	    watch(c, c->listener, EPOLLIN, NULL))
+	if (listen(c->listener, CLIENTS) || watch(c, c->listener, EPOLLIN, NULL))
 		return link_fail(why, -errno, "cannot listen on the control socket %s: %s", c->path,
 				 strerror(errno));
 	return 0;

@@ -322,22 +322,22 @@ static void test_bounded_turn(void **state)
 {
 	struct control_msg m = ask(CONTROL_LIST);
 	char sink[65536];
-	int fds[4];
+	int fds[8];
 	unsigned total = 0;
 
 	(void)state;
 	stack.conns = 20000;
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 8; i++) {
 		fds[i] = raw_connect();
 		send(fds[i], &m, sizeof(m), 0);
 	}
-	turns(4);
+	turns(8);
 	for (unsigned k = 0; k < 400; k++) {
 		stack.walked = 0;
 		turns(1);
 		assert_true(stack.walked <= 128 + 32);
 		total += stack.walked;
-		for (unsigned i = 0; i < 4; i++)
+		for (unsigned i = 0; i < 8; i++)
 			while (recv(fds[i], sink, sizeof(sink), MSG_DONTWAIT) > 0)
 				;
 	}
@@ -347,7 +347,7 @@ static void test_bounded_turn(void **state)
 	stack.walked = 0;
 	turns(1000);
 	assert_int_equal(stack.walked, 0);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 8; i++)
 		close(fds[i]);
 	turns(3);
 }

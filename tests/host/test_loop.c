@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "host/control_client.h"
@@ -181,6 +182,87 @@ static void test_no_descriptor(void **state)
 	cpl_stack_free(stack);
 }
 
+/* ---- A link that refuses -------------------------------------------------------------------- */
+
+/* Refuses one frame, and has room right after, which it tells once: by being readable. */
+struct fussy {
+	struct link link;
+	unsigned writes; /* tried */
+	unsigned refuse; /* the number of the one */
+	unsigned frames; /* still to be read */
+};
+
+static int fussy_read(struct link *link, struct cpl_frame *frames, unsigned max)
+{
+	struct fussy *f = (struct fussy *)link;
+	uint64_t count;
+
+	(void)max;
+	if (f->frames) {
+		f->frames--;
+		frames[0] = (struct cpl_frame){ .data = "no packet", .len = 9 };
+		return 1;
+	}
+	if (read(link->fd, &count, sizeof(count)) < 0)
+		return 0;
+	return 0;
+}
+
+static int fussy_write(struct link *link, const struct cpl_out *frame)
+{
+	struct fussy *f = (struct fussy *)link;
+	uint64_t one = 1;
+
+	(void)frame;
+	if (++f->writes != f->refuse)
+		return 1;
+	assert_int_equal(write(link->fd, &one, sizeof(one)), sizeof(one));
+	return 0;
+}
+
+static void fussy_close(struct link *link)
+{
+	close(link->fd);
+}
+
+/*
+ * What follows a refused frame is not tried, and output goes on although the word that there is
+ * room was consumed by a read before the loop could see it.
+ */
+static void test_refused(void **state)
+{
+	static const struct link_ops ops = { fussy_read, fussy_write, fussy_close };
+	struct fussy f = { .link = { .ops = &ops }, .refuse = 2, .frames = 1 };
+	struct cpl_addr addr = cpl_addr4(10, 0, 0, 1);
+	struct cpl_endpoint remote = { .addr = cpl_addr4(10, 0, 0, 2), .port = 9 };
+	struct link_why what;
+	struct looped h;
+	cpl_handle udp;
+
+	(void)state;
+	f.link.fd = eventfd(1, EFD_NONBLOCK);
+	f.link.iface = (struct cpl_iface_config){ .size = sizeof(f.link.iface),
+						  .name = "fussy",
+						  .mtu = 1500 };
+	ok(looped_open(&h, &f.link, &what));
+	ok(looped_addr(&h, &addr, 24));
+	/* readable: the loop reads one frame, and will read again before it asks epoll */
+	ok(loop_turn(h.loop, CPL_NEVER));
+	assert_int_equal(f.frames, 0);
+	ok(cpl_udp_open(h.stack, NULL, &udp, loop_clock()));
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(cpl_udp_send(h.stack, udp, NULL, &remote, "x", 1, loop_clock()),
+				 1);
+	for (unsigned i = 0; i < 30; i++)
+		ok(loop_turn(h.loop, 0));
+	/* 1 and 2 were tried, 3 and 4 not; a later one goes */
+	assert_int_equal(f.writes, 2);
+	assert_int_equal(cpl_udp_send(h.stack, udp, NULL, &remote, "x", 1, loop_clock()), 1);
+	ok(loop_turn(h.loop, 0));
+	assert_int_equal(f.writes, 3);
+	looped_close(&h);
+}
+
 /* Two configurations have two secrets. */
 static void test_secret(void **state)
 {
@@ -197,9 +279,8 @@ static void test_secret(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_watches),
-		cmocka_unit_test(test_no_descriptor),
-		cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_watches),	 cmocka_unit_test(test_no_descriptor),
+		cmocka_unit_test(test_secret),	 cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_exchange),
 	};
 

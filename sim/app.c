@@ -236,7 +236,7 @@ static void saw_end(struct app *app)
 	struct app *peer = peer_of(app);
 
 	app->fin_seen = true;
-	if (kept_out(app) && app->received + 1 == kept_out(app))
+	if (kept_out(app) && app->received + 1 == kept_out(app) && peer->sent >= kept_out(app))
 		app->received++;
 	if (peer->host->lives != peer->life || app->talk->strays)
 		return; /* what it sent is not known any more */

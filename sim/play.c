@@ -6,8 +6,8 @@
 #include "sim/packet.h"
 #include "sim/seed.h"
 
-#define TALK_TIME (900 * CPL_SECOND) /* all talks are over by then */
-#define REST_TIME (400 * CPL_SECOND) /* R2, FIN-WAIT-2 and TIME-WAIT, and some */
+#define TALK_TIME (6000 * CPL_SECOND) /* all talks are over by then */
+#define REST_TIME (2500 * CPL_SECOND) /* R2, FIN-WAIT-2 and TIME-WAIT, and some */
 
 static bool all_over(const struct seed_run *run)
 {
@@ -45,6 +45,23 @@ static void check_strict(struct seed_run *run, const struct talk *talk)
 		net_fail(run->net, "talk %u: %u connections too many", talk->index, talk->strays);
 }
 
+/* The counters of each host that are not 0. */
+static void print_counters(const struct net *net, FILE *file)
+{
+	struct cpl_counters c;
+
+	for (unsigned i = 0; i < net->hosts_n; i++) {
+		if (!net->hosts[i]->stack || cpl_counters_get(net->hosts[i]->stack, &c))
+			continue;
+		fprintf(file, "%s:", net->hosts[i]->name);
+#define CPL_COUNTER(name, text)                                                                    \
+	if (c.name)                                                                                \
+		fprintf(file, " " #name " %llu", (unsigned long long)c.name);
+#include <couplet/counters.def>
+		fprintf(file, "\n");
+	}
+}
+
 bool seed_play(struct seed_run *run)
 {
 	struct net *net = run->net;
@@ -58,6 +75,8 @@ bool seed_play(struct seed_run *run)
 		if (run->strict[i])
 			check_strict(run, &run->apps.talks[i]);
 	oracle_end(&run->oracle);
+	if (run->verbose)
+		print_counters(net, run->verbose);
 	/* Freeing finds leaks, and fails the net for them. */
 	for (unsigned i = 0; i < net->hosts_n; i++)
 		net_host_stop(net->hosts[i]);
@@ -89,6 +108,7 @@ bool sim_run_seed(uint64_t seed, bool verbose, FILE *file, struct seed_sum *sum)
 	if (seed_make(&run, seed) == 0 && verbose) {
 		fprintf(file, "%s", run.text);
 		seed_watch(run.net, file);
+		run.verbose = file;
 	}
 	right = !run.net->failed && seed_play(&run);
 	if (!right && file) {

@@ -128,8 +128,9 @@ static void draw_config(struct seed_run *run, struct cpl_config *c)
 	c->sack = percent(run, 80);
 	c->window_scaling = percent(run, 80);
 	c->time_wait_ns = any_size(run, 1, 60) * CPL_SECOND;
-	c->r2_ns = 200 * CPL_SECOND;
-	c->r2_syn_ns = 120 * CPL_SECOND;
+	c->r2_ns = from_to(run, 924, 2000) * CPL_SECOND;
+	c->r2_syn_ns = 600 * CPL_SECOND;
+	c->synack_retries = 8; /* a lost ACK and a long partition must not end a handshake */
 	c->delack_ns = from_to(run, 1, 200) * MS;
 	if (percent(run, 30)) {
 		c->sndbuf = c->sndbuf_max = (uint32_t)from_to(run, 4096, 65536);

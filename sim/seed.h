@@ -28,6 +28,7 @@ struct seed_run {
 	bool forgiving;	 /* a fault may end connections: only what may never happen is checked */
 	bool strict[APP_TALKS]; /* this talk must end well at both ends */
 	char text[SEED_TEXT];	/* what was drawn, for people */
+	FILE *verbose;		/* tell all here */
 };
 
 /* Draw the network of SEED. 0, or -1 when even that fails: net->failure says why. */

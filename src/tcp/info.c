@@ -56,15 +56,17 @@ static void info_send(const struct tcb *tcb, struct cpl_info *info)
 	CPL_INFO_READ(info, snd_una, tcb->snd_una);
 	CPL_INFO_READ(info, snd_nxt, tcb->snd_nxt);
 	CPL_INFO_READ(info, write_seq, write_seq);
-	CPL_INFO_READ(info, snd_wnd, tcb->snd_wnd);
-	CPL_INFO_READ(info, snd_wnd_max, tcb->snd_wnd_max);
-	CPL_INFO_READ(info, snd_wl1, tcb->snd_wl1);
-	CPL_INFO_READ(info, snd_wl2, tcb->snd_wl2);
+	if (tcb->state != CPL_SYN_SENT) { /* the peer has not said them */
+		CPL_INFO_READ(info, snd_wnd, tcb->snd_wnd);
+		CPL_INFO_READ(info, snd_wnd_max, tcb->snd_wnd_max);
+		CPL_INFO_READ(info, snd_wl1, tcb->snd_wl1);
+		CPL_INFO_READ(info, snd_wl2, tcb->snd_wl2);
+		CPL_INFO_READ(info, snd_wscale, tcb->snd_wscale);
+		CPL_INFO_READ(info, peer_mss, tcb->peer_mss);
+	}
 	if (tcb_has(tcb, TCB_URG_OUT))
 		CPL_INFO_READ(info, snd_up, tcb->snd_up);
-	CPL_INFO_READ(info, snd_wscale, tcb->snd_wscale);
 	CPL_INFO_READ(info, snd_mss, tcb->snd_mss);
-	CPL_INFO_READ(info, peer_mss, tcb->peer_mss);
 	CPL_INFO_READ(info, pmtu, tcb->pmtu);
 	CPL_INFO_READ(info, send_queue, tcb->io ? (uint32_t)tcb->io->sndq.bytes : 0);
 	CPL_INFO_DERIVED(info, in_flight, tcb->snd_nxt - tcb->snd_una);

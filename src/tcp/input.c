@@ -27,12 +27,9 @@ static bool in_window(const struct tcb *tcb, const struct tcp_seg *seg)
 
 	if (seg->seq == tcb->rcv_nxt)
 		return true; /* what does not fit is trimmed, ACK, URG and RST count */
-	if (!len)
-		return seq_in(seg->seq, tcb->rcv_nxt, wnd);
-	return seq_in(seg->seq, tcb->rcv_nxt, wnd) ||
-	       seq_in(seg->seq + len - 1, tcb->rcv_nxt, wnd) ||
-	       (wnd && seq_lt(seg->seq, tcb->rcv_nxt) &&
-		seq_geq(seg->seq + len - 1, tcb->rcv_nxt + wnd));
+	/* It starts in the window, or before it and reaches into it. Distances, not comparisons:
+	 * half the circle away "before" and "after" are both true. */
+	return seq_in(seg->seq, tcb->rcv_nxt, wnd) || (wnd && tcb->rcv_nxt - seg->seq < len);
 }
 
 /* Report the part that we have already (RFC 2883 4). */
@@ -70,13 +67,18 @@ static enum verdict check_sequence(struct tcp *tcp, struct tcb *tcb, const struc
 		note_duplicate(tcb, seg);
 		return unacceptable(tcb, seg, now);
 	}
-	/* RFC 7323 4.3 */
-	if (tcb_has(tcb, TCB_TS) && (seg->opts & TCP_HAS_TS) &&
-	    seq_geq(seg->tsval, tcb->ts_recent) && seq_leq(seg->seq, tcb->last_ack_sent)) {
-		tcb->ts_recent = seg->tsval;
-		tcb->ts_recent_ms = tcp_ts_clock(now);
-	}
 	return V_CONTINUE;
+}
+
+/* RFC 7323 4.3; as Linux only once the ACK was found good: a forger must guess that, too. */
+static void take_timestamp(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
+{
+	if (!tcb_has(tcb, TCB_TS) || !(seg->opts & TCP_HAS_TS))
+		return;
+	if (!seq_geq(seg->tsval, tcb->ts_recent) || !seq_leq(seg->seq, tcb->last_ack_sent))
+		return;
+	tcb->ts_recent = seg->tsval;
+	tcb->ts_recent_ms = tcp_ts_clock(now);
 }
 
 /* ---- second: RST (RFC 5961 3.2); SHLD-2: it may carry data ---- */
@@ -150,6 +152,7 @@ static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const
 		return v;
 	if ((v = input_ack(tcp, tcb, in, now)) != V_CONTINUE)
 		return v;
+	take_timestamp(tcb, seg, now);
 	if ((v = check_reader(tcp, tcb, seg)) != V_CONTINUE)
 		return v;
 	if ((v = input_urgent(tcp, tcb, in, now)) != V_CONTINUE)

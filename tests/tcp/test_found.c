@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/util/tcp_bench.h"
+#include "trace/ring.h"
 
 static struct bench b;
 
@@ -188,6 +189,90 @@ static void a_full_neighbour_queue_is_no_trap(void **state)
 	bench_end(&b);
 }
 
+/*
+ * Half the circle away from RCV.NXT a number is both before and after: such a segment is not in the
+ * window, and its timestamp does not become TS.Recent (it would shut the peer out: PAWS).
+ */
+static void half_the_circle_away_is_outside(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.timestamps = 1;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1460,TS 1000 0");
+	for (unsigned i = 0; i < 64; i++) {
+		uint32_t seq = 0x80000000u + 1 - 32000 + i * 1000;
+
+		send(&b, "P. %d:%d ack 1 <TS 1000000000 1>", (int32_t)seq, (int32_t)(seq + 100));
+	}
+	assert_int_equal(counter(&b, drop_tcp_window), 64);
+	while (bench_take(&b))
+		;
+	send(&b, "P. 1:101 ack 1");
+	bench_read(&b, h, 100);
+	bench_end(&b);
+}
+
+static unsigned last_state(void)
+{
+	struct cpl_trace r[64];
+	uint64_t cursor = 0;
+	unsigned state = CPL_STATES;
+	int n;
+
+	while ((n = cpl_trace_read(b.stack, &cursor, r, 64, NULL)) > 0)
+		for (int i = 0; i < n; i++)
+			if (r[i].type == TRACE_state)
+				state = r[i].arg[1];
+	return state;
+}
+
+/* TIME-WAIT is recorded when it begins, and CLOSED when it ends, not when the block goes. */
+static void time_wait_is_recorded(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.trace_records = 256;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1460");
+	assert_int_equal(cpl_close(b.stack, h, b.now), 0);
+	expect(&b, "F. 1 ack 1");
+	send(&b, "F. 1 ack 2");
+	expect(&b, ". 2 ack 2");
+	assert_int_equal(last_state(), CPL_TIME_WAIT);
+	bench_run(&b, 59 * CPL_SECOND);
+	assert_int_equal(last_state(), CPL_TIME_WAIT);
+	bench_run(&b, 2 * CPL_SECOND);
+	assert_int_equal(last_state(), CPL_CLOSED);
+	bench_end(&b);
+}
+
+/* What the peer has not said yet is unknown, not 0. */
+static void nothing_is_known_of_a_silent_peer(void **state)
+{
+	const struct cpl_info *i;
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_open(&b, 0, 80);
+	expect(&b, "S 0 <*>");
+	i = bench_info(&b, h);
+	assert_false(cpl_info_known(i, CPL_F_snd_wnd));
+	assert_false(cpl_info_known(i, CPL_F_snd_wl1));
+	assert_false(cpl_info_known(i, CPL_F_peer_mss));
+	send(&b, "S. 0 ack 1 win 700 <mss 1000>");
+	expect(&b, ". 1 ack 1");
+	i = bench_info(&b, h);
+	assert_true(cpl_info_is_read(i, CPL_F_snd_wnd) && i->snd_wnd == 700);
+	assert_true(cpl_info_is_read(i, CPL_F_peer_mss) && i->peer_mss == 1000);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +284,9 @@ int main(void)
 		cmocka_unit_test(a_filled_hole_is_no_round_trip),
 		cmocka_unit_test(another_connection_learns_the_mtu),
 		cmocka_unit_test(a_full_neighbour_queue_is_no_trap),
+		cmocka_unit_test(half_the_circle_away_is_outside),
+		cmocka_unit_test(time_wait_is_recorded),
+		cmocka_unit_test(nothing_is_known_of_a_silent_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,7 +51,7 @@ int main(int argc, char **argv)
 	cpl_config_init(&config);
 	config.alloc = slab, config.release = unslab;
 	cpl_stack *s; cpl_handle listener, h;
-	struct cpl_iface_config iface = { .size = sizeof(iface), .kind = CPL_IFACE_IP, .mtu = 1500 };
+	struct cpl_iface_config iface = { sizeof(iface), "tun", .kind = CPL_IFACE_IP, .mtu = 1500 };
 	struct cpl_addr addr = cpl_addr4(10, 77, 0, 2);
 	struct cpl_endpoint at = { .port = 7 };
 	if (getrandom(config.secret, 32, 0) != 32 || cpl_stack_new(&s, &config, now_ns()) ||
@@ -60,10 +60,10 @@ int main(int argc, char **argv)
 		return fputs("cannot set up the stack\n", stderr), 1;
 	for (;;) {
 		uint8_t packet[65536];
-		struct cpl_event ev;
-		struct cpl_out out;
+		struct cpl_frame in = { .data = packet };
+		struct cpl_event ev; struct cpl_out out;
 		for (ssize_t n; (n = read(tun, packet, sizeof(packet))) > 0;)
-			cpl_input(s, 1, &(struct cpl_frame){ .data = packet, .len = n }, 1, now_ns());
+			in.len = n, cpl_input(s, 1, &in, 1, now_ns());
 		cpl_advance(s, now_ns());
 		while (cpl_next_event(s, &ev)) {
 			while (ev.what & CPL_EV_ACCEPT && !cpl_accept(s, listener, &h, now_ns()))
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 				echo(s, ev.handle, now_ns());
 		}
 		while (cpl_output(s, 1, &out, 1, now_ns()) > 0)
-			cpl_output_done(s, out.token, writev(tun, (struct iovec *)out.iov, out.iov_n) > 0, now_ns());
+			cpl_output_done(s, out.token, writev(tun, (void *)out.iov, out.iov_n) > 0, now_ns());
 		uint64_t due = cpl_deadline(s), now = now_ns();
 		poll(&(struct pollfd){ .fd = tun, .events = POLLIN }, 1,
 		     due == CPL_NEVER ? -1 : due <= now ? 0 : (int)((due - now) / CPL_MS + 1));

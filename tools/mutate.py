@@ -196,7 +196,8 @@ def of_line(text, code, start, end):
 
 def of_function(text, function):
     """The whole function does nothing, or gives a constant."""
-    for value in ("", " 0", " 1", " -1"):
+    plain = re.search(rf"\bvoid\s+{function.name}\s*\(", text[function.head:function.open])
+    for value in ("",) if plain else (" 0", " 1", " -1"):
         yield Mutation(f"{function.name}() returns{value or ' at once'}",
                        replace(text, function.open + 1, function.open + 1, f" return{value};"))
 
@@ -208,7 +209,18 @@ def line_bounds(text, at):
 
 
 def mutations(text, place):
-    """The mutations of the code that the comment of PLACE tags."""
+    """The mutations of the code that the comment of PLACE tags; last, its branch not taken."""
+    yield from of_place(text, place)
+    plain = csource.blank(text, directives=True)
+    for function in csource.functions(text):
+        if function.open < place.start < function.close:
+            nodes = Statements(plain, function.open, function.close).nodes
+            around = [n for n in nodes if n.kind == "if" and n.cond[1] < place.start < n.end]
+            if around:
+                yield next(of_node(text, plain, around[-1]))
+
+
+def of_place(text, place):
     code = csource.blank(text)
     plain = csource.blank(text, directives=True)
     function = next((f for f in csource.functions(text) if f.name == place.name), None)

@@ -68,10 +68,12 @@ enum event {
 	NA_O,
 	NA_SO,
 	CONFIRM,
+	SUSPECT,
 	USE
 };
 
-static const char *const event_names[] = { "NS", "NA", "NA S", "NA O", "NA SO", "confirm", "use" };
+static const char *const event_names[] = { "NS",    "NA",      "NA S",	  "NA O",
+					   "NA SO", "confirm", "suspect", "use" };
 
 #define INC  NEIGH_INCOMPLETE
 #define REA  NEIGH_REACHABLE
@@ -138,6 +140,12 @@ static const struct {
 	{ STA, CONFIRM, NULL, REA, A },
 	{ DEL, CONFIRM, NULL, REA, A },
 	{ PRO, CONFIRM, NULL, REA, A },
+	{ REA, SUSPECT, NULL, STA, A },
+	{ INC, SUSPECT, NULL, INC, NULL },
+	{ DEL, SUSPECT, NULL, DEL, A },
+	{ PRO, SUSPECT, NULL, PRO, A },
+	{ FAI, SUSPECT, NULL, FAI, NULL },
+	{ NONE, SUSPECT, NULL, NONE, NULL },
 	{ REA, USE, NULL, REA, A },
 	{ STA, USE, NULL, DEL, A },
 	{ DEL, USE, NULL, DEL, A },
@@ -157,6 +165,8 @@ static const struct {
 
 static void row_event(enum event event, const uint8_t *mac)
 {
+	struct cpl_addr a = host(1);
+
 	switch (event) {
 	case NS:
 		solicit(1, mac);
@@ -169,6 +179,9 @@ static void row_event(enum event event, const uint8_t *mac)
 		break;
 	case CONFIRM:
 		confirm(1);
+		break;
+	case SUSPECT:
+		neigh_suspect(&f.t, 1, &a, f.now);
 		break;
 	case USE:
 		neigh_use(&f.t, find(1), f.now);

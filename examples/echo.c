@@ -21,11 +21,10 @@
 #include <unistd.h>
 static void *slab(void *ctx, size_t n) { return (void)ctx, malloc(n); }
 static void unslab(void *ctx, void *p, size_t n) { (void)ctx, (void)n, free(p); }
-static uint64_t now_ns(void)
+static uint64_t ns(void)
 {
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * CPL_SECOND + t.tv_nsec;
+	return clock_gettime(CLOCK_MONOTONIC, &t), t.tv_sec * CPL_SECOND + t.tv_nsec;
 }
 /* Return what came in, as far as there is room for it to go out; the rest stays in its queue. */
 static void echo(cpl_stack *s, cpl_handle h, uint64_t now)
@@ -54,26 +53,27 @@ int main(int argc, char **argv)
 	struct cpl_iface_config iface = { sizeof(iface), "tun", .kind = CPL_IFACE_IP, .mtu = 1500 };
 	struct cpl_addr addr = cpl_addr4(10, 77, 0, 2);
 	struct cpl_endpoint at = { .port = 7 };
-	if (getrandom(config.secret, 32, 0) != 32 || cpl_stack_new(&s, &config, now_ns()) ||
-	    cpl_iface_add(s, &iface, now_ns()) != 1 || cpl_addr_add(s, 1, &addr, 24, now_ns()) ||
-	    cpl_listen(s, &at, 128, &listener, now_ns()))
+	if (getrandom(config.secret, 32, 0) != 32 || cpl_stack_new(&s, &config, ns()) ||
+	    cpl_iface_add(s, &iface, ns()) != 1 || cpl_addr_add(s, 1, &addr, 24, ns()) ||
+	    cpl_listen(s, &at, 128, &listener, ns()))
 		return fputs("cannot set up the stack\n", stderr), 1;
 	for (;;) {
 		uint8_t packet[65536];
 		struct cpl_frame in = { .data = packet };
 		struct cpl_event ev; struct cpl_out out;
 		for (ssize_t n; (n = read(tun, packet, sizeof(packet))) > 0;)
-			in.len = n, cpl_input(s, 1, &in, 1, now_ns());
-		cpl_advance(s, now_ns());
+			in.len = n, cpl_input(s, 1, &in, 1, ns());
+		cpl_advance(s, ns());
 		while (cpl_next_event(s, &ev)) {
-			while (ev.what & CPL_EV_ACCEPT && !cpl_accept(s, listener, &h, now_ns()))
-				;
+			while (ev.what & CPL_EV_ACCEPT && !cpl_accept(s, listener, &h, ns())) {}
 			if (ev.handle != listener)
-				echo(s, ev.handle, now_ns());
+				echo(s, ev.handle, ns());
 		}
-		while (cpl_output(s, 1, &out, 1, now_ns()) > 0)
-			cpl_output_done(s, out.token, writev(tun, (void *)out.iov, out.iov_n) > 0, now_ns());
-		uint64_t due = cpl_deadline(s), now = now_ns();
+		while (cpl_output(s, 1, &out, 1, ns()) > 0) {
+			ssize_t n = writev(tun, (void *)out.iov, out.iov_n);
+			cpl_output_done(s, out.token, n > 0, ns());
+		}
+		uint64_t due = cpl_deadline(s), now = ns();
 		poll(&(struct pollfd){ .fd = tun, .events = POLLIN }, 1,
 		     due == CPL_NEVER ? -1 : due <= now ? 0 : (int)((due - now) / CPL_MS + 1));
 	}

@@ -112,10 +112,14 @@ static void reassemble(struct cpl_stack *s, const struct packet *pkt, uint64_t n
 {
 	struct packet whole = { .ifindex = pkt->ifindex, .to_us_alone = pkt->to_us_alone };
 	struct reasm_packet *handle = NULL;
+	enum reasm_verdict verdict;
 	const uint8_t *p = NULL;
 	uint32_t len = 0;
 
-	switch (reasm_add(&s->reasm, pkt->ifindex, pkt->p, &pkt->ip, now, &p, &len, &handle)) {
+	verdict = reasm_add(&s->reasm, pkt->ifindex, pkt->p, &pkt->ip, now, &p, &len, &handle);
+	s->counters.drop_frag_memory += s->reasm.evicted; /* older ones that made room */
+	s->reasm.evicted = 0;
+	switch (verdict) {
 	case REASM_KEPT:
 		return;
 	case REASM_COMPLETE:

@@ -203,11 +203,8 @@ static bool is_too_big(const struct packet *pkt, const struct icmp_msg *m)
 static bool hand_up(struct cpl_stack *s, const struct icmp_quote *q, struct tcp_icmp *e,
 		    uint64_t now)
 {
-	if (q->protocol == IP_UDP) {
-		if (!e->too_big)
-			udp_icmp_error(s, q, e->error);
-		return true;
-	}
+	if (q->protocol == IP_UDP)
+		return udp_icmp_error(s, q, e->too_big ? 0 : e->error);
 	if (q->protocol != IP_TCP)
 		return false;
 	e->id = (struct conn_id){ q->src, q->dst, q->sport, q->dport };
@@ -233,7 +230,8 @@ static void icmp_error_in(struct cpl_stack *s, const struct packet *pkt, const s
 			mtu = s->ifaces[route.ifindex].config.mtu;
 		e.too_big = true;
 		e.mtu = pkt->ip.version == 6 ? m->rest : m->rest & 0xffff;
-		/* Only what a connection confirms may shrink the path (RFC 5927 7.2), or UDP's. */
+		/* Only what a connection confirms may shrink the path (RFC 5927 7.2), or a socket.
+		 */
 		if (!hand_up(s, &q, &(struct tcp_icmp){ .too_big = true, .mtu = UINT32_MAX },
 			     now)) {
 			s->counters.drop_icmp_unmatched++;

@@ -478,6 +478,19 @@ void output_run(struct cpl_stack *s, uint64_t now)
 	neighbour_actions(s, now);
 }
 
+void output_flush(struct cpl_stack *s, int ifindex, uint64_t now)
+{
+	struct iface *iface = &s->ifaces[ifindex];
+
+	while (!list_empty(&iface->txq)) {
+		struct frame *f = list_first(&iface->txq, struct frame, link);
+
+		iface->txq_n--;
+		s->counters.drop_iface_down++;
+		frame_drop(s, f, now);
+	}
+}
+
 struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[ifindex];

@@ -258,8 +258,10 @@ int cpl_iface_set_up(cpl_stack *s, int i, int up, uint64_t now)
 	iface->up = up;
 	route_set_up(&s->routes, i, up);
 	iface_to_tcp(s, i);
-	if (!up)
+	if (!up) {
 		neigh_flush_iface(&s->neigh, i);
+		output_flush(s, i, now);
+	}
 	output_run(s, now);
 	return 0;
 }
@@ -276,8 +278,8 @@ int cpl_addr_add(cpl_stack *s, int i, const struct cpl_addr *addr, unsigned pref
 	detect = iface->config.kind == CPL_IFACE_ETHER && !cpl_addr_is4(addr) &&
 		 !(iface->config.flags & CPL_IFACE_NO_DAD);
 	err = route_addr_add(&s->routes, i, addr, prefix_len, detect);
-	if (!err && detect)
-		err = dad_start(s, i, addr, now);
+	if (!err && detect && (err = dad_start(s, i, addr, now)) != 0)
+		route_addr_del(&s->routes, i, addr);
 	return err;
 }
 

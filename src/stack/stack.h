@@ -79,7 +79,8 @@ struct udp_socket {
 	uint64_t drops;
 	uint64_t made;
 	uint32_t gen;
-	uint32_t queued; /* bytes */
+	uint32_t queued; /* bytes of data */
+	uint32_t memory; /* and what they take with all that keeps them */
 	uint8_t ifindex; /* catch-all */
 	uint8_t error;	 /* of the last ICMP error about it */
 	bool catch_all;
@@ -106,7 +107,7 @@ struct dst {
 };
 
 #define UDP_BUCKETS   1024
-#define UDP_QUEUE_MAX 212992 /* bytes, as Linux's rmem_default */
+#define UDP_QUEUE_MAX 212992 /* bytes of memory, as Linux's rmem_default */
 
 struct cpl_stack {
 	struct cpl_config config;
@@ -188,6 +189,8 @@ void output_frame(struct cpl_stack *s, struct frame *f, uint64_t now);
 int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifindex, uint64_t now);
 /* What TCP wants to say without a connection, what waits on neighbours, what loops back. */
 void output_run(struct cpl_stack *s, uint64_t now);
+/* The interface went down: what waits for it will not go. */
+void output_flush(struct cpl_stack *s, int ifindex, uint64_t now);
 /* The next frame for the device, or NULL. */
 struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now);
 
@@ -223,7 +226,8 @@ void icmp_local_unreachable(struct cpl_stack *s, const struct frame *f, uint64_t
 /* ---- udp.c ---- */
 void udp_input(struct cpl_stack *s, const struct packet *pkt, uint64_t now);
 struct udp_socket *udp_find(struct cpl_stack *s, cpl_handle h);
-void udp_icmp_error(struct cpl_stack *s, const struct icmp_quote *q, int error);
+/* False: no socket of ours can have sent it. ERROR 0: only ask. */
+bool udp_icmp_error(struct cpl_stack *s, const struct icmp_quote *q, int error);
 void udp_info(struct cpl_stack *s, const struct udp_socket *u, struct cpl_info *info, uint64_t now);
 int udp_close(struct cpl_stack *s, struct udp_socket *u);
 bool udp_next_event(struct cpl_stack *s, struct cpl_event *event);

@@ -49,10 +49,16 @@ static cpl_handle udp_handle(const struct cpl_stack *s, const struct udp_socket 
 	return handle_make(KIND_UDP, pool_index(&s->udp_sockets, u), u->gen);
 }
 
+static uint32_t datagram_memory(const struct udp_datagram *d)
+{
+	return (uint32_t)(sizeof(*d) + d->data.memory);
+}
+
 static void datagram_free(struct cpl_stack *s, struct udp_socket *u, struct udp_datagram *d)
 {
 	list_del(&d->link);
 	u->queued -= (uint32_t)d->data.bytes;
+	u->memory -= datagram_memory(d);
 	chunkq_clear(&d->data, &s->chunks);
 	pool_free(&s->datagrams, d);
 }
@@ -66,7 +72,7 @@ static bool udp_queue(struct cpl_stack *s, struct udp_socket *u, const struct pa
 	uint32_t len = h->len - UDP_HLEN;
 	struct udp_datagram *d;
 
-	if (u->queued + len > UDP_QUEUE_MAX)
+	if (u->memory + len > UDP_QUEUE_MAX)
 		return false;
 	d = pool_alloc(&s->datagrams, NULL);
 	if (!d)
@@ -86,6 +92,7 @@ static bool udp_queue(struct cpl_stack *s, struct udp_socket *u, const struct pa
 	}
 	list_push_back(&u->queue, &d->link);
 	u->queued += len;
+	u->memory += datagram_memory(d);
 	if (!list_linked(&u->event))
 		list_push_back(&s->udp_events, &u->event);
 	return true;
@@ -117,15 +124,16 @@ void udp_input(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
 }
 
 /* RFC 1122 4.1.3.3: an error about a datagram of ours; told as an event without data. */
-void udp_icmp_error(struct cpl_stack *s, const struct icmp_quote *q, int error)
+bool udp_icmp_error(struct cpl_stack *s, const struct icmp_quote *q, int error)
 {
 	struct udp_socket *u = udp_for(s, &q->src, q->sport, 0);
 
-	if (!u || u->catch_all)
-		return;
+	if (!u || u->catch_all || !error)
+		return u;
 	u->error = (uint8_t)error;
 	if (!list_linked(&u->event))
 		list_push_back(&s->udp_events, &u->event);
+	return true;
 }
 
 bool udp_next_event(struct cpl_stack *s, struct cpl_event *event)

@@ -183,7 +183,7 @@ static void act(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, enu
 		tcb->flags |= TCB_ACK_NOW;
 		return;
 	case V_RST:
-		reply_rst(tcp, &tcb->node.id, seg);
+		reply_rst(tcp, &tcb->node.id, tcb->ifindex, seg);
 		if (tcb->state > CPL_SYN_RECEIVED) /* check_reader() */
 			tcb_finish(tcp, tcb, EPIPE, now);
 		return;
@@ -281,7 +281,7 @@ static void no_connection(struct tcp *tcp, const struct conn_id *id, const struc
 	}
 	tcp_drop(tcp, COUNTER_drop_tcp_no_conn);
 	if (!(flags & TCP_RST))
-		reply_rst(tcp, id, &in->tcp);
+		reply_rst(tcp, id, in->ifindex, &in->tcp);
 }
 
 void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now)

@@ -14,10 +14,9 @@ enum verdict input_urgent(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	(void)now;
 	if (!(seg->flags & TCP_URG) || !seg->up || tcb_has(tcb, TCB_FIN_RECEIVED))
 		return V_CONTINUE;
+	/* Without TCB_URG_IN rcv_up may be any distance behind what was read. */
 	if (!seq_gt(up, tcb->read_seq) || (tcb_has(tcb, TCB_URG_IN) && !seq_gt(up, tcb->rcv_up)))
 		return V_CONTINUE;
-	if (!tcb_has(tcb, TCB_URG_IN) && seq_leq(up, tcb->rcv_up) && tcb->rcv_up != tcb->irs)
-		return V_CONTINUE; /* read already */
 	tcb->rcv_up = up;
 	tcb->flags |= TCB_URG_IN;
 	tcb->flags &= ~TCB_OOB_HELD;
@@ -75,9 +74,11 @@ static enum verdict text_in_order(struct tcp *tcp, struct tcb *tcb, const struct
 	uint64_t before = io->rcvq.bytes;
 	bool gap = !list_empty(&io->ooo);
 
-	if (len && !keep_text(tcp, tcb, in, data, len)) {
-		/* Nothing half-kept: the peer sends it again. */
+	while (len && !keep_text(tcp, tcb, in, data, len)) {
+		/* Nothing half-kept: the peer sends it again, unless what came early gives way. */
 		chunkq_trim(&io->rcvq, tcp->chunks, io->rcvq.bytes - before);
+		if (ooo_prune(tcp, io))
+			continue;
 		tcp_drop(tcp, COUNTER_drop_tcp_memory);
 		return V_DROP;
 	}

@@ -218,6 +218,7 @@ int half_accept(struct tcp *tcp, struct half_open *half, uint64_t now)
 	if (!(half->flags & HALF_PENDING))
 		return -EALREADY;
 	half->flags &= (uint8_t)~HALF_PENDING;
+	half->made = now; /* how long the verdict took is no round trip */
 	half_send_synack(tcp, half, now);
 	half_wait(tcp, half, now);
 	return 0;
@@ -227,7 +228,7 @@ void half_refuse(struct tcp *tcp, struct half_open *half)
 {
 	struct tcp_seg syn = { .seq = half->irs, .flags = TCP_SYN };
 
-	reply_rst(tcp, &half->node.id, &syn);
+	reply_rst(tcp, &half->node.id, half->ifindex, &syn);
 	half_free(tcp, half);
 }
 
@@ -387,7 +388,7 @@ void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *
 	}
 	if (seg->ack != half->iss + 1) {
 		tcp_drop(tcp, COUNTER_drop_tcp_ack);
-		reply_rst(tcp, &half->node.id, seg);
+		reply_rst(tcp, &half->node.id, half->ifindex, seg);
 		return;
 	}
 	half_acked(tcp, half, in, now);
@@ -420,7 +421,7 @@ void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *
 			return;
 		}
 		tcp_drop(tcp, COUNTER_drop_tcp_no_conn);
-		reply_rst(tcp, &id, seg);
+		reply_rst(tcp, &id, in->ifindex, seg);
 		return;
 	}
 	if (!(seg->flags & TCP_SYN) || (seg->flags & TCP_FIN)) { /* fourth */

@@ -41,7 +41,7 @@ void tcp_reply_free(struct tcp *tcp, struct tcp_reply *reply)
 }
 
 /* RFC 9293 3.5.2 and 3.10.7.1: acceptable to whoever sent the segment. */
-void reply_rst(struct tcp *tcp, const struct conn_id *id, const struct tcp_seg *seg)
+void reply_rst(struct tcp *tcp, const struct conn_id *id, int ifindex, const struct tcp_seg *seg)
 {
 	struct tcp_reply *r;
 
@@ -51,6 +51,7 @@ void reply_rst(struct tcp *tcp, const struct conn_id *id, const struct tcp_seg *
 	if (!r)
 		return;
 	tcp->counters->rst_out++;
+	r->ifindex = (uint8_t)ifindex;
 	if (seg->flags & TCP_ACK) {
 		r->seg.seq = seg->ack;
 		r->seg.flags = TCP_RST;

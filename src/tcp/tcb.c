@@ -50,7 +50,10 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	chunkq_init(&io->sndq);
 	chunkq_init(&io->rcvq);
 	list_init(&io->ooo);
-	io->snd_base = tcb->snd_nxt + (tcb->snd_nxt == tcb->iss && !tcb_synchronized(tcb));
+	if (tcb_synchronized(tcb))
+		io->snd_base = tcb->snd_nxt - tcb_has(tcb, TCB_FIN_SENT);
+	else
+		io->snd_base = tcb->snd_nxt + (tcb->snd_nxt == tcb->iss);
 	io->push_seq = io->small_end = tcb->snd_una;
 	io->t_rexmt = io->t_delack = io->t_cork = CPL_NEVER;
 	io->t_quiet = now + IO_QUIET_NS;

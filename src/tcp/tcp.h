@@ -122,7 +122,7 @@ struct tcp_reply {
 	struct tcp_seg seg;
 	cpl_handle handle; /* of whoever it speaks for, for the event ring; 0: nobody */
 	uint8_t tos, ttl;
-	uint8_t ifindex;	   /* 0: by route */
+	uint8_t ifindex;	   /* of a link-local peer */
 	struct source_route route; /* IPv4: to go by */
 };
 
@@ -359,8 +359,8 @@ void rcvbuf_autotune(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void rcvbuf_measure(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 void sndbuf_autotune(struct tcp *tcp, struct tcb *tcb);
 struct tcp_reply *reply_new(struct tcp *tcp, const struct conn_id *id);
-/* RST for a segment without connection (RFC 9293 3.10.7.1). */
-void reply_rst(struct tcp *tcp, const struct conn_id *id, const struct tcp_seg *seg);
+/* RST for a segment, of IFINDEX, without connection (RFC 9293 3.10.7.1). */
+void reply_rst(struct tcp *tcp, const struct conn_id *id, int ifindex, const struct tcp_seg *seg);
 /* Rate limit of RFC 5961 7: may a challenge ACK go now? */
 bool challenge_allowed(struct tcp *tcp, uint64_t now);
 

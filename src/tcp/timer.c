@@ -189,7 +189,7 @@ static void keep_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	} else if (tcb->probes_n >= tcb_keep_count(tcp, tcb)) { /* MUST-29: not the first one */
 		struct tcp_seg last = { .flags = TCP_ACK, .ack = tcb->snd_nxt };
 
-		reply_rst(tcp, &tcb->node.id, &last);
+		reply_rst(tcp, &tcb->node.id, tcb->ifindex, &last);
 		give_up(tcp, tcb, now);
 	} else {
 		tcb->flags |= TCB_PROBE;

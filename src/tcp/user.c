@@ -395,6 +395,7 @@ static void send_rst(struct tcp *tcp, struct tcb *tcb)
 	r->seg.flags = TCP_RST | TCP_ACK;
 	r->tos = tcb->tos;
 	r->ttl = tcb->ttl;
+	r->ifindex = tcb->ifindex;
 }
 
 /* 3.10.5: which states owe the peer a RST. */

@@ -168,6 +168,213 @@ static void a_closed_window_does_not_outlive_its_program(void **state)
 	bench_end(&b);
 }
 
+/* What came early gives way to what is next in order: else a full pool would never empty. */
+static void early_data_gives_way(void **state)
+{
+	cpl_handle h;
+	int at = 2001;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1460");
+	send(&b, "P. 1001:2001 ack 1");
+	b.heap.left = 0;
+	while (!counter(&b, drop_tcp_ooo_full)) {
+		send(&b, "P. %d:%d ack 1", at, at + 1000);
+		at += 1000;
+		assert_true(at < 60000);
+	}
+	while (bench_take(&b))
+		;
+	send(&b, "P. 1:1001 ack 1");
+	assert_int_equal(counter(&b, drop_tcp_memory), 0);
+	assert_true(bench_info(&b, h)->recv_queue >= 1000);
+	bench_end(&b);
+}
+
+/* 2^31 octets after the last urgent ones there may be others (MUST-32). */
+static void urgent_again_after_2_31_octets(void **state)
+{
+	static uint8_t data[65536];
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1460");
+	send(&b, "PU. 1:11 ack 1 urg 10");
+	expect(&b, ". 1 ack 11");
+	assert_true(cpl_recv(b.stack, h, data, sizeof(data), 0, b.now) > 0);
+	bench_events(&b, h, NULL);
+	for (uint64_t at = 11; at < (1ull << 31) + 60000; at += 60000) {
+		static uint8_t packet[61000];
+		struct ip_hdr ip = { .src = b.peer_addr, .dst = b.our_addr };
+		struct tcp_seg seg = { .sport = b.flow.peer.port,
+				       .dport = b.flow.us.port,
+				       .seq = b.flow.iss + (uint32_t)at,
+				       .ack = b.flow.our_iss + 1,
+				       .flags = TCP_ACK,
+				       .wnd = 65535,
+				       .data = data,
+				       .len = 60000 };
+		struct cpl_frame f = { .data = packet, .flags = CPL_FRAME_CSUM_OK };
+		struct cpl_out out[4];
+		int n;
+
+		if (at + 60000 >= (1ull << 31) + 60000) {
+			seg.flags |= TCP_URG;
+			seg.up = 10;
+		}
+		f.len = packet_tcp(packet, sizeof(packet), &ip, &seg);
+		assert_int_equal(cpl_input(b.stack, b.ifindex, &f, 1, b.now), 1);
+		assert_int_equal(seg.flags & TCP_URG ? CPL_EV_URGENT | CPL_EV_READABLE
+						     : CPL_EV_READABLE,
+				 bench_events(&b, h, NULL));
+		while (cpl_recv(b.stack, h, data, sizeof(data), 0, b.now) > 0)
+			;
+		while ((n = cpl_output(b.stack, b.ifindex, out, 4, b.now)) > 0)
+			for (int i = 0; i < n; i++)
+				cpl_output_done(b.stack, out[i].token, 1, b.now);
+	}
+	bench_end(&b);
+}
+
+/* A half-closed connection that was quiet has sent all it wrote, its FIN too. */
+static void quiet_and_half_closed(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1460");
+	assert_int_equal(cpl_shutdown(b.stack, h, b.now), 0);
+	expect(&b, "F. 1 ack 1");
+	send(&b, ". 1 ack 2");
+	bench_run(&b, 10 * CPL_SECOND);
+	send(&b, "P. 1:101 ack 2");
+	expect(&b, ". 2 ack 101");
+	assert_int_equal(bench_info(&b, h)->not_sent, 0);
+	assert_int_equal(bench_info(&b, h)->write_seq, b.flow.our_iss + 1);
+	bench_end(&b);
+}
+
+/* How long the embedder took to judge is no round trip (MUST-18). */
+static void a_verdict_is_no_round_trip(void **state)
+{
+	cpl_handle all, c;
+
+	(void)state;
+	bench_begin(&b);
+	assert_int_equal(cpl_catch_all(b.stack, 0, 10, &all, b.now), 0);
+	bench_flow(&b, 443, 40000);
+	send(&b, "S 0 <mss 1460>");
+	bench_run(&b, 20 * CPL_SECOND);
+	assert_int_equal(cpl_syn_accept(b.stack, bench_syn(&b), b.now), 0);
+	expect(&b, "S. 0 ack 1 <mss 1460>");
+	bench_run(&b, 10 * CPL_MS);
+	send(&b, ". 1 ack 1");
+	c = bench_accepted(&b, all);
+	assert_in_range(bench_info(&b, c)->srtt, 10 * CPL_MS, 11 * CPL_MS);
+	bench_end(&b);
+}
+
+/* Small datagrams that nobody reads cost what they cost: a socket keeps no more than its share. */
+static void empty_datagrams_fill_the_queue(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	for (uint32_t len = 0; len < 2; len++) {
+		struct cpl_endpoint at = { .port = 53 };
+		cpl_handle h;
+
+		bench_begin(&b);
+		assert_int_equal(cpl_udp_open(b.stack, &at, &h, b.now), 0);
+		before = b.heap.bytes;
+		for (int i = 0; i < 20000; i++) {
+			struct ip_hdr ip = { .src = b.peer_addr, .dst = b.our_addr };
+			struct udp_hdr udp = { 1000, 53, 0 };
+			uint8_t packet[64];
+
+			bench_inject(&b, packet,
+				     packet_udp(packet, sizeof(packet), &ip, &udp, "x", len));
+		}
+		assert_true(counter(&b, drop_udp_full) > 10000);
+		assert_true(b.heap.bytes - before < 400000);
+		bench_end(&b);
+	}
+}
+
+/* RFC 5927 7.2: a packet too big that no socket of ours sent shrinks no path. */
+static void too_big_needs_a_socket(void **state)
+{
+	struct cpl_endpoint at = { .port = 53 };
+	cpl_handle h, u;
+
+	(void)state;
+	bench_begin(&b);
+	for (int i = 0; i < 2; i++) {
+		struct ip_hdr ip = { .src = b.our_addr, .dst = b.peer_addr };
+		struct udp_hdr udp = { 53, 1000, 0 };
+		uint8_t quote[64], packet[128];
+		struct icmp_msg m = { .type = 3, .code = 4, .rest = 600, .body = quote };
+
+		m.body_len = packet_udp(quote, sizeof(quote), &ip, &udp, "x", 1);
+		ip.src = b.gateway;
+		ip.dst = b.our_addr;
+		bench_inject(&b, packet, packet_icmp(packet, sizeof(packet), &ip, &m));
+		h = bench_active(&b, "mss 1460");
+		assert_int_equal(bench_info(&b, h)->pmtu, i ? 600 : 1500);
+		assert_int_equal(cpl_udp_open(b.stack, &at, &u, b.now), i ? -EADDRINUSE : 0);
+	}
+	bench_end(&b);
+}
+
+/* Down: nothing is sent; what waited for the device goes again when the interface is up. */
+static void down_is_down(void **state)
+{
+	struct cpl_out out[4];
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1460");
+	send(&b, "R 0");
+	assert_int_equal(cpl_abort(b.stack, h, b.now), 0); /* its RST waits in the queue */
+	assert_int_equal(cpl_iface_set_up(b.stack, b.ifindex, 0, b.now), 0);
+	assert_int_equal(cpl_output(b.stack, b.ifindex, out, 4, b.now), 0);
+	assert_int_equal(counter(&b, drop_iface_down), 1);
+	assert_int_equal(cpl_iface_set_up(b.stack, b.ifindex, 1, b.now), 0);
+	expect_nothing(&b);
+	bench_end(&b);
+}
+
+/* Where two links share a link-local address, a reset goes back on the one that its cause came by.
+ */
+static void a_reset_to_a_link_local_peer(void **state)
+{
+	struct ip_hdr ip = { .src = { { 0xfe, 0x80, [15] = 2 } },
+			     .dst = { { 0xfe, 0x80, [15] = 1 } } };
+	struct tcp_seg seg = { .sport = 1000, .dport = 80, .flags = TCP_SYN };
+	uint8_t packet[128];
+	struct cpl_frame f = { .data = packet };
+	struct cpl_out out[4];
+	int second;
+
+	(void)state;
+	bench_init(&b);
+	b.v6 = true;
+	bench_start(&b);
+	second = second_iface(1500, CPL_IFACE_NO_DAD);
+	assert_int_equal(cpl_addr_add(b.stack, b.ifindex, &ip.dst, 64, b.now), 0);
+	assert_int_equal(cpl_addr_add(b.stack, second, &ip.dst, 64, b.now), 0);
+	f.len = packet_tcp(packet, sizeof(packet), &ip, &seg);
+	assert_int_equal(cpl_input(b.stack, second, &f, 1, b.now), 1);
+	expect_nothing(&b);
+	assert_int_equal(cpl_output(b.stack, second, out, 4, b.now), 1);
+	assert_int_equal(cpl_output_done(b.stack, out[0].token, 1, b.now), 0);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +384,14 @@ int main(void)
 		cmocka_unit_test(small_segments_do_not_pass_the_buffer),
 		cmocka_unit_test(a_reset_stays_in_a_window_that_shrank),
 		cmocka_unit_test(a_closed_window_does_not_outlive_its_program),
+		cmocka_unit_test(early_data_gives_way),
+		cmocka_unit_test(urgent_again_after_2_31_octets),
+		cmocka_unit_test(quiet_and_half_closed),
+		cmocka_unit_test(a_verdict_is_no_round_trip),
+		cmocka_unit_test(empty_datagrams_fill_the_queue),
+		cmocka_unit_test(too_big_needs_a_socket),
+		cmocka_unit_test(down_is_down),
+		cmocka_unit_test(a_reset_to_a_link_local_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

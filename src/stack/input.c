@@ -66,12 +66,16 @@ static bool destination_ok(struct cpl_stack *s, struct packet *pkt)
 	return false;
 }
 
-/* MUST-63 and RFC 1122 3.2.1.3. Only Neighbour Discovery may come from nowhere. */
+/*
+ * RFC 1122 3.2.1.3. Only Neighbour Discovery may come from nowhere, and what has our own address
+ * comes from ourselves or from a forger.
+ */
 static bool source_ok(struct cpl_stack *s, const struct packet *pkt)
 {
 	uint8_t is = dst_get(s, &pkt->ip.src)->is;
+	uint8_t not = DST_BROADCAST | (s->in_loop ? 0 : DST_LOOPBACK | DST_OWN);
 
-	if (is & DST_SOURCE && !(is & DST_BROADCAST) && (s->in_loop || !(is & DST_LOOPBACK)))
+	if (is & DST_SOURCE && !(is & not)) /* MUST-63 */
 		return true;
 	if (pkt->ip.protocol == IP_ICMP6 && addr_is_any(&pkt->ip.src))
 		return true;

@@ -395,7 +395,7 @@ int cpl_set_source_route(cpl_stack *s, cpl_handle handle, const struct cpl_addr 
 			return -EINVAL;
 		memcpy(cold->route.hops[i], hops[i].b + 12, 4);
 	}
-	cold->route.n = (uint8_t)n;
+	cold->route.n = (uint8_t)n; /* MUST-51 */
 	cold->route_chosen = n > 0;
 	return 0;
 }

@@ -75,7 +75,7 @@ static bool source_ok(struct cpl_stack *s, const struct packet *pkt)
 	uint8_t is = dst_get(s, &pkt->ip.src)->is;
 	uint8_t not = DST_BROADCAST | (s->in_loop ? 0 : DST_LOOPBACK | DST_OWN);
 
-	if (is & DST_SOURCE && !(is & not)) /* MUST-63 */
+	if (is & DST_SOURCE && !(is & not )) /* MUST-63 */
 		return true;
 	if (pkt->ip.protocol == IP_ICMP6 && addr_is_any(&pkt->ip.src))
 		return true;
@@ -171,16 +171,15 @@ static void deliver(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
 	icmp_error(s, pkt, ICMP_ERR_PROTOCOL, 0, pkt->ip.nh_off, now);
 }
 
-/* Who sends by source route can pose as anybody: only where it was allowed (RFC 7126 4.3, as
- * Linux). */
-static bool has_source_route(const struct ip_hdr *ip)
+/*
+ * Who sends by source route can pose as anybody: only where it was allowed (RFC 7126 4.3, as
+ * Linux), and only at its end: we forward nothing (RFC 1122 3.3.5).
+ */
+static bool source_route_ok(const struct cpl_stack *s, const struct ip_hdr *ip)
 {
-	for (unsigned i = 0; i < ip->options_len && ip->options[i];) {
-		if (ip->options[i] == IPV4_LSRR || ip->options[i] == IPV4_SSRR)
-			return true;
-		i += ip->options[i] == 1 ? 1 : ip->options[i + 1];
-	}
-	return false;
+	const uint8_t *p = ip_source_route(ip);
+
+	return !p || (s->config.source_routes && p[2] > p[1]);
 }
 
 void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet *pkt, uint64_t now)
@@ -195,7 +194,7 @@ void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet
 	}
 	if (!source_ok(s, pkt) || !destination_ok(s, pkt))
 		return;
-	if (pkt->ip.options_len && !s->config.source_routes && has_source_route(&pkt->ip)) {
+	if (!source_route_ok(s, &pkt->ip)) {
 		s->counters.drop_ip_option++;
 		return;
 	}

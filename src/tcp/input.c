@@ -153,6 +153,7 @@ static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const
 	if ((v = input_ack(tcp, tcb, in, now)) != V_CONTINUE)
 		return v;
 	take_timestamp(tcb, seg, now);
+	source_route_again(tcp, tcb, in, now);
 	if ((v = check_reader(tcp, tcb, seg)) != V_CONTINUE)
 		return v;
 	if ((v = input_urgent(tcp, tcb, in, now)) != V_CONTINUE)

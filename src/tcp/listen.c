@@ -58,13 +58,13 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 	}
 }
 
-/* MUST-53: a SYN that came by a source route is answered, and all that follows, by the way back. */
+/* A SYN that came by a source route is answered, and all that follows, by the way back. */
 static void save_route(struct tcp *tcp, struct half_open *half, const struct seg_in *in)
 {
 	const struct tcb_cold *own = half->listener->cold;
 	struct source_route route;
 
-	if (!in->ip->options_len || (own && own->route_chosen))
+	if (!in->ip->options_len || (own && own->route_chosen)) /* MUST-52 */
 		return;
 	source_route_back(in, &route);
 	if (!route.n)
@@ -76,7 +76,7 @@ static void save_route(struct tcp *tcp, struct half_open *half, const struct seg
 		*half->cold = *own;
 	else
 		tcb_cold_init(tcp, half->cold);
-	half->cold->route = route;
+	half->cold->route = route; /* MUST-53 */
 }
 
 static cpl_handle half_handle(struct tcp *tcp, const struct half_open *half)
@@ -87,6 +87,7 @@ static cpl_handle half_handle(struct tcp *tcp, const struct half_open *half)
 static void half_reply(struct tcp *tcp, const struct half_open *half, cpl_handle handle,
 		       uint16_t flags, uint32_t seq, uint64_t now)
 {
+	const struct tcb_cold *cold = half->cold ? half->cold : half->listener->cold;
 	struct tcp_reply *r = reply_new(tcp, &half->node.id);
 
 	if (!r)
@@ -95,8 +96,8 @@ static void half_reply(struct tcp *tcp, const struct half_open *half, cpl_handle
 	r->ttl = half->listener->ttl;
 	r->ifindex = half->ifindex;
 	r->handle = handle;
-	if (half->cold)
-		r->route = half->cold->route;
+	if (cold && cpl_addr_is4(&half->node.id.remote))
+		r->route = cold->route;
 	r->seg.seq = seq;
 	r->seg.ack = half->irs + 1;
 	r->seg.flags = flags;
@@ -251,6 +252,8 @@ static void inherit(struct tcp *tcp, struct tcb *tcb, const struct half_open *ha
 		*tcb->cold = *half->cold;
 	else if (listener->cold && tcb_cold(tcp, tcb))
 		*tcb->cold = *listener->cold;
+	if (tcb->cold && !cpl_addr_is4(&half->node.id.remote))
+		tcb->cold->route.n = 0; /* a dual-stack listener's is of IPv4 alone */
 }
 
 struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t now)

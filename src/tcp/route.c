@@ -5,27 +5,9 @@
  */
 #include "tcp/tcp.h"
 
-static const uint8_t *find_route(const struct ip_hdr *ip)
-{
-	const uint8_t *p = ip->options, *end = p + ip->options_len;
-
-	while (p && p < end && *p) {
-		if (*p == 1) { /* no operation */
-			p++;
-			continue;
-		}
-		if (end - p < 3 || p[1] < 3 || p[1] > end - p)
-			return NULL;
-		if (*p == IPV4_LSRR || *p == IPV4_SSRR)
-			return p;
-		p += p[1];
-	}
-	return NULL;
-}
-
 void source_route_back(const struct seg_in *in, struct source_route *route)
 {
-	const uint8_t *p = find_route(in->ip);
+	const uint8_t *p = ip_source_route(in->ip);
 	unsigned n;
 
 	route->n = 0;
@@ -37,4 +19,24 @@ void source_route_back(const struct seg_in *in, struct source_route *route)
 	route->n = (uint8_t)n;
 	for (unsigned i = 0; i < n; i++)
 		memcpy(route->hops[i], p + 3 + 4 * (n - 1 - i), 4);
+}
+
+static bool route_equal(const struct source_route *a, const struct source_route *b)
+{
+	return a->n == b->n && memcmp(a->hops, b->hops, 4u * a->n) == 0;
+}
+
+void source_route_again(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
+{
+	struct source_route route;
+
+	if (!in->ip->options_len || !tcb_has(tcb, TCB_PASSIVE) ||
+	    (tcb->cold && tcb->cold->route_chosen)) /* MUST-52 */
+		return;
+	source_route_back(in, &route);
+	if (!route.n || (tcb->cold && route_equal(&tcb->cold->route, &route)) ||
+	    !tcb_cold(tcp, tcb))
+		return;
+	tcb->cold->route = route; /* SHLD-24 */
+	tcb_route(tcp, tcb, now);
 }

@@ -131,9 +131,9 @@ struct tcb_cold {
 	uint32_t window_clamp;
 	uint32_t pid, fd;
 	uint16_t maxseg;   /* 0: by MTU */
-	bool route_chosen; /* MUST-52: by the program: none that arrives replaces it */
+	bool route_chosen; /* by the program: none that arrives replaces it */
 	char program[16];
-	struct source_route route; /* MUST-51 */
+	struct source_route route;
 };
 
 struct listener;

@@ -308,6 +308,9 @@ void ooo_clear(struct tcp *tcp, struct tcb_io *io);
  * (RFC 1122 4.2.3.8). n 0: it came by none.
  */
 void source_route_back(const struct seg_in *in, struct source_route *route);
+/* A segment of a connection that the peer opened was believed: another route overrides the first.
+ */
+void source_route_again(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
 
 /* ---- listen.c, cookie.c, timewait.c ---- */
 

@@ -82,6 +82,8 @@ int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint 
 		return -EISCONN;
 	if (!remote_ok(tcp, remote))
 		return -EINVAL;
+	if (tcb->cold && tcb->cold->route.n && !cpl_addr_is4(&remote->addr))
+		return -EINVAL;
 	id->remote = remote->addr;
 	id->rport = remote->port;
 	if (remote->ifindex)
@@ -396,6 +398,8 @@ static void send_rst(struct tcp *tcp, struct tcb *tcb)
 	r->tos = tcb->tos;
 	r->ttl = tcb->ttl;
 	r->ifindex = tcb->ifindex;
+	if (tcb->cold)
+		r->route = tcb->cold->route;
 }
 
 /* 3.10.5: which states owe the peer a RST. */

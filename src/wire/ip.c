@@ -67,6 +67,20 @@ bad:
 	return IP_BAD_OPTION;
 }
 
+const uint8_t *ip_source_route(const struct ip_hdr *h)
+{
+	const uint8_t *p = h->options, *end = p + h->options_len;
+
+	while (p && p < end && *p != IPV4_EOL) {
+		if (is_source_route(*p))
+			return end - p >= 3 && p[1] >= 3 && p[1] <= end - p ? p : NULL;
+		if (*p != IPV4_NOP && (end - p < 2 || p[1] < 2))
+			return NULL;
+		p += *p == IPV4_NOP ? 1 : p[1];
+	}
+	return NULL;
+}
+
 static enum ip_verdict parse4(const uint8_t *p, uint32_t len, struct ip_hdr *h,
 			      struct ip_problem *problem)
 {

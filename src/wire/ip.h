@@ -83,6 +83,9 @@ unsigned ip_build(uint8_t *p, const struct ip_hdr *h);
 void ip6_frag_build(uint8_t p[IPV6_FRAG_HLEN], uint8_t next_header, uint32_t off, bool more,
 		    uint32_t id);
 
+/* IPv4: the loose or strict source route option, at its type, length and pointer; NULL: none. */
+const uint8_t *ip_source_route(const struct ip_hdr *h);
+
 /* What addresses are. */
 bool addr_is_any(const struct cpl_addr *a); /* unspecified, of either family or both */
 bool addr_is_multicast(const struct cpl_addr *a);

@@ -174,6 +174,17 @@ static enum packet_kind bad(struct test_packet *t, const char *why)
 	return t->kind = PACKET_BAD;
 }
 
+/* RFC 791 3.1; checksums are over the final destination (RFC 1122 4.1.3.4 has it for UDP). */
+static struct cpl_addr final_destination(const struct ip_hdr *ip)
+{
+	const uint8_t *route = ip->version == 4 ? ip_source_route(ip) : NULL;
+
+	if (!route || route[2] > route[1] || route[1] < 7)
+		return ip->dst;
+	route += route[1] - 4;
+	return cpl_addr4(route[0], route[1], route[2], route[3]);
+}
+
 static enum packet_kind parse_transport(struct test_packet *t, const uint8_t *p)
 {
 	static const char *const tcp_why[] = { "", "bad TCP header", "bad TCP checksum",
@@ -184,13 +195,14 @@ static enum packet_kind parse_transport(struct test_packet *t, const uint8_t *p)
 	bool ok;
 
 	p += ip->hlen;
+	t->final = final_destination(ip);
 	t->payload = p;
 	t->payload_len = len;
 	if (ip->fragment)
 		return t->kind = PACKET_FRAGMENT;
 	switch (ip->protocol) {
 	case IP_TCP:
-		verdict = tcp_parse(p, len, &ip->src, &ip->dst, false, &t->tcp);
+		verdict = tcp_parse(p, len, &ip->src, &t->final, false, &t->tcp);
 		if (verdict != TCP_OK)
 			return bad(t, tcp_why[verdict]);
 		t->payload = t->tcp.data;

@@ -62,7 +62,8 @@ struct test_packet {
 	struct ether_hdr ether;
 	struct arp_pkt arp;
 	struct ip_hdr ip;
-	struct tcp_seg tcp; /* its data and len are the payload */
+	struct cpl_addr final; /* ip.dst, or the last address of a source route that goes on */
+	struct tcp_seg tcp;    /* its data and len are the payload */
 	struct udp_hdr udp;
 	struct icmp_msg icmp;
 	const uint8_t

@@ -213,7 +213,7 @@ static void watch(struct bench *b, const struct bench_frame *f)
 	struct bench_flow *flow = &b->flow;
 
 	if (f->p.kind != PACKET_TCP || seg->dport != flow->peer.port ||
-	    !cpl_addr_equal(&f->p.ip.dst, &flow->peer.addr) ||
+	    !cpl_addr_equal(&f->p.final, &flow->peer.addr) ||
 	    (flow->us.port && seg->sport != flow->us.port))
 		return;
 	if ((seg->flags & TCP_SYN) && !(flow->our_iss_known && seg->seq == flow->our_iss)) {
@@ -491,7 +491,7 @@ static const char *mismatch(const struct bench *b, const struct script *want,
 	if (p->kind != PACKET_TCP)
 		return "kind of packet";
 	if (!cpl_addr_equal(&p->ip.src, &flow->us.addr) ||
-	    !cpl_addr_equal(&p->ip.dst, &flow->peer.addr) || got->sport != flow->us.port ||
+	    !cpl_addr_equal(&p->final, &flow->peer.addr) || got->sport != flow->us.port ||
 	    got->dport != flow->peer.port)
 		return "addresses or ports";
 	if (seg->flags != got->flags)

@@ -24,13 +24,21 @@ enum verdict input_urgent(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	return V_CONTINUE;
 }
 
-/* How big the peer's segments are: what delayed ACKs and SWS avoidance count by. */
+/*
+ * How big the peer's segments are: what delayed ACKs and SWS avoidance count by. One shorter one is
+ * the end of a write; two of the same size in a row are the peer's MSS (as Linux).
+ */
 static void measure_mss(struct tcb *tcb, const struct seg_in *in)
 {
 	uint32_t len = in->gso_size && in->gso_size < in->tcp.len ? in->gso_size : in->tcp.len;
+	uint16_t before = tcb->io->last_len;
 
-	if (len >= tcb->rcv_mss_est || len >= tcp_default_mss(&tcb->node.id.remote))
-		tcb->rcv_mss_est = (uint16_t)(len > tcb->rcv_mss ? tcb->rcv_mss : len);
+	if (len > tcb->rcv_mss)
+		len = tcb->rcv_mss;
+	tcb->io->last_len = (uint16_t)len;
+	if (len >= tcb->rcv_mss_est ||
+	    (len == before && len >= tcp_default_mss(&tcb->node.id.remote)))
+		tcb->rcv_mss_est = (uint16_t)len;
 }
 
 /* In order: SHLD-18, SHLD-19: every second full segment at once, the rest within delack_ns

@@ -7,6 +7,7 @@
 #include "tcp/tcp.h"
 
 #define OOO_RANGES     256
+#define PRUNE	       65536u /* bytes that go at once when memory is short */
 #define COLLAPSE_SLACK 16384u /* bytes of memory that a range may waste in any case */
 
 static struct ooo_range *range_of(struct list *pos)
@@ -224,9 +225,18 @@ bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in
 
 bool ooo_prune(struct tcp *tcp, struct tcb_io *io)
 {
-	if (list_empty(&io->ooo))
+	struct ooo_range *r = list_empty(&io->ooo) ? NULL : range_of(io->ooo.prev);
+
+	if (!r)
 		return false;
-	range_free(tcp, io, range_of(io->ooo.prev));
+	if (r->data.bytes <= PRUNE) {
+		range_free(tcp, io, r);
+		return true;
+	}
+	chunkq_trim(&r->data, tcp->chunks, PRUNE);
+	r->end -= PRUNE + r->fin;
+	io->ooo_bytes -= PRUNE + r->fin;
+	r->fin = false;
 	return true;
 }
 

@@ -111,6 +111,7 @@ struct tcb_io {
 	uint32_t rcv_rtt_seq;
 	uint64_t rcv_rtt_time;
 	uint32_t unacked_in; /* octets received since the last ACK was sent */
+	uint16_t last_len;   /* payload of the last segment that came */
 	uint8_t why;	     /* enum cpl_why */
 	uint8_t quick;	     /* ACKs to send at once before delaying starts */
 	bool cwnd_limited;

@@ -41,24 +41,29 @@ static uint32_t sws_step(const struct tcb *tcb)
 }
 
 /*
- * MUST-39: the edge moves by min(Fr * RCV.BUFF, Eff.snd.MSS) at least, or not at all. SHLD-14:
- * never back; the field is rounded up, so that scaling does not move it back either.
+ * WND in units of the window field: rounded up, so that scaling does not move the edge back
+ * (SHLD-14). But not beyond the buffer and a unit: octet by octet, rounding up would give away more
+ * and more (RFC 7323 2.4 lets the edge retreat by less than a unit).
  */
+static uint32_t window_field(const struct tcb *tcb, uint32_t wnd)
+{
+	uint64_t unread = tcb->io ? tcb->io->rcvq.bytes : 0;
+	uint32_t unit = 1u << tcb->rcv_wscale, up = (wnd + unit - 1) & ~(unit - 1);
+
+	if (up > wnd && unread + up > (uint64_t)tcb->rcvbuf + unit)
+		up -= unit;
+	up >>= tcb->rcv_wscale;
+	return up > 65535 ? 65535 : up;
+}
+
 uint16_t window_advertise(struct tcp *tcp, struct tcb *tcb)
 {
-	uint32_t cur = tcb_rcv_wnd(tcb), offer = window_to_offer(tcp, tcb);
-	uint32_t unit = 1u << tcb->rcv_wscale, field;
-	uint64_t unread = tcb->io ? tcb->io->rcvq.bytes : 0;
+	uint32_t cur = tcb_rcv_wnd(tcb), offer = window_to_offer(tcp, tcb), field;
 
+	/* MUST-39: the edge moves by min(Fr * RCV.BUFF, Eff.snd.MSS) at least, or not at all. */
 	if (offer >= cur + sws_step(tcb))
 		cur = offer;
-	field = (cur + unit - 1) >> tcb->rcv_wscale;
-	/* A unit more for each small segment would add up: with a full buffer, down instead. */
-	if (field << tcb->rcv_wscale > cur &&
-	    unread + cur > tcb->rcvbuf + (uint64_t)tcb->rcvbuf / 4)
-		field = cur >> tcb->rcv_wscale;
-	if (field > 65535)
-		field = 65535;
+	field = window_field(tcb, cur);
 	if (field << tcb->rcv_wscale > tcb_rcv_wnd(tcb))
 		tcb->rcv_edge = tcb->rcv_nxt + (field << tcb->rcv_wscale);
 	return (uint16_t)field;

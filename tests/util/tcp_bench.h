@@ -193,6 +193,8 @@ void bench_write(struct bench *b, cpl_handle h, uint32_t n);
 void bench_write_flags(struct bench *b, cpl_handle h, uint32_t n, unsigned flags); /* CPL_MSG_* */
 /* Read N octets of the stream, no more and no fewer, and check them. */
 void bench_read(struct bench *b, cpl_handle h, uint32_t n);
+/* Read N octets of what there is. */
+void bench_read_some(struct bench *b, cpl_handle h, uint32_t n);
 
 /* A connection in ESTABLISHED, opened by the stack or by the peer with OPTIONS in its SYN. */
 cpl_handle bench_active(struct bench *b, const char *options);

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Interfaces, addresses and routes of the kernel: rtnetlink(7), one request and its answer at a
  * time. */
+#define _GNU_SOURCE
 #include "link/kernel_if.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LOCAL_TRIES   1000 /* two seconds */
+#define LOCAL_STEP_NS 2000000
 
 struct request {
 	struct nlmsghdr nl;
@@ -51,29 +58,42 @@ static uint8_t family(const struct cpl_addr *addr)
 	return cpl_addr_is4(addr) ? AF_INET : AF_INET6;
 }
 
-/* The kernel's answer: 0 or a negative errno. */
-static int ask(struct request *q)
+union answer {
+	struct nlmsghdr nl;
+	uint8_t buf[2048];
+};
+
+/* The first message that the kernel answers: its length, or a negative errno. */
+static long exchange(const struct request *q, union answer *answer)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	union {
-		struct nlmsghdr nl;
-		uint8_t buf[1024];
-	} answer;
-	struct nlmsgerr *error;
-	ssize_t n;
+	ssize_t n = -1;
 	int err = 0, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
 	if (fd < 0)
 		return -errno;
 	if (sendto(fd, q, q->nl.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		err = -errno;
-	n = err ? 0 : recv(fd, &answer, sizeof(answer), 0);
-	if (n < 0)
+	if (!err)
+		n = recv(fd, answer, sizeof(*answer), 0);
+	if (!err && n < 0)
 		err = -errno;
 	close(fd);
 	if (err)
 		return err;
-	if (!NLMSG_OK(&answer.nl, (size_t)n) || answer.nl.nlmsg_type != NLMSG_ERROR ||
+	return NLMSG_OK(&answer->nl, (size_t)n) ? n : -EPROTO;
+}
+
+/* The kernel's verdict: 0 or a negative errno. */
+static int ask(const struct request *q)
+{
+	union answer answer;
+	const struct nlmsgerr *error;
+	long n = exchange(q, &answer);
+
+	if (n < 0)
+		return (int)n;
+	if (answer.nl.nlmsg_type != NLMSG_ERROR ||
 	    answer.nl.nlmsg_len < NLMSG_LENGTH(sizeof(*error)))
 		return -EPROTO;
 	error = NLMSG_DATA(&answer.nl);
@@ -130,6 +150,49 @@ int kernel_if_set_mtu(const char *name, uint32_t mtu, struct link_why *why)
 			 strerror(-err), hint(err));
 }
 
+static bool is_up(const char *name)
+{
+	struct ifreq q = { .ifr_flags = 0 };
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool up;
+
+	snprintf(q.ifr_name, sizeof(q.ifr_name), "%s", name);
+	up = fd >= 0 && !ioctl(fd, SIOCGIFFLAGS, &q) && q.ifr_flags & IFF_UP;
+	if (fd >= 0)
+		close(fd);
+	return up;
+}
+
+/* Whether the kernel takes packets to ADDR as its own by now. */
+static bool is_local(const struct cpl_addr *addr)
+{
+	union answer answer;
+	struct request q;
+
+	request_init(&q, RTM_GETROUTE, 0, sizeof(q.route));
+	q.nl.nlmsg_flags = NLM_F_REQUEST;
+	q.route.rtm_family = family(addr);
+	q.route.rtm_dst_len = cpl_addr_is4(addr) ? 32 : 128;
+	addr_attribute(&q, RTA_DST, addr);
+	return exchange(&q, &answer) > 0 && answer.nl.nlmsg_type == RTM_NEWROUTE &&
+	       answer.nl.nlmsg_len >= NLMSG_LENGTH(sizeof(struct rtmsg)) &&
+	       ((struct rtmsg *)NLMSG_DATA(&answer.nl))->rtm_type == RTN_LOCAL;
+}
+
+/*
+ * An IPv6 address is tentative until a work queue of the kernel comes by, also without duplicate
+ * address detection: until then packets to it are dropped, and nothing can be bound to it.
+ */
+static void await_local(const char *name, const struct cpl_addr *addr)
+{
+	struct timespec step = { .tv_nsec = LOCAL_STEP_NS };
+
+	if (cpl_addr_is4(addr) || !is_up(name)) /* one that is down will have it when it is up */
+		return;
+	for (int i = 0; i < LOCAL_TRIES && !is_local(addr); i++)
+		nanosleep(&step, NULL);
+}
+
 int kernel_if_addr_add(const char *name, const struct cpl_addr *addr, unsigned prefix_len,
 		       struct link_why *why)
 {
@@ -149,8 +212,10 @@ int kernel_if_addr_add(const char *name, const struct cpl_addr *addr, unsigned p
 	if (!cpl_addr_is4(addr))
 		attribute(&q, IFA_FLAGS, &no_dad, sizeof(no_dad));
 	err = ask(&q);
-	if (!err)
+	if (!err) {
+		await_local(name, addr);
 		return 0;
+	}
 	cpl_addr_text(addr, text);
 	return link_fail(why, err, "cannot give %s/%u to interface %s: %s%s", text, prefix_len,
 			 name, strerror(-err), hint(err));

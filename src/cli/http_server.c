@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The HTTP server of `couplet serve`: see http_server.h. */
-#define _GNU_SOURCE
 #include "cli/http_server.h"
 
 #include <errno.h>
@@ -12,10 +11,10 @@ bool http_server_built(void)
 	return false;
 }
 
-int http_server_new(struct http_server **server, cpl_stack *stack, const char *root, uint16_t port,
-		    const struct http_hooks *hooks, uint64_t now)
+int http_server_new(struct http_server **server, cpl_stack *stack,
+		    const struct http_server_config *config, uint64_t now)
 {
-	(void)server, (void)stack, (void)root, (void)port, (void)hooks, (void)now;
+	(void)server, (void)stack, (void)config, (void)now;
 	return -ENOSYS;
 }
 
@@ -29,394 +28,109 @@ void http_server_event(struct http_server *server, const struct cpl_event *event
 	(void)server, (void)event, (void)now;
 }
 
+uint64_t http_server_deadline(const struct http_server *server)
+{
+	(void)server;
+	return CPL_NEVER;
+}
+
+void http_server_advance(struct http_server *server, uint64_t now)
+{
+	(void)server, (void)now;
+}
+
 #else
 
-#include <ctype.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <http_parser.h>
-#include <linux/openat2.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#define URL_MAX	   4096
-#define HEADER_MAX 256
-#define BLOCK	   65536
+#include "base/list.h"
+#include "cli/http_answer.h"
+
+#define BLOCK	  65536
+#define LINGER_NS (5 * CPL_SECOND) /* for a client to read a last answer, and to close */
+#define BACKLOG	  1024
 
 struct http_server {
 	cpl_stack *stack;
 	cpl_handle listener;
-	struct http_hooks hooks;
+	struct http_server_config config;
 	int root;
-	struct http_conn *conns;
+	/* Both in the order of their deadlines, which are all equally far from the last move. */
+	struct list active, lingering;
 };
 
 struct http_conn {
 	struct http_server *server;
-	struct http_conn *next, **link;
+	struct list node; /* of active or lingering */
 	cpl_handle handle;
+	uint64_t deadline;
+	uint64_t acked; /* bytes, when it last seemed idle */
+
+	/* The request that comes in. */
 	http_parser parser;
-	char url[URL_MAX];
-	size_t url_len;
-	char field[16], value[HEADER_MAX];
-	size_t field_len, value_len;
+	struct http_request request;
+	size_t target_len, field_len, value_len;
+	char field[32];
+	char *value; /* where the field's value goes, or NULL */
+	unsigned hosts;
 	bool in_value;
-	char range[HEADER_MAX];
 
-	/* The answer that goes out: head, then body from memory or from a file. */
-	char *head, *body;
-	size_t head_len, head_sent;
-	uint64_t body_len, body_sent;
-	uint64_t file_off;
-	int file;
-	int status;
-	bool answering, keep_alive, half_told, closing;
+	/* The answer that goes out. */
+	struct http_answer answer;
+	size_t head_sent;
+	uint64_t body_sent;
+	bool answering, half_told;
+	bool last;    /* of this connection */
+	bool lingers; /* what still comes in is read and thrown away */
 };
 
-bool http_server_built(void)
-{
-	return true;
-}
-
-static const struct {
-	const char *suffix, *type;
-} content_types[] = {
-	{ ".html", "text/html; charset=utf-8" },
-	{ ".css", "text/css" },
-	{ ".js", "text/javascript" },
-	{ ".json", "application/json" },
-	{ ".txt", "text/plain; charset=utf-8" },
-	{ ".md", "text/plain; charset=utf-8" },
-	{ ".c", "text/plain; charset=utf-8" },
-	{ ".h", "text/plain; charset=utf-8" },
-	{ ".svg", "image/svg+xml" },
-	{ ".png", "image/png" },
-	{ ".jpg", "image/jpeg" },
-	{ ".pdf", "application/pdf" },
-};
-
-static const char *content_type(const char *path)
-{
-	const char *dot = strrchr(path, '.');
-
-	for (size_t i = 0; dot && i < sizeof(content_types) / sizeof(content_types[0]); i++)
-		if (!strcasecmp(dot, content_types[i].suffix))
-			return content_types[i].type;
-	return "application/octet-stream";
-}
-
-/* ---- answers ---- */
-
-static void body_clear(struct http_conn *c)
-{
-	free(c->head);
-	free(c->body);
-	c->head = c->body = NULL;
-	if (c->file >= 0)
-		close(c->file);
-	c->file = -1;
-	c->head_len = c->head_sent = 0;
-	c->body_len = c->body_sent = c->file_off = 0;
-}
-
-static const char *reason(int status)
-{
-	switch (status) {
-	case 200:
-		return "OK";
-	case 206:
-		return "Partial Content";
-	case 301:
-		return "Moved Permanently";
-	case 400:
-		return "Bad Request";
-	case 403:
-		return "Forbidden";
-	case 404:
-		return "Not Found";
-	case 405:
-		return "Method Not Allowed";
-	case 414:
-		return "URI Too Long";
-	case 416:
-		return "Range Not Satisfiable";
-	default:
-		return "Internal Server Error";
-	}
-}
-
-/* The head for what body_len and status say; EXTRA: header lines of its own, each with its end. */
-static void answer(struct http_conn *c, int status, const char *type, const char *extra)
-{
-	int n;
-
-	c->status = status;
-	n = asprintf(&c->head,
-		     "HTTP/1.1 %d %s\r\nServer: couplet/%s\r\nContent-Length: %llu\r\n"
-		     "Content-Type: %s\r\n%s%s\r\n",
-		     status, reason(status), CPL_VERSION, (unsigned long long)c->body_len, type,
-		     extra, c->keep_alive ? "" : "Connection: close\r\n");
-	c->head_len = n > 0 ? (size_t)n : 0;
-	if (n < 0)
-		c->head = NULL;
-	if (c->parser.method == HTTP_HEAD)
-		c->body_len = 0;
-	c->answering = true;
-}
-
-static void answer_error(struct http_conn *c, int status, const char *extra)
-{
-	int n = asprintf(&c->body, "%d %s\n", status, reason(status));
-
-	c->body_len = n > 0 ? (uint64_t)n : 0;
-	answer(c, status, "text/plain; charset=utf-8", extra);
-}
-
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The path of the URL, decoded, relative to the root; false: it is not one. */
-static bool decode_path(const struct http_conn *c, char path[URL_MAX])
-{
-	struct http_parser_url u;
-	const char *p;
-	size_t n = 0, len;
-
-	http_parser_url_init(&u);
-	if (http_parser_parse_url(c->url, c->url_len, 0, &u) || !(u.field_set & (1 << UF_PATH)))
-		return false;
-	p = c->url + u.field_data[UF_PATH].off;
-	len = u.field_data[UF_PATH].len;
-	for (size_t i = 0; i < len; i++) {
-		int high, low;
-
-		if (p[i] != '%') {
-			path[n++] = p[i];
-			continue;
-		}
-		if (i + 2 >= len)
-			return false;
-		high = hex(p[i + 1]);
-		low = hex(p[i + 2]);
-		if (high < 0 || low < 0 || (!high && !low))
-			return false;
-		path[n++] = (char)(high << 4 | low);
-		i += 2;
-	}
-	path[n] = 0;
-	return n > 0 && path[0] == '/';
-}
-
-/* Opened below the root and nowhere else, whatever "..", or a symbolic link, says. */
-static int open_below(int root, const char *path)
-{
-	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-
-	while (*path == '/')
-		path++;
-	return (int)syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof(how));
-}
-
-static void escape(FILE *f, const char *s)
-{
-	for (; *s; s++) {
-		if (strchr("<>&\"'", *s))
-			fprintf(f, "&#%d;", *s);
-		else
-			fputc(*s, f);
-	}
-}
-
-static void answer_listing(struct http_conn *c, int dir, const char *path)
-{
-	struct dirent **names = NULL;
-	size_t size = 0;
-	FILE *f = open_memstream(&c->body, &size);
-	int n = scandirat(dir, ".", &names, NULL, alphasort);
-
-	if (!f || n < 0) {
-		if (f)
-			fclose(f);
-		free(c->body);
-		c->body = NULL;
-		answer_error(c, 403, "");
-		return;
-	}
-	fputs("<!doctype html><meta charset=utf-8><title>", f);
-	escape(f, path);
-	fputs("</title><h1>", f);
-	escape(f, path);
-	fputs("</h1><ul>\n", f);
-	for (int i = 0; i < n; i++) {
-		bool is_dir = names[i]->d_type == DT_DIR;
-
-		if (strcmp(names[i]->d_name, ".")) {
-			fputs("<li><a href=\"", f);
-			for (const char *s = names[i]->d_name; *s; s++) {
-				if (isalnum((unsigned char)*s) || strchr("-._~", *s))
-					fputc(*s, f);
-				else
-					fprintf(f, "%%%02X", (unsigned char)*s);
-			}
-			fputs(is_dir ? "/\">" : "\">", f);
-			escape(f, names[i]->d_name);
-			fputs(is_dir ? "/</a>\n" : "</a>\n", f);
-		}
-		free(names[i]);
-	}
-	free(names);
-	fputs("</ul>\n", f);
-	fclose(f);
-	c->body_len = size;
-	answer(c, 200, "text/html; charset=utf-8", "");
-}
-
-/* "bytes=A-B", "bytes=A-" or "bytes=-N" (RFC 9110 14.2): false: none, or not one that we know. */
-static bool parse_range(const char *s, uint64_t size, uint64_t *first, uint64_t *last)
-{
-	unsigned long long a, b;
-	char *end;
-
-	if (strncmp(s, "bytes=", 6) || strchr(s, ','))
-		return false;
-	s += 6;
-	if (*s == '-') {
-		b = strtoull(s + 1, &end, 10);
-		if (*end || !b)
-			return false;
-		*first = b < size ? size - b : 0;
-		*last = size - 1;
-		return true;
-	}
-	a = strtoull(s, &end, 10);
-	if (end == s || *end != '-')
-		return false;
-	b = end[1] ? strtoull(end + 1, &end, 10) : size - 1;
-	*first = a;
-	*last = b < size ? b : size - 1;
-	return a <= b;
-}
-
-static void answer_file(struct http_conn *c, int fd, const struct stat *st, const char *path)
-{
-	uint64_t size = (uint64_t)st->st_size, first = 0, last = size - 1;
-	char extra[128] = "Accept-Ranges: bytes\r\n";
-	int status = 200;
-
-	if (c->range[0] && size && parse_range(c->range, size, &first, &last)) {
-		if (first >= size) {
-			snprintf(extra, sizeof(extra), "Content-Range: bytes */%llu\r\n",
-				 (unsigned long long)size);
-			close(fd);
-			answer_error(c, 416, extra);
-			return;
-		}
-		status = 206;
-		snprintf(extra, sizeof(extra), "Content-Range: bytes %llu-%llu/%llu\r\n",
-			 (unsigned long long)first, (unsigned long long)last,
-			 (unsigned long long)size);
-		size = last - first + 1;
-	}
-	c->file = fd;
-	c->file_off = first;
-	c->body_len = size;
-	answer(c, status, content_type(path), extra);
-}
-
-static void answer_path(struct http_conn *c, const char *path)
-{
-	char with_slash[URL_MAX + 32];
-	int fd = open_below(c->server->root, path), index;
-	struct stat st;
-
-	if (fd < 0) {
-		answer_error(c, errno == EACCES || errno == EXDEV ? 403 : 404, "");
-		return;
-	}
-	if (fstat(fd, &st) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))) {
-		close(fd);
-		answer_error(c, 403, "");
-		return;
-	}
-	if (S_ISREG(st.st_mode)) {
-		answer_file(c, fd, &st, path);
-		return;
-	}
-	if (path[strlen(path) - 1] != '/') {
-		snprintf(with_slash, sizeof(with_slash), "Location: %.*s/\r\n", (int)c->url_len,
-			 c->url);
-		close(fd);
-		answer_error(c, 301, with_slash);
-		return;
-	}
-	index = openat(fd, "index.html", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (index >= 0 && !fstat(index, &st) && S_ISREG(st.st_mode)) {
-		answer_file(c, index, &st, "index.html");
-	} else {
-		if (index >= 0)
-			close(index);
-		answer_listing(c, fd, path);
-	}
-	close(fd);
-}
-
-static void answer_request(struct http_conn *c)
-{
-	char path[URL_MAX];
-
-	c->keep_alive = http_should_keep_alive(&c->parser);
-	if (c->parser.method != HTTP_GET && c->parser.method != HTTP_HEAD)
-		answer_error(c, 405, "Allow: GET, HEAD\r\n");
-	else if (c->url_len >= URL_MAX)
-		answer_error(c, 414, "");
-	else if (!decode_path(c, path))
-		answer_error(c, 400, "");
-	else
-		answer_path(c, path);
-}
-
-/* ---- requests ---- */
+/* ---- Requests ------------------------------------------------------------------------------- */
 
 static int on_begin(http_parser *p)
 {
 	struct http_conn *c = p->data;
 
-	c->url_len = c->field_len = c->value_len = 0;
-	c->range[0] = 0;
+	memset(&c->request, 0, sizeof(c->request));
+	c->target_len = c->field_len = c->value_len = 0;
+	c->value = NULL;
+	c->in_value = false;
+	c->hosts = 0;
 	return 0;
 }
 
 static int on_url(http_parser *p, const char *at, size_t n)
 {
 	struct http_conn *c = p->data;
+	size_t room = HTTP_TARGET_MAX - 1 - c->target_len;
 
-	if (c->url_len + n >= URL_MAX) {
-		c->url_len = URL_MAX;
-		return 0;
-	}
-	memcpy(c->url + c->url_len, at, n);
-	c->url_len += n;
+	memcpy(c->request.target + c->target_len, at, n < room ? n : room);
+	c->target_len += n < room ? n : room;
 	return 0;
 }
 
-static void header_done(struct http_conn *c)
+static bool field_is(const struct http_conn *c, const char *name)
 {
-	if (c->field_len == 5 && !strncasecmp(c->field, "range", 5)) {
-		memcpy(c->range, c->value, c->value_len);
-		c->range[c->value_len] = 0;
-	}
-	c->field_len = c->value_len = 0;
+	return c->field_len == strlen(name) && !strncasecmp(c->field, name, c->field_len);
+}
+
+static void field_done(struct http_conn *c)
+{
+	c->value = NULL;
+	c->value_len = 0;
+	if (field_is(c, "Host"))
+		c->hosts++;
+	else if (field_is(c, "Range"))
+		c->value = c->request.range;
+	else if (field_is(c, "If-Range"))
+		c->value = c->request.if_range;
+	else if (field_is(c, "If-Modified-Since"))
+		c->value = c->request.if_modified_since;
 }
 
 static int on_field(http_parser *p, const char *at, size_t n)
@@ -424,40 +138,79 @@ static int on_field(http_parser *p, const char *at, size_t n)
 	struct http_conn *c = p->data;
 
 	if (c->in_value)
-		header_done(c);
+		c->field_len = 0;
 	c->in_value = false;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++, c->field_len++)
 		if (c->field_len < sizeof(c->field))
-			c->field[c->field_len++] = at[i];
+			c->field[c->field_len] = at[i];
 	return 0;
 }
 
+/* A value that is too long is none: nothing that matters here is as long. */
 static int on_value(http_parser *p, const char *at, size_t n)
 {
 	struct http_conn *c = p->data;
 
+	if (!c->in_value)
+		field_done(c);
 	c->in_value = true;
-	for (size_t i = 0; i < n; i++)
-		if (c->value_len + 1 < sizeof(c->value))
-			c->value[c->value_len++] = at[i];
+	if (!c->value)
+		return 0;
+	if (c->value_len + n >= HTTP_VALUE_MAX) {
+		c->value[0] = 0;
+		c->value = NULL;
+		return 0;
+	}
+	memcpy(c->value + c->value_len, at, n);
+	c->value_len += n;
+	c->value[c->value_len] = 0;
 	return 0;
+}
+
+/* The status of a request that is refused for its head, or 0. */
+static int refusal(const struct http_conn *c)
+{
+	const http_parser *p = &c->parser;
+
+	if (p->http_major != 1)
+		return 505;
+	if (p->http_minor > 0 && c->hosts != 1) /* RFC 9112 3.2 */
+		return 400;
+	if (p->http_minor == 0 && c->hosts > 1)
+		return 400;
+	if (p->method != HTTP_GET && p->method != HTTP_HEAD)
+		return 405;
+	return c->target_len == HTTP_TARGET_MAX - 1 ? 414 : 0;
 }
 
 static int on_headers(http_parser *p)
 {
 	struct http_conn *c = p->data;
+	int status = refusal(c);
 
-	if (c->in_value)
-		header_done(c);
-	c->in_value = false;
-	return 0;
+	c->request.head = p->method == HTTP_HEAD;
+	c->request.http10 = p->http_major == 1 && p->http_minor == 0;
+	c->request.keep_alive = http_should_keep_alive(p);
+	if (!status)
+		return 0;
+	/* The body is not waited for, so that where it ends is not known. */
+	if (status != 405 || p->flags & F_CHUNKED ||
+	    (p->content_length && p->content_length != ULLONG_MAX))
+		c->request.keep_alive = false;
+	c->answering = true;
+	http_answer_status(&c->answer, &c->request, status);
+	return c->request.keep_alive ? 0 : -1;
 }
 
 /* One request at a time: the rest of the stream waits in TCP until this is answered. */
 static int on_complete(http_parser *p)
 {
+	struct http_conn *c = p->data;
+
 	http_parser_pause(p, 1);
-	answer_request(p->data);
+	if (!c->answering)
+		http_answer_get(&c->answer, c->server->root, &c->request);
+	c->answering = true;
 	return 0;
 }
 
@@ -470,14 +223,12 @@ static const http_parser_settings settings = {
 	.on_message_complete = on_complete,
 };
 
-/* ---- connections ---- */
+/* ---- Connections ---------------------------------------------------------------------------- */
 
 static void conn_free(struct http_conn *c)
 {
-	*c->link = c->next;
-	if (c->next)
-		c->next->link = c->link;
-	body_clear(c);
+	list_del(&c->node);
+	http_answer_free(&c->answer);
 	free(c);
 }
 
@@ -487,112 +238,200 @@ static void conn_close(struct http_conn *c, uint64_t now)
 	conn_free(c);
 }
 
-/* Send what fits; true when the answer is out. */
-static bool conn_send(struct http_conn *c, uint64_t now)
+static void conn_abort(struct http_conn *c, uint64_t now)
 {
-	cpl_stack *stack = c->server->stack;
+	cpl_abort(c->server->stack, c->handle, now);
+	conn_free(c);
+}
+
+/* Something has moved. */
+static void conn_moved(struct http_conn *c, uint64_t now)
+{
+	if (c->lingers)
+		return;
+	c->deadline = now + c->server->config.idle_ns;
+	list_del(&c->node);
+	list_push_back(&c->server->active, &c->node);
+}
+
+/* Send what fits of N octets at P, and count it in *SENT. True: all. */
+static bool send_some(struct http_conn *c, const char *p, size_t n, unsigned flags, uint64_t *sent,
+		      uint64_t now)
+{
+	long took = cpl_send(c->server->stack, c->handle, p, n, flags, now);
+
+	if (took <= 0)
+		return false;
+	*sent += (uint64_t)took;
+	conn_moved(c, now);
+	return (size_t)took == n;
+}
+
+enum sent {
+	SENT_ALL,
+	SENT_SOME, /* CPL_EV_WRITABLE follows, or the end of the connection */
+	SENT_SHORT /* the file has shrunk: its length cannot be kept */
+};
+
+static enum sent send_body(struct http_conn *c, uint64_t now)
+{
+	const struct http_answer *a = &c->answer;
 	static char block[BLOCK];
-	long n;
 
-	while (c->head_sent < c->head_len) {
-		n = cpl_send(stack, c->handle, c->head + c->head_sent, c->head_len - c->head_sent,
-			     c->body_len ? CPL_MSG_MORE : 0, now);
-		if (n <= 0)
-			return false;
-		c->head_sent += (size_t)n;
-	}
-	while (c->body_sent < c->body_len) {
-		uint64_t left = c->body_len - c->body_sent;
-		const char *p = c->body + c->body_sent;
-		size_t want = left < BLOCK ? (size_t)left : BLOCK;
+	while (c->body_sent < a->body_len) {
+		uint64_t left = a->body_len - c->body_sent;
+		size_t n = left < BLOCK ? (size_t)left : BLOCK;
+		const char *p = block;
+		bool all;
 
-		if (c->file >= 0) {
-			ssize_t got =
-				pread(c->file, block, want, (off_t)(c->file_off + c->body_sent));
+		if (a->file >= 0) {
+			ssize_t got = pread(a->file, block, n, (off_t)(a->file_off + c->body_sent));
 
-			if (got <= 0) { /* the file shrank: the length cannot be kept */
-				c->closing = true;
-				cpl_abort(stack, c->handle, now);
-				return false;
-			}
-			p = block;
-			want = (size_t)got;
+			if (got <= 0)
+				return SENT_SHORT;
+			n = (size_t)got;
+		} else {
+			p = a->body + c->body_sent;
 		}
-		n = cpl_send(stack, c->handle, p, want, 0, now);
-		if (n <= 0)
-			return false;
-		c->body_sent += (uint64_t)n;
-		if (!c->half_told && c->body_sent * 2 >= c->body_len) {
+		all = send_some(c, p, n, 0, &c->body_sent, now);
+		if (!c->half_told && c->body_sent * 2 >= a->body_len) {
 			c->half_told = true;
-			if (c->server->hooks.half)
-				c->server->hooks.half(c->server->hooks.arg, c->handle);
+			if (c->server->config.half)
+				c->server->config.half(c->server->config.arg, c->handle);
 		}
+		if (!all)
+			return SENT_SOME;
 	}
-	return true;
+	return SENT_ALL;
+}
+
+static enum sent send_answer(struct http_conn *c, uint64_t now)
+{
+	const struct http_answer *a = &c->answer;
+	uint64_t sent = c->head_sent;
+	bool all;
+
+	if (!a->head)
+		return SENT_SHORT; /* there was no memory for it */
+	while (sent < a->head_len) {
+		all = send_some(c, a->head + sent, a->head_len - sent,
+				a->body_len ? CPL_MSG_MORE : 0, &sent, now);
+		c->head_sent = sent;
+		if (!all)
+			return SENT_SOME;
+	}
+	return send_body(c, now);
 }
 
 static void answered(struct http_conn *c)
 {
-	const struct http_hooks *h = &c->server->hooks;
+	const struct http_server_config *config = &c->server->config;
 
-	if (h->served) {
-		c->url[c->url_len < URL_MAX ? c->url_len : URL_MAX - 1] = 0;
-		h->served(h->arg, http_method_str(c->parser.method), c->url, c->status,
-			  c->body_sent);
-	}
-	body_clear(c);
-	c->answering = false;
-	c->half_told = false;
+	if (config->served && c->request.target[0])
+		config->served(config->arg, http_method_str(c->parser.method), c->request.target,
+			       c->answer.status, c->body_sent);
+	else if (config->served)
+		config->served(config->arg, "what is no request", "", c->answer.status,
+			       c->body_sent);
+	c->last = !c->request.keep_alive;
+	http_answer_free(&c->answer);
+	c->answering = c->half_told = false;
+	c->head_sent = 0;
+	c->body_sent = 0;
 }
 
-/* Only what belongs to this request is read: the next one stays in TCP until this is answered. */
-static bool conn_read(struct http_conn *c, uint64_t now)
+/* Requests that are none: the head that the parser left unread does not say where the next is. */
+static void not_http(struct http_conn *c)
 {
-	char data[4096];
+	if (c->answering)
+		return;
+	c->request.keep_alive = false;
+	c->request.target[0] = 0;
+	c->answering = true;
+	http_answer_status(&c->answer, &c->request,
+			   HTTP_PARSER_ERRNO(&c->parser) == HPE_HEADER_OVERFLOW ? 431 : 400);
+}
+
+/*
+ * Read requests until one is complete, and no further: the next one stays in TCP until this is
+ * answered. Returns 1; 0: wait for more; or what ended the connection, -EPIPE for the peer's FIN.
+ */
+static int read_request(struct http_conn *c, uint64_t now)
+{
+	cpl_stack *stack = c->server->stack;
+	static char data[BLOCK];
+	enum http_errno error;
 	size_t used;
-	long n = cpl_recv(c->server->stack, c->handle, data, sizeof(data), CPL_MSG_PEEK, now);
+	long n;
 
-	if (n <= 0)
-		return n == -EAGAIN;
-	if (HTTP_PARSER_ERRNO(&c->parser) == HPE_PAUSED)
-		http_parser_pause(&c->parser, 0);
-	used = http_parser_execute(&c->parser, &settings, data, (size_t)n);
-	if (HTTP_PARSER_ERRNO(&c->parser) != HPE_OK &&
-	    HTTP_PARSER_ERRNO(&c->parser) != HPE_PAUSED) {
-		used = (size_t)n;
-		if (!c->answering) {
-			c->keep_alive = false;
-			answer_error(c, 400, "");
+	while (!c->answering) {
+		n = cpl_recv(stack, c->handle, data, sizeof(data), CPL_MSG_PEEK, now);
+		if (n <= 0)
+			return n == -EAGAIN ? 0 : n ? (int)n : -EPIPE;
+		if (HTTP_PARSER_ERRNO(&c->parser) == HPE_PAUSED)
+			http_parser_pause(&c->parser, 0);
+		used = http_parser_execute(&c->parser, &settings, data, (size_t)n);
+		error = HTTP_PARSER_ERRNO(&c->parser);
+		if (error != HPE_OK && error != HPE_PAUSED) {
+			used = (size_t)n;
+			not_http(c);
 		}
+		cpl_recv(stack, c->handle, data, used, 0, now);
 	}
-	cpl_recv(c->server->stack, c->handle, data, used, 0, now);
-	return true;
+	conn_moved(c, now);
+	return 1;
 }
 
-static void conn_run(struct http_conn *c, bool fin, uint64_t now)
+/*
+ * The last answer is out: our FIN follows it, and what the client still sends is read, for a while:
+ * data that nobody reads makes a RST, which would take the answer away from it (RFC 9112 9.6).
+ */
+static void linger(struct http_conn *c, uint64_t now)
 {
-	for (;;) {
-		if (c->answering) {
-			if (!conn_send(c, now)) {
-				if (c->closing)
-					conn_free(c);
-				return;
-			}
-			answered(c);
-			if (!c->keep_alive) {
-				conn_close(c, now);
-				return;
-			}
-		}
-		if (!conn_read(c, now)) {
+	if (c->lingers)
+		return;
+	c->lingers = true;
+	c->deadline = now + LINGER_NS;
+	list_del(&c->node);
+	list_push_back(&c->server->lingering, &c->node);
+	cpl_shutdown(c->server->stack, c->handle, now);
+}
+
+static void drain(struct http_conn *c, uint64_t now)
+{
+	static char data[BLOCK];
+	long n;
+
+	while ((n = cpl_recv(c->server->stack, c->handle, data, sizeof(data), 0, now)) > 0)
+		;
+	if (n != -EAGAIN)
+		conn_close(c, now);
+}
+
+/* Go on as far as the connection lets us. */
+static void conn_run(struct http_conn *c, uint64_t now)
+{
+	int got;
+
+	while (!c->last) {
+		got = read_request(c, now);
+		if (got < 0)
 			conn_close(c, now);
+		if (got <= 0)
+			return;
+		switch (send_answer(c, now)) {
+		case SENT_ALL:
+			answered(c);
+			break;
+		case SENT_SOME:
+			return;
+		case SENT_SHORT:
+			conn_abort(c, now);
 			return;
 		}
-		if (!c->answering)
-			break;
 	}
-	if (fin)
-		conn_close(c, now);
+	linger(c, now);
+	drain(c, now);
 }
 
 static void conn_accept(struct http_server *s, uint64_t now)
@@ -608,45 +447,54 @@ static void conn_accept(struct http_server *s, uint64_t now)
 		}
 		c->server = s;
 		c->handle = h;
-		c->file = -1;
+		http_answer_init(&c->answer);
 		http_parser_init(&c->parser, HTTP_REQUEST);
 		c->parser.data = c;
-		c->next = s->conns;
-		c->link = &s->conns;
-		if (s->conns)
-			s->conns->link = &c->next;
-		s->conns = c;
+		list_init(&c->node);
+		conn_moved(c, now);
 		cpl_set_user(s->stack, h, (uint64_t)(uintptr_t)c);
-		if (s->hooks.opened)
-			s->hooks.opened(s->hooks.arg, h);
+		if (s->config.opened)
+			s->config.opened(s->config.arg, h);
 	}
 }
 
-int http_server_new(struct http_server **server, cpl_stack *stack, const char *root, uint16_t port,
-		    const struct http_hooks *hooks, uint64_t now)
+/* ---- The server ----------------------------------------------------------------------------- */
+
+bool http_server_built(void)
+{
+	return true;
+}
+
+int http_server_new(struct http_server **server, cpl_stack *stack,
+		    const struct http_server_config *config, uint64_t now)
 {
 	struct http_server *s = calloc(1, sizeof(*s));
-	struct cpl_endpoint at = { .port = port };
-	int err;
+	struct cpl_endpoint at = { .port = config->port };
+	int err = 0, probe = -1;
 
 	if (!s)
 		return -ENOMEM;
 	s->stack = stack;
-	s->hooks = *hooks;
-	s->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->root < 0) {
+	s->config = *config;
+	list_init(&s->active);
+	list_init(&s->lingering);
+	s->root = open(config->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->root >= 0)
+		probe = http_open_below(s->root, ".");
+	if (probe < 0)
 		err = -errno;
-		free(s);
-		return err;
-	}
-	err = cpl_listen(stack, &at, 1024, &s->listener, now);
+	else
+		close(probe);
+	if (!err)
+		err = cpl_listen(stack, &at, BACKLOG, &s->listener, now);
 	if (err) {
-		close(s->root);
+		if (s->root >= 0)
+			close(s->root);
 		free(s);
 		return err;
 	}
-	if (hooks->opened)
-		hooks->opened(hooks->arg, s->listener);
+	if (config->opened)
+		config->opened(config->arg, s->listener);
 	*server = s;
 	return 0;
 }
@@ -655,8 +503,10 @@ void http_server_free(struct http_server *s, uint64_t now)
 {
 	if (!s)
 		return;
-	while (s->conns)
-		conn_close(s->conns, now);
+	while (!list_empty(&s->active))
+		conn_close(list_first(&s->active, struct http_conn, node), now);
+	while (!list_empty(&s->lingering))
+		conn_close(list_first(&s->lingering, struct http_conn, node), now);
 	cpl_close(s->stack, s->listener, now);
 	close(s->root);
 	free(s);
@@ -666,19 +516,61 @@ void http_server_event(struct http_server *s, const struct cpl_event *ev, uint64
 {
 	struct http_conn *c = (struct http_conn *)(uintptr_t)ev->user;
 
-	if (ev->handle == s->listener) {
+	if (ev->handle == s->listener)
 		conn_accept(s, now);
-		return;
+	else if (c && ev->what & CPL_EV_CLOSED)
+		conn_close(c, now);
+	else if (c && ev->what & (CPL_EV_READABLE | CPL_EV_WRITABLE | CPL_EV_PEER_FIN))
+		conn_run(c, now);
+}
+
+uint64_t http_server_deadline(const struct http_server *s)
+{
+	uint64_t deadline = CPL_NEVER;
+	const struct list *lists[] = { &s->active, &s->lingering };
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (!list_empty(lists[i])) {
+			const struct http_conn *c = list_first(lists[i], struct http_conn, node);
+
+			deadline = c->deadline < deadline ? c->deadline : deadline;
+		}
 	}
-	if (!c)
-		return;
-	if (ev->what & CPL_EV_CLOSED) {
-		cpl_close(s->stack, c->handle, now);
-		conn_free(c);
-		return;
+	return deadline;
+}
+
+/* A slow reader is none that is idle: what it acknowledges moves. */
+static bool has_moved(struct http_conn *c, uint64_t now)
+{
+	struct cpl_info info;
+
+	if (cpl_info_get(c->server->stack, c->handle, &info, now) || info.bytes_acked == c->acked)
+		return false;
+	c->acked = info.bytes_acked;
+	return true;
+}
+
+void http_server_advance(struct http_server *s, uint64_t now)
+{
+	struct http_conn *c;
+
+	while (!list_empty(&s->active)) {
+		c = list_first(&s->active, struct http_conn, node);
+		if (c->deadline > now)
+			break;
+		if (c->answering && has_moved(c, now))
+			conn_moved(c, now);
+		else if (c->answering)
+			conn_abort(c, now);
+		else
+			conn_close(c, now);
 	}
-	if (ev->what & (CPL_EV_READABLE | CPL_EV_WRITABLE | CPL_EV_PEER_FIN))
-		conn_run(c, ev->what & CPL_EV_PEER_FIN, now);
+	while (!list_empty(&s->lingering)) {
+		c = list_first(&s->lingering, struct http_conn, node);
+		if (c->deadline > now)
+			break;
+		conn_close(c, now);
+	}
 }
 
 #endif

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* A stack of our own beside the kernel's: see net.h. */
+#define _GNU_SOURCE
 #include "cli/net.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -17,8 +26,142 @@
 #include "view/pair.h"
 #include "view/tcb.h"
 
-#define PREFIX4 24
-#define PREFIX6 64
+#define PREFIX4	    24
+#define PREFIX6	    64
+#define TERM_TRIES  100 /* of 20 ms each, from SIGTERM to SIGKILL */
+#define TERM_TRY_NS (20 * CPL_MS)
+
+/* ---- The command line ----------------------------------------------------------------------- */
+
+bool net_number(const char *text, unsigned long low, unsigned long high, unsigned long *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoul(text, &end, 10);
+	return !errno && text[0] >= '0' && text[0] <= '9' && !*end && *value >= low &&
+	       *value <= high;
+}
+
+int net_option(struct net_options *o, int c, const char *arg)
+{
+	unsigned long n;
+
+	switch ((enum net_option)c) {
+	case NET_OPT_TAP:
+		o->tap = true;
+		break;
+	case NET_OPT_MTU:
+		if (!net_number(arg, 576, 65535, &n))
+			return cli_fail(CLI_USAGE, "--mtu %s: 576 to 65535 bytes", arg);
+		o->mtu = (uint32_t)n;
+		break;
+	case NET_OPT_NO_OFFLOAD:
+		o->no_offload = true;
+		break;
+	case NET_OPT_NAMESPACE:
+		o->own_namespace = true;
+		break;
+	case NET_OPT_PCAPNG:
+		o->capture = arg;
+		break;
+	}
+	return CLI_OK;
+}
+
+int net_command(int argc, char **argv, int at, char *const **command)
+{
+	*command = NULL;
+	if (at + 1 >= argc)
+		return CLI_OK;
+	if (strcmp(argv[at + 1], "--") != 0)
+		return cli_fail(CLI_USAGE,
+				argv[at + 1][0] == '-'
+					? "%s: options come before %s"
+					: "%s: one too many after %s; a command comes after \"--\"",
+				argv[at + 1], argv[at]);
+	if (at + 2 >= argc)
+		return cli_fail(CLI_USAGE, "which command after \"--\"?");
+	*command = argv + at + 2;
+	return CLI_OK;
+}
+
+/* ---- The stack and its link ----------------------------------------------------------------- */
+
+static struct cpl_addr addr_of(const struct sockaddr *sa)
+{
+	struct cpl_addr addr = { { 0 } };
+
+	if (sa && sa->sa_family == AF_INET) {
+		addr.b[10] = addr.b[11] = 0xff;
+		memcpy(addr.b + 12, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
+	} else if (sa && sa->sa_family == AF_INET6) {
+		memcpy(addr.b, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
+	}
+	return addr;
+}
+
+/* Whether the kernel has ADDR, and where. */
+static bool kernel_has(const struct cpl_addr *addr, char name[IF_NAMESIZE])
+{
+	struct ifaddrs *all, *i;
+	bool found = false;
+
+	if (getifaddrs(&all))
+		return false;
+	for (i = all; i && !found; i = i->ifa_next) {
+		struct cpl_addr one = addr_of(i->ifa_addr);
+
+		if (!i->ifa_addr || !cpl_addr_equal(&one, addr))
+			continue;
+		snprintf(name, IF_NAMESIZE, "%s", i->ifa_name);
+		found = true;
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+/* True: the file holds a number that is not 0. */
+static bool is_on(const char *path)
+{
+	char c = '0';
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool on = fd >= 0 && read(fd, &c, 1) == 1 && c != '0';
+
+	if (fd >= 0)
+		close(fd);
+	return on;
+}
+
+bool net_reaches(const struct net *net, const struct cpl_addr *addr, struct link_why *why)
+{
+	bool four = cpl_addr_is4(addr);
+	const struct cpl_addr *kernel = four ? &net->kernel4 : &net->kernel6;
+	char name[IF_NAMESIZE], text[CPL_ADDR_TEXT], there[CPL_ADDR_TEXT];
+	struct cpl_addr loopback6 = { { [15] = 1 } };
+
+	cpl_addr_text(addr, text);
+	cpl_addr_text(kernel, there);
+	if (four ? addr->b[12] == 127 : cpl_addr_equal(addr, &loopback6)) {
+		link_fail(why, -ENETUNREACH,
+			  "%s is the kernel's own loopback, which no other stack reaches; the "
+			  "kernel's end of our link is %s",
+			  text, there);
+		return false;
+	}
+	if (cpl_addr_equal(addr, &net->ours4) || cpl_addr_equal(addr, &net->ours6) ||
+	    kernel_has(addr, name))
+		return true;
+	if (is_on(four ? "/proc/sys/net/ipv4/ip_forward"
+		       : "/proc/sys/net/ipv6/conf/all/forwarding"))
+		return true;
+	link_fail(
+		why, -ENETUNREACH,
+		"%s is out of reach: our link leads to the kernel, %s, which does not forward from "
+		"here to other hosts",
+		text, there);
+	return false;
+}
 
 static int fail(const struct link_why *why)
 {
@@ -42,10 +185,27 @@ static int open_link(struct net *net, const struct net_options *o, struct link_w
 		return err;
 	if ((err = kernel_if_addr_add(name, &net->kernel4, PREFIX4, why)) != 0)
 		return err;
-	/* A machine without IPv6 serves IPv4. */
-	if (kernel_if_addr_add(name, &net->kernel6, PREFIX6, why) != 0)
-		net->kernel6 = (struct cpl_addr){ { 0 } };
+	/* A machine without IPv6, or a link too narrow for it, serves IPv4. */
+	if (net->link->iface.mtu < 1280 || kernel_if_addr_add(name, &net->kernel6, PREFIX6, why))
+		memset(&net->kernel6, 0, sizeof(net->kernel6));
 	return 0;
+}
+
+/* Addresses, and the way to the rest of the world, which is behind the kernel if it forwards. */
+static int set_addresses(struct net *net, uint64_t now)
+{
+	struct cpl_addr any4 = { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff } }, any6 = { { 0 } };
+	int err;
+
+	err = cpl_addr_add(net->stack, net->ifindex, &net->ours4, PREFIX4, now);
+	if (!err)
+		err = cpl_route_add(net->stack, &any4, 0, &net->kernel4, net->ifindex, 0, now);
+	if (err || !net->kernel6.b[0])
+		return err;
+	err = cpl_addr_add(net->stack, net->ifindex, &net->ours6, PREFIX6, now);
+	if (!err)
+		err = cpl_route_add(net->stack, &any6, 0, &net->kernel6, net->ifindex, 0, now);
+	return err;
 }
 
 static int open_stack(struct net *net, const struct net_options *o, struct link_why *why)
@@ -69,18 +229,18 @@ static int open_stack(struct net *net, const struct net_options *o, struct link_
 			return err;
 	}
 	net->ifindex = loop_add_link(net->loop, net->link, CPL_IFACE_NO_DAD, why);
-	if (net->ifindex < 0)
+	if (net->ifindex < 0) {
+		net->link = NULL;
 		return net->ifindex;
-	err = cpl_addr_add(net->stack, net->ifindex, &net->ours4, PREFIX4, now);
-	if (!err && net->kernel6.b[0])
-		err = cpl_addr_add(net->stack, net->ifindex, &net->ours6, PREFIX6, now);
+	}
+	err = set_addresses(net, now);
 	return err ? link_fail(why, err, "cannot set our address: %s", strerror(-err)) : 0;
 }
 
 int net_open(struct net *net, const struct net_options *o)
 {
-	struct cpl_addr any = { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff } };
 	struct link_why why = { "" };
+	char name[IF_NAMESIZE];
 	int err;
 
 	memset(net, 0, sizeof(*net));
@@ -91,10 +251,13 @@ int net_open(struct net *net, const struct net_options *o)
 	cpl_addr_parse(&net->kernel6, "fd99::1");
 	if ((geteuid() != 0 || o->own_namespace) && netns_enter(o->argv, &why))
 		return fail(&why);
+	if (kernel_has(&net->kernel4, name))
+		return cli_fail(CLI_CANNOT,
+				"10.99.0.1 is on %s already, of another couplet it seems: add "
+				"--namespace, and this one is apart from it",
+				name);
 	if (open_link(net, o, &why) || open_stack(net, o, &why))
 		return fail(&why);
-	/* The rest of the world, if the kernel forwards, is behind its end. */
-	cpl_route_add(net->stack, &any, 0, &net->kernel4, net->ifindex, 0, loop_clock());
 	err = control_open(&net->control, net->stack, NULL, o->name, &why);
 	if (!err)
 		err = loop_set_control(net->loop, net->control);
@@ -106,16 +269,23 @@ int net_open(struct net *net, const struct net_options *o)
 
 void net_close(struct net *net)
 {
+	int err;
+
 	net_end_child(net);
-	loop_free(net->loop);
+	if (net->loop && net->ifindex > 0)
+		loop_free(net->loop); /* and the link with it */
+	else
+		link_close(net->link);
 	if (net->control)
 		control_close(net->control);
 	cpl_stack_free(net->stack);
-	if (net->capture)
-		pcapng_close(net->capture);
+	err = pcapng_close(net->capture);
+	if (err)
+		fprintf(stderr, "couplet: the packets could not all be written: %s\n",
+			strerror(-err));
 }
 
-/* ---- the command beside us ---- */
+/* ---- The command beside us ------------------------------------------------------------------ */
 
 static void child_gone(void *arg, int fd, uint32_t events, uint64_t now)
 {
@@ -130,24 +300,35 @@ static void child_gone(void *arg, int fd, uint32_t events, uint64_t now)
 	loop_stop(net->loop);
 }
 
-int net_run(struct net *net, char *const *argv, bool stop)
+static void become(char *const *argv, int out, pid_t parent)
 {
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(128 + SIGTERM);
+	if (out != STDOUT_FILENO)
+		dup2(out, STDOUT_FILENO);
+	execvp(argv[0], argv);
+	fprintf(stderr, "couplet: cannot run %s: %s\n", argv[0], strerror(errno));
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+int net_run(struct net *net, char *const *argv, int out)
+{
+	pid_t self = getpid();
+	int err;
+
 	fflush(stdout);
 	net->child = fork();
 	if (net->child < 0)
 		return cli_fail(CLI_CANNOT, "cannot start %s: %s", argv[0], strerror(errno));
-	if (net->child == 0) {
-		execvp(argv[0], argv);
-		fprintf(stderr, "couplet: cannot run %s: %s\n", argv[0], strerror(errno));
-		_exit(errno == ENOENT ? 127 : 126);
-	}
-	if (!stop)
-		return 0;
+	if (net->child == 0)
+		become(argv, out, self);
 	net->child_fd = (int)syscall(SYS_pidfd_open, net->child, 0);
-	if (net->child_fd < 0 ||
-	    loop_watch(net->loop, net->child_fd, 1 /* EPOLLIN */, child_gone, net))
-		return cli_fail(CLI_CANNOT, "cannot wait for %s: %s", argv[0], strerror(errno));
-	return 0;
+	err = net->child_fd < 0 ? -errno
+				: loop_watch(net->loop, net->child_fd, EPOLLIN, child_gone, net);
+	if (err)
+		return cli_fail(CLI_CANNOT, "cannot wait for %s: %s", argv[0], strerror(-err));
+	return CLI_OK;
 }
 
 int net_child_status(const struct net *net)
@@ -161,17 +342,29 @@ int net_child_status(const struct net *net)
 
 void net_end_child(struct net *net)
 {
+	struct timespec step = { .tv_nsec = TERM_TRY_NS };
+	pid_t got = 0;
+
 	if (net->child > 0 && !net->child_ended) {
 		kill(net->child, SIGTERM);
-		if (waitpid(net->child, &net->child_status, 0) == net->child)
-			net->child_ended = true;
+		for (int i = 0; i < TERM_TRIES && got == 0; i++) {
+			got = waitpid(net->child, &net->child_status, WNOHANG);
+			if (got == 0)
+				nanosleep(&step, NULL);
+		}
+		if (got == 0) { /* an interactive shell does not listen */
+			kill(net->child, SIGKILL);
+			got = waitpid(net->child, &net->child_status, 0);
+		}
+		net->child_ended = got == net->child;
 	}
 	if (net->child_fd >= 0)
 		close(net->child_fd);
 	net->child_fd = -1;
 }
 
-/* ---- both ends ---- */
+/* ---- Both ends --------------------------------------------------------------------------------
+ */
 
 void net_own(struct net *net, cpl_handle handle, const char *program)
 {

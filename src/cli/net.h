@@ -7,6 +7,7 @@
 #ifndef CLI_NET_H
 #define CLI_NET_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -27,6 +28,38 @@ struct net_options {
 	char *const *argv;   /* of couplet, for the sudo line */
 };
 
+/* The options on the command line that set them, for getopt_long(). */
+enum net_option {
+	NET_OPT_TAP = 512,
+	NET_OPT_MTU,
+	NET_OPT_NO_OFFLOAD,
+	NET_OPT_NAMESPACE,
+	NET_OPT_PCAPNG
+};
+
+/* clang-format off */
+#define NET_OPTIONS                                                                                \
+	{ "tap", no_argument, NULL, NET_OPT_TAP },                                                 \
+	{ "mtu", required_argument, NULL, NET_OPT_MTU },                                           \
+	{ "no-offload", no_argument, NULL, NET_OPT_NO_OFFLOAD },                                   \
+	{ "namespace", no_argument, NULL, NET_OPT_NAMESPACE },                                     \
+	{ "pcapng", required_argument, NULL, NET_OPT_PCAPNG }
+
+#define NET_HELP                                                                                   \
+	"      --tap            an Ethernet link (TAP), not bare IP (TUN)\n"                       \
+	"      --mtu N          largest packet of the link (1500)\n"                               \
+	"      --no-offload     no super-segments, every checksum computed here\n"                 \
+	"      --namespace      in a network namespace of its own, also when root\n"               \
+	"      --pcapng FILE    write all packets to FILE\n"
+/* clang-format on */
+
+/* What getopt_long() returned, C, is one of enum net_option: 0, or what cli_fail() returned. */
+int net_option(struct net_options *options, int c, const char *arg);
+/* A decimal number from LOW to HIGH, and nothing else. */
+bool net_number(const char *text, unsigned long low, unsigned long high, unsigned long *value);
+/* The command behind "--" after argument AT of ARGV; NULL: none. 0, or what cli_fail() returned. */
+int net_command(int argc, char **argv, int at, char *const **command);
+
 struct net {
 	cpl_stack *stack;
 	struct loop *loop;
@@ -35,26 +68,32 @@ struct net {
 	struct pcapng *capture;
 	int ifindex;
 	struct cpl_addr ours4, ours6;	  /* 10.99.0.2, fd99::2 */
-	struct cpl_addr kernel4, kernel6; /* 10.99.0.1, fd99::1 */
+	struct cpl_addr kernel4, kernel6; /* 10.99.0.1, fd99::1; all zero without IPv6 */
 	pid_t child;
 	int child_fd;	  /* a pidfd, or -1 */
 	int child_status; /* of wait(), once it has ended */
 	bool child_ended;
 };
 
-/* 0, or what cli_fail() returned. */
+/* 0, or what cli_fail() returned; net_close() in either case. */
 int net_open(struct net *net, const struct net_options *options);
 void net_close(struct net *net);
 
 /*
- * Start ARGV (ends with NULL; argv[0] is looked up in PATH) in the namespace; the loop stops when
- * it has ended, if STOP. 0, or what cli_fail() returned.
+ * Start ARGV (ends with NULL; argv[0] is looked up in PATH) in the namespace, with OUT as its
+ * standard output; the loop stops when it has ended. 0, or what cli_fail() returned.
  */
-int net_run(struct net *net, char *const *argv, bool stop);
+int net_run(struct net *net, char *const *argv, int out);
 /* After the loop: the command's exit status, 128 + the signal that ended it, or 0 without one. */
 int net_child_status(const struct net *net);
-/* End it, if it still runs: SIGTERM, and wait. */
+/* End it, if it still runs: SIGTERM, and SIGKILL where that is not heard. */
 void net_end_child(struct net *net);
+
+/*
+ * Whether the kernel's end takes packets to ADDR, as its own or to forward them. If not, WHY says
+ * why.
+ */
+bool net_reaches(const struct net *net, const struct cpl_addr *addr, struct link_why *why);
 
 /*
  * Both control blocks of OUR connection HANDLE on stdout: ours, and the kernel's at the other end,
@@ -63,7 +102,7 @@ void net_end_child(struct net *net);
 void net_show_both(struct net *net, cpl_handle handle, const char *our_name,
 		   const char *kernel_name);
 
-/* One endpoint of SET_OPTION calls that every connection of ours gets: owner, for netstat. */
+/* Say whose the connection is, for netstat. */
 void net_own(struct net *net, cpl_handle handle, const char *program);
 
 #endif

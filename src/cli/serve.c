@@ -4,11 +4,12 @@
  * of the kernel's side: COMMAND, or a shell, runs where the address is reachable.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -16,8 +17,11 @@
 #include "cli/net.h"
 #include "view/text.h"
 
+#define IDLE_NS (60 * CPL_SECOND)
+
 struct serve {
 	struct net net;
+	struct http_server_config http;
 	struct http_server *server;
 	cpl_handle show; /* half of it was handed to TCP: to be shown when the next event comes */
 	bool both, quiet, shown;
@@ -48,14 +52,14 @@ static void show_both(struct serve *s)
 	s->shown = true;
 }
 
-static void served(void *arg, const char *method, const char *path, int status, uint64_t bytes)
+static void served(void *arg, const char *method, const char *target, int status, uint64_t bytes)
 {
 	struct serve *s = arg;
 
 	if (s->quiet)
 		return;
-	fprintf(stderr, "couplet serve: %s %s: %d, %s\n", method, word_foreign(path).s, status,
-		word_bytes(bytes).s);
+	fprintf(stderr, "couplet serve: %s%s%s: %d, %s\n", method, target[0] ? " " : "",
+		word_foreign(target).s, status, word_bytes(bytes).s);
 }
 
 static void on_event(void *arg, const struct cpl_event *event, uint64_t now)
@@ -76,75 +80,57 @@ static void on_signal(int sig)
 		loop_stop(interrupted);
 }
 
-static void introduce(const struct serve *s, const char *dir, uint16_t port)
+static void introduce(const struct serve *s, bool shell)
 {
 	char port_text[16] = "", a4[CPL_ADDR_TEXT], a6[CPL_ADDR_TEXT];
 
-	if (port != 80)
-		snprintf(port_text, sizeof(port_text), ":%u", port);
+	if (s->http.port != 80)
+		snprintf(port_text, sizeof(port_text), ":%u", s->http.port);
 	cpl_addr_text(&s->net.ours4, a4);
 	cpl_addr_text(&s->net.ours6, a6);
-	fprintf(stderr, "couplet serve: %s is at http://%s%s/", dir, a4, port_text);
+	fprintf(stderr, "couplet serve: %s is at http://%s%s/", s->http.root, a4, port_text);
 	if (s->net.kernel6.b[0])
 		fprintf(stderr, " and http://[%s]%s/", a6, port_text);
 	fprintf(stderr, ", over Couplet's TCP on %s\n", s->net.link->iface.name);
+	if (shell)
+		fprintf(stderr,
+			"couplet serve: it is reachable in this shell, until you leave it\n");
 }
 
 static const char help[] =
 	"  -p, --port PORT      listen on PORT (80)\n"
-	"  -b, --both           show both control blocks, ours and the kernel's, in mid-transfer\n"
-	"      --tap            an Ethernet link (TAP), not bare IP (TUN)\n"
-	"      --mtu N          largest packet of the link (1500)\n"
-	"      --no-offload     no super-segments, every checksum computed here\n"
-	"      --namespace      in a network namespace of its own, also when root\n"
-	"      --pcapng FILE    write all packets to FILE\n"
+	"  -b, --both           show both control blocks, ours and the kernel's, in "
+	"mid-transfer\n" NET_HELP
+	"      --idle SECONDS   close a connection on which nothing moves for so long (60)\n"
 	"  -q, --quiet          no line for each request\n"
 	"\n"
 	"COMMAND (default: a shell) runs where the address is reachable; serve ends with it.\n"
 	"Example: couplet serve . -- curl -s http://10.99.0.2/README.md\n";
 
-enum {
-	OPT_TAP = 256,
-	OPT_MTU,
-	OPT_NO_OFFLOAD,
-	OPT_NAMESPACE,
-	OPT_PCAPNG
-};
+#define OPT_IDLE 256
 
 static const struct option options[] = {
+	NET_OPTIONS,
 	{ "port", required_argument, NULL, 'p' },
 	{ "both", no_argument, NULL, 'b' },
-	{ "tap", no_argument, NULL, OPT_TAP },
-	{ "mtu", required_argument, NULL, OPT_MTU },
-	{ "no-offload", no_argument, NULL, OPT_NO_OFFLOAD },
-	{ "namespace", no_argument, NULL, OPT_NAMESPACE },
-	{ "pcapng", required_argument, NULL, OPT_PCAPNG },
+	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
-static bool number(const char *text, unsigned long low, unsigned long high, unsigned long *value)
-{
-	char *end;
-
-	errno = 0;
-	*value = strtoul(text, &end, 10);
-	return !errno && end != text && !*end && *value >= low && *value <= high;
-}
-
-static int parse(int argc, char **argv, struct serve *s, struct net_options *o, uint16_t *port)
+static int parse(int argc, char **argv, struct serve *s, struct net_options *o)
 {
 	unsigned long n;
-	int c;
+	int c, status = CLI_OK;
 
-	while ((c = getopt_long(argc, argv, "+p:bqh", options, NULL)) != -1) {
+	while (!status && (c = getopt_long(argc, argv, "+p:bqh", options, NULL)) != -1) {
 		switch (c) {
 		case 'p':
-			if (!number(optarg, 1, 65535, &n))
+			if (!net_number(optarg, 1, 65535, &n))
 				return cli_fail(CLI_USAGE, "--port %s: a port is 1 to 65535",
 						optarg);
-			*port = (uint16_t)n;
+			s->http.port = (uint16_t)n;
 			break;
 		case 'b':
 			s->both = true;
@@ -152,89 +138,119 @@ static int parse(int argc, char **argv, struct serve *s, struct net_options *o, 
 		case 'q':
 			s->quiet = true;
 			break;
-		case OPT_TAP:
-			o->tap = true;
-			break;
-		case OPT_MTU:
-			if (!number(optarg, 576, 65535, &n))
-				return cli_fail(CLI_USAGE, "--mtu %s: 576 to 65535 bytes", optarg);
-			o->mtu = (uint32_t)n;
-			break;
-		case OPT_NO_OFFLOAD:
-			o->no_offload = true;
-			break;
-		case OPT_NAMESPACE:
-			o->own_namespace = true;
-			break;
-		case OPT_PCAPNG:
-			o->capture = optarg;
+		case OPT_IDLE:
+			if (!net_number(optarg, 1, 86400, &n))
+				return cli_fail(CLI_USAGE, "--idle %s: 1 to 86400 seconds", optarg);
+			s->http.idle_ns = n * CPL_SECOND;
 			break;
 		case 'h':
 			cli_help("serve", help);
 			return -1;
-		default:
+		case '?':
+		case ':':
 			return cli_fail(CLI_USAGE, "see couplet serve --help");
+		default:
+			status = net_option(o, c, optarg);
 		}
 	}
-	return CLI_OK;
+	return status;
 }
 
-static int run(struct serve *s, const char *dir, uint16_t port, char *const *command)
+/* Each download holds a descriptor. Not for COMMAND, which may be of the kind that calls select().
+ */
+static void allow_descriptors(void)
 {
-	struct http_hooks hooks = { s, opened, half, served };
-	int err, status;
+	struct rlimit limit;
 
-	err = http_server_new(&s->server, s->net.stack, dir, port, &hooks, loop_clock());
-	if (err)
-		return cli_fail(CLI_CANNOT, "cannot serve %s: %s", dir, strerror(-err));
-	loop_on_event(s->net.loop, on_event, s);
-	introduce(s, dir, port);
-	status = net_run(&s->net, command, true);
-	if (status)
-		return status;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int loop(struct serve *s)
+{
+	int err = 0;
+
 	interrupted = s->net.loop;
 	signal(SIGTERM, on_signal);
 	signal(SIGHUP, on_signal);
 	signal(SIGINT, SIG_IGN); /* the command's to answer: it ends, and we with it */
-	err = loop_run(s->net.loop);
+	while (!err && !loop_stopped(s->net.loop)) {
+		err = loop_turn(s->net.loop, http_server_deadline(s->server));
+		http_server_advance(s->server, loop_clock());
+	}
 	interrupted = NULL;
+	return err;
+}
+
+static int run(struct serve *s, char *const *command)
+{
+	const char *shell_name = getenv("SHELL");
+	char *shell[] = { (char *)(shell_name ? shell_name : "/bin/sh"), NULL };
+	int err, status;
+
+	err = http_server_new(&s->server, s->net.stack, &s->http, loop_clock());
+	if (err == -ENOSYS)
+		return cli_fail(CLI_CANNOT, "this kernel has no openat2(2): it takes Linux 5.6");
+	if (err)
+		return cli_fail(CLI_CANNOT, "cannot serve %s: %s", s->http.root, strerror(-err));
+	loop_on_event(s->net.loop, on_event, s);
+	introduce(s, !command);
+	status = net_run(&s->net, command ? command : shell, STDOUT_FILENO);
+	if (!status) {
+		allow_descriptors();
+		err = loop(s);
+	}
 	net_end_child(&s->net);
 	http_server_free(s->server, loop_clock());
 	if (err)
 		return cli_fail(CLI_TROUBLE, "the link is gone: %s", strerror(-err));
-	return net_child_status(&s->net);
+	return status ? status : net_child_status(&s->net);
+}
+
+/* 0, or what cli_fail() returned. Before anything is set up: it is the likeliest mistake. */
+static int can_serve(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOTDIR)
+		return cli_fail(CLI_CANNOT, "%s is not a directory: give the one it is in", dir);
+	if (fd < 0)
+		return cli_fail(CLI_CANNOT, "cannot read directory %s: %s", dir, strerror(errno));
+	close(fd);
+	return CLI_OK;
 }
 
 int cmd_serve(int argc, char **argv)
 {
-	const char *shell_name = getenv("SHELL");
-	char *shell[] = { (char *)(shell_name ? shell_name : "/bin/sh"), NULL };
 	struct net_options o = { .name = "serve", .argv = argv };
-	struct serve s = { .both = false };
-	char *const *command = shell;
-	uint16_t port = 80;
+	struct serve s = { .http = { .port = 80, .idle_ns = IDLE_NS } };
+	char *const *command;
 	int status;
 
-	status = parse(argc, argv, &s, &o, &port);
+	status = parse(argc, argv, &s, &o);
 	if (status)
 		return status < 0 ? CLI_OK : status;
 	if (optind >= argc || !strcmp(argv[optind - 1], "--"))
-		return cli_fail(CLI_USAGE, "which directory?");
-	if (optind + 1 < argc) {
-		if (strcmp(argv[optind + 1], "--") || optind + 2 >= argc)
-			return cli_fail(CLI_USAGE, "%s: a command follows \"--\"",
-					argv[optind + 1]);
-		command = argv + optind + 2;
-	}
+		return cli_fail(CLI_USAGE, "which directory? \".\" is this one");
+	s.http.root = argv[optind];
+	status = net_command(argc, argv, optind, &command);
+	if (status)
+		return status;
 	if (!http_server_built())
 		return cli_fail(CLI_CANNOT, "built without libhttp-parser: install "
 					    "libhttp-parser-dev and build again");
-	if (access(argv[optind], R_OK | X_OK))
-		return cli_fail(CLI_CANNOT, "cannot read directory %s: %s", argv[optind],
-				strerror(errno));
+	status = can_serve(s.http.root);
+	if (status)
+		return status;
+	s.http.arg = &s;
+	s.http.opened = opened;
+	s.http.half = half;
+	s.http.served = served;
 	status = net_open(&s.net, &o);
 	if (!status)
-		status = run(&s, argv[optind], port, command);
+		status = run(&s, command);
 	net_close(&s.net);
 	return status;
 }

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: MIT
+"""What the interop tests share: a network namespace of their own, couplet in it, TAP output.
+
+A test program calls main(tests...) and runs again inside: as root in a network and a mount
+namespace, else in a user namespace as well, in which it is root. /run is empty there, so that no
+stack of this machine is seen. Couplet's end of the link is 10.99.0.2 and fd99::2, the kernel's .1
+and ::1. After each test the kernel's own counters are looked at: it has to have liked every packet.
+"""
+import contextlib
+import hashlib
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+OUT = os.environ.get("OUT", "out/release")
+CHECK_OUT = os.environ.get("CHECK_OUT", OUT)
+COUPLET = os.path.abspath(os.path.join(OUT, "couplet"))
+CHECKED = os.path.abspath(os.path.join(CHECK_OUT, "couplet"))  # under the sanitizers
+SOAK = bool(os.environ.get("SOAK"))
+INSIDE = os.environ.get("INTEROP_INSIDE")  # "root" or "user", in the namespace
+MIB = 1 << 20
+LINKS = {"TUN": [], "TUN without offload": ["--no-offload"],
+         "TAP": ["--tap"], "TAP without offload": ["--tap", "--no-offload"]}
+OURS = {4: "10.99.0.2", 6: "fd99::2"}
+KERNELS = {4: "10.99.0.1", 6: "fd99::1"}
+FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+# What the kernel counts when a packet is not as it should be.
+BAD_SIGNS = {
+    "/proc/net/snmp": {"Ip": ("InHdrErrors", "InAddrErrors", "InUnknownProtos", "ReasmFails"),
+                       "Icmp": ("InErrors", "InCsumErrors"), "Tcp": ("InErrs", "InCsumErrors"),
+                       "Udp": ("InErrors", "InCsumErrors")},
+    "/proc/net/netstat": {"IpExt": ("InTruncatedPkts", "InCsumErrors", "InNoRoutes"),
+                          "TcpExt": ("PAWSEstab", "PAWSActive", "TCPSackFailures",
+                                     "TCPSACKReneging", "TCPSACKDiscard", "TCPDSACKIgnoredOld",
+                                     "TCPMemoryPressures", "TCPMD5Failure", "BusyPollRxPackets")},
+}
+BAD_SIGNS6 = ("Ip6InHdrErrors", "Ip6InAddrErrors", "Ip6InUnknownProtos", "Ip6InTruncatedPkts",
+              "Ip6ReasmFails", "Icmp6InErrors", "Icmp6InCsumErrors", "Udp6InErrors",
+              "Udp6InCsumErrors")
+
+
+def kernel_counters():
+    """Every counter of this namespace, as {"TcpInSegs": 1, ...}."""
+    counters = {}
+    for path in BAD_SIGNS:
+        with open(path) as file:
+            lines = [line.split() for line in file]
+        for names, values in zip(lines[::2], lines[1::2]):
+            for name, value in zip(names[1:], values[1:]):
+                counters[names[0].rstrip(":") + name] = int(value)
+    with contextlib.suppress(FileNotFoundError), open("/proc/net/snmp6") as file:
+        counters.update((name, int(value)) for name, value in map(str.split, file))
+    return counters
+
+
+def bad_signs(counters):
+    wanted = list(BAD_SIGNS6)
+    for groups in BAD_SIGNS.values():
+        wanted += [group + name for group, names in groups.items() for name in names]
+    return {name: counters[name] for name in wanted if counters.get(name)}
+
+
+# ---- Files ------------------------------------------------------------------------------------
+
+SCRATCH = None  # the directory of this test program
+
+
+def scratch(name):
+    return os.path.join(SCRATCH, name)
+
+
+def write(path, data):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def random_file(path, size):
+    """Octets that no run has seen; the SHA-256 of the file."""
+    digest = hashlib.sha256()
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        for at in range(0, size, MIB):
+            block = os.urandom(min(MIB, size - at))
+            digest.update(block)
+            file.write(block)
+    return digest.hexdigest()
+
+
+# ---- Programs ---------------------------------------------------------------------------------
+
+def url_host(address):
+    return f"[{address}]" if ":" in address else address
+
+
+def run(*argv, ok=True, timeout=60, **more):
+    more.setdefault("stdin", subprocess.DEVNULL)
+    done = subprocess.run(argv, capture_output=True, timeout=timeout, **more)
+    if ok:
+        assert done.returncode == 0, f"{argv}: status {done.returncode}: {done.stderr[-2000:]!r}"
+    return done
+
+
+def curl(*argv, ok=True, **more):
+    return run("curl", "-gsS", "--max-time", "50", *argv, ok=ok, **more)
+
+
+def eventually(what, seconds=10, step=0.02):
+    """What WHAT() returns as soon as that is true."""
+    end = time.monotonic() + seconds
+    while True:
+        value = what()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(step)
+
+
+class Program:
+    """One that runs beside the test, its standard error collected."""
+
+    def __init__(self, *argv, **more):
+        self.argv = argv
+        self.lines = []
+        more.setdefault("stdin", subprocess.DEVNULL)
+        self.child = subprocess.Popen(argv, stderr=subprocess.PIPE, **more)
+        self.pid = self.child.pid
+        self.stdin, self.stdout = self.child.stdin, self.child.stdout
+        self.reader = threading.Thread(target=self.collect, daemon=True)
+        self.reader.start()
+
+    def collect(self):
+        for line in self.child.stderr:
+            self.lines.append(line.decode(errors="replace").rstrip("\n"))
+
+    @property
+    def said(self):
+        return "\n".join(self.lines)
+
+    def says(self, text, seconds=10):
+        """Wait until it has said TEXT on standard error."""
+        def look():
+            if text in self.said:
+                return True
+            assert self.child.poll() is None or self.reader.is_alive(), \
+                f"{self.argv} ended with {self.child.returncode}: {self.said}"
+            return False
+        eventually(look, seconds)
+
+    def wait(self, seconds=30):
+        status = self.child.wait(seconds)
+        self.reader.join(seconds)
+        return status
+
+    def stop(self, signo=signal.SIGTERM, seconds=10):
+        if self.child.poll() is None:
+            self.child.send_signal(signo)
+        status = self.wait(seconds)
+        for pipe in (self.child.stdin, self.child.stdout, self.child.stderr):
+            if pipe:
+                pipe.close()
+        return status
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            raise
+
+
+class Serve(Program):
+    """couplet serve DIR, until the end of the with block."""
+
+    def __init__(self, root, *options, program=COUPLET):
+        super().__init__(program, "serve", *options, root, "--", "cat", stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE)
+        self.says(" is at http://")
+
+    def stop(self, **more):
+        if not self.stdin.closed:
+            self.stdin.close()
+        status = self.wait(more.get("seconds", 20))
+        self.stdout.close()
+        self.child.stderr.close()
+        assert status == 0, f"couplet serve: status {status}: {self.said[-3000:]}"
+        return status
+
+
+def note(text):
+    print("# " + text, flush=True)
+
+
+def resident(pid):
+    """Bytes of memory of process PID."""
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def receive_all(s, limit=1 << 34):
+    parts = []
+    while limit > 0:
+        part = s.recv(min(limit, 1 << 18))
+        if not part:
+            break
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
+
+
+def send_all(s, data):
+    """From a thread of its own, so that the other direction goes on; as much as the peer takes."""
+    def send():
+        with contextlib.suppress(OSError):
+            s.sendall(data)
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+# ---- The frame --------------------------------------------------------------------------------
+
+def run_one(function, tolerated):
+    before = bad_signs(kernel_counters())
+    function()
+    after = bad_signs(kernel_counters())
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+    bad = {name: n for name, n in grown.items() if n and name not in tolerated}
+    assert not bad, f"the kernel has counted {bad}"
+
+
+def run_tests(tests, tolerated):
+    failed = 0
+    print(f"1..{len(tests)}", flush=True)
+    for number, (name, function) in enumerate(tests, 1):
+        started = time.monotonic()
+        try:
+            run_one(function, tolerated)
+            print(f"ok {number} - {name}", flush=True)
+        except Exception:
+            failed += 1
+            print("\n".join("# " + line for line in traceback.format_exc().split("\n")))
+            print(f"not ok {number} - {name}", flush=True)
+        print(f"{time.monotonic() - started:6.2f} s  {name}", file=sys.stderr, flush=True)
+    return 1 if failed else 0
+
+
+def skip(reason):
+    print(f"1..0 # SKIP {reason}")
+    sys.exit(0)
+
+
+def enter(tools):
+    """This program again, inside."""
+    for tool in ("ip", "unshare") + tuple(tools):
+        if not shutil.which(tool):
+            skip(f"{tool} is not installed")
+    how = "-mn" if os.getuid() == 0 else "-rmn"
+    inside = "mount -t tmpfs none /run && ip link set lo up && exec \"$0\" \"$@\""
+    probe = subprocess.run(["unshare", how, "sh", "-c", inside, "ip", "tuntap", "add", "dev",
+                            "probe", "mode", "tun"], capture_output=True, text=True)
+    if probe.returncode:
+        skip("no network namespace with a TUN device: " + probe.stderr.strip().split("\n")[0])
+    os.environ["INTEROP_INSIDE"] = "root" if os.getuid() == 0 else "user"
+    os.environ.pop("XDG_RUNTIME_DIR", None)
+    os.execvp("unshare", ["unshare", how, "sh", "-c", inside, sys.executable,
+                          os.path.abspath(sys.argv[0])] + sys.argv[1:])
+
+
+def main(tests, prepare=None, tools=(), tolerated=()):
+    """
+    Run TESTS, pairs of a name and a function; only those whose name contains an argument, if there
+    is one. PREPARE is called before them. TOLERATED: counters of the kernel that may grow. TOOLS:
+    programs without which all are skipped.
+    """
+    global SCRATCH
+    if not INSIDE:
+        enter(tools)
+    if len(sys.argv) > 1:
+        tests = [t for t in tests if any(word in t[0] for word in sys.argv[1:])]
+    with tempfile.TemporaryDirectory() as SCRATCH:
+        os.chmod(SCRATCH, 0o755)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+        if prepare:
+            prepare()
+        sys.exit(run_tests(tests, tolerated))

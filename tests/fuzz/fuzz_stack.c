@@ -2,11 +2,12 @@
 /*
  * The stateful core under a hostile peer and a restless program. The input is a script: each octet
  * chooses a step, the next ones its arguments: calls of the program, segments whose numbers lie
- * near what the connection expects, raw packets, ICMP errors, time, a device that refuses, memory
- * that ends.
+ * near what the connection expects, raw packets, ICMP errors, neighbours' words, datagrams, time, a
+ * device that refuses, interfaces, addresses and routes that come and go, memory that ends.
  *
  * Oracles: tcb_check() after each event (CPL_DEBUG builds), the sanitizers, what the program reads
- * is what the peer put at that sequence number, all memory comes back.
+ * is what the peer put at that sequence number, deadlines are not asked for in vain, lent frames
+ * come back once each, all memory comes back.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -15,7 +16,21 @@
 #include "tests/util/heap.h"
 #include "tests/util/packet.h"
 
-#define CONNS 4
+#define CONNS  4
+#define LENT   64
+#define DEVICE 8 /* frames at the device */
+#define OUR_MAC                                                                                    \
+	{                                                                                          \
+		2, 0, 0, 0, 0, 1                                                                   \
+	}
+#define PEER_MAC                                                                                   \
+	{                                                                                          \
+		2, 0, 0, 0, 0, 2                                                                   \
+	}
+#define BROADCAST                                                                                  \
+	{                                                                                          \
+		255, 255, 255, 255, 255, 255                                                       \
+	}
 
 struct conn {
 	cpl_handle handle;
@@ -28,10 +43,14 @@ struct script {
 	const uint8_t *p, *end;
 	struct heap heap;
 	cpl_stack *stack;
-	int ifindex;
+	int ifindex, second; /* the second one carries bare IP */
+	bool ether, lend;
 	uint64_t now;
-	cpl_handle listener;
+	cpl_handle listener, catch_all, udp;
 	struct conn conns[CONNS];
+	uint8_t *lent[LENT];
+	uint64_t at_device[DEVICE]; /* tokens */
+	unsigned at_device_n;
 };
 
 static uint32_t take(struct script *s, unsigned n)
@@ -67,15 +86,53 @@ static struct cpl_addr our_addr(bool v6)
 	return a;
 }
 
-static void put(struct script *s, const uint8_t *p, uint32_t len)
+static void take_back(struct script *s)
+{
+	uint64_t token;
+
+	while (cpl_next_release(s->stack, &token)) {
+		CHECK(token < LENT && s->lent[token]);
+		free(s->lent[token]);
+		s->lent[token] = NULL;
+	}
+}
+
+/* A whole frame, lent or not. It is gone as soon as the stack may not look at it again. */
+static void put_frame(struct script *s, const uint8_t *p, uint32_t len)
 {
 	uint8_t *copy = malloc(len ? len : 1);
 	struct cpl_frame f = { .data = copy, .len = len };
 
 	CHECK(copy);
 	memcpy(copy, p, len);
+	for (; s->lend && f.token < LENT; f.token++) {
+		if (s->lent[f.token])
+			continue;
+		s->lent[f.token] = copy;
+		f.flags = CPL_FRAME_LEND;
+		if (cpl_input(s->stack, s->ifindex, &f, 1, s->now) == 0) {
+			s->lent[f.token] = NULL;
+			break;
+		}
+		take_back(s);
+		return;
+	}
+	f.flags = 0;
 	cpl_input(s->stack, s->ifindex, &f, 1, s->now);
 	free(copy);
+}
+
+static void put(struct script *s, const uint8_t *p, uint32_t len)
+{
+	static const uint8_t our_mac[6] = OUR_MAC, peer_mac[6] = PEER_MAC;
+	uint8_t frame[5000];
+
+	if (!s->ether) {
+		put_frame(s, p, len);
+		return;
+	}
+	if (len)
+		put_frame(s, frame, packet_ether(frame, sizeof(frame), peer_mac, our_mac, p, len));
 }
 
 /* ---- steps ---- */
@@ -290,20 +347,54 @@ static void step_end(struct script *s)
 	c->handle = 0;
 }
 
+/* All that is written is read, so that the sanitizers see frames whose memory is gone. */
+static uint32_t look_at(const struct cpl_out *out)
+{
+	uint32_t sum = 0, n = 0;
+
+	for (uint32_t i = 0; i < out->iov_n; i++) {
+		const uint8_t *p = out->iov[i].base;
+
+		for (size_t j = 0; j < out->iov[i].len; j++)
+			sum += p[j];
+		n += (uint32_t)out->iov[i].len;
+	}
+	CHECK(n == out->len);
+	return sum;
+}
+
+static void device_is_done(struct script *s, uint8_t refused)
+{
+	for (unsigned i = 0; i < s->at_device_n; i++)
+		CHECK(cpl_output_done(s->stack, s->at_device[i], !(refused >> i & 1), s->now) == 0);
+	s->at_device_n = 0;
+}
+
 static void step_output(struct script *s)
 {
-	struct cpl_out out[8];
-	uint8_t refused = (uint8_t)take(s, 1);
-	int n = cpl_output(s->stack, s->ifindex, out, 8, s->now);
+	struct cpl_out out[DEVICE];
+	uint8_t refused = (uint8_t)take(s, 1), how = (uint8_t)take(s, 1);
+	int n;
 
-	for (int i = 0; i < n; i++)
-		cpl_output_done(s->stack, out[i].token, !(refused >> i & 1), s->now);
+	device_is_done(s, refused);
+	n = cpl_output(s->stack, how & 1 ? s->second : s->ifindex, out, DEVICE, s->now);
+	for (int i = 0; i < n; i++) {
+		look_at(&out[i]);
+		s->at_device[s->at_device_n++] = out[i].token;
+	}
+	if (how & 2) /* others stay at the device until next time, whatever happens */
+		device_is_done(s, 0);
 }
 
 static void step_time(struct script *s)
 {
+	unsigned n = 0;
+
 	s->now += (uint64_t)take(s, 1) << (take(s, 1) % 32);
-	cpl_advance(s->stack, s->now);
+	do {
+		cpl_advance(s->stack, s->now);
+		CHECK(n++ < 1000);
+	} while (cpl_deadline(s->stack) <= s->now);
 }
 
 static void step_option(struct script *s)
@@ -328,24 +419,182 @@ static void step_memory(struct script *s)
 
 static void step_events(struct script *s)
 {
+	uint8_t verdict = (uint8_t)take(s, 1);
 	struct cpl_event ev;
 
-	while (cpl_next_event(s->stack, &ev))
-		;
+	while (cpl_next_event(s->stack, &ev)) {
+		CHECK(ev.what);
+		if (!(ev.what & CPL_EV_SYN))
+			continue;
+		CHECK(ev.parent == s->catch_all);
+		if (verdict % 4 == 0)
+			CHECK(cpl_syn_accept(s->stack, ev.handle, s->now) == 0);
+		else if (verdict % 4 == 1)
+			CHECK(cpl_syn_refuse(s->stack, ev.handle, s->now) == 0);
+		else if (verdict % 4 == 2)
+			CHECK(cpl_syn_drop(s->stack, ev.handle, s->now) == 0);
+	}
+}
+
+/* A listener for all; accepted from and closed like the other. */
+static void step_catch_all(struct script *s)
+{
+	struct conn *c = &s->conns[take(s, 1) % CONNS];
+
+	if (!s->catch_all) {
+		if (cpl_catch_all(s->stack, take(s, 1) & 1 ? s->ifindex : 0, 3, &s->catch_all,
+				  s->now))
+			s->catch_all = 0;
+	} else if (take(s, 1) % 4 == 0) {
+		CHECK(cpl_close(s->stack, s->catch_all, s->now) == 0);
+		s->catch_all = 0;
+	} else if (!c->handle) {
+		memset(c, 0, sizeof(*c));
+		if (cpl_accept(s->stack, s->catch_all, &c->handle, s->now))
+			c->handle = 0;
+	}
+}
+
+/* Close the listener, with whatever waits at it, and listen again. */
+static void step_listen(struct script *s)
+{
+	struct cpl_endpoint at = { .port = 80 };
+
+	if (s->listener)
+		CHECK(cpl_close(s->stack, s->listener, s->now) == 0);
+	if (cpl_listen(s->stack, &at, 1 + take(s, 1) % 3, &s->listener, s->now))
+		s->listener = 0;
+}
+
+static void step_udp(struct script *s)
+{
+	struct cpl_endpoint at = { .port = 53 }, from = { .port = 0 }, to = { .port = 0 };
+	static uint8_t data[65507];
+	uint8_t packet[2100];
+	struct udp_hdr udp = { 1000, 53, 0 };
+	uint8_t what = (uint8_t)take(s, 1);
+	bool v6 = what & 128;
+	struct ip_hdr ip = { .src = peer_addr(v6), .dst = our_addr(v6) };
+
+	switch (what % 8) {
+	case 0:
+		if (!s->udp && (what & 64 ? cpl_udp_catch_all(s->stack, 0, &s->udp, s->now)
+					  : cpl_udp_open(s->stack, &at, &s->udp, s->now)))
+			s->udp = 0;
+		return;
+	case 1:
+		if (s->udp)
+			CHECK(cpl_close(s->stack, s->udp, s->now) == 0);
+		s->udp = 0;
+		return;
+	case 2:
+		to.addr = what & 64 ? our_addr(v6) : peer_addr(v6);
+		to.port = 53;
+		cpl_udp_send(s->stack, s->udp, NULL, &to, data, take(s, 2) % sizeof(data), s->now);
+		return;
+	case 3:
+		if (cpl_udp_recv(s->stack, s->udp, &from, &to, data, sizeof(data), s->now) >= 0 &&
+		    what & 64)
+			cpl_udp_refuse(s->stack, s->udp, &from, &to, s->now);
+		return;
+	default:
+		udp.dport = (uint16_t)(53 + (what & 16));
+		put(s, packet, packet_udp(packet, sizeof(packet), &ip, &udp, data, take(s, 1) * 8));
+		return;
+	}
+}
+
+/* Neighbours: who has an address, and who says to have it. */
+static void step_neighbour(struct script *s)
+{
+	struct ether_hdr eth = { .src = PEER_MAC, .dst = BROADCAST, .type = ETHER_ARP };
+	uint8_t what = (uint8_t)take(s, 1), body[ND_LEN_MAX], p[200];
+	bool ask = what & 1, ours = what & 2, nobody = what & 4, v6 = what & 8;
+	struct arp_pkt a = { .op = ask ? ARP_REQUEST : ARP_REPLY, .sha = PEER_MAC };
+	struct nd_msg nd = { .has_mac = what & 16, .mac = PEER_MAC, .solicited = what & 32 };
+	struct ip_hdr ip = { .ttl = 255 };
+	struct icmp_msg m;
+
+	a.sha[5] = nd.mac[5] = (uint8_t)(2 + take(s, 1) % 4);
+	nd.override = what & 64;
+	nd.target = ours ? our_addr(true) : peer_addr(true);
+	a.tpa = ours ? our_addr(false) : peer_addr(false);
+	if (!nobody) {
+		a.spa = peer_addr(false);
+		a.spa.b[15] = (uint8_t)(1 + take(s, 1) % 4);
+		ip.src = peer_addr(true);
+		ip.src.b[15] = a.spa.b[15];
+	} else {
+		a.spa = cpl_addr4(0, 0, 0, 0);
+	}
+	if (v6) {
+		nd_build(&m, body, ask ? ICMP6_NS : ICMP6_NA, &nd);
+		ip.dst = what & 128 ? our_addr(true) : addr_solicited_node(&nd.target);
+		put(s, p, packet_icmp(p, sizeof(p), &ip, &m));
+		return;
+	}
+	ether_build(p, &eth);
+	arp_build(p + ETHER_HLEN, &a);
+	put_frame(s, p, ETHER_HLEN + ARP_LEN);
+}
+
+/* What the administrator does. */
+static void step_network(struct script *s)
+{
+	uint8_t what = (uint8_t)take(s, 1);
+	bool v6 = what & 16;
+	struct cpl_addr peer = peer_addr(v6), ours = our_addr(v6);
+	int i = what & 32 ? s->second : s->ifindex;
+
+	switch (what % 8) {
+	case 0:
+	case 1:
+		cpl_iface_set_up(s->stack, i, what & 64, s->now);
+		return;
+	case 2:
+		cpl_iface_set_mtu(s->stack, i, 1280 + take(s, 1) * 4, s->now);
+		return;
+	case 3:
+		cpl_addr_del(s->stack, i, &ours, s->now);
+		return;
+	case 4:
+		cpl_addr_add(s->stack, i, &ours, v6 ? 64 : 24, s->now);
+		return;
+	case 5:
+	case 6:
+		cpl_route_add(s->stack, &peer, v6 ? 128 : 32, NULL, i, what >> 6, s->now);
+		return;
+	default:
+		cpl_route_del(s->stack, &peer, v6 ? 128 : 32, NULL, i, s->now);
+		return;
+	}
+}
+
+/* All records, in portions; no more than can be there. */
+static void step_walk(struct script *s)
+{
+	unsigned max = 1 + take(s, 1) % 3, calls = 0;
+	struct cpl_info info[3];
+	uint64_t cursor = 0;
+
+	while (cpl_info_walk(s->stack, &cursor, info, max, s->now) > 0)
+		CHECK(calls++ < 1000);
 }
 
 static void (*const steps[])(struct script *) = {
-	step_connect, step_accept, step_segment, step_segment, step_segment, step_to_listener,
-	step_raw,     step_icmp,   step_send,	 step_receive, step_end,     step_output,
-	step_output,  step_time,   step_option,	 step_memory,  step_events,  step_to_listener,
+	step_connect,	step_accept, step_segment, step_segment,   step_segment, step_to_listener,
+	step_raw,	step_icmp,   step_send,	   step_receive,   step_end,	 step_output,
+	step_output,	step_time,   step_option,  step_memory,	   step_events,	 step_to_listener,
+	step_catch_all, step_listen, step_udp,	   step_neighbour, step_network, step_walk,
 };
 
 static bool begin(struct script *s)
 {
-	struct cpl_iface_config ic = { .size = sizeof(ic), .kind = CPL_IFACE_IP, .mtu = 1500 };
+	struct cpl_iface_config ic = { .size = sizeof(ic), .mtu = 1500, .mac = OUR_MAC };
+	struct cpl_addr other = cpl_addr4(10, 9, 0, 1);
 	struct cpl_endpoint at = { .port = 80 };
 	struct cpl_addr a4 = our_addr(false), a6 = our_addr(true);
-	uint8_t choice = (uint8_t)take(s, 1);
+	uint8_t choice = (uint8_t)take(s, 1), network = (uint8_t)take(s, 1);
 	struct cpl_config c;
 
 	heap_init(&s->heap, UINT64_MAX);
@@ -363,10 +612,25 @@ static bool begin(struct script *s)
 	if (choice & 64)
 		ic.flags = CPL_IFACE_CSUM_OUT | CPL_IFACE_GSO4 | CPL_IFACE_GSO6;
 	ic.gso_max = 65000;
+	s->ether = network & 1;
+	s->lend = network & 2;
+	ic.kind = s->ether ? CPL_IFACE_ETHER : CPL_IFACE_IP;
+	ic.flags |= network & 4 ? CPL_IFACE_NO_DAD : 0;
+	c.neighbour_queue = network & 8 ? 3 : 128;
+	c.neighbours_max = network & 16 ? 2 : 1024;
+	c.half_open_max = network & 32 ? 2 : 65536;
+	c.conns_max = network & 64 ? 3 : 1000000;
+	c.time_wait_max = network & 128 ? 2 : 262144;
 	if (cpl_stack_new(&s->stack, &c, s->now))
 		return false;
 	s->ifindex = cpl_iface_add(s->stack, &ic, s->now);
-	return s->ifindex > 0 && !cpl_addr_add(s->stack, s->ifindex, &a4, 24, s->now) &&
+	ic.kind = CPL_IFACE_IP;
+	ic.mtu = 1300;
+	ic.flags = 0;
+	s->second = cpl_iface_add(s->stack, &ic, s->now);
+	return s->ifindex > 0 && s->second > 0 &&
+	       !cpl_addr_add(s->stack, s->second, &other, 24, s->now) &&
+	       !cpl_addr_add(s->stack, s->ifindex, &a4, 24, s->now) &&
 	       !cpl_addr_add(s->stack, s->ifindex, &a6, 64, s->now) &&
 	       !cpl_listen(s->stack, &at, 2, &s->listener, s->now);
 }
@@ -379,6 +643,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		while (s.p < s.end)
 			steps[take(&s, 1) % (sizeof(steps) / sizeof(steps[0]))](&s);
 	cpl_stack_free(s.stack);
+	for (unsigned i = 0; i < LENT; i++)
+		free(s.lent[i]);
 	CHECK(s.heap.slabs == 0 && s.heap.bytes == 0);
 	return 0;
 }

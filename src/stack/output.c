@@ -157,27 +157,37 @@ static uint32_t frame_flatten(const struct frame *f, uint8_t *to)
 	return n;
 }
 
+bool frame_copy(struct cpl_stack *s, struct frame *f, const uint8_t *data, uint32_t n)
+{
+	while (n) {
+		struct chunk *c = f->pieces_n < FRAME_PIECES ? chunk_new(&s->chunks, n) : NULL;
+		uint32_t len;
+
+		if (!c)
+			return false;
+		len = n < c->cap ? n : c->cap;
+		memcpy(c->data, data, len);
+		c->fill = len;
+		f->pieces[f->pieces_n++] = (struct chunk_piece){ c->data, len, c };
+		f->payload_len += len;
+		data += len;
+		n -= len;
+	}
+	return true;
+}
+
 /* One fragment: DATA of LEN bytes at OFF of the packet's payload. */
 static int send_fragment(struct cpl_stack *s, const struct frame *proto, struct ip_hdr *h,
 			 const uint8_t *data, uint32_t len, uint32_t off, bool more, uint64_t now)
 {
 	struct frame *f = frame_new(s);
-	struct chunk *c;
 
 	if (!f)
 		return -ENOBUFS;
-	c = chunk_new(&s->chunks, len);
-	if (!c || c->cap < len) {
-		if (c)
-			chunk_put(&s->chunks, c);
+	if (!frame_copy(s, f, data, len)) {
 		frame_free(s, f);
 		return -ENOBUFS;
 	}
-	memcpy(c->data, data, len);
-	c->fill = len;
-	f->pieces[0] = (struct chunk_piece){ c->data, len, c };
-	f->pieces_n = 1;
-	f->payload_len = len;
 	f->ifindex = proto->ifindex;
 	f->next_hop = proto->next_hop;
 	f->ipv6 = proto->ipv6;

@@ -62,7 +62,7 @@ static bool config_ok(const struct cpl_config *c)
 	       c->rto_initial_ns && c->rto_min_ns && c->rto_min_ns <= c->rto_max_ns &&
 	       c->delack_ns < CPL_SECOND / 2 && c->port_first && c->port_first <= c->port_last &&
 	       c->syncookies <= CPL_SYNCOOKIES_ALWAYS && c->ttl && c->initial_window &&
-	       c->synack_retries < 16 && c->keep_count &&
+	       c->synack_retries < 16 && c->keep_idle_ns && c->keep_interval_ns && c->keep_count &&
 	       terminated(c->cc_name, sizeof(c->cc_name)) && cc_find(c->cc_name);
 }
 

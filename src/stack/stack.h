@@ -174,6 +174,8 @@ void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet
 /* ---- output.c ---- */
 struct frame *frame_new(struct cpl_stack *s);
 void frame_free(struct cpl_stack *s, struct frame *f);
+/* N bytes of payload more, copied. False: no memory. */
+bool frame_copy(struct cpl_stack *s, struct frame *f, const uint8_t *data, uint32_t n);
 /* Space for LEN more bytes of header in front. */
 uint8_t *frame_push(struct frame *f, unsigned len);
 /*

@@ -140,10 +140,12 @@ bool udp_next_event(struct cpl_stack *s, struct cpl_event *event)
 {
 	struct udp_socket *u;
 
-	if (list_empty(&s->udp_events))
-		return false;
-	u = list_first(&s->udp_events, struct udp_socket, event);
-	list_del(&u->event);
+	do {
+		if (list_empty(&s->udp_events))
+			return false;
+		u = list_first(&s->udp_events, struct udp_socket, event);
+		list_del(&u->event);
+	} while (list_empty(&u->queue) && !u->error); /* read meanwhile */
 	memset(event, 0, sizeof(*event));
 	event->handle = udp_handle(s, u);
 	event->user = u->user;
@@ -162,7 +164,7 @@ static struct udp_socket *udp_new(struct cpl_stack *s, uint64_t now)
 	if (!u)
 		return NULL;
 	memset(u, 0, sizeof(*u));
-	u->gen = ++s->tcp.gen;
+	u->gen = tcp_gen(&s->tcp);
 	u->made = now;
 	list_init(&u->link);
 	list_init(&u->event);
@@ -279,7 +281,6 @@ long cpl_udp_send(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *fr
 	struct udp_hdr h = { .len = (uint16_t)(n + UDP_HLEN) };
 	struct ip_hdr ip = { .protocol = IP_UDP, .ttl = s->config.ttl };
 	struct cpl_endpoint src;
-	struct chunk *c = NULL;
 	struct frame *f;
 	int err;
 
@@ -293,21 +294,10 @@ long cpl_udp_send(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *fr
 	if (err)
 		return err;
 	f = frame_new(s);
-	if (n)
-		c = chunk_new(&s->chunks, (uint32_t)n);
-	if (!f || (n && (!c || c->cap < n))) {
-		if (c)
-			chunk_put(&s->chunks, c);
+	if (!f || !frame_copy(s, f, data, (uint32_t)n)) {
 		if (f)
 			frame_free(s, f);
 		return -ENOBUFS;
-	}
-	if (n) {
-		memcpy(c->data, data, n);
-		c->fill = (uint32_t)n;
-		f->pieces[0] = (struct chunk_piece){ c->data, (uint32_t)n, c };
-		f->pieces_n = 1;
-		f->payload_len = (uint32_t)n;
 	}
 	h.sport = src.port;
 	h.dport = to->port;

@@ -8,6 +8,7 @@
 #include "tcp/tcp.h"
 
 #define DEMUX_MIN  64u
+#define DEMUX_MAX  (POOL_SLAB_MAX / 4u) /* as large as a slab may be: beyond, chains get longer */
 #define DEMUX_STEP 8u
 #define REF_SHIFT  29
 #define REF_INDEX  ((1u << REF_SHIFT) - 1)
@@ -115,7 +116,7 @@ static void demux_step(struct tcp *tcp)
 		}
 		return;
 	}
-	if (d->count > size && size < 1u << 28)
+	if (d->count > size && size < DEMUX_MAX)
 		size *= 2;
 	else if (d->count < size / 8 && size > DEMUX_MIN)
 		size /= 2;

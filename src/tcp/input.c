@@ -10,14 +10,20 @@
 
 /* ---- 3.10.7.4 first: sequence number ---- */
 
+/* RFC 7323 5.3; 5.5: after 24 days a timestamp says nothing any more. */
+static bool is_older(const struct tcb *tcb, uint32_t tsval, uint64_t now)
+{
+	return seq_lt(tsval, tcb->ts_recent) &&
+	       tcp_ts_clock(now) - tcb->ts_recent_ms < PAWS_IDLE_MS;
+}
+
 static bool paws_rejects(const struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
 	if (!tcb_has(tcb, TCB_TS) || (seg->flags & TCP_RST))
 		return false;
 	if (!(seg->opts & TCP_HAS_TS))
 		return true; /* RFC 7323 3.2 */
-	return seq_lt(seg->tsval, tcb->ts_recent) &&
-	       tcp_ts_clock(now) - tcb->ts_recent_ms < PAWS_IDLE_MS;
+	return is_older(tcb, seg->tsval, now);
 }
 
 /* The four cases of the table in 3.10.7.4; MUST-66: with a zero window, what starts at RCV.NXT. */
@@ -75,7 +81,7 @@ static void take_timestamp(struct tcb *tcb, const struct tcp_seg *seg, uint64_t 
 {
 	if (!tcb_has(tcb, TCB_TS) || !(seg->opts & TCP_HAS_TS))
 		return;
-	if (!seq_geq(seg->tsval, tcb->ts_recent) || !seq_leq(seg->seq, tcb->last_ack_sent))
+	if (is_older(tcb, seg->tsval, now) || !seq_leq(seg->seq, tcb->last_ack_sent))
 		return;
 	tcb->ts_recent = seg->tsval;
 	tcb->ts_recent_ms = tcp_ts_clock(now);

@@ -164,10 +164,7 @@ static void advance_una(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t
 	tcb->rexmt_n = 0;
 	tcb->soft_error = 0;
 	sndbuf_autotune(tcp, tcb);
-	if (tcb_has(tcb, TCB_WANT_WRITE) && io->sndq.bytes < tcb->sndbuf / 3 * 2) {
-		tcb->flags &= ~TCB_WANT_WRITE;
-		tcb_event(tcp, tcb, CPL_EV_WRITABLE);
-	}
+	tcb_tell_room(tcp, tcb);
 	if (tcb_has(tcb, TCB_SENT_ALL_DUE) && sendmap_empty(&io->map) && !io->sndq.bytes &&
 	    (!tcb_has(tcb, TCB_FIN_QUEUED) || tcb_has(tcb, TCB_FIN_SENT))) {
 		tcb->flags &= ~TCB_SENT_ALL_DUE;

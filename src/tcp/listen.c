@@ -33,7 +33,7 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 
 	memset(half, 0, sizeof(*half));
 	half->node.id = (struct conn_id){ in->ip->dst, in->ip->src, seg->dport, seg->sport };
-	half->gen = ++tcp->gen;
+	half->gen = tcp_gen(tcp);
 	list_init(&half->timer);
 	half->made = now;
 	half->listener = listener;
@@ -295,15 +295,11 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	return tcb;
 }
 
-/* MUST-41: the new block is its own; the listener and all others stay as they are. */
-static struct tcb *promote(struct tcp *tcp, struct tcb *listener, const struct half_open *half,
-			   uint64_t now)
+/* A new connection waits to be accepted. */
+static void promote(struct tcp *tcp, struct tcb *listener, struct tcb *tcb, uint64_t now)
 {
-	struct tcb *tcb = half_to_tcb(tcp, half, now);
 	struct listener *l = listener->listener;
 
-	if (!tcb)
-		return NULL;
 	demux_add(tcp, &tcb->node, KIND_TCB);
 	tcb->flags |= TCB_HASHED | TCB_HELD;
 	list_push_back(&l->accept_queue, &tcb->event);
@@ -312,15 +308,13 @@ static struct tcb *promote(struct tcp *tcp, struct tcb *listener, const struct h
 	tcb_established(tcp, tcb, now);
 	tcb->events = 0;
 	tcb_event(tcp, listener, CPL_EV_ACCEPT);
-	return tcb;
 }
 
+/* MUST-41: the new block is its own; the listener and all others stay as they are. */
 static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg_in *in,
 		       uint64_t now)
 {
 	struct tcb *listener = half->listener, *tcb;
-	struct tcb_cold cold;
-	struct half_open copy = *half;
 
 	if (accept_queue_full(listener->listener)) {
 		listener->listener->overflows++;
@@ -328,16 +322,14 @@ static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg
 		half->flags |= HALF_ACKED;
 		return;
 	}
-	if (half->cold) { /* goes with the record */
-		cold = *half->cold;
-		copy.cold = &cold;
+	tcb = half_to_tcb(tcp, half, now);
+	if (!tcb) { /* the next ACK may find memory */
+		tcp_drop(tcp, COUNTER_drop_memory);
+		return;
 	}
 	half_free(tcp, half);
-	tcb = promote(tcp, listener, &copy, now);
-	if (tcb)
-		segment_arrives(tcp, tcb, in, now);
-	else
-		tcp_drop(tcp, COUNTER_drop_memory);
+	promote(tcp, listener, tcb, now);
+	segment_arrives(tcp, tcb, in, now);
 }
 
 /* Where we are, in answer to what does not fit; a pending SYN has not been answered at all. */
@@ -417,10 +409,14 @@ void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *
 				tcp_drop(tcp, COUNTER_drop_accept_queue);
 				return;
 			}
+			tcb = half_to_tcb(tcp, &half, now);
+			if (!tcb) {
+				tcp_drop(tcp, COUNTER_drop_memory);
+				return;
+			}
 			tcp->counters->cookies_ok++;
-			tcb = promote(tcp, listener, &half, now);
-			if (tcb)
-				segment_arrives(tcp, tcb, in, now);
+			promote(tcp, listener, tcb, now);
+			segment_arrives(tcp, tcb, in, now);
 			return;
 		}
 		tcp_drop(tcp, COUNTER_drop_tcp_no_conn);

@@ -142,6 +142,8 @@ int tcp_set_option(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, uin
 	case CPL_OPT_SNDBUF:
 		tcb->sndbuf = value < 2048 ? 2048 : (uint32_t)value;
 		tcb->flags |= TCB_SNDBUF_FIXED;
+		if (tcb->state != CPL_LISTEN)
+			tcb_tell_room(tcp, tcb);
 		return 0;
 	case CPL_OPT_RCVBUF:
 		tcb->rcvbuf = value < 2048 ? 2048 : (uint32_t)value;

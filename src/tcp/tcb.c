@@ -16,7 +16,7 @@ struct tcb *tcb_new(struct tcp *tcp, uint64_t now)
 	if (!tcb)
 		return NULL;
 	memset(tcb, 0, sizeof(*tcb));
-	tcb->gen = ++tcp->gen;
+	tcb->gen = tcp_gen(tcp);
 	tcb->state = CPL_CLOSED;
 	tcb->sndbuf = cfg->sndbuf;
 	tcb->rcvbuf = cfg->rcvbuf;
@@ -150,6 +150,14 @@ void tcb_event(struct tcp *tcp, struct tcb *tcb, uint32_t what)
 	/* What waits to be accepted tells its events when it has been. */
 	if (!tcb_has(tcb, TCB_HELD) && !list_linked(&tcb->event))
 		list_push_back(&tcp->events, &tcb->event);
+}
+
+void tcb_tell_room(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb_has(tcb, TCB_WANT_WRITE) || !tcb->io || tcb->io->sndq.bytes >= tcb->sndbuf / 3 * 2)
+		return;
+	tcb->flags &= ~TCB_WANT_WRITE;
+	tcb_event(tcp, tcb, CPL_EV_WRITABLE);
 }
 
 void tcb_ready(struct tcp *tcp, struct tcb *tcb)

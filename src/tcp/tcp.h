@@ -180,6 +180,13 @@ static inline void tcp_drop(struct tcp *tcp, enum counter why)
 	tcp->dropped = why;
 }
 
+/* Half of the next handle. Never 0, which a record without handle has. */
+static inline uint32_t tcp_gen(struct tcp *tcp)
+{
+	tcp->gen += tcp->gen == UINT32_MAX ? 2 : 1;
+	return tcp->gen;
+}
+
 /* ---- demux.c ---- */
 
 int demux_init(struct tcp *tcp);
@@ -215,6 +222,8 @@ void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now);
 /* Free TCB if it is over and no program holds it. Every entry point ends with this. */
 void tcb_reap(struct tcp *tcp, struct tcb *tcb);
 void tcb_event(struct tcp *tcp, struct tcb *tcb, uint32_t what);
+/* CPL_EV_WRITABLE, if a send fell short and a third of the buffer is free. */
+void tcb_tell_room(struct tcp *tcp, struct tcb *tcb);
 /* Put TCB on its interface's ready list. */
 void tcb_ready(struct tcp *tcp, struct tcb *tcb);
 void tcb_why(struct tcb *tcb, enum cpl_why why, uint64_t now);

@@ -64,7 +64,7 @@ void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	}
 	memset(tw, 0, sizeof(*tw));
 	tw->node.id = tcb->node.id;
-	tw->gen = ++tcp->gen;
+	tw->gen = tcp_gen(tcp);
 	list_init(&tw->age);
 	tw->handle = tcb_handle(tcp, tcb);
 	tw->snd_nxt = tcb->snd_nxt;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "stack/stack.h"
 #include "tests/util/tcp_bench.h"
 
 static struct bench b;
@@ -375,6 +376,133 @@ static void a_reset_to_a_link_local_peer(void **state)
 	bench_end(&b);
 }
 
+/* No room for a connection: the handshake is done when there is some again. */
+static void a_starved_handshake_waits(void **state)
+{
+	cpl_handle l, other;
+
+	(void)state;
+	bench_init(&b);
+	b.config.conns_max = 2;
+	bench_start(&b);
+	l = bench_listen(&b, 80);
+	assert_int_equal(cpl_open(b.stack, NULL, &other, b.now), 0);
+	send(&b, "S 0 <mss 1460>");
+	expect(&b, "S. 0 ack 1 <mss 1460>");
+	send(&b, ". 1 ack 1");
+	assert_int_equal(counter(&b, drop_memory), 1);
+	expect_state(&b, CPL_SYN_RECEIVED);
+	assert_int_equal(cpl_close(b.stack, other, b.now), 0);
+	send(&b, "P. 1:101 ack 1");
+	expect(&b, ". 1 ack 101");
+	bench_read(&b, bench_accepted(&b, l), 100);
+	bench_end(&b);
+}
+
+/* After 2^32 of them handles begin again, with none that is 0. */
+static void handles_begin_again(void **state)
+{
+	cpl_handle h[4];
+
+	(void)state;
+	bench_begin(&b);
+	b.stack->tcp.gen = UINT32_MAX - 2;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(cpl_open(b.stack, NULL, &h[i], b.now), 0);
+		assert_true(h[i] >> 32);
+	}
+	bench_end(&b);
+}
+
+/* Memory is asked for in slabs of 1 MiB at most, also for the tables of many connections. */
+static void no_slab_is_larger_than_it_may_be(void **state)
+{
+	cpl_handle l;
+
+	(void)state;
+	bench_init(&b);
+	b.config.half_open_max = 300000;
+	b.config.memory_max = 1u << 30;
+	bench_start(&b);
+	assert_int_equal(cpl_catch_all(b.stack, 0, 300000, &l, b.now), 0);
+	for (uint32_t i = 0; i < 270000; i++) {
+		struct ip_hdr ip = { .src = cpl_addr4(11, (uint8_t)(i >> 16), (uint8_t)(i >> 8),
+						      (uint8_t)i),
+				     .dst = b.our_addr };
+		struct tcp_seg seg = { .sport = 1000, .dport = 80, .flags = TCP_SYN };
+		uint8_t packet[64];
+		struct cpl_frame f = { .data = packet };
+
+		f.len = packet_tcp(packet, sizeof(packet), &ip, &seg);
+		assert_int_equal(cpl_input(b.stack, b.ifindex, &f, 1, b.now), 1);
+	}
+	assert_int_equal(bench_info(&b, l)->syn_queue, 270000);
+	assert_true(b.heap.largest <= 1u << 20);
+	bench_end(&b);
+}
+
+/* RFC 7323 5.5: after 24 days without a segment the peer's clock may stand anywhere. */
+static void timestamps_after_a_month(void **state)
+{
+	const uint64_t day = 24 * 3600 * CPL_SECOND;
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.timestamps = 1;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1460,TS 1000 0");
+	b.now += 30 * day;
+	send(&b, "P. 1:101 ack 1 <TS 0x90000000 0>");
+	expect(&b, ". 1 ack 101 <TS>");
+	assert_int_equal(bench_info(&b, h)->ts_recent, 0x90000000);
+	b.now += 20 * day;
+	send(&b, "P. 101:201 ack 1 <TS 0x90000001 0>");
+	expect(&b, ". 1 ack 201 <TS>");
+	bench_end(&b);
+}
+
+/* A larger send buffer is room as well. */
+static void a_larger_buffer_is_room(void **state)
+{
+	static const uint8_t data[4096];
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1460");
+	assert_int_equal(cpl_set_option(b.stack, h, CPL_OPT_SNDBUF, 2048, b.now), 0);
+	send(&b, ". 1 ack 1 win 0");
+	assert_int_equal(cpl_send(b.stack, h, data, sizeof(data), 0, b.now), 2048);
+	bench_events(&b, h, NULL);
+	assert_int_equal(cpl_set_option(b.stack, h, CPL_OPT_SNDBUF, 65536, b.now), 0);
+	expect_event(&b, h, CPL_EV_WRITABLE, 0);
+	bench_end(&b);
+}
+
+/* The largest datagram there can be; and no event for one that was read before it was told of. */
+static void the_largest_datagram(void **state)
+{
+	struct cpl_endpoint at = { .port = 53 }, to = { .port = 53 };
+	static uint8_t data[65507], got[65507];
+	struct cpl_event ev;
+	cpl_handle u;
+
+	(void)state;
+	bench_begin(&b);
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = bench_octet(i);
+	assert_int_equal(cpl_udp_open(b.stack, &at, &u, b.now), 0);
+	to.addr = b.our_addr;
+	assert_int_equal(cpl_udp_send(b.stack, u, NULL, &to, data, sizeof(data), b.now),
+			 sizeof(data));
+	assert_int_equal(cpl_udp_recv(b.stack, u, NULL, NULL, got, sizeof(got), b.now),
+			 sizeof(data));
+	assert_memory_equal(data, got, sizeof(data));
+	assert_int_equal(cpl_next_event(b.stack, &ev), 0);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +520,12 @@ int main(void)
 		cmocka_unit_test(too_big_needs_a_socket),
 		cmocka_unit_test(down_is_down),
 		cmocka_unit_test(a_reset_to_a_link_local_peer),
+		cmocka_unit_test(a_starved_handshake_waits),
+		cmocka_unit_test(handles_begin_again),
+		cmocka_unit_test(no_slab_is_larger_than_it_may_be),
+		cmocka_unit_test(timestamps_after_a_month),
+		cmocka_unit_test(a_larger_buffer_is_room),
+		cmocka_unit_test(the_largest_datagram),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

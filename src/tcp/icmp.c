@@ -5,17 +5,17 @@
  */
 #include "tcp/tcp.h"
 
-/* About a SYN,ACK: who sent the SYN cannot be reached, so a hard one ends it (SHLD-26). */
+/* About a SYN,ACK: who sent the SYN cannot be reached, so a hard one ends it. */
 static bool half_error(struct tcp *tcp, struct half_open *half, const struct tcp_icmp *icmp)
 {
 	if (icmp->seq != half->iss || (half->flags & HALF_PENDING))
 		return false;
-	if (icmp->hard)
+	if (icmp->hard) /* SHLD-26 */
 		half_free(tcp, half);
 	return true;
 }
 
-/* MUST-54: the connection that caused it, and only if the quoted octets are in flight. */
+/* Only if the quoted octets are in flight (RFC 5927 4.1). */
 static bool in_flight(const struct tcb *tcb, const struct tcp_icmp *icmp)
 {
 	return seq_geq(icmp->seq, tcb->snd_una) && seq_lt(icmp->seq, tcb->snd_nxt);
@@ -55,7 +55,7 @@ bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now)
 	if (!node || kind != KIND_TCB)
 		return false;
 	tcb = container_of(node, struct tcb, node);
-	if (!in_flight(tcb, icmp))
+	if (!in_flight(tcb, icmp)) /* MUST-54: the connection that caused it */
 		return false;
 	if (icmp->too_big) {
 		shrink(tcp, tcb, icmp->mtu, now);
@@ -63,15 +63,15 @@ bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now)
 	}
 	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), soft_error, (uint32_t)icmp->error, icmp->type,
 	      icmp->code);
-	/* SHLD-26 for a connection that is being opened; later, as Linux, a forger could do it. */
-	if (icmp->hard && !tcb_synchronized(tcb)) {
+	/* For a connection that is being opened; later, as Linux, a forger could do it (RFC 5461).
+	 */
+	if (icmp->hard && !tcb_synchronized(tcb)) { /* SHLD-26, MUST-56: soft ones end nothing */
 		tcb_finish(tcp, tcb, icmp->error, now);
 		tcb_reap(tcp, tcb);
 		return true;
 	}
-	/* MUST-56, MUST-47, SHLD-25: remembered and told; it only ends the connection with R2. */
-	tcb->soft_error = (uint8_t)icmp->error;
-	if (!tcb_has(tcb, TCB_NO_SOFT))
-		tcb_event(tcp, tcb, CPL_EV_SOFT);
+	tcb->soft_error = (uint8_t)icmp->error;	  /* SHLD-25 */
+	if (!tcb_has(tcb, TCB_NO_SOFT))		  /* SHLD-20 */
+		tcb_event(tcp, tcb, CPL_EV_SOFT); /* MUST-47 */
 	return true;
 }

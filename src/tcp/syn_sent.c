@@ -35,6 +35,7 @@ void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb_set_state(tcp, tcb, CPL_ESTABLISHED, now);
 	tcp->counters->established++;
 	tcb->rexmt_n = 0;
+	tcb->soft_error = 0;
 	tcb->rtt.backoff = 0;
 	tcb_event(tcp, tcb, CPL_EV_CONNECTED | CPL_EV_WRITABLE);
 	tcb->flags &= ~TCB_WANT_WRITE;

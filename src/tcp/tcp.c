@@ -100,9 +100,10 @@ bool tcp_next_event(struct tcp *tcp, struct cpl_event *event)
 	event->handle = tcb_handle(tcp, tcb);
 	event->user = tcb->user;
 	event->what = tcb->events;
-	event->error = tcb->events & CPL_EV_CLOSED ? tcb->error : tcb->soft_error;
-	if (tcb->events & CPL_EV_SOFT && !event->error)
-		event->error = ETIMEDOUT; /* R1 */
+	if (tcb->events & CPL_EV_CLOSED)
+		event->error = tcb->error;
+	else if (tcb->events & CPL_EV_SOFT)
+		event->error = tcb->soft_error ? tcb->soft_error : ETIMEDOUT; /* R1 */
 	tcb->events = 0;
 	return true;
 }

@@ -260,8 +260,8 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 		fin = 0;
 	}
 	out->seg.len = len;
-	out->seg.flags |= fin ? TCP_FIN | TCP_PSH : 0;
-	out->seg.flags |= rec->flags & SENT_PSH ? TCP_PSH : 0;
+	out->seg.flags |= fin ? TCP_FIN : 0;
+	out->seg.flags |= len && (fin || (rec->flags & SENT_PSH)) ? TCP_PSH : 0;
 	out->end = rec->end;
 	out->gso_size = len > mss ? mss : 0;
 	out->retransmission = !(rec->flags & SENT_UNSENT) || rec->transmissions > 1;

@@ -253,8 +253,8 @@ static void fin_lost(void **state)
 	h = bench_active(&b, "mss 1460");
 	assert_int_equal(cpl_shutdown(b.stack, h, b.now), 0);
 	expect(&b, "F. 1 ack 1");
-	expect_after(&b, 200 * CPL_MS, "FP. 1 ack 1");
-	expect_after(&b, 400 * CPL_MS, "FP. 1 ack 1");
+	expect_after(&b, 200 * CPL_MS, "F. 1 ack 1");
+	expect_after(&b, 400 * CPL_MS, "F. 1 ack 1");
 	send(&b, "F. 1 ack 2");
 	expect(&b, ". 2 ack 2");
 	expect_state(&b, CPL_TIME_WAIT);

@@ -376,7 +376,7 @@ static void expect_said(const char *file, int line, char c)
 		else if (g.column == C_SR_P || g.column == C_SR_A)
 			bench_expect(file, line, b, "S. 0 ack 1 <mss 1460>");
 		else
-			bench_expect(file, line, b, "FP. %u ack %u", g.s - 1, g.n);
+			bench_expect(file, line, b, "F. %u ack %u", g.s - 1, g.n);
 		break;
 	case 's':
 		bench_expect(file, line, b, "S 0 <mss 1460>");

@@ -62,11 +62,20 @@ static void served(void *arg, const char *method, const char *target, int status
 		word_foreign(target).s, status, word_bytes(bytes).s);
 }
 
+/* The picture says most while segments are on their way; the end of it all is the last chance. */
+static bool under_way(struct serve *s, uint64_t now)
+{
+	struct cpl_info info;
+
+	return cpl_info_get(s->net.stack, s->show, &info, now) || info.in_flight ||
+	       !info.send_queue;
+}
+
 static void on_event(void *arg, const struct cpl_event *event, uint64_t now)
 {
 	struct serve *s = arg;
 
-	if (s->show && event->handle == s->show && event->what & CPL_EV_WRITABLE)
+	if (s->show && event->handle == s->show && under_way(s, now))
 		show_both(s);
 	http_server_event(s->server, event, now);
 }

@@ -19,6 +19,7 @@ uint8_t window_scale(uint32_t rcvbuf_max)
 uint32_t window_to_offer(struct tcp *tcp, struct tcb *tcb)
 {
 	uint64_t unread = tcb->io ? tcb->io->rcvq.bytes : 0;
+	/* MAY-8: none, for as long as the program does not read */
 	uint32_t room = tcb->rcvbuf > unread ? tcb->rcvbuf - (uint32_t)unread : 0;
 	uint32_t max = 65535u << tcb->rcv_wscale;
 	uint64_t pool = tcp->mem->limit - tcp->mem->used;

@@ -299,6 +299,34 @@ static void half_close(void **state)
 	bench_end(&b);
 }
 
+/* MAY-8: a program that does not read keeps the window closed, for as long as it likes. */
+static void window_kept_closed(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.rcvbuf = b.config.rcvbuf_max = 2048;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1024");
+	send(&b, "P. 1:1025 ack 1");
+	expect(&b, ". 1 ack 1025 win 1024");
+	send(&b, "P. 1025:2049 ack 1");
+	expect(&b, ". 1 ack 2049 win 0");
+	for (unsigned i = 0; i < 50; i++) { /* the peer probes, with an octet and without */
+		bench_run(&b, 60 * CPL_SECOND);
+		if (i & 1)
+			send(&b, ". 2049:2050 ack 1");
+		else
+			send(&b, ". 2048 ack 1");
+		expect(&b, ". 1 ack 2049 win 0");
+	}
+	expect_state(&b, CPL_ESTABLISHED);
+	bench_read(&b, h, 2048);
+	expect(&b, ". 1 ack 2049 win 2048");
+	bench_end(&b);
+}
+
 /* MAY-1: after CLOSE nobody can read; in FIN-WAIT-2 that lasts fin_wait_2_ns at most. */
 static void fin_wait_2_timeout(void **state)
 {
@@ -469,6 +497,7 @@ int main(void)
 		cmocka_unit_test(simultaneous_close),
 		cmocka_unit_test(fin_lost),
 		cmocka_unit_test(half_close),
+		cmocka_unit_test(window_kept_closed),
 		cmocka_unit_test(fin_wait_2_timeout),
 		cmocka_unit_test(data_after_close),
 		cmocka_unit_test(close_sends_the_rest),

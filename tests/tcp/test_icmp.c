@@ -503,14 +503,21 @@ static void neighbour_of_syn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(soft_errors),	    cmocka_unit_test(soft_error_at_the_end),
+		cmocka_unit_test(soft_errors),
+		cmocka_unit_test(soft_error_at_the_end),
 		cmocka_unit_test(soft_error_before_close),
-		cmocka_unit_test(no_soft_errors),   cmocka_unit_test(hard_errors),
-		cmocka_unit_test(half_open),	    cmocka_unit_test(only_who_caused_it),
-		cmocka_unit_test(source_quench),    cmocka_unit_test(path_mtu),
-		cmocka_unit_test(path_mtu_shared),  cmocka_unit_test(path_mtu_forged),
-		cmocka_unit_test(path_mtu_unsaid),  cmocka_unit_test(malformed),
-		cmocka_unit_test(neighbour_silent), cmocka_unit_test(neighbour_falls_silent),
+		cmocka_unit_test(no_soft_errors),
+		cmocka_unit_test(hard_errors),
+		cmocka_unit_test(half_open),
+		cmocka_unit_test(only_who_caused_it),
+		cmocka_unit_test(source_quench),
+		cmocka_unit_test(path_mtu),
+		cmocka_unit_test(path_mtu_shared),
+		cmocka_unit_test(path_mtu_forged),
+		cmocka_unit_test(path_mtu_unsaid),
+		cmocka_unit_test(malformed),
+		cmocka_unit_test(neighbour_silent),
+		cmocka_unit_test(neighbour_falls_silent),
 		cmocka_unit_test(neighbour_of_syn),
 	};
 

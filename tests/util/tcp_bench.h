@@ -81,6 +81,7 @@ struct bench {
 	struct cpl_addr our_addr, peer_addr, gateway;
 	struct bench_flow flow;
 	unsigned refuse; /* so many frames the device refuses */
+	bool any_octets; /* what the stack sends is not compared with bench_octet() */
 	bool lend;	 /* frames go in lent, not copied */
 	unsigned lent;	 /* those that have not come back */
 	struct bench_lent *lent_frames;

@@ -71,7 +71,24 @@ static void take_sack(struct tcb *tcb, const struct tcp_seg *seg, struct sendmap
 		sendmap_sack(&tcb->io->map, blocks, n, now, res);
 }
 
-/* Karn: segments sent once; or, with timestamps, any ACK that advances (RFC 7323 4.1). */
+/*
+ * The round trip by the echoed timestamp (RFC 7323 4.1), of an ACK that advances; 0: none. An echo
+ * from before the last transmission of what is acknowledged was not called forth by it: the ACK of
+ * an earlier one was lost, and the time since then is no round trip.
+ */
+static uint64_t echoed_rtt(const struct tcb *tcb, const struct tcp_seg *seg,
+			   const struct sendmap_result *res, uint64_t now)
+{
+	uint32_t echo = seg->tsecr - tcb->ts_offset, ms = tcp_ts_clock(now) - echo;
+
+	if (!res->acked || !tcb_has(tcb, TCB_TS) || !(seg->opts & TCP_HAS_TS))
+		return 0;
+	if (ms >= RTT_SANE_MS || seq_lt(echo, tcp_ts_clock(res->acked_time)))
+		return 0;
+	return ms ? ms * CPL_MS : 1;
+}
+
+/* Karn: segments sent once; or, with timestamps, any ACK that advances. */
 static void take_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
 		     const struct sendmap_result *res, uint32_t flight, uint64_t now)
 {
@@ -79,12 +96,8 @@ static void take_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg
 	uint64_t sample = res->any_retrans ? 0 : res->rtt_ns;
 	uint32_t mss = tcb->snd_mss ? tcb->snd_mss : 1;
 
-	if (!sample && res->acked && tcb_has(tcb, TCB_TS) && (seg->opts & TCP_HAS_TS)) {
-		uint32_t ms = tcp_ts_clock(now) + tcb->ts_offset - seg->tsecr;
-
-		if (ms < RTT_SANE_MS)
-			sample = ms ? ms * CPL_MS : 1;
-	}
+	if (!sample)
+		sample = echoed_rtt(tcb, seg, res, now);
 	if (!sample)
 		return;
 	rtt_sample(&tcb->rtt, sample, rtt_flight_samples(flight, mss));

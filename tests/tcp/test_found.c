@@ -145,6 +145,39 @@ static void a_filled_hole_is_no_round_trip(void **state)
 	bench_end(&b);
 }
 
+/*
+ * The ACK is lost, and what was sent again finds the octets there: the answer echoes the first
+ * transmission's timestamp. That the time since then is no round trip shows in the RTO.
+ */
+static void the_echo_of_a_lost_ack_is_no_round_trip(void **state)
+{
+	uint32_t first, second = 0;
+	uint64_t srtt;
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.timestamps = 1;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1460,TS 1000 0");
+	bench_write(&b, h, 100);
+	expect(&b, "P. 1:101 ack 1 <*>");
+	first = b.flow.our_tsval;
+	bench_run(&b, 10 * CPL_MS);
+	send(&b, ". 1 ack 101 <TS 200000000 %u>", first);
+	srtt = bench_info(&b, h)->srtt;
+	bench_write(&b, h, 100);
+	expect(&b, "P. 101:201 ack 1 <*>");
+	first = b.flow.our_tsval;
+	bench_run(&b, 5 * CPL_SECOND);
+	while (bench_take(&b))
+		second = b.flow.our_tsval;
+	assert_true(second - first > 1000);
+	send(&b, ". 1 ack 201 <TS 200000001 %u>", first);
+	assert_int_equal(bench_info(&b, h)->srtt, srtt);
+	bench_end(&b);
+}
+
 /* One connection learns the path's MTU; another to the same host must not try for ever. */
 static void another_connection_learns_the_mtu(void **state)
 {
@@ -282,6 +315,7 @@ int main(void)
 		cmocka_unit_test(a_starved_writer_is_told),
 		cmocka_unit_test(keepalive_goes_though_data_is_missing),
 		cmocka_unit_test(a_filled_hole_is_no_round_trip),
+		cmocka_unit_test(the_echo_of_a_lost_ack_is_no_round_trip),
 		cmocka_unit_test(another_connection_learns_the_mtu),
 		cmocka_unit_test(a_full_neighbour_queue_is_no_trap),
 		cmocka_unit_test(half_the_circle_away_is_outside),

@@ -79,6 +79,7 @@ struct app {
 
 struct talk {
 	struct net *net;
+	struct apps *apps;
 	unsigned index;
 	struct app app[2];
 	struct cpl_endpoint address[2]; /* port 0 for the client: any */
@@ -97,6 +98,7 @@ struct apps {
 	struct net *net;
 	struct talk talks[APP_TALKS];
 	unsigned talks_n;
+	bool blind; /* octets are not compared: the links change them unseen */
 };
 
 /* Takes net->program. */

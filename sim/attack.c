@@ -81,6 +81,32 @@ static uint32_t forge_segment(const struct attack *a, uint8_t *out, unsigned fro
 	return ihl + thl + n;
 }
 
+/* A SYN to a port that may listen, from a port or a host that will never answer it. */
+static uint32_t forge_syn(const struct attack *a, uint8_t *out)
+{
+	/* The end with the lower port is the server. */
+	unsigned from = a->port[0] < a->port[1];
+	struct attack other = *a;
+	struct tcp_seg seg = {
+		.sport = (uint16_t)(40000 + draw_below(draw(a, 2), 20000)),
+		.dport = a->port[!from],
+		.seq = (uint32_t)draw(a, 3),
+		.flags = TCP_SYN,
+		.wnd = (uint16_t)draw(a, 4),
+		.opts = TCP_HAS_MSS,
+		.mss = (uint16_t)draw(a, 5),
+	};
+	uint8_t tcp[TCP_HLEN_MAX];
+	unsigned thl = tcp_build(tcp, &seg), ihl;
+
+	if (draw(a, 6) & 1)
+		other.addr[from].b[15] = (uint8_t)(100 + draw_below(draw(a, 7), 100));
+	ihl = put_ip(&other, out, from, IP_TCP, thl);
+	memcpy(out + ihl, tcp, thl);
+	put_sum(&other, out + ihl, thl, 16, from, IP_TCP);
+	return ihl + thl;
+}
+
 /* "Unreachable" or "too big" about a segment that the victim may have sent. */
 static uint32_t forge_error(const struct attack *a, uint8_t *out, unsigned from)
 {
@@ -143,6 +169,8 @@ static uint32_t forge(const struct attack *a, uint8_t *out, unsigned from)
 {
 	uint32_t n, ihl;
 
+	if (a->flood && (draw(a, 21) & 1))
+		return forge_syn(a, out);
 	switch (draw_below(draw(a, 0), 8)) {
 	case 0:
 		return forge_error(a, out, from);

@@ -13,6 +13,7 @@ struct attack {
 	struct net *net;
 	uint64_t seed;
 	uint64_t from, until, gap_ns; /* a packet each gap_ns */
+	bool flood; /* half of it SYNs from other ports and hosts: the SYN queue fills */
 	uint64_t sent;
 	/* The connection that he knows of: the last that had data. */
 	bool known;

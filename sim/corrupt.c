@@ -67,7 +67,9 @@ bool corrupt_frame(uint8_t *frame, uint32_t *len, bool ether, bool unseen, uint6
 		from = packet.ip.hlen;
 	else if (packet.ip.version == 6)
 		from = 8;
-	if (from >= n)
+	/* Changes in two fragments of one packet may cancel out in its sum: only the first changes.
+	 */
+	if (from >= n || (packet.ip.frag_off && !unseen))
 		return false;
 	memcpy(was, p, n);
 	for (unsigned i = 0; i < TRIES; i++) {

@@ -441,7 +441,7 @@ void host_input(struct net_iface *iface, struct net_host *peer, struct wire_fram
 		free(frame);
 		return;
 	}
-	if (host->verified && !frame->corrupt)
+	if (host->verified && (!frame->corrupt || iface->link->params.corrupt_unseen))
 		in.flags |= CPL_FRAME_CSUM_OK;
 	if (host->lend > 0 && draw_unit(random) < host->lend)
 		lent = malloc(sizeof(*lent));

@@ -46,6 +46,8 @@ static void compare(struct oracle *oracle, const struct net_host *a, const struc
 	if (x->iss != y->irs || y->iss != x->irs)
 		return;
 	oracle->checks++;
+	if (oracle->apps->blind)
+		return;
 	what = oracle_pair(x, y);
 	if (!what)
 		what = oracle_pair(y, x);

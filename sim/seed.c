@@ -324,7 +324,7 @@ static void draw_talk(struct seed_run *run, unsigned n, bool restarts)
 		draw_abrupt(run, percent(run, 50) ? &cp : &sp);
 	limit_slow(&cp, &sp);
 	limit_slow(&sp, &cp);
-	cookies = server->config.syncookies == CPL_SYNCOOKIES_ALWAYS;
+	cookies = server->config.syncookies == CPL_SYNCOOKIES_ALWAYS || run->attack.flood;
 	/* Whose peer may be gone, or never there (a lost ACK to a cookie), must ask. */
 	if (restarts || cookies || run->forgiving || abrupt || percent(run, 10))
 		cp.keep_idle_ns = sp.keep_idle_ns = from_to(run, 2, 10) * CPL_SECOND;
@@ -379,6 +379,20 @@ static void freeze(void *ctx, uint64_t until)
 	net_host_freeze(ctx, until);
 }
 
+static void iface_down(void *ctx, uint64_t arg)
+{
+	struct net_host *host = ctx;
+
+	cpl_iface_set_up(host->stack, host->ifaces[0].ifindex, arg != 0, net_clock(host));
+	net_touch(host);
+}
+
+static void iface_up(void *ctx, uint64_t arg)
+{
+	(void)arg;
+	iface_down(ctx, 1);
+}
+
 static bool draw_faults(struct seed_run *run)
 {
 	struct net *net = run->net;
@@ -397,15 +411,24 @@ static bool draw_faults(struct seed_run *run)
 		note(run, "fault: %s sleeps from %llu to %llu ms\n", host->name,
 		     (unsigned long long)(at / MS), (unsigned long long)(until / MS));
 	}
+	if (percent(run, 6)) {
+		until = at + any_size(run, 1, 3000) * MS;
+		net_at(net, at, iface_down, host, 0);
+		net_at(net, until, iface_up, host, 0);
+		note(run, "fault: %s's interface is down from %llu to %llu ms\n", host->name,
+		     (unsigned long long)(at / MS), (unsigned long long)(until / MS));
+	}
 	if (percent(run, 15)) {
 		run->attack = (struct attack){ .net = net,
 					       .seed = draw_mix(run->seed),
 					       .from = run->start + 100 * MS,
 					       .until = run->start + 10 * CPL_SECOND,
-					       .gap_ns = any_size(run, 1, 50) * MS };
+					       .gap_ns = any_size(run, 1, 50) * MS,
+					       .flood = percent(run, 40) };
 		attack_start(&run->attack);
-		note(run, "fault: forged packets every %llu ms\n",
-		     (unsigned long long)(run->attack.gap_ns / MS));
+		note(run, "fault: forged packets every %llu ms%s\n",
+		     (unsigned long long)(run->attack.gap_ns / MS),
+		     run->attack.flood ? ", and SYNs" : "");
 	}
 	if (percent(run, 12)) {
 		run->forgiving = true;

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -34,14 +36,6 @@ static void opened(void *arg, cpl_handle handle)
 	net_own(&s->net, handle, "couplet serve");
 }
 
-static void half(void *arg, cpl_handle handle)
-{
-	struct serve *s = arg;
-
-	if (s->both && !s->shown)
-		s->show = handle;
-}
-
 /* Not from within a call of send, but with segments on their way. */
 static void show_both(struct serve *s)
 {
@@ -49,6 +43,34 @@ static void show_both(struct serve *s)
 	net_show_both(&s->net, s->show, "couplet", "kernel");
 	printf("\n");
 	s->show = 0;
+}
+
+/* Once a turn until it is done: the picture says most while segments are on their way. */
+static void look(void *arg, int fd, uint32_t events, uint64_t now)
+{
+	struct serve *s = arg;
+	struct cpl_info info;
+
+	(void)events;
+	if (cpl_info_get(s->net.stack, s->show, &info, now) == 0 && !info.in_flight &&
+	    info.send_queue)
+		return;
+	show_both(s);
+	loop_unwatch(s->net.loop, fd);
+	close(fd);
+}
+
+static void half(void *arg, cpl_handle handle)
+{
+	struct serve *s = arg;
+	int fd;
+
+	if (!s->both || s->shown)
+		return;
+	fd = eventfd(1, EFD_CLOEXEC); /* readable from now on: wakes every turn */
+	if (fd < 0 || loop_watch(s->net.loop, fd, EPOLLIN, look, s))
+		return;
+	s->show = handle;
 	s->shown = true;
 }
 
@@ -62,21 +84,10 @@ static void served(void *arg, const char *method, const char *target, int status
 		word_foreign(target).s, status, word_bytes(bytes).s);
 }
 
-/* The picture says most while segments are on their way; the end of it all is the last chance. */
-static bool under_way(struct serve *s, uint64_t now)
-{
-	struct cpl_info info;
-
-	return cpl_info_get(s->net.stack, s->show, &info, now) || info.in_flight ||
-	       !info.send_queue;
-}
-
 static void on_event(void *arg, const struct cpl_event *event, uint64_t now)
 {
 	struct serve *s = arg;
 
-	if (s->show && event->handle == s->show && under_way(s, now))
-		show_both(s);
 	http_server_event(s->server, event, now);
 }
 

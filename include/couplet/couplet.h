@@ -295,7 +295,7 @@ int cpl_syn_drop(cpl_stack *stack, cpl_handle syn, uint64_t now);   /* silence *
 #define CPL_MSG_PEEK   1u  /* receive: leave the data in place */
 #define CPL_MSG_OOB    2u  /* send: the last octet is urgent (RFC 9293 3.8.5) */
 #define CPL_MSG_MORE   4u  /* send: more follows: hold a short segment */
-#define CPL_MSG_PUSH   8u  /* send: PUSH (MAY-15); receive: stop at a push */
+#define CPL_MSG_PUSH   8u  /* send: PUSH (MAY-15) */
 #define CPL_MSG_OOB_IN 16u /* receive: only the urgent octet, which was kept out of the stream */
 
 /*

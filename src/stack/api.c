@@ -388,7 +388,7 @@ int cpl_set_source_route(cpl_stack *s, cpl_handle handle, const struct cpl_addr 
 
 	if (!cold)
 		return tcb ? -ENOBUFS : -EBADF;
-	if (n > 8 || tcb->state != CPL_CLOSED)
+	if (n > SOURCE_ROUTE_MAX || tcb->state != CPL_CLOSED)
 		return -EINVAL;
 	for (unsigned i = 0; i < n; i++) {
 		if (!cpl_addr_is4(&hops[i]))

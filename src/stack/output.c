@@ -395,7 +395,7 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	err = output_ip(s, f, &h, addr_is_link_local(&h.dst) ? tcb->ifindex : 0, now);
 	if (err == -EMSGSIZE && fits_less(s, tcb, &h.dst, now))
 		tcp_refused(&s->tcp, handle, out->start, out->end, now);
-	else if (err)
+	else if (err && out->start != out->end) /* an ACK is lost, as on any link */
 		tcp_stalled(&s->tcp, handle, out->start, out->end, now);
 }
 

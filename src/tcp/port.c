@@ -11,35 +11,38 @@ static struct list *port_bucket(struct tcp *tcp, uint16_t port)
 }
 
 /* Do two bindings of one port overlap? All zero: both families; ::ffff:0.0.0.0: all IPv4. */
-static bool binding_covers(const struct tcb *tcb, const struct cpl_addr *addr)
+static bool covers(const struct cpl_addr *own, bool v6only, const struct cpl_addr *addr)
 {
-	const struct cpl_addr *own = &tcb->node.id.local;
-
 	if (cpl_addr_equal(own, addr))
 		return true;
 	if (!addr_is_any(own))
 		return false;
 	if (cpl_addr_is4(own))
 		return cpl_addr_is4(addr);
-	return !cpl_addr_is4(addr) || !tcb_has(tcb, TCB_V6ONLY);
+	return !cpl_addr_is4(addr) || !v6only;
 }
 
-static bool binding_conflicts(struct tcp *tcp, const struct tcb *tcb, const struct cpl_addr *addr,
-			      uint16_t port)
+static bool binding_covers(const struct tcb *tcb, const struct cpl_addr *addr)
+{
+	return covers(&tcb->node.id.local, tcb_has(tcb, TCB_V6ONLY), addr);
+}
+
+/* May a binding with these FLAGS of a TCB not have ADDR and PORT? SELF does not count. */
+static bool binding_conflicts(struct tcp *tcp, const struct tcb *self, uint32_t flags,
+			      const struct cpl_addr *addr, uint16_t port)
 {
 	struct list *pos;
 
 	list_for_each (pos, port_bucket(tcp, port)) {
 		const struct tcb *other = container_of(pos, struct tcb_bound, link)->tcb;
-		struct tcb probe = { .flags = tcb->flags };
 
-		if (other == tcb || other->node.id.lport != port)
+		if (other == self || other->node.id.lport != port)
 			continue;
-		probe.node.id.local = *addr;
-		if (!binding_covers(other, addr) && !binding_covers(&probe, &other->node.id.local))
+		if (!binding_covers(other, addr) &&
+		    !covers(addr, flags & TCB_V6ONLY, &other->node.id.local))
 			continue;
 		/* MUST-42: as Linux, REUSEADDR on both lets them share, unless one listens. */
-		if (tcb_has(tcb, TCB_REUSEADDR) && tcb_has(other, TCB_REUSEADDR) &&
+		if ((flags & TCB_REUSEADDR) && tcb_has(other, TCB_REUSEADDR) &&
 		    other->state != CPL_LISTEN)
 			continue;
 		return true;
@@ -70,13 +73,11 @@ uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now)
 	offset = (uint32_t)(hash >> 32);
 	count = &tcp->port_table[hash % PORT_TABLE];
 	for (uint32_t i = 0; i < n; i++) {
-		struct tcb probe = { .flags = 0 };
-
 		id->lport = (uint16_t)(first + (offset + *count) % n);
 		(*count)++;
 		if (id->rport
 			    ? id_free(tcp, id, now) && !port_listener(tcp, &id->local, id->lport, 0)
-			    : !binding_conflicts(tcp, &probe, &id->local, id->lport))
+			    : !binding_conflicts(tcp, NULL, 0, &id->local, id->lport))
 			return id->lport;
 	}
 	id->lport = 0;
@@ -97,7 +98,7 @@ int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local
 		port = port_choose(tcp, &id, now);
 		if (!port)
 			return -EADDRINUSE;
-	} else if (binding_conflicts(tcp, tcb, &local->addr, port)) { /* MUST-41 */
+	} else if (binding_conflicts(tcp, tcb, tcb->flags, &local->addr, port)) { /* MUST-41 */
 		return -EADDRINUSE;
 	}
 	bound = pool_alloc(&tcp->bounds, NULL);

@@ -14,8 +14,8 @@ void source_route_back(const struct seg_in *in, struct source_route *route)
 	if (!p || p[2] <= p[1]) /* not completed: it is not at its end */
 		return;
 	n = (p[1] - 3u) / 4;
-	if (n > 8)
-		n = 8;
+	if (n > SOURCE_ROUTE_MAX)
+		n = SOURCE_ROUTE_MAX;
 	route->n = (uint8_t)n;
 	for (unsigned i = 0; i < n; i++)
 		memcpy(route->hops[i], p + 3 + 4 * (n - 1 - i), 4);

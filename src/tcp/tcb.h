@@ -118,10 +118,12 @@ struct tcb_io {
 	bool hold_over; /* short segments have been held long enough: send */
 };
 
+#define SOURCE_ROUTE_MAX 9 /* as many as 40 octets of options hold */
+
 /* An IPv4 loose source route (RFC 791 3.1): the hops before the destination, IPv4 addresses. */
 struct source_route {
 	uint8_t n;
-	uint8_t hops[8][4];
+	uint8_t hops[SOURCE_ROUTE_MAX][4];
 };
 
 /* What few connections set. */

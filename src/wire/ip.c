@@ -69,9 +69,12 @@ bad:
 
 const uint8_t *ip_source_route(const struct ip_hdr *h)
 {
-	const uint8_t *p = h->options, *end = p + h->options_len;
+	const uint8_t *p = h->options, *end;
 
-	while (p && p < end && *p != IPV4_EOL) {
+	if (!h->options_len)
+		return NULL;
+	end = p + h->options_len;
+	while (p < end && *p != IPV4_EOL) {
 		if (is_source_route(*p))
 			return end - p >= 3 && p[1] >= 3 && p[1] <= end - p ? p : NULL;
 		if (*p != IPV4_NOP && (end - p < 2 || p[1] < 2))

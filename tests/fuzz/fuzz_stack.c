@@ -264,7 +264,7 @@ static void step_to_listener(struct script *s)
 				break;
 			}
 	}
-	send_segment(s, &info, info.rcv_nxt - !!(flags & TCP_SYN), flags);
+	send_segment(s, &info, info.rcv_nxt - 1, flags);
 }
 
 static void step_raw(struct script *s)

@@ -503,6 +503,51 @@ static void the_largest_datagram(void **state)
 	bench_end(&b);
 }
 
+/* MUST-51: a source route may be as long as the options have room for. */
+static void the_longest_source_route(void **state)
+{
+	struct cpl_addr hops[10];
+	struct cpl_endpoint to = { .port = 80 };
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	for (unsigned i = 0; i < 10; i++)
+		hops[i] = cpl_addr4(10, 0, 0, (uint8_t)(10 + i));
+	to.addr = b.peer_addr;
+	assert_int_equal(cpl_open(b.stack, NULL, &h, b.now), 0);
+	assert_int_equal(cpl_set_source_route(b.stack, h, hops, 10), -EINVAL);
+	assert_int_equal(cpl_set_source_route(b.stack, h, hops, 9), 0);
+	assert_int_equal(cpl_open_active(b.stack, h, &to, b.now), 0);
+	assert_true(bench_take(&b));
+	assert_int_equal(b.last.p.ip.options_len, 40);
+	assert_int_equal(b.last.p.ip.options[1], 39);
+	assert_true(cpl_addr_equal(&b.last.p.ip.dst, &hops[0]));
+	assert_memory_equal(b.last.p.ip.options + 35, b.peer_addr.b + 12, 4);
+	bench_end(&b);
+}
+
+/* An ACK that finds no route is lost; nothing wakes up for it again and again. */
+static void an_ack_without_a_route_is_lost(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1460");
+	for (int i = 1; i < 20; i++) {
+		send(&b, "P. %d:%d ack 1", i, i + 1);
+		bench_run(&b, 50 * CPL_MS);
+		assert_true(bench_take(&b));
+	}
+	send(&b, "P. 20:21 ack 1");
+	assert_int_equal(cpl_iface_set_up(b.stack, b.ifindex, 0, b.now), 0);
+	bench_run(&b, 10 * CPL_SECOND);
+	assert_in_range(counter(&b, drop_no_route), 1, 2);
+	assert_int_equal(bench_info(&b, h)->recv_queue, 20);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -526,6 +571,8 @@ int main(void)
 		cmocka_unit_test(timestamps_after_a_month),
 		cmocka_unit_test(a_larger_buffer_is_room),
 		cmocka_unit_test(the_largest_datagram),
+		cmocka_unit_test(the_longest_source_route),
+		cmocka_unit_test(an_ack_without_a_route_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

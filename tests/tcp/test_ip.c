@@ -140,16 +140,16 @@ static void begin(void)
 static void chosen_route(void **state)
 {
 	static const uint8_t option[] = { 131, 11, 4, 192, 168, 2, 2, 10, 0, 0, 2, 0 };
-	struct cpl_addr hops[9];
+	struct cpl_addr hops[10];
 	cpl_handle h;
 
 	(void)state;
-	for (unsigned i = 0; i < 9; i++)
+	for (unsigned i = 0; i < 10; i++)
 		hops[i] = cpl_addr4(192, 168, (uint8_t)(i + 1), (uint8_t)(i + 1));
 	bench_begin(&b); /* what the program asks for needs no configuration */
 	bench_flow(&b, 0, 80);
 	assert_int_equal(cpl_open(b.stack, NULL, &h, b.now), 0);
-	assert_int_equal(cpl_set_source_route(b.stack, h, hops, 9), -EINVAL);
+	assert_int_equal(cpl_set_source_route(b.stack, h, hops, 10), -EINVAL);
 	assert_int_equal(cpl_set_source_route(b.stack, h, &b.our_addr, 1), 0);
 	assert_int_equal(cpl_set_source_route(b.stack, h, hops, 2), 0);
 	assert_int_equal(cpl_open_active(b.stack, h, &b.flow.peer, b.now), 0);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* ARP (RFC 826, RFC 5227's announcement): what the neighbour table decides, said on the wire. */
+/* ARP (RFC 826, RFC 5227 2.4): what the neighbour table decides, said on the wire. */
 #include "stack/stack.h"
+
+#define DEFEND_INTERVAL (10 * CPL_SECOND) /* RFC 5227 1.1 */
+
+static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 
 static void arp_send(struct cpl_stack *s, int ifindex, uint16_t op, const uint8_t dst[6],
 		     const struct arp_pkt *a)
@@ -10,8 +14,12 @@ static void arp_send(struct cpl_stack *s, int ifindex, uint16_t op, const uint8_
 	struct arp_pkt pkt = *a;
 	struct frame *f;
 
-	if (!iface->up || iface->txq_n >= TXQ_MAX)
+	if (!iface->up)
 		return;
+	if (iface->txq_n >= TXQ_MAX) {
+		s->counters.drop_tx_queue++;
+		return;
+	}
 	f = frame_new(s);
 	if (!f)
 		return;
@@ -28,7 +36,6 @@ static void arp_send(struct cpl_stack *s, int ifindex, uint16_t op, const uint8_
 
 void arp_solicit(struct cpl_stack *s, const struct neigh *n, bool unicast, uint64_t now)
 {
-	static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 	struct route_result route;
 	struct arp_pkt a = { .tpa = n->addr };
 
@@ -37,6 +44,21 @@ void arp_solicit(struct cpl_stack *s, const struct neigh *n, bool unicast, uint6
 		return;
 	a.spa = route.source;
 	arp_send(s, n->ifindex, ARP_REQUEST, unicast ? n->mac : broadcast, &a);
+}
+
+/*
+ * Somebody says that our address ADDR is theirs. It stays ours, and we say so, but not more than
+ * once in ten seconds, or two that both defend it would never end (RFC 5227 2.4 (b)).
+ */
+static void defend(struct cpl_stack *s, int ifindex, const struct cpl_addr *addr, uint64_t now)
+{
+	struct iface *iface = &s->ifaces[ifindex];
+	struct arp_pkt announcement = { .spa = *addr, .tpa = *addr };
+
+	if (now < iface->defend_next)
+		return;
+	iface->defend_next = now + DEFEND_INTERVAL;
+	arp_send(s, ifindex, ARP_REQUEST, broadcast, &announcement);
 }
 
 void arp_input(struct cpl_stack *s, int ifindex, const uint8_t *p, uint32_t len, uint64_t now)
@@ -52,10 +74,11 @@ void arp_input(struct cpl_stack *s, int ifindex, const uint8_t *p, uint32_t len,
 	}
 	own = route_our_addr(&s->routes, &a.tpa, ifindex);
 	for_us = own && !own->tentative;
-	/* Somebody else says that our address is theirs: defended by saying ours (RFC 5227 2.4). */
 	if (!addr_is_any(&a.spa) && route_our_addr(&s->routes, &a.spa, ifindex)) {
-		if (memcmp(a.sha, mac, 6))
+		if (memcmp(a.sha, mac, 6)) {
 			s->counters.drop_arp_bad++;
+			defend(s, ifindex, &a.spa, now);
+		}
 		return;
 	}
 	if (!addr_is_any(&a.spa))

@@ -247,12 +247,19 @@ static void icmp_error_in(struct cpl_stack *s, const struct packet *pkt, const s
 		s->counters.drop_icmp_unmatched++;
 }
 
-/* The neighbour does not answer: the connection learns it at once, as Linux does it. */
+/* The neighbour does not answer: the connection or socket learns it at once, as Linux does it. */
 void icmp_local_unreachable(struct cpl_stack *s, const struct frame *f, uint64_t now)
 {
 	struct tcb *tcb = f->handle ? tcp_tcb(&s->tcp, f->handle) : NULL;
 	struct tcp_icmp e = { .error = EHOSTUNREACH, .hard = true };
+	struct icmp_quote q;
 
+	if (!f->handle) {
+		if (icmp_quote_parse(f->headers + f->off, f->len, f->ipv6, &q) &&
+		    q.protocol == IP_UDP)
+			udp_icmp_error(s, &q, EHOSTUNREACH);
+		return;
+	}
 	if (!tcb || f->start == f->end)
 		return;
 	e.id = tcb->node.id;

@@ -51,6 +51,7 @@ struct iface {
 	struct cpl_iface_config config;
 	struct list txq; /* frames ready to go, link header included */
 	uint32_t txq_n;
+	uint64_t defend_next; /* no ARP announcement in defence before */
 	bool used;
 	bool up;
 };

@@ -355,7 +355,7 @@ int cpl_set_congestion(cpl_stack *stack, cpl_handle handle, const char *name, ui
 /* Name of the program that owns it, for snapshots only. */
 int cpl_set_program(cpl_stack *stack, cpl_handle handle, const char *name);
 /*
- * A loose source route by up to 8 hops for an active OPEN over IPv4 (MUST-51), or for all
+ * A loose source route by up to 9 hops for an active OPEN over IPv4 (MUST-51), or for all
  * connections of a listener, whatever route they came by (MUST-52). N 0: none. Errors: -EINVAL.
  */
 int cpl_set_source_route(cpl_stack *stack, cpl_handle handle, const struct cpl_addr *hops,

@@ -199,6 +199,8 @@ static void send_segment(struct script *s, const struct cpl_info *info, uint32_t
 	uint8_t opts = (uint8_t)take(s, 1);
 
 	seg.seq = near(s, info->rcv_nxt, irs);
+	if ((flags & TCP_SYN) && info->state == CPL_SYN_SENT)
+		irs = seg.seq; /* whatever it is: now the peer's octets begin there */
 	seg.ack = near(s, info->snd_nxt, info->snd_una);
 	seg.wnd = (uint16_t)(opts & 64 ? take(s, 2) : 65535);
 	seg.up = (uint16_t)(flags & TCP_URG ? take(s, 1) : 0);
@@ -247,7 +249,7 @@ static void step_to_listener(struct script *s)
 {
 	bool v6 = take(s, 1) & 1;
 	struct cpl_info info = { .rcv_nxt = 5000, .snd_nxt = take(s, 4) };
-	uint8_t flags = (uint8_t)take(s, 1);
+	uint8_t flags = (uint8_t)take(s, 1) & (uint8_t)~TCP_URG;
 	uint64_t cursor = 0;
 
 	info.local_addr = our_addr(v6);

@@ -18,8 +18,7 @@ enum verdict input_urgent(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	if (!seq_gt(up, tcb->read_seq) || (tcb_has(tcb, TCB_URG_IN) && !seq_gt(up, tcb->rcv_up)))
 		return V_CONTINUE;
 	tcb->rcv_up = up;
-	tcb->flags |= TCB_URG_IN;
-	tcb->flags &= ~TCB_OOB_HELD;
+	tcb->flags |= TCB_URG_IN | TCB_OOB_DUE;
 	tcb_event(tcp, tcb, CPL_EV_URGENT);
 	return V_CONTINUE;
 }

@@ -53,7 +53,7 @@ struct demux_node {
 #define TCB_URG_OUT	 (1u << 15) /* snd_up is ahead of snd_una */
 #define TCB_URG_IN	 (1u << 16) /* rcv_up is ahead of what was read */
 #define TCB_OOB_INLINE	 (1u << 17)
-#define TCB_OOB_HELD	 (1u << 18) /* oob_byte holds the urgent octet */
+#define TCB_OOB_DUE	 (1u << 18) /* the program has not had the urgent octet by itself */
 #define TCB_WANT_WRITE	 (1u << 19) /* a send fell short: say when there is room */
 #define TCB_SNDBUF_FIXED (1u << 20)
 #define TCB_RCVBUF_FIXED (1u << 21)
@@ -185,7 +185,7 @@ struct tcb {
 	uint8_t snd_wscale : 4, rcv_wscale : 4;
 	uint8_t cc_id;
 	uint8_t tos, ttl;
-	uint8_t oob_byte;
+	uint8_t oob_byte; /* the urgent octet, once it was read past */
 	uint8_t rexmt_n;  /* retransmissions of the oldest segment */
 	uint8_t probes_n; /* probes unanswered */
 	uint8_t soft_error;

@@ -176,6 +176,16 @@ static void persist_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	timer_persist_start(tcp, tcb, now);
 }
 
+/* MUST-29: no single probe decides. As Linux: a user time-out replaces the number of probes. */
+static bool keep_failed(const struct tcp *tcp, const struct tcb *tcb, uint64_t now)
+{
+	uint64_t limit = tcb->cold ? tcb->cold->user_timeout_ns : 0;
+
+	if (limit)
+		return tcb->probes_n && now - tcb->last_received >= limit;
+	return tcb->probes_n >= tcb_keep_count(tcp, tcb);
+}
+
 static void keep_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	uint64_t due = tcb->last_received + tcb_keep_idle(tcp, tcb);
@@ -186,14 +196,14 @@ static void keep_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		tcb->t_slow = now + tcb_keep_idle(tcp, tcb); /* MUST-26: nothing outstanding */
 	} else if (!tcb->probes_n && due > now) {
 		tcb->t_slow = due;
-	} else if (tcb->probes_n >= tcb_keep_count(tcp, tcb)) { /* MUST-29: not the first one */
+	} else if (keep_failed(tcp, tcb, now)) {
 		struct tcp_seg last = { .flags = TCP_ACK, .ack = tcb->snd_nxt };
 
 		reply_rst(tcp, &tcb->node.id, tcb->ifindex, &last);
 		give_up(tcp, tcb, now);
 	} else {
 		tcb->flags |= TCB_PROBE;
-		tcb->probes_n++;
+		tcb->probes_n += tcb->probes_n < 255;
 		tcb->t_slow = now + tcb_keep_interval(tcp, tcb);
 		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 3, tcb->probes_n);
 	}

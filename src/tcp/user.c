@@ -241,6 +241,9 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 	if (took == n && (flags & CPL_MSG_OOB)) {
 		tcb->snd_up = tcb_write_seq(tcb); /* MUST-62 */
 		tcb->flags |= TCB_URG_OUT;
+		/* What the window holds back is announced all the same. */
+		if (tcb_synchronized(tcb) && !seq_gt(tcb->snd_una + tcb->snd_wnd, tcb->snd_nxt))
+			tcb->flags |= TCB_ACK_NOW;
 	}
 	if (took == n && (flags & CPL_MSG_MORE))
 		tcb->flags |= TCB_MORE;
@@ -268,48 +271,41 @@ static bool urgent_ahead(const struct tcb *tcb, uint32_t *before)
 	return true;
 }
 
+/* The program has read up to READ_SEQ. */
 static void after_urgent(struct tcb *tcb)
 {
-	if (tcb_has(tcb, TCB_URG_IN) && seq_geq(tcb->read_seq, tcb->rcv_up))
-		tcb->flags &= ~TCB_URG_IN;
+	if (!tcb_has(tcb, TCB_URG_IN) || seq_lt(tcb->read_seq, tcb->rcv_up))
+		return;
+	tcb->flags &= ~TCB_URG_IN;
+	if (tcb_has(tcb, TCB_OOB_INLINE)) /* it was in what was read */
+		tcb->flags &= ~TCB_OOB_DUE;
 }
 
-static long receive_urgent(struct tcb *tcb, uint8_t *data, size_t n)
+/* The urgent octet can be had once, before or after reading has passed it. */
+static long receive_urgent(struct tcb *tcb, uint8_t *data, size_t n, unsigned flags)
 {
-	uint32_t off;
+	uint32_t off = tcb->rcv_up - 1 - tcb->read_seq;
 
-	if (tcb_has(tcb, TCB_OOB_INLINE) || !n)
+	if (tcb_has(tcb, TCB_OOB_INLINE) || !tcb_has(tcb, TCB_OOB_DUE) || !n)
 		return -EINVAL;
-	if (tcb_has(tcb, TCB_OOB_HELD)) {
-		*data = tcb->oob_byte;
-		tcb->flags &= ~TCB_OOB_HELD;
-		return 1;
-	}
 	if (!tcb_has(tcb, TCB_URG_IN))
-		return -EINVAL;
-	off = tcb->rcv_up - 1 - tcb->read_seq;
-	if (!tcb->io || chunkq_copy(&tcb->io->rcvq, off, data, 1) != 1)
+		*data = tcb->oob_byte;
+	else if (!tcb->io || chunkq_copy(&tcb->io->rcvq, off, data, 1) != 1)
 		return -EAGAIN;
+	if (!(flags & CPL_MSG_PEEK))
+		tcb->flags &= ~TCB_OOB_DUE;
 	return 1;
 }
 
-/* Reading stops before the urgent octet once, then goes on behind it. */
-static uint32_t readable(struct tcp *tcp, struct tcb *tcb, size_t n)
+/* Reading stops before the urgent octet once, then goes on behind it; *SKIP: it is next. */
+static uint32_t readable(const struct tcb *tcb, size_t n, bool *skip)
 {
-	struct tcb_io *io = tcb->io;
-	uint32_t before, avail = (uint32_t)io->rcvq.bytes;
+	uint32_t before, avail = (uint32_t)tcb->io->rcvq.bytes;
 
+	*skip = false;
 	if (urgent_ahead(tcb, &before) && before < avail) {
-		if (before) {
-			avail = before;
-		} else {
-			chunkq_copy(&io->rcvq, 0, &tcb->oob_byte, 1);
-			chunkq_drop(&io->rcvq, tcp->chunks, 1);
-			tcb->read_seq++;
-			tcb->flags |= TCB_OOB_HELD;
-			after_urgent(tcb);
-			avail--;
-		}
+		*skip = !before && n;
+		avail = before ? before : avail - 1;
 	}
 	return n < avail ? (uint32_t)n : avail;
 }
@@ -337,22 +333,25 @@ long tcp_receive(struct tcp *tcp, struct tcb *tcb, void *data, size_t n, unsigne
 {
 	struct tcb_io *io = tcb->state == CPL_LISTEN ? NULL : tcb->io;
 	uint32_t take;
+	bool skip;
 
 	if (flags & CPL_MSG_OOB_IN)
-		return receive_urgent(tcb, data, n);
+		return receive_urgent(tcb, data, n, flags);
 	if (!io || !io->rcvq.bytes)
 		return nothing_to_read(tcb);
-	take = readable(tcp, tcb, n);
-	if (!take)
-		return n ? nothing_to_read(tcb) : 0;
-	chunkq_copy(&io->rcvq, 0, data, take);
-	if (flags & CPL_MSG_PEEK)
-		return take;
-	chunkq_drop(&io->rcvq, tcp->chunks, take);
-	tcb->read_seq += take;
-	after_urgent(tcb);
-	window_after_read(tcp, tcb, now);
-	return take;
+	take = readable(tcb, n, &skip);
+	if (!n)
+		return 0;
+	chunkq_copy(&io->rcvq, skip, data, take);
+	if (!(flags & CPL_MSG_PEEK)) {
+		if (skip)
+			chunkq_copy(&io->rcvq, 0, &tcb->oob_byte, 1);
+		chunkq_drop(&io->rcvq, tcp->chunks, skip + take);
+		tcb->read_seq += skip + take;
+		after_urgent(tcb);
+		window_after_read(tcp, tcb, now);
+	}
+	return take ? (long)take : nothing_to_read(tcb);
 }
 
 /* ---- CLOSE and ABORT ---- */

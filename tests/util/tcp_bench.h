@@ -194,6 +194,8 @@ void bench_write(struct bench *b, cpl_handle h, uint32_t n);
 void bench_write_flags(struct bench *b, cpl_handle h, uint32_t n, unsigned flags); /* CPL_MSG_* */
 /* Read N octets of the stream, no more and no fewer, and check them. */
 void bench_read(struct bench *b, cpl_handle h, uint32_t n);
+/* The same, when the first one is the stream's octet FROM: an urgent octet was left out. */
+void bench_read_at(struct bench *b, cpl_handle h, uint32_t from, uint32_t n);
 /* Read N octets of what there is. */
 void bench_read_some(struct bench *b, cpl_handle h, uint32_t n);
 

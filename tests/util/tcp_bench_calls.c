@@ -191,10 +191,8 @@ void bench_write(struct bench *b, cpl_handle h, uint32_t n)
 	bench_write_flags(b, h, n, 0);
 }
 
-static void read_up_to(struct bench *b, cpl_handle h, uint32_t n, uint32_t room)
+static void read_up_to(struct bench *b, cpl_handle h, uint32_t from, uint32_t n, uint32_t room)
 {
-	const struct cpl_info *info = bench_info(b, h);
-	uint32_t from = info->read_seq - info->irs - 1;
 	uint8_t *data = malloc(room ? room : 1);
 
 	assert_int_equal(cpl_recv(b->stack, h, data, room, 0, b->now), n);
@@ -205,14 +203,26 @@ static void read_up_to(struct bench *b, cpl_handle h, uint32_t n, uint32_t room)
 	free(data);
 }
 
+static uint32_t next_octet(struct bench *b, cpl_handle h)
+{
+	const struct cpl_info *info = bench_info(b, h);
+
+	return info->read_seq - info->irs - 1;
+}
+
 void bench_read(struct bench *b, cpl_handle h, uint32_t n)
 {
-	read_up_to(b, h, n, n + 1);
+	read_up_to(b, h, next_octet(b, h), n, n + 1);
+}
+
+void bench_read_at(struct bench *b, cpl_handle h, uint32_t from, uint32_t n)
+{
+	read_up_to(b, h, from, n, n + 1);
 }
 
 void bench_read_some(struct bench *b, cpl_handle h, uint32_t n)
 {
-	read_up_to(b, h, n, n);
+	read_up_to(b, h, next_octet(b, h), n, n);
 }
 
 cpl_handle bench_active(struct bench *b, const char *options)

@@ -289,6 +289,12 @@ static void icmp4_input(struct cpl_stack *s, const struct packet *pkt, const str
 static void icmp6_input(struct cpl_stack *s, const struct packet *pkt, const struct icmp_msg *m,
 			uint64_t now)
 {
+	/* RFC 4862 5.4: to a tentative address, nothing but Neighbour Discovery */
+	if (m->type != ICMP6_NS && m->type != ICMP6_NA &&
+	    dst_get(s, &pkt->ip.dst)->is & DST_TENTATIVE) {
+		s->counters.drop_ip_not_ours++;
+		return;
+	}
 	switch (m->type) {
 	case ICMP6_ECHO:
 		s->counters.icmp_in++;

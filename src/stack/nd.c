@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Neighbour Discovery (RFC 4861: solicitation and advertisement) and duplicate address detection
- * (RFC 4862 5.4).
+ * (RFC 4862 5.4; with the nonce of RFC 7527).
  */
 #include "stack/stack.h"
 
-#define DAD_NS (1000 * CPL_MS) /* RetransTimer */
+#define DAD_NS	   (1000 * CPL_MS) /* RetransTimer */
+#define DAD_PROBES 3		   /* MAX_MULTICAST_SOLICIT, where the link loops */
 
 static void nd_send(struct cpl_stack *s, int ifindex, uint8_t type, const struct nd_msg *nd,
 		    const struct cpl_addr *src, const struct cpl_addr *dst, uint64_t now)
@@ -61,6 +62,25 @@ static void advertise(struct cpl_stack *s, const struct packet *pkt, const struc
 		from_nowhere ? &all_nodes : &pkt->ip.src, now);
 }
 
+/*
+ * Our own solicitation, which the link has brought back, is no conflict (RFC 7527 4.2), but may
+ * hide one: another follows (4.1).
+ */
+static bool dad_is_own(struct cpl_stack *s, int ifindex, const struct nd_msg *ns)
+{
+	struct list *pos;
+
+	list_for_each (pos, &s->dad_list) {
+		struct dad *d = container_of(pos, struct dad, link);
+
+		if (d->ifindex != ifindex || !cpl_addr_equal(&d->addr, &ns->target))
+			continue;
+		d->looped = ns->has_nonce && !memcmp(ns->nonce, d->nonce, sizeof(d->nonce));
+		return d->looped;
+	}
+	return false;
+}
+
 /* Somebody has the address that we are about to use (RFC 4862 5.4.5): it is not ours then. */
 static void dad_lost(struct cpl_stack *s, int ifindex, const struct cpl_addr *addr)
 {
@@ -82,7 +102,8 @@ void nd_input(struct cpl_stack *s, const struct packet *pkt, const struct icmp_m
 	s->counters.icmp_in++;
 	if (m->type == ICMP6_NS) {
 		if (own && own->tentative && addr_is_any(&pkt->ip.src)) {
-			dad_lost(s, pkt->ifindex, &nd.target); /* 5.4.3 */
+			if (!dad_is_own(s, pkt->ifindex, &nd))
+				dad_lost(s, pkt->ifindex, &nd.target); /* 5.4.3 */
 			return;
 		}
 		if (!own || own->tentative)
@@ -103,20 +124,33 @@ void nd_input(struct cpl_stack *s, const struct packet *pkt, const struct icmp_m
 
 /* ---- duplicate address detection ---- */
 
+static void dad_probe(struct cpl_stack *s, struct dad *d, uint64_t now)
+{
+	struct nd_msg nd = { .target = d->addr, .has_nonce = true };
+	struct cpl_addr any = { { 0 } }, dst = addr_solicited_node(&d->addr);
+
+	memcpy(nd.nonce, d->nonce, sizeof(nd.nonce));
+	d->looped = false;
+	d->probes++;
+	d->deadline = now + DAD_NS;
+	list_del(&d->link);
+	list_push_back(&s->dad_list, &d->link); /* all take equally long: in order */
+	nd_send(s, d->ifindex, ICMP6_NS, &nd, &any, &dst, now);
+}
+
 int dad_start(struct cpl_stack *s, int ifindex, const struct cpl_addr *addr, uint64_t now)
 {
 	struct dad *d = pool_alloc(&s->dads, NULL);
-	struct nd_msg nd = { .target = *addr };
-	struct cpl_addr any = { { 0 } }, dst = addr_solicited_node(addr);
+	uint64_t nonce = prng_u64(&s->prng);
 
 	if (!d)
 		return -ENOBUFS;
+	memset(d, 0, sizeof(*d));
+	list_init(&d->link);
 	d->addr = *addr;
 	d->ifindex = (uint8_t)ifindex;
-	d->deadline = now + DAD_NS;
-	d->probes = 1;
-	list_push_back(&s->dad_list, &d->link); /* all take equally long: in order */
-	nd_send(s, ifindex, ICMP6_NS, &nd, &any, &dst, now);
+	memcpy(d->nonce, &nonce, sizeof(d->nonce));
+	dad_probe(s, d, now);
 	return 0;
 }
 
@@ -142,6 +176,10 @@ void dad_advance(struct cpl_stack *s, uint64_t now)
 
 		if (d->deadline > now)
 			return;
+		if (d->looped && d->probes < DAD_PROBES) {
+			dad_probe(s, d, now);
+			continue;
+		}
 		own = route_our_addr(&s->routes, &d->addr, d->ifindex);
 		if (own)
 			route_addr_ready(&s->routes, own);

@@ -63,6 +63,8 @@ struct dad {
 	uint64_t deadline;
 	uint8_t ifindex;
 	uint8_t probes;
+	uint8_t nonce[6]; /* of its solicitations (RFC 7527) */
+	bool looped;	  /* the link brought the last one back */
 };
 
 struct udp_datagram {

@@ -12,7 +12,7 @@ int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigne
 		return -EINVAL;
 	while (i < n && input_frame(s, ifindex, &frames[i], now))
 		i++;
-	output_run(s, now); /* MUST-58, MUST-59: ACKs only now, for all of them */
+	output_run(s, now);
 	return (int)i;
 }
 

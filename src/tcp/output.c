@@ -70,6 +70,7 @@ static void ack_goes(struct tcb *tcb, bool alone)
 		}
 		io->dup_acks_owed = 0;
 	}
+	/* MUST-58: one ACK for all that has come. */
 	tcb->flags &= ~(TCB_ACK_NOW | TCB_DELACK);
 }
 

@@ -98,11 +98,13 @@ void icmp_error_quote(struct cpl_stack *s, const uint8_t *quote, uint32_t len, i
 }
 
 /* RFC 1122 3.2.2, RFC 4443 2.4 (e): never about an error, a group, a later fragment, or nobody. */
-static bool error_allowed(const struct cpl_stack *s, const struct packet *pkt, enum icmp_error what)
+static bool error_allowed(struct cpl_stack *s, const struct packet *pkt, enum icmp_error what)
 {
 	const uint8_t *body = pkt->p + pkt->ip.hlen;
 
-	if (!pkt->to_us_alone && what != ICMP_ERR_PROBLEM)
+	bool group = dst_get(s, &pkt->ip.dst)->is & (DST_MULTICAST | DST_BROADCAST);
+
+	if ((!pkt->to_us_alone || group) && what != ICMP_ERR_PROBLEM)
 		return false;
 	if (!addr_is_source(&pkt->ip.src) || pkt->ip.frag_off ||
 	    route_is_broadcast(&s->routes, &pkt->ip.src))

@@ -15,10 +15,13 @@ static void count_ip(struct cpl_stack *s, enum ip_verdict v)
 		s->counters.drop_ip_option++;
 }
 
-static bool catch_all_takes(const struct cpl_stack *s, const struct packet *pkt)
+static bool catch_all_takes(const struct cpl_stack *s, const struct packet *pkt, uint8_t is)
 {
 	int i = pkt->ifindex;
 
+	/* Only what another host can have: RFC 1122 3.2.1.3 (a), (g). */
+	if (!(is & DST_SOURCE) || is & DST_LOOPBACK)
+		return false;
 	if (pkt->ip.protocol == IP_TCP)
 		return s->tcp.catch_all[i] || s->tcp.catch_all[0];
 	if (pkt->ip.protocol == IP_UDP)
@@ -59,7 +62,7 @@ static bool destination_ok(struct cpl_stack *s, struct packet *pkt)
 	} else {
 		if (is & DST_OWN || (is & DST_TENTATIVE && pkt->ip.protocol == IP_ICMP6))
 			return true;
-		if (!(is & DST_TENTATIVE) && pkt->to_us_alone && catch_all_takes(s, pkt))
+		if (!(is & DST_TENTATIVE) && pkt->to_us_alone && catch_all_takes(s, pkt, is))
 			return true;
 	}
 	s->counters.drop_ip_not_ours++;

@@ -268,6 +268,8 @@ static int udp_source(struct cpl_stack *s, const struct udp_socket *u,
 		return -EADDRNOTAVAIL;
 	if (!addr_is_any(&src->addr))
 		return 0;
+	if (cpl_addr_is4(&src->addr) && !cpl_addr_is4(&to->addr))
+		return -EADDRNOTAVAIL; /* bound to IPv4's "any" */
 	err = route_lookup(&s->routes, &to->addr, (int)to->ifindex, NULL, &route);
 	if (!err)
 		src->addr = route.source;

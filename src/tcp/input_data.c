@@ -64,7 +64,7 @@ static bool keep_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 {
 	struct tcb_io *io = tcb->io;
 
-	if (in->lent && len >= 1024) {
+	if (lend_worth(in, len)) {
 		uint32_t off = in->lent_off + (uint32_t)(data - in->tcp.data);
 
 		if (chunkq_append_ref(&io->rcvq, tcp->chunks, in->lent, off, len))

@@ -37,7 +37,7 @@ static bool range_append(struct tcp *tcp, struct tcb_io *io, struct ooo_range *r
 	uint64_t before = r->data.bytes;
 	bool ok;
 
-	if (in->lent && len >= 1024)
+	if (lend_worth(in, len))
 		ok = chunkq_append_ref(&r->data, tcp->chunks, in->lent,
 				       in->lent_off + (uint32_t)(data - in->tcp.data), len);
 	else

@@ -5,6 +5,8 @@
  */
 #include "tcp/tcp.h"
 
+/* As Linux: a peer that asks for less would have us keep a record for each few octets. */
+#define SND_MSS_MIN 48u
 #define IO_QUIET_NS (1000 * CPL_MS)
 
 struct tcb *tcb_new(struct tcp *tcp, uint64_t now)
@@ -261,7 +263,7 @@ void tcb_update_mss(struct tcb *tcb)
 
 	if (tcb->cold && tcb->cold->maxseg && mss > tcb->cold->maxseg + 20u)
 		mss = tcb->cold->maxseg + 20u;
-	mss = mss > header + 8 ? mss - header : 8;
+	mss = mss > header + SND_MSS_MIN ? mss - header : SND_MSS_MIN;
 	if (tcb->snd_mss == mss)
 		return;
 	tcb->snd_mss = (uint16_t)mss;

@@ -296,6 +296,12 @@ void input_syn_options(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *s
 void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void input_window(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 
+/* Lent memory is kept for a large part of it, else copied: a frame is held whole. */
+static inline bool lend_worth(const struct seg_in *in, uint32_t len)
+{
+	return in->lent && len >= 1024 && len >= in->lent->cap / 4;
+}
+
 /* ---- ooo.c ---- */
 
 /* Keep [seq, seq + len) early; returns false when it was not kept. */

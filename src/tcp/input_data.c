@@ -48,8 +48,6 @@ static void schedule_ack(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint64_
 
 	io->unacked_in += len;
 	if (io->unacked_in >= 2u * tcb->rcv_mss_est || (io->quick && !tcb_has(tcb, TCB_PINGPONG))) {
-		/* MUST-59: noted now, sent when the device pulls: all that has come is processed.
-		 */
 		tcb->flags |= TCB_ACK_NOW;
 		return;
 	}

@@ -70,7 +70,7 @@ static void ack_goes(struct tcb *tcb, bool alone)
 		}
 		io->dup_acks_owed = 0;
 	}
-	/* MUST-58: one ACK for all that has come. */
+	/* MUST-58, MUST-59: noted as segments came, spent once: one ACK for all of them. */
 	tcb->flags &= ~(TCB_ACK_NOW | TCB_DELACK);
 }
 

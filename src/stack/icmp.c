@@ -23,7 +23,7 @@ bool icmp_allowed(struct cpl_stack *s, uint64_t now)
 	return true;
 }
 
-/* A message in a chunk of its own, from SRC to DST. */
+/* A message from SRC to DST; its body is copied. */
 static void icmp_send(struct cpl_stack *s, const struct icmp_msg *m, const struct cpl_addr *src,
 		      const struct cpl_addr *dst, int ifindex, uint64_t now)
 {
@@ -32,37 +32,51 @@ static void icmp_send(struct cpl_stack *s, const struct icmp_msg *m, const struc
 		.src = *src, .dst = *dst, .ttl = s->config.ttl, .protocol = v4 ? IP_ICMP : IP_ICMP6
 	};
 	struct frame *f = frame_new(s);
-	struct chunk *c;
-	uint32_t len;
 
 	if (!f)
 		return;
-	c = chunk_new(&s->chunks, ICMP_HLEN + m->body_len);
-	if (!c || c->cap < ICMP_HLEN + m->body_len) {
-		if (c)
-			chunk_put(&s->chunks, c);
+	if (!frame_copy(s, f, m->body, m->body_len)) {
 		frame_free(s, f);
 		s->counters.drop_memory++;
 		return;
 	}
-	len = v4 ? icmp4_build(c->data, m) : icmp6_build(c->data, m, src, dst);
-	c->fill = len;
-	f->pieces[0] = (struct chunk_piece){ c->data, len, c };
-	f->pieces_n = 1;
-	f->payload_len = len;
+	if (v4)
+		icmp4_header(frame_push(f, ICMP_HLEN), m);
+	else
+		icmp6_header(frame_push(f, ICMP_HLEN), m, src, dst);
 	s->counters.icmp_out++;
 	output_ip(s, f, &h, addr_is_link_local(dst) ? ifindex : 0, now);
 }
 
+/* The address of ours that answers a packet which came to a group. */
+static bool own_source(const struct cpl_stack *s, const struct packet *pkt, struct cpl_addr *src)
+{
+	const struct cpl_addr *to = &pkt->ip.src;
+	struct route_result route;
+
+	if (route_lookup(&s->routes, to, addr_is_link_local(to) ? pkt->ifindex : 0, NULL, &route))
+		return false;
+	*src = route.source;
+	return true;
+}
+
+/* To all, IPv4's may be ignored (RFC 1122 3.2.2.6), and IPv6's should be answered (RFC 4443 4.2).
+ */
 static void echo(struct cpl_stack *s, const struct packet *pkt, const struct icmp_msg *m,
 		 uint64_t now)
 {
+	struct cpl_addr src = pkt->ip.dst;
 	struct icmp_msg reply = *m;
 
-	if (!pkt->to_us_alone || !icmp_allowed(s, now))
-		return; /* RFC 1122 3.2.2.6: a broadcast echo may be ignored */
+	if (!pkt->to_us_alone) {
+		if (pkt->ip.version == 4 || !addr_is_source(&pkt->ip.src) ||
+		    (addr_is_multicast(&src) && !own_source(s, pkt, &src)))
+			return;
+	}
+	if (!icmp_allowed(s, now))
+		return;
 	reply.type = pkt->ip.version == 4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY;
-	icmp_send(s, &reply, &pkt->ip.dst, &pkt->ip.src, pkt->ifindex, now);
+	icmp_send(s, &reply, &src, &pkt->ip.src, pkt->ifindex, now);
 }
 
 /* ---- errors of ours ---- */
@@ -101,7 +115,6 @@ void icmp_error_quote(struct cpl_stack *s, const uint8_t *quote, uint32_t len, i
 static bool error_allowed(struct cpl_stack *s, const struct packet *pkt, enum icmp_error what)
 {
 	const uint8_t *body = pkt->p + pkt->ip.hlen;
-
 	bool group = dst_get(s, &pkt->ip.dst)->is & (DST_MULTICAST | DST_BROADCAST);
 
 	if ((!pkt->to_us_alone || group) && what != ICMP_ERR_PROBLEM)
@@ -111,9 +124,9 @@ static bool error_allowed(struct cpl_stack *s, const struct packet *pkt, enum ic
 		return false;
 	if (pkt->ip.len <= pkt->ip.hlen)
 		return what != ICMP_ERR_PORT;
-	if (pkt->ip.protocol == IP_ICMP)
+	if (pkt->ip.protocol == IP_ICMP && pkt->ip.version == 4)
 		return body[0] == ICMP4_ECHO;
-	if (pkt->ip.protocol == IP_ICMP6)
+	if (pkt->ip.protocol == IP_ICMP6 && pkt->ip.version == 6)
 		return body[0] >= 128;
 	return true;
 }
@@ -125,7 +138,6 @@ void icmp_error(struct cpl_stack *s, const struct packet *pkt, enum icmp_error w
 	uint32_t max = v4 ? 576 - 28 : 1280 - 48;
 	struct icmp_msg m = { .body = pkt->p, .body_len = pkt->ip.len < max ? pkt->ip.len : max };
 	struct cpl_addr src = pkt->ip.dst;
-	struct route_result route;
 
 	if (!error_allowed(s, pkt, what) || !icmp_allowed(s, now))
 		return;
@@ -151,11 +163,8 @@ void icmp_error(struct cpl_stack *s, const struct packet *pkt, enum icmp_error w
 		m.rest = pointer;
 		break;
 	}
-	if (!route_our_addr(&s->routes, &src, 0) && !pkt->to_us_alone) {
-		if (route_lookup(&s->routes, &pkt->ip.src, 0, NULL, &route))
-			return;
-		src = route.source;
-	}
+	if (!route_our_addr(&s->routes, &src, 0) && !pkt->to_us_alone && !own_source(s, pkt, &src))
+		return;
 	icmp_send(s, &m, &src, &pkt->ip.src, pkt->ifindex, now);
 }
 

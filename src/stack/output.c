@@ -260,6 +260,8 @@ int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifinde
 		}
 		return send_fragments(s, f, h, mtu, now);
 	}
+	if (h->version == 4 && !h->dont_frag)
+		h->id = (uint32_t)prng_u64(&s->prng); /* a router may cut it (RFC 6864 4.3) */
 	ip_build(frame_push(f, header), h);
 	if (f->csum_offset)
 		f->csum_start += (uint16_t)header;

@@ -41,20 +41,39 @@ bool icmp6_parse(const uint8_t *p, uint32_t len, const struct cpl_addr *src,
 	return len >= ICMP_HLEN && split(p, len, sum_pseudo(src, dst, IP_ICMP6, len), m);
 }
 
-static uint32_t build(uint8_t *p, const struct icmp_msg *m, uint64_t sum)
+static void header(uint8_t p[ICMP_HLEN], const struct icmp_msg *m, uint64_t sum)
 {
-	uint32_t len = ICMP_HLEN + m->body_len;
 	uint16_t check;
 
 	p[0] = m->type;
 	p[1] = m->code;
 	put16(p + 2, 0);
 	put32(p + 4, m->rest);
+	sum = sum_add(sum, p, ICMP_HLEN);
+	check = sum_finish(m->body_len ? sum_add(sum, m->body, m->body_len) : sum);
+	memcpy(p + 2, &check, 2);
+}
+
+void icmp4_header(uint8_t p[ICMP_HLEN], const struct icmp_msg *m)
+{
+	header(p, m, 0);
+}
+
+void icmp6_header(uint8_t p[ICMP_HLEN], const struct icmp_msg *m, const struct cpl_addr *src,
+		  const struct cpl_addr *dst)
+{
+	header(p, m, sum_pseudo(src, dst, IP_ICMP6, ICMP_HLEN + m->body_len));
+}
+
+static uint32_t build(uint8_t *p, const struct icmp_msg *m, uint64_t sum)
+{
+	struct icmp_msg moved = *m;
+
+	moved.body = p + ICMP_HLEN;
 	if (m->body_len)
 		memmove(p + ICMP_HLEN, m->body, m->body_len);
-	check = sum_finish(sum_add(sum, p, len));
-	memcpy(p + 2, &check, 2);
-	return len;
+	header(p, &moved, sum);
+	return ICMP_HLEN + m->body_len;
 }
 
 uint32_t icmp4_build(uint8_t *p, const struct icmp_msg *m)

@@ -48,6 +48,10 @@ bool icmp6_parse(const uint8_t *p, uint32_t len, const struct cpl_addr *src,
 uint32_t icmp4_build(uint8_t *p, const struct icmp_msg *m);
 uint32_t icmp6_build(uint8_t *p, const struct icmp_msg *m, const struct cpl_addr *src,
 		     const struct cpl_addr *dst);
+/* The header alone, with the checksum of it and of M's body, which goes elsewhere. */
+void icmp4_header(uint8_t p[ICMP_HLEN], const struct icmp_msg *m);
+void icmp6_header(uint8_t p[ICMP_HLEN], const struct icmp_msg *m, const struct cpl_addr *src,
+		  const struct cpl_addr *dst);
 
 /* What an error message quotes: the start of a packet of ours. Never read past the quote. */
 struct icmp_quote {

@@ -164,7 +164,7 @@ static void info_options(const struct tcb *tcb, struct cpl_info *info, uint64_t 
 	CPL_INFO_READ(info, options, bits);
 	if (tcb_has(tcb, TCB_TS))
 		CPL_INFO_READ(info, ts_recent_age,
-			      (uint32_t)(tcp_ts_clock(now) - tcb->ts_recent_ms) * CPL_MS);
+			      (uint32_t)(tcp_seconds(now) - tcb->ts_recent_s) * CPL_SECOND);
 	CPL_INFO_READ(info, nodelay, tcb_has(tcb, TCB_NODELAY));
 	CPL_INFO_READ(info, keepalive, tcb_has(tcb, TCB_KEEPALIVE));
 	CPL_INFO_READ(info, tos, tcb->tos);

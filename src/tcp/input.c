@@ -5,16 +5,15 @@
  */
 #include "tcp/tcp.h"
 
-#define PAWS_IDLE_MS (24u * 24 * 3600 * 1000) /* RFC 7323 5.5 */
-#define OOW_ACK_MS   500		      /* as Linux's tcp_invalid_ratelimit */
+#define PAWS_IDLE_S (24u * 24 * 3600) /* RFC 7323 5.5 */
+#define OOW_ACK_MS  500		      /* as Linux's tcp_invalid_ratelimit */
 
 /* ---- 3.10.7.4 first: sequence number ---- */
 
 /* RFC 7323 5.3; 5.5: after 24 days a timestamp says nothing any more. */
 static bool is_older(const struct tcb *tcb, uint32_t tsval, uint64_t now)
 {
-	return seq_lt(tsval, tcb->ts_recent) &&
-	       tcp_ts_clock(now) - tcb->ts_recent_ms < PAWS_IDLE_MS;
+	return seq_lt(tsval, tcb->ts_recent) && tcp_seconds(now) - tcb->ts_recent_s < PAWS_IDLE_S;
 }
 
 static bool paws_rejects(const struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
@@ -84,7 +83,7 @@ static void take_timestamp(struct tcb *tcb, const struct tcp_seg *seg, uint64_t 
 	if (is_older(tcb, seg->tsval, now) || !seq_leq(seg->seq, tcb->last_ack_sent))
 		return;
 	tcb->ts_recent = seg->tsval;
-	tcb->ts_recent_ms = tcp_ts_clock(now);
+	tcb->ts_recent_s = tcp_seconds(now);
 }
 
 /* ---- second: RST (RFC 5961 3.2); SHLD-2: it may carry data ---- */
@@ -129,8 +128,7 @@ static enum verdict check_reader(struct tcp *tcp, const struct tcb *tcb, const s
 	return V_RST;
 }
 
-/* MUST-10: the peer's SYN,ACK in a simultaneous open repeats the SYN that we have: only its ACK
- * counts. */
+/* The peer's SYN,ACK in a simultaneous open repeats the SYN that we have: only its ACK counts. */
 static bool is_crossed_synack(const struct tcb *tcb, const struct tcp_seg *seg)
 {
 	return tcb->state == CPL_SYN_RECEIVED &&
@@ -145,7 +143,7 @@ static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const
 	bool fin = false;
 	enum verdict v;
 
-	if (is_crossed_synack(tcb, seg)) {
+	if (is_crossed_synack(tcb, seg)) { /* MUST-10 */
 		v = input_ack(tcp, tcb, in, now);
 		return v == V_CONTINUE ? V_ACK : v;
 	}

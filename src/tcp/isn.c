@@ -3,11 +3,13 @@
  */
 #include "tcp/tcp.h"
 
-/* MUST-8, SHLD-1: M, a clock that ticks every 64 ns as Linux's does, plus F(4-tuple, secret).
- * MUST-9 */
+/* M, a clock that ticks every 64 ns as Linux's does, plus F(4-tuple, secret). */
 uint32_t tcp_isn(const struct tcp *tcp, const struct conn_id *id, uint64_t now)
 {
-	return (uint32_t)(now >> 6) + (uint32_t)siphash24(&tcp->isn_key, id, sizeof(*id));
+	uint32_t m = (uint32_t)(now >> 6);				  /* MUST-8 */
+	uint32_t f = (uint32_t)siphash24(&tcp->isn_key, id, sizeof(*id)); /* MUST-9 */
+
+	return m + f; /* SHLD-1 */
 }
 
 /*

@@ -281,7 +281,7 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	tcb->snd_wl1 = half->irs;
 	tcb->snd_wl2 = half->iss + 1;
 	tcb->ts_recent = half->ts_recent;
-	tcb->ts_recent_ms = tcp_ts_clock(now);
+	tcb->ts_recent_s = tcp_seconds(now);
 	tcb->ts_offset = half->ts_offset;
 	tcb->peer_mss = half->peer_mss;
 	tcb->rcv_mss = half->rcv_mss;
@@ -290,7 +290,7 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	tcb_set_pmtu(tcb, pmtu_get(tcp->pmtu, &half->node.id.remote, tcp->ifaces[half->ifindex].mtu,
 				   now));
 	/* RFC 6298 2.2: the handshake measured a round trip, if its SYN,ACK went once. */
-	if (!half->retries && now > half->made)
+	if (!half->retries && !(half->flags & (HALF_AGAIN | HALF_ACKED)) && now > half->made)
 		rtt_sample(&tcb->rtt, now - half->made, 1);
 	return tcb;
 }
@@ -310,7 +310,7 @@ static void promote(struct tcp *tcp, struct tcb *listener, struct tcb *tcb, uint
 	tcb_event(tcp, listener, CPL_EV_ACCEPT);
 }
 
-/* MUST-41: the new block is its own; the listener and all others stay as they are. */
+/* The new block is its own; the listener and all others stay as they are. */
 static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg_in *in,
 		       uint64_t now)
 {
@@ -348,8 +348,10 @@ void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *
 	uint32_t nxt = half->irs + 1;
 
 	if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && seg->seq == half->irs) {
-		if (!(half->flags & HALF_PENDING))
-			half_send_synack(tcp, half, now);
+		if (half->flags & HALF_PENDING)
+			return;
+		half->flags |= HALF_AGAIN;
+		half_send_synack(tcp, half, now);
 		return;
 	}
 	if (!(seg->flags & TCP_RST) && (half->flags & HALF_TS) && (seg->opts & TCP_HAS_TS) &&

@@ -23,7 +23,7 @@ void input_syn_options(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *s
 		tcb->flags &= ~TCB_TS;
 	} else if (tcb_has(tcb, TCB_TS)) {
 		tcb->ts_recent = seg->tsval;
-		tcb->ts_recent_ms = tcp_ts_clock(now);
+		tcb->ts_recent_s = tcp_seconds(now);
 	}
 	if (tcb->io)
 		tcb->io->recovery.sack = tcb_has(tcb, TCB_SACK);
@@ -83,7 +83,7 @@ static void enter_synchronized(struct tcp *tcp, struct tcb *tcb, const struct tc
 	tcb->io->cc.cwnd = cc_initial_window(mss, tcp->config->initial_window);
 }
 
-/* 3.10.7.3 fourth, without ACK: simultaneous open (MUST-10): answer with SYN,ACK. */
+/* 3.10.7.3 fourth, without ACK: simultaneous open: answer with SYN,ACK. */
 static enum verdict crossed_syn(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
 				uint64_t now)
 {
@@ -142,8 +142,8 @@ enum verdict input_syn_sent(struct tcp *tcp, struct tcb *tcb, const struct seg_i
 	input_syn_options(tcp, tcb, seg, now);
 	enter_synchronized(tcp, tcb, seg);
 	if (!ack)
-		return crossed_syn(tcp, tcb, seg, now);
-	tcb->snd_wnd = tcb->snd_wnd_max = seg->wnd; /* RFC 7323 2.2: never scaled in a SYN */
+		return crossed_syn(tcp, tcb, seg, now); /* MUST-10 */
+	tcb->snd_wnd = tcb->snd_wnd_max = seg->wnd;	/* RFC 7323 2.2: never scaled in a SYN */
 	tcb->snd_wl1 = seg->seq;
 	tcb->snd_wl2 = seg->ack;
 	syn_acked(tcp, tcb, seg, now);

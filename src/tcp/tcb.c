@@ -231,16 +231,16 @@ static uint32_t ip_header_len(const struct cpl_addr *addr)
 	return cpl_addr_is4(addr) ? IPV4_HLEN : IPV6_HLEN;
 }
 
-/* MUST-15: what to send when the peer said nothing. */
+/* What to send when the peer said nothing. */
 uint16_t tcp_default_mss(const struct cpl_addr *remote)
 {
-	return cpl_addr_is4(remote) ? 536 : 1220;
+	return cpl_addr_is4(remote) ? 536 : 1220; /* MUST-15 */
 }
 
-/* MUST-67: at most MMS_R - 20; we reassemble, so the link's MTU is the smaller bound. SHLD-6 */
+/* At most MMS_R - 20; we reassemble, so the link's MTU is the smaller bound. */
 uint16_t tcp_rcv_mss(const struct cpl_addr *remote, uint32_t mtu)
 {
-	uint32_t mss = mtu - ip_header_len(remote) - TCP_HLEN;
+	uint32_t mss = mtu - ip_header_len(remote) - TCP_HLEN; /* MUST-67, SHLD-6 */
 
 	return (uint16_t)(mss > 65495 ? 65495 : mss);
 }
@@ -252,7 +252,7 @@ static uint32_t source_route_len(const struct tcb *tcb)
 }
 
 /*
- * MUST-16: Eff.snd.MSS = min(SendMSS + 20, MMS_S) - TCP header size - IP option size. Options that
+ * Eff.snd.MSS = min(SendMSS + 20, MMS_S) - TCP header size - IP option size. Options that
  * come and go (SACK blocks) are deducted where a segment is built.
  */
 void tcb_update_mss(struct tcb *tcb)
@@ -263,7 +263,7 @@ void tcb_update_mss(struct tcb *tcb)
 
 	if (tcb->cold && tcb->cold->maxseg && mss > tcb->cold->maxseg + 20u)
 		mss = tcb->cold->maxseg + 20u;
-	mss = mss > header + SND_MSS_MIN ? mss - header : SND_MSS_MIN;
+	mss = mss > header + SND_MSS_MIN ? mss - header : SND_MSS_MIN; /* MUST-16 */
 	if (tcb->snd_mss == mss)
 		return;
 	tcb->snd_mss = (uint16_t)mss;

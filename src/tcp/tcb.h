@@ -164,7 +164,7 @@ struct tcb {
 	uint32_t read_seq; /* next octet for the program */
 
 	uint32_t ts_recent;
-	uint32_t ts_recent_ms; /* when it was set */
+	uint32_t ts_recent_s; /* when it was set: milliseconds would wrap in 50 days */
 	uint32_t ts_offset;
 	uint32_t last_ack_sent;
 	uint32_t oow_ms; /* when an ACK last answered an unacceptable segment */
@@ -220,6 +220,7 @@ struct tcb {
 #define HALF_TS	     4u
 #define HALF_SACK    8u
 #define HALF_ACKED   16u /* the peer's ACK came while the accept queue was full */
+#define HALF_AGAIN   32u /* the SYN,ACK went again for a SYN that did: no RTT sample (Karn) */
 
 /* SYN-RECEIVED by passive OPEN (RFC 4987: small). */
 struct half_open {

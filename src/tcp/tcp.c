@@ -6,7 +6,7 @@
 
 /*
  * Keys are SipHash outputs of the embedder's secret: knowing one, or what the generator says
- * elsewhere, tells nothing of the others (MUST-9).
+ * elsewhere, tells nothing of the others.
  */
 static void keys_init(struct tcp *tcp)
 {

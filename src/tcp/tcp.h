@@ -256,6 +256,10 @@ static inline uint32_t tcp_ts_clock(uint64_t now)
 {
 	return (uint32_t)(now / CPL_MS);
 }
+static inline uint32_t tcp_seconds(uint64_t now)
+{
+	return (uint32_t)(now / CPL_SECOND);
+}
 /* A free local port for ID (RFC 6056 3.3.4), or 0; *TW becomes the record it takes over. */
 uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now);
 int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now);

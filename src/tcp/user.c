@@ -42,8 +42,8 @@ static bool remote_ok(struct tcp *tcp, const struct cpl_endpoint *remote)
 	       !addr_is_broadcast(&remote->addr) && !route_is_broadcast(tcp->routes, &remote->addr);
 }
 
-/* The 4-tuple is settled: a port if there is none, and nobody else may have it. */
-static int claim_id(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+/* The 4-tuple: a port if there is none, and nobody else may have it but a TIME-WAIT, *TW. */
+static int claim_id(struct tcp *tcp, struct tcb *tcb, struct time_wait **tw, uint64_t now)
 {
 	struct conn_id *id = &tcb->node.id;
 	enum conn_kind kind;
@@ -53,14 +53,10 @@ static int claim_id(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		return -EADDRNOTAVAIL;
 	node = demux_find(tcp, id, &kind);
 	if (node && kind == KIND_TIME_WAIT) {
-		struct time_wait *tw = container_of(node, struct time_wait, node);
-
-		if (!time_wait_may_take(tw, now))
-			return -EADDRINUSE;
+		*tw = container_of(node, struct time_wait, node);
 		/* The new incarnation starts beyond the old one (RFC 9293 3.4.3). */
-		tcb->iss = tw->snd_nxt + 65535 + 2;
-		time_wait_free(tcp, tw, now);
-		return 0;
+		tcb->iss = (*tw)->snd_nxt + 65535 + 2;
+		return time_wait_may_take(*tw, now) ? 0 : -EADDRINUSE;
 	}
 	if (node)
 		return -EADDRINUSE;
@@ -68,10 +64,42 @@ static int claim_id(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	return 0;
 }
 
+static int settle_id(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
+		     struct time_wait **tw, uint64_t now)
+{
+	struct conn_id *id = &tcb->node.id;
+	int err;
+
+	id->remote = remote->addr;
+	id->rport = remote->port;
+	if (remote->ifindex)
+		tcb->ifindex = (uint8_t)remote->ifindex;
+	if (addr_is_any(&id->local)) /* "any" of one family is not yet an address */
+		memset(&id->local, 0, sizeof(id->local));
+	err = tcb_route(tcp, tcb, now);
+	return err ? err : claim_id(tcp, tcb, tw, now);
+}
+
+/* A block for the handshake: SYN-SENT is next. */
+static int prepare_syn(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	tcb->snd_una = tcb->snd_nxt = tcb->snd_up = tcb->iss;
+	tcb->flags |= tcp->config->sack ? TCB_SACK : 0;
+	tcb->flags |= tcp->config->timestamps ? TCB_TS : 0;
+	tcb->ts_offset = tcp_ts_offset(tcp, &tcb->node.id);
+	tcb->rcv_wscale = window_scale(tcp->config->rcvbuf_max) & 15;
+	if (!tcb_io(tcp, tcb, now))
+		return -ENOBUFS;
+	tcb->io->why = CPL_WHY_HANDSHAKE;
+	return 0;
+}
+
 int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
 		    uint64_t now)
 {
-	struct conn_id *id = &tcb->node.id;
+	struct conn_id before = tcb->node.id;
+	uint8_t ifindex = tcb->ifindex;
+	struct time_wait *tw = NULL;
 	int err;
 
 	if (tcb->state == CPL_LISTEN)
@@ -84,26 +112,15 @@ int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint 
 		return -EINVAL;
 	if (tcb->cold && tcb->cold->route.n && !cpl_addr_is4(&remote->addr))
 		return -EINVAL;
-	id->remote = remote->addr;
-	id->rport = remote->port;
-	if (remote->ifindex)
-		tcb->ifindex = (uint8_t)remote->ifindex;
-	if (addr_is_any(&id->local)) /* "any" of one family is not yet an address */
-		memset(&id->local, 0, sizeof(id->local));
-	err = tcb_route(tcp, tcb, now);
-	if (err)
+	err = settle_id(tcp, tcb, remote, &tw, now);
+	err = err ? err : prepare_syn(tcp, tcb, now);
+	if (err) { /* as if it had not been called: another attempt may go another way */
+		tcb->node.id = before;
+		tcb->ifindex = ifindex;
 		return err;
-	err = claim_id(tcp, tcb, now);
-	if (err)
-		return err;
-	tcb->snd_una = tcb->snd_nxt = tcb->snd_up = tcb->iss;
-	tcb->flags |= tcp->config->sack ? TCB_SACK : 0;
-	tcb->flags |= tcp->config->timestamps ? TCB_TS : 0;
-	tcb->ts_offset = tcp_ts_offset(tcp, id);
-	tcb->rcv_wscale = window_scale(tcp->config->rcvbuf_max) & 15;
-	if (!tcb_io(tcp, tcb, now))
-		return -ENOBUFS;
-	tcb->io->why = CPL_WHY_HANDSHAKE;
+	}
+	if (tw)
+		time_wait_free(tcp, tw, now);
 	demux_add(tcp, &tcb->node, KIND_TCB);
 	tcb->flags |= TCB_HASHED;
 	tcb->made = now;

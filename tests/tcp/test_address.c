@@ -103,6 +103,33 @@ static void routed_local(void **state)
 	bench_end(&b);
 }
 
+/* An OPEN that failed left nothing behind: the next may go another way, from another address. */
+static void failed_open(void **state)
+{
+	struct cpl_endpoint nowhere = { .addr = addr("8.8.8.8"), .port = 80 },
+			    at = { .port = 7000 };
+	struct cpl_addr near = addr("192.168.0.1");
+	cpl_handle h, other;
+
+	(void)state;
+	bench_begin(&b);
+	second_iface();
+	assert_int_equal(cpl_open(b.stack, NULL, &h, b.now), 0);
+	/* Taken: the same port to the same peer. */
+	assert_int_equal(cpl_connect(b.stack, &at, &nowhere, &other, b.now), 0);
+	assert_int_equal(cpl_open(b.stack, NULL, &h, b.now), 0);
+	assert_int_equal(cpl_set_option(b.stack, h, CPL_OPT_REUSEADDR, 1, b.now), 0);
+	assert_int_equal(cpl_set_option(b.stack, other, CPL_OPT_REUSEADDR, 1, b.now), 0);
+	assert_int_equal(cpl_bind(b.stack, h, &at, b.now), 0);
+	assert_int_equal(cpl_open_active(b.stack, h, &nowhere, b.now), -EADDRINUSE);
+	assert_int_equal(bench_info(&b, h)->state, CPL_CLOSED);
+	nowhere.addr = addr("192.168.3.4");
+	assert_int_equal(cpl_open_active(b.stack, h, &nowhere, b.now), 0);
+	assert_memory_equal(&bench_info(&b, h)->local_addr, &near, 16);
+	assert_int_equal(bench_info(&b, h)->local_port, 7000);
+	bench_end(&b);
+}
+
 /* MUST-45: a route may change, the address does not. */
 static void lasting_local(void **state)
 {
@@ -275,11 +302,11 @@ static void link_local(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(invalid_remote),  cmocka_unit_test(chosen_local),
-		cmocka_unit_test(routed_local),	   cmocka_unit_test(lasting_local),
-		cmocka_unit_test(syn_to_group),	   cmocka_unit_test(syn_by_broadcast),
-		cmocka_unit_test(syn_from_nobody), cmocka_unit_test(syn_from_ourselves),
-		cmocka_unit_test(link_local),
+		cmocka_unit_test(invalid_remote),     cmocka_unit_test(chosen_local),
+		cmocka_unit_test(routed_local),	      cmocka_unit_test(lasting_local),
+		cmocka_unit_test(failed_open),	      cmocka_unit_test(syn_to_group),
+		cmocka_unit_test(syn_by_broadcast),   cmocka_unit_test(syn_from_nobody),
+		cmocka_unit_test(syn_from_ourselves), cmocka_unit_test(link_local),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

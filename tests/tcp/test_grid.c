@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The grid of grid.def: each state of a connection times each thing that can happen to it. Every
- * cell is a run of its own, from the making of a stack on.
+ * cell is a run of its own, from the making of a stack on, over each family.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -274,12 +274,18 @@ SEGMENT(all_flags, "FSRPU.", g.n, 10, g.s, " urg 5")
 
 static void ev_icmp_hard(void)
 {
-	bench_send_icmp(&g.b, ICMP4_UNREACHABLE, 3, 0, g.u, 0);
+	if (g.b.v6)
+		bench_send_icmp(&g.b, ICMP6_UNREACHABLE, 4, 0, g.u, 0);
+	else
+		bench_send_icmp(&g.b, ICMP4_UNREACHABLE, 3, 0, g.u, 0);
 }
 
 static void ev_icmp_soft(void)
 {
-	bench_send_icmp(&g.b, ICMP4_UNREACHABLE, 1, 0, g.u, 0);
+	if (g.b.v6)
+		bench_send_icmp(&g.b, ICMP6_UNREACHABLE, 3, 0, g.u, 0);
+	else
+		bench_send_icmp(&g.b, ICMP4_UNREACHABLE, 1, 0, g.u, 0);
 }
 
 /* Until something is said, 1.2 s at most: more than the first time-out of anything. */
@@ -438,7 +444,7 @@ struct cell_id {
 	char name[80];
 };
 
-static void run_cell(const struct row *row, enum column column)
+static void run_cell(const struct row *row, enum column column, bool v6)
 {
 	struct bench *b = &g.b;
 	struct cell cell;
@@ -452,7 +458,8 @@ static void run_cell(const struct row *row, enum column column)
 	memset(&g, 0, sizeof(g));
 	g.column = column;
 	bench_init(b);
-	b->config.challenge_ack_rate = 1000;
+	b->v6 = v6;
+	b->iface.mtu = v6 ? 1520 : 1500; /* the MSS is the same */
 	bench_start(b);
 	enter_state();
 	drops = bench_drops(b);
@@ -487,7 +494,8 @@ static void one_cell(void **state)
 {
 	const struct cell_id *id = *state;
 
-	run_cell(id->row, id->column);
+	run_cell(id->row, id->column, false);
+	run_cell(id->row, id->column, true);
 }
 
 int main(void)

@@ -464,6 +464,27 @@ static void first_rtt(void **state)
 	bench_end(&b);
 }
 
+/* An ACK that may answer either of two SYN,ACKs measures nothing (Karn), nor one that was held up.
+ */
+static void no_rtt(void **state)
+{
+	cpl_handle l, h;
+
+	(void)state;
+	bench_begin(&b);
+	l = bench_listen(&b, 80);
+	send(&b, "S 0 <mss 1460>");
+	expect(&b, "S. 0 ack 1 <mss>");
+	bench_run(&b, 500 * CPL_MS);
+	send(&b, "S 0 <mss 1460>");
+	expect(&b, "S. 0 ack 1 <mss>");
+	bench_run(&b, 10 * CPL_MS);
+	send(&b, ". 1 ack 1");
+	h = bench_accepted(&b, l);
+	assert_false(cpl_info_known(bench_info(&b, h), CPL_F_srtt));
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,6 +496,7 @@ int main(void)
 		cmocka_unit_test(ack_lost),	   cmocka_unit_test(synack_again),
 		cmocka_unit_test(old_synack),	   cmocka_unit_test(old_syn),
 		cmocka_unit_test(text_on_syn),	   cmocka_unit_test(first_rtt),
+		cmocka_unit_test(no_rtt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

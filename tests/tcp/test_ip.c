@@ -169,6 +169,16 @@ static void chosen_route(void **state)
 	expect_route("192.168.1.1", option, sizeof(option));
 	bench_end(&b);
 
+	/* As many as fit. */
+	bench_begin(&b);
+	bench_flow(&b, 0, 80);
+	assert_int_equal(cpl_open(b.stack, NULL, &h, b.now), 0);
+	assert_int_equal(cpl_set_source_route(b.stack, h, hops, 9), 0);
+	assert_int_equal(cpl_open_active(b.stack, h, &b.flow.peer, b.now), 0);
+	expect(&b, "S 0 <mss>");
+	assert_int_equal(b.last.p.ip.options_len, 40);
+	bench_end(&b);
+
 	/* IPv6 has none (RFC 5095). */
 	bench_init(&b);
 	b.v6 = true;

@@ -60,12 +60,12 @@ static void take_sack(struct tcb *tcb, const struct tcp_seg *seg, struct sendmap
 		i = 1;
 	}
 	for (; i < seg->sack_n; i++) {
-		struct sack_block b = { seg->sack[i].start, seg->sack[i].end };
+		uint32_t start = seg->sack[i].start - tcb->snd_una;
+		uint32_t end = seg->sack[i].end - tcb->snd_una;
 
 		/* Only what is in flight, above the ACK; the rest is old or a lie. */
-		if (seq_lt(b.start, b.end) && seq_gt(b.start, tcb->snd_una) &&
-		    seq_leq(b.end, tcb->snd_nxt))
-			blocks[n++] = b;
+		if (start && start < end && end <= tcb->snd_nxt - tcb->snd_una)
+			blocks[n++] = (struct sack_block){ seg->sack[i].start, seg->sack[i].end };
 	}
 	if (n)
 		sendmap_sack(&tcb->io->map, blocks, n, now, res);

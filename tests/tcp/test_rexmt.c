@@ -474,6 +474,9 @@ static void sack_lies(void **state)
 		send(&b, ". 1 ack 1 <sack 3001:2001>");
 		send(&b, ". 1 ack 1 <sack 2001:9001>");
 		send(&b, ". 1 ack 1 <sack -2000000000:2001>");
+		send(&b, ". 1 ack 1 <sack 1100000000:2200000000>"); /* half round, and back */
+		send(&b, ". 1 ack 1 <sack 2000000000:-200000000>");
+		send(&b, ". 1 ack 1 <sack 2000000000:3001>");
 		send(&b, ". 1 ack 1 <sack 1:2001>");
 		send(&b, ". 1 ack 1 <sack 2001:2001>");
 	}

@@ -139,12 +139,12 @@ int cpl_stack_new(cpl_stack **stack, const struct cpl_config *config, uint64_t n
 
 	if (err)
 		return err;
-	s = c.alloc(c.alloc_ctx, sizeof(*s));
+	s = c.memory_max > sizeof(*s) ? c.alloc(c.alloc_ctx, sizeof(*s)) : NULL;
 	if (!s)
 		return -ENOMEM;
 	memset(s, 0, sizeof(*s));
 	s->config = c;
-	s->mem = (struct mem){ c.alloc, c.release, c.alloc_ctx, c.memory_max, 0 };
+	s->mem = (struct mem){ c.alloc, c.release, c.alloc_ctx, c.memory_max, sizeof(*s) };
 	seed_from_secret(s);
 	err = parts_init(s, now);
 	if (err) {

@@ -9,7 +9,7 @@
 #include "sim/gram.h"
 
 #define BUFFER	   16384
-#define OPENS_MAX  60
+#define OPENS_MAX  300
 #define ECHO_AHEAD 65536 /* an echo reads no further ahead of what it could write */
 
 static struct app *peer_of(struct app *app)
@@ -121,6 +121,22 @@ static void talk_again(struct talk *talk)
 	net_at(talk->net, talk->net->now + CPL_SECOND, talk_open, talk, 0);
 }
 
+/* Both programs are through: once more? */
+static void maybe_repeat(struct talk *talk)
+{
+	if (!talk->repeats || !talk_over(talk) || talk->app[1].state == APP_IDLE)
+		return;
+	talk->repeats--;
+	talk->again = true;
+	net_at(talk->net, talk->net->now + talk->repeat_ns, talk_open, talk, 0);
+}
+
+static bool is_momentary(int error)
+{
+	return error == EHOSTUNREACH || error == ENETUNREACH || error == ENOBUFS ||
+	       error == EADDRINUSE;
+}
+
 static void over(struct app *app, int error)
 {
 	struct talk *talk = app->talk;
@@ -132,10 +148,10 @@ static void over(struct app *app, int error)
 	app->handle = 0;
 	app->error = error;
 	/* What comes of a moment's trouble before it began is tried again, as a program would. */
-	if (!app->end && !talk->simultaneous &&
-	    (error == EHOSTUNREACH || error == ENETUNREACH || error == ENOBUFS) &&
-	    !app->opened_at && talk->opens < OPENS_MAX)
+	if (!app->end && !talk->simultaneous && is_momentary(error) && !app->opened_at &&
+	    talk->opens < OPENS_MAX)
 		talk_again(talk);
+	maybe_repeat(talk);
 }
 
 /* CLOSE or ABORT: the handle is gone. */
@@ -153,6 +169,7 @@ static void leave(struct app *app, bool abort)
 	app->fin_sent |= !abort;
 	app->handle = 0;
 	net_touch(host);
+	maybe_repeat(app->talk);
 }
 
 static bool leaves_early(struct app *app)
@@ -371,36 +388,39 @@ static void read_urgent(struct app *app)
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
-static void set(struct app *app, cpl_handle handle, enum cpl_option option, uint64_t value)
+static int set(struct app *app, cpl_handle handle, enum cpl_option option, uint64_t value)
 {
 	int r;
 
 	if (!value)
-		return;
+		return 0;
 	r = cpl_set_option(app->host->stack, handle, option, value, net_clock(app->host));
 	if (r && r != -ENOBUFS)
 		net_fail(app->talk->net, "%s: cpl_set_option(%d, %llu) says %d", app->host->name,
 			 (int)option, (unsigned long long)value, r);
+	return r;
 }
 
-/* Options that a handle has before its handshake. */
-static void set_options(struct app *app, cpl_handle handle)
+/* Options that a handle has before its handshake. 0, or -ENOBUFS. */
+static int set_options(struct app *app, cpl_handle handle)
 {
 	const struct app_plan *p = &app->plan;
+	int r = 0;
 
-	set(app, handle, CPL_OPT_SNDBUF, p->sndbuf);
-	set(app, handle, CPL_OPT_RCVBUF, p->rcvbuf);
-	set(app, handle, CPL_OPT_MAXSEG, p->maxseg);
-	set(app, handle, CPL_OPT_NODELAY, p->nodelay);
-	set(app, handle, CPL_OPT_CORK, p->cork);
-	set(app, handle, CPL_OPT_QUICKACK, p->quickack);
-	set(app, handle, CPL_OPT_OOB_INLINE, p->urgent_inline);
-	set(app, handle, CPL_OPT_KEEP_IDLE, p->keep_idle_ns);
-	set(app, handle, CPL_OPT_KEEP_INTERVAL, p->keep_idle_ns);
-	set(app, handle, CPL_OPT_KEEPALIVE, p->keep_idle_ns != 0);
+	r |= set(app, handle, CPL_OPT_SNDBUF, p->sndbuf);
+	r |= set(app, handle, CPL_OPT_RCVBUF, p->rcvbuf);
+	r |= set(app, handle, CPL_OPT_MAXSEG, p->maxseg);
+	r |= set(app, handle, CPL_OPT_NODELAY, p->nodelay);
+	r |= set(app, handle, CPL_OPT_CORK, p->cork);
+	r |= set(app, handle, CPL_OPT_QUICKACK, p->quickack);
+	r |= set(app, handle, CPL_OPT_OOB_INLINE, p->urgent_inline);
+	r |= set(app, handle, CPL_OPT_KEEP_IDLE, p->keep_idle_ns);
+	r |= set(app, handle, CPL_OPT_KEEP_INTERVAL, p->keep_idle_ns);
+	r |= set(app, handle, CPL_OPT_KEEPALIVE, p->keep_idle_ns != 0);
 	if (p->cc[0] && cpl_set_congestion(app->host->stack, handle, p->cc, net_clock(app->host)))
 		net_fail(app->talk->net, "%s: no congestion control \"%s\"", app->host->name,
 			 p->cc);
+	return r;
 }
 
 static void begin(struct app *app, cpl_handle handle)
@@ -435,10 +455,11 @@ static void open_active(struct app *app)
 	int r = cpl_open(host->stack, local, &handle, now);
 
 	if (!r) {
-		set_options(app, handle);
 		begin(app, handle);
-		r = cpl_open_active(host->stack, handle, &talk->address[!app->end], now);
+		r = set_options(app, handle);
 	}
+	if (!r)
+		r = cpl_open_active(host->stack, handle, &talk->address[!app->end], now);
 	net_touch(host);
 	if (r)
 		over(app, -r);
@@ -455,8 +476,11 @@ static void talk_listen(struct talk *talk)
 			net_fail(talk->net, "%s: cpl_listen() says %d", host->name, r);
 		return;
 	}
+	if (set_options(&talk->app[1], talk->listener)) {
+		cpl_close(host->stack, talk->listener, net_clock(host));
+		return;
+	}
 	talk->listener_life = host->lives;
-	set_options(&talk->app[1], talk->listener);
 	cpl_set_user(host->stack, talk->listener, (uintptr_t)&talk->app[1]);
 	net_touch(host);
 }
@@ -469,6 +493,12 @@ static void talk_open(void *ctx, uint64_t arg)
 	(void)arg;
 	talk->opens++;
 	talk->again = false;
+	/* Each connection has octets of its own: those of an earlier one are found out. */
+	for (unsigned e = 0; e < 2; e++) {
+		talk->app[e].seed = draw_at(talk->net->seed, talk->index, 5 + e + 2 * talk->opens);
+		talk->app[e].opened_at = 0;
+		talk->app[e].state = APP_IDLE;
+	}
 	if (talk->simultaneous) {
 		open_active(&talk->app[0]);
 		open_active(&talk->app[1]);
@@ -585,7 +615,6 @@ struct talk *talk_add(struct apps *apps, struct net_host *client, const struct c
 		app->end = e;
 		app->host = e ? server : client;
 		app->plan = e ? *server_plan : *client_plan;
-		app->seed = draw_at(apps->net->seed, talk->index, 5 + e);
 	}
 	net_at(apps->net, start, talk_open, talk, 0);
 	return talk;

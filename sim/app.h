@@ -85,7 +85,9 @@ struct talk {
 	struct cpl_endpoint address[2]; /* port 0 for the client: any */
 	bool simultaneous;		/* both open actively */
 	uint64_t start;
-	bool again; /* a first try failed: it will be opened again */
+	bool again;	  /* it will be opened again: a first try failed, or it repeats */
+	unsigned repeats; /* so many times more, from the same port if that is given */
+	uint64_t repeat_ns;
 	cpl_handle listener;
 	unsigned listener_life;
 	uint32_t backlog;

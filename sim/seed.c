@@ -2,6 +2,7 @@
 /* Drawing a network from a seed: see seed.h. What becomes of it stands in play.c. */
 #include "sim/seed.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +121,7 @@ static struct wire_params draw_wire(struct seed_run *run)
 static void draw_config(struct seed_run *run, struct cpl_config *c)
 {
 	cpl_config_init(c);
-	c->memory_max = percent(run, 90) ? 64u << 20 : 16u << 20;
+	c->memory_max = percent(run, 90) ? 64u << 20 : from_to(run, 1500000, 6000000);
 	c->conns_max = 1024;
 	c->half_open_max = 256;
 	c->time_wait_max = 256;
@@ -157,10 +158,15 @@ static struct net_host *draw_host(struct seed_run *run, unsigned n)
 	host->verified = percent(run, 20);
 	if (percent(run, 30))
 		host->timer_slack_ns = any_size(run, 1, 20) * MS;
-	note(run, "%s: ts %u sack %u ws %u snd %u/%u rcv %u/%u iw %u cookies %u %s slack %llu ms\n",
+	if (config.memory_max < 16u << 20)
+		run->forgiving = true;
+	note(run,
+	     "%s: ts %u sack %u ws %u snd %u/%u rcv %u/%u iw %u cookies %u %s slack %llu ms "
+	     "memory %llu\n",
 	     name, config.timestamps, config.sack, config.window_scaling, config.sndbuf,
 	     config.sndbuf_max, config.rcvbuf, config.rcvbuf_max, config.initial_window,
-	     config.syncookies, config.cc_name, (unsigned long long)(host->timer_slack_ns / MS));
+	     config.syncookies, config.cc_name, (unsigned long long)(host->timer_slack_ns / MS),
+	     (unsigned long long)config.memory_max);
 	return host;
 }
 
@@ -333,15 +339,22 @@ static void draw_talk(struct seed_run *run, unsigned n, bool restarts)
 	talk->simultaneous = percent(run, 8);
 	if (talk->simultaneous)
 		talk->address[0].port = (uint16_t)(FIRST + n);
+	if (!talk->simultaneous && percent(run, 12)) {
+		talk->repeats = (unsigned)from_to(run, 1, 4);
+		talk->repeat_ns = any_size(run, 0, 3000) * MS;
+		if (percent(run, 70))
+			talk->address[0].port = (uint16_t)(FIRST + n);
+	}
 	run->strict[n] = !abrupt && !restarts && !run->forgiving && !cookies && !talk->simultaneous;
 	note(run,
 	     "talk %u: %s -> %s v%d style %d/%d send %llu/%llu end %d/%d at %llu/%llu "
-	     "urgent %llu start %llu ms%s%s\n",
+	     "urgent %llu start %llu ms repeats %u%s%s\n",
 	     n, client->name, server->name, both6 ? 6 : 4, cp.style, sp.style,
 	     (unsigned long long)cp.send_bytes, (unsigned long long)sp.send_bytes, cp.end, sp.end,
 	     (unsigned long long)cp.end_at, (unsigned long long)sp.end_at,
 	     (unsigned long long)cp.urgent_at, (unsigned long long)(talk->start / MS),
-	     talk->simultaneous ? " simultaneous" : "", run->strict[n] ? " strict" : "");
+	     talk->repeats, talk->simultaneous ? " simultaneous" : "",
+	     run->strict[n] ? " strict" : "");
 }
 
 static void draw_datagrams(struct seed_run *run)
@@ -393,6 +406,11 @@ static void iface_up(void *ctx, uint64_t arg)
 	iface_down(ctx, 1);
 }
 
+static void dead_from(struct wire *wire, uint64_t at)
+{
+	wire->params.down[wire->params.down_n++] = (struct wire_span){ at, UINT64_MAX };
+}
+
 static bool draw_faults(struct seed_run *run)
 {
 	struct net *net = run->net;
@@ -404,6 +422,16 @@ static bool draw_faults(struct seed_run *run)
 		net_at(net, at, restart, host, 0);
 		note(run, "fault: %s restarts at %llu ms\n", host->name,
 		     (unsigned long long)(at / MS));
+	}
+	if (percent(run, 4)) {
+		/* For good: what is not delivered by then never will be; all must give up. */
+		for (unsigned i = 0; i < net->hosts_n; i++)
+			for (unsigned k = 0; k < net->hosts_n; k++)
+				dead_from(net_wire(net->links[0], net->hosts[i], net->hosts[k]),
+					  at);
+		note(run, "fault: the link is dead from %llu ms on\n",
+		     (unsigned long long)(at / MS));
+		restarts = true;
 	}
 	if (percent(run, 10)) {
 		until = at + any_size(run, 1, 3000) * MS;
@@ -450,7 +478,8 @@ static int start_hosts(struct seed_run *run)
 		int r;
 
 		host->alloc_fail = 0;
-		r = net_host_start(host);
+		while ((r = net_host_start(host)) == -ENOMEM && host->config.memory_max < 64u << 20)
+			host->config.memory_max += 1u << 20; /* less than a stack needs */
 		host->alloc_fail = fail;
 		if (r) {
 			net_fail(run->net, "%s: cannot start: %d", host->name, r);

@@ -11,6 +11,9 @@
 #include "sim/draw.h"
 #include "sim/packet.h"
 
+/* Frames advance the state, but when none comes for so long a bad spell is over, too. */
+#define BURST_ENDS_NS 1000000000u
+
 /* What a random number is drawn for. */
 enum purpose {
 	FOR_LOSS,
@@ -124,12 +127,15 @@ static bool is_listed(const struct wire_params *p, uint64_t number)
 }
 
 /* Gilbert-Elliott: the state moves once for each frame, then decides. */
-static bool burst_takes(struct wire *wire)
+static bool burst_takes(struct wire *wire, uint64_t now)
 {
 	const struct wire_params *p = &wire->params;
 
 	if (p->burst_enter <= 0)
 		return false;
+	if (now - wire->burst_at > BURST_ENDS_NS)
+		wire->bad = false;
+	wire->burst_at = now;
 	if (chance(wire, FOR_BURST_STATE, 0, wire->bad ? p->burst_leave : p->burst_enter))
 		wire->bad = !wire->bad;
 	return wire->bad && chance(wire, FOR_BURST_LOSS, 0, p->burst_loss);
@@ -218,7 +224,7 @@ static enum wire_fate fate_of(struct wire *wire, const uint8_t *data, uint32_t l
 	wire->frames++;
 	if (wire_is_data(data, len, p->ether))
 		wire->data_frames++;
-	burst = burst_takes(wire);
+	burst = burst_takes(wire, now);
 	if (is_down(p, now))
 		return WIRE_DOWN;
 	if (p->drop_data_n && wire_is_data(data, len, p->ether) && is_listed(p, wire->data_frames))

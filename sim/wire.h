@@ -85,6 +85,7 @@ struct wire {
 	uint64_t busy_until; /* when the bottleneck has sent all it holds ... */
 	uint64_t busy_part;  /* ... and the part of a ns beyond, in 1/rate */
 	uint64_t last_at;    /* latest arrival so far: jitter does not go below it */
+	uint64_t burst_at;   /* when the state of the next one was last looked at */
 	bool bad;	     /* Gilbert-Elliott's state */
 	uint64_t fates[WIRE_FATES];
 	uint64_t corrupted, duplicated, reordered;

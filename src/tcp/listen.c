@@ -160,14 +160,28 @@ static bool accept_queue_full(const struct listener *l)
 	return l->accept_n > l->backlog;
 }
 
-/* No room to remember the SYN: answer with a cookie, or not at all (RFC 4987 3.6). */
-static void syn_without_record(struct tcp *tcp, struct tcb *listener, struct half_open *half,
-			       uint64_t now)
+/*
+ * A catch-all's SYN waits for a verdict, so it must be remembered; and a cookie cannot be larger
+ * than what the incarnation in TIME-WAIT used.
+ */
+static bool may_cookie(const struct tcp *tcp, const struct listener *l, uint32_t iss_floor)
 {
-	if (tcp->config->syncookies == CPL_SYNCOOKIES_NEVER || listener->listener->catch_all) {
-		tcp_drop(tcp, COUNTER_drop_syn_queue);
-		return;
-	}
+	return tcp->config->syncookies != CPL_SYNCOOKIES_NEVER && !l->catch_all && !iss_floor;
+}
+
+/* Room to remember a SYN; after TIME-WAIT even if the queue is full, as Linux. */
+static struct half_open *half_alloc(struct tcp *tcp, const struct listener *l, uint32_t iss_floor)
+{
+	if (syn_queue_full(tcp, l) && !(iss_floor && !l->catch_all))
+		return NULL;
+	if (may_cookie(tcp, l, iss_floor) && tcp->config->syncookies == CPL_SYNCOOKIES_ALWAYS)
+		return NULL;
+	return pool_alloc(&tcp->halves, NULL);
+}
+
+/* No room to remember the SYN: answer with a cookie (RFC 4987 3.6). */
+static void send_cookie(struct tcp *tcp, struct tcb *listener, struct half_open *half, uint64_t now)
+{
 	cookie_make(tcp, half, now);
 	listener->listener->cookies++;
 	tcp->counters->cookies_sent++;
@@ -190,11 +204,12 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 	half_from_syn(tcp, &probe, listener, in, now);
 	if (iss_floor && !seq_gt(probe.iss, iss_floor))
 		probe.iss = iss_floor; /* MAY-2: larger than what the old incarnation used */
-	half = NULL;
-	if (tcp->config->syncookies != CPL_SYNCOOKIES_ALWAYS && !syn_queue_full(tcp, l))
-		half = pool_alloc(&tcp->halves, NULL);
+	half = half_alloc(tcp, l, iss_floor);
 	if (!half) {
-		syn_without_record(tcp, listener, &probe, now);
+		if (may_cookie(tcp, l, iss_floor))
+			send_cookie(tcp, listener, &probe, now);
+		else
+			tcp_drop(tcp, COUNTER_drop_syn_queue);
 		return;
 	}
 	*half = probe;

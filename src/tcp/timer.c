@@ -222,13 +222,16 @@ static void slow_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 static void quiet_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
+	uint64_t still;
 
 	if (tcb_io_idle(tcb) && now - io->last_sent >= QUIET_NS &&
 	    now - tcb->last_received >= QUIET_NS) {
 		tcb_io_release(tcp, tcb, now);
 		return;
 	}
-	io->t_quiet = now + QUIET_NS;
+	/* As long as it has lasted, a minute at most: unread data may lie there for weeks. */
+	still = now - (io->last_sent > tcb->last_received ? io->last_sent : tcb->last_received);
+	io->t_quiet = now + (still < QUIET_NS ? QUIET_NS : least(still, 60 * CPL_SECOND));
 }
 
 static void io_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)

@@ -154,6 +154,26 @@ static void pending_limit(void **state)
 	bench_end(&b);
 }
 
+/* Cookies always: not for these, which wait for a verdict. */
+static void cookies_always(void **state)
+{
+	cpl_handle all, h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.syncookies = CPL_SYNCOOKIES_ALWAYS;
+	bench_start(&b);
+	assert_int_equal(cpl_catch_all(b.stack, 0, 5, &all, b.now), 0);
+	bench_flow(&b, 443, 40000);
+	h = syn();
+	assert_int_equal(cpl_syn_accept(b.stack, h, b.now), 0);
+	expect(&b, "S. 0 ack 1 <mss>");
+	send(&b, ". 1 ack 1");
+	bench_accepted(&b, all);
+	assert_int_equal(counter(&b, cookies_sent), 0);
+	bench_end(&b);
+}
+
 /* A listener comes first; closing the catch-all forgets its SYNs; the next SYN gets a RST. */
 static void beside_listener(void **state)
 {
@@ -308,11 +328,17 @@ static void udp(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accept_syn),	 cmocka_unit_test(refuse_syn),
-		cmocka_unit_test(drop_syn),	 cmocka_unit_test(pending_syn),
-		cmocka_unit_test(pending_limit), cmocka_unit_test(beside_listener),
-		cmocka_unit_test(no_syn),	 cmocka_unit_test(time_wait),
-		cmocka_unit_test(other_kinds),	 cmocka_unit_test(udp),
+		cmocka_unit_test(accept_syn),
+		cmocka_unit_test(refuse_syn),
+		cmocka_unit_test(drop_syn),
+		cmocka_unit_test(pending_syn),
+		cmocka_unit_test(pending_limit),
+		cmocka_unit_test(beside_listener),
+		cmocka_unit_test(cookies_always),
+		cmocka_unit_test(no_syn),
+		cmocka_unit_test(time_wait),
+		cmocka_unit_test(other_kinds),
+		cmocka_unit_test(udp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

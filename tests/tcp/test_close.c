@@ -327,6 +327,27 @@ static void window_kept_closed(void **state)
 	bench_end(&b);
 }
 
+/* Data that nobody reads keeps the connection's buffers, but does not keep the stack awake. */
+static void unread_for_long(void **state)
+{
+	uint64_t end;
+	unsigned woken = 0;
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1024");
+	send(&b, "P. 1:1025 ack 1");
+	expect(&b, ". 1 ack 1025");
+	for (end = b.now + 3600 * CPL_SECOND; cpl_deadline(b.stack) < end; woken++) {
+		b.now = cpl_deadline(b.stack);
+		cpl_advance(b.stack, b.now);
+	}
+	assert_in_range(woken, 1, 400);
+	bench_read(&b, h, 1024);
+	bench_end(&b);
+}
+
 /* MAY-1: after CLOSE nobody can read; in FIN-WAIT-2 that lasts fin_wait_2_ns at most. */
 static void fin_wait_2_timeout(void **state)
 {
@@ -498,6 +519,7 @@ int main(void)
 		cmocka_unit_test(fin_lost),
 		cmocka_unit_test(half_close),
 		cmocka_unit_test(window_kept_closed),
+		cmocka_unit_test(unread_for_long),
 		cmocka_unit_test(fin_wait_2_timeout),
 		cmocka_unit_test(data_after_close),
 		cmocka_unit_test(close_sends_the_rest),

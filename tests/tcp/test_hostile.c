@@ -233,6 +233,7 @@ static void blind(void **state)
 		cpl_handle h;
 
 		bench_init(&b);
+		b.v6 = run & 1;
 		b.config.timestamps = run & 1;
 		b.config.sack = run >> 1 & 1;
 		b.config.window_scaling = run >> 2 & 1;

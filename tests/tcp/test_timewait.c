@@ -224,6 +224,30 @@ static void reopen_with_first_timestamp(void **state)
 	bench_end(&b);
 }
 
+/* No cookie for a SYN that reopens: its ISS must be larger than any that was used. */
+static void reopen_without_cookie(void **state)
+{
+	cpl_handle l;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		bench_init(&b);
+		b.config.syncookies = CPL_SYNCOOKIES_ALWAYS;
+		b.now += i * 64 * CPL_SECOND;
+		bench_start(&b);
+		l = bench_listen(&b, 80);
+		send(&b, "S 0 <mss 1460>");
+		expect(&b, "S. 0 ack 1 <mss>");
+		send(&b, ". 1 ack 1");
+		close_actively(bench_accepted(&b, l));
+		bench_run(&b, 10 * CPL_SECOND);
+		send(&b, "S 5000 <mss 1460>");
+		reopened(5000);
+		assert_int_equal(counter(&b, cookies_sent), 1);
+		bench_end(&b);
+	}
+}
+
 /* Nobody listens, or not any more: nothing to open to. */
 static void reopen_without_listener(void **state)
 {
@@ -349,6 +373,7 @@ int main(void)
 		cmocka_unit_test(reopen_by_sequence),
 		cmocka_unit_test(reopen_by_timestamp),
 		cmocka_unit_test(reopen_with_first_timestamp),
+		cmocka_unit_test(reopen_without_cookie),
 		cmocka_unit_test(reopen_without_listener),
 		cmocka_unit_test(take_over),
 		cmocka_unit_test(eviction),

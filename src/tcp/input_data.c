@@ -159,10 +159,11 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 			return V_CONTINUE;
 		return text_in_order(tcp, tcb, in, data, len, fin, now);
 	}
-	/* SHLD-31: early. RFC 5681 4.2: say so at once, once for each. */
+	/* MAY-13, RFC 5681 4.2: it is early: say so at once, once for each. */
 	tcb->flags |= TCB_ACK_NOW;
 	tcb->io->dup_acks_owed++;
 	tcb->io->quick = 16;
+	/* SHLD-31 */
 	if (!ooo_add(tcp, tcb, seq, in, data, len, has_fin))
 		tcp_drop(tcp, COUNTER_drop_tcp_ooo_full);
 	return V_CONTINUE;

@@ -17,7 +17,7 @@ static uint32_t option_flag(enum cpl_option option)
 		return TCB_NODELAY;
 	case CPL_OPT_CORK:
 		return TCB_CORK;
-	case CPL_OPT_KEEPALIVE:
+	case CPL_OPT_KEEPALIVE: /* MUST-24 */
 		return TCB_KEEPALIVE;
 	case CPL_OPT_OOB_INLINE:
 		return TCB_OOB_INLINE;

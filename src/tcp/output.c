@@ -324,7 +324,7 @@ static bool may_send_short(const struct tcb *tcb, uint32_t len, uint32_t avail, 
 	*why = CPL_WHY_NAGLE;
 	if (io->hold_over || tcb_has(tcb, TCB_FIN_QUEUED))
 		return true;
-	if (tcb_has(tcb, TCB_CORK | TCB_MORE))
+	if (tcb_has(tcb, TCB_CORK | TCB_MORE)) /* MAY-16 */
 		return false;
 	/* SHLD-7, MUST-17; Minshall: only a short segment in flight holds the next one. */
 	return tcb_has(tcb, TCB_NODELAY) || tcb_has(tcb, TCB_URG_OUT) ||

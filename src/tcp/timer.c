@@ -186,6 +186,7 @@ static bool keep_failed(const struct tcp *tcp, const struct tcb *tcb, uint64_t n
 	return tcb->probes_n >= tcb_keep_count(tcp, tcb);
 }
 
+/* MAY-5 */
 static void keep_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	uint64_t due = tcb->last_received + tcb_keep_idle(tcp, tcb);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Keep-alives (RFC 9293 section 3.8.4). MAY-5: there are any. */
+/* Keep-alives (RFC 9293 section 3.8.4). */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -53,7 +53,7 @@ static void off_by_default(void **state)
 	bench_end(&b);
 }
 
-/* MUST-24: on and off for each connection; MUST-28: two hours by default. */
+/* MAY-5: there are any. MUST-24: on and off for each connection; MUST-28: two hours by default. */
 static void on_and_off(void **state)
 {
 	cpl_handle h;

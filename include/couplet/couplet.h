@@ -388,7 +388,9 @@ int cpl_info_get(cpl_stack *stack, cpl_handle handle, struct cpl_info *info, uin
 
 /*
  * All of them, a bounded number a call: start with *CURSOR 0; returns how many were written, 0 when
- * all have been. Whatever lives through the whole walk appears exactly once.
+ * all have been. Whatever lives through the whole walk appears exactly once; a half-open connection
+ * that is established meanwhile, or one that enters TIME-WAIT, is another record then: it appears
+ * at least once.
  */
 int cpl_info_walk(cpl_stack *stack, uint64_t *cursor, struct cpl_info *info, unsigned max,
 		  uint64_t now);

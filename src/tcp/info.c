@@ -311,42 +311,38 @@ void tcp_info_time_wait(struct tcp *tcp, const struct time_wait *tw, struct cpl_
 	CPL_INFO_READ(info, why, CPL_WHY_CLOSED);
 }
 
-/* The cursor is kind and pool index of the next record to look at. */
+/*
+ * The cursor is a step and the pool index of the next record to look at. The steps are in the order
+ * of a connection's life: what moves to another pool during the walk is met there, not missed.
+ */
 unsigned tcp_info_walk(struct tcp *tcp, uint64_t *cursor, struct cpl_info *info, unsigned max,
 		       uint64_t now)
 {
-	uint32_t kind = (uint32_t)(*cursor >> 32), index = (uint32_t)*cursor;
+	struct pool *steps[] = { &tcp->halves, &tcp->tcbs, &tcp->time_waits };
+	uint32_t step = (uint32_t)(*cursor >> 32), index = (uint32_t)*cursor;
 	unsigned n = 0;
 
-	if (kind < KIND_TCB)
-		kind = KIND_TCB;
-	for (; kind <= KIND_TIME_WAIT && n < max; kind++, index = 0) {
-		const void *p = NULL;
+	while (step < 3 && n < max) {
+		const void *p = pool_next(steps[step], &index);
 
-		while (n < max) {
-			struct pool *pool = kind == KIND_TCB	? &tcp->tcbs
-					    : kind == KIND_HALF ? &tcp->halves
-								: &tcp->time_waits;
-
-			p = pool_next(pool, &index);
-			if (!p)
-				break;
-			index++;
-			if (kind == KIND_HALF) {
-				tcp_info_half(tcp, p, &info[n++], now);
-			} else if (kind == KIND_TIME_WAIT) {
-				tcp_info_time_wait(tcp, p, &info[n++], now);
-			} else {
-				const struct tcb *tcb = p;
-
-				/* What only waits for its program to let go is no connection. */
-				if (tcb->state != CPL_CLOSED && tcb->state != CPL_TIME_WAIT)
-					tcp_info_tcb(tcp, tcb, &info[n++], now);
-			}
+		if (!p) {
+			step++;
+			index = 0;
+			continue;
 		}
-		if (n == max && p)
-			break;
+		index++;
+		if (steps[step] == &tcp->halves) {
+			tcp_info_half(tcp, p, &info[n++], now);
+		} else if (steps[step] == &tcp->time_waits) {
+			tcp_info_time_wait(tcp, p, &info[n++], now);
+		} else {
+			const struct tcb *tcb = p;
+
+			/* What only waits for its program to let go is no connection. */
+			if (tcb->state != CPL_CLOSED && tcb->state != CPL_TIME_WAIT)
+				tcp_info_tcb(tcp, tcb, &info[n++], now);
+		}
 	}
-	*cursor = (uint64_t)kind << 32 | index;
+	*cursor = (uint64_t)step << 32 | index;
 	return n;
 }

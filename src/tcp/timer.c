@@ -191,9 +191,7 @@ static void keep_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	uint64_t due = tcb->last_received + tcb_keep_idle(tcp, tcb);
 
-	if (!tcb_has(tcb, TCB_KEEPALIVE)) {
-		tcb->t_slow = CPL_NEVER;
-	} else if (tcb->io && (!sendmap_empty(&tcb->io->map) || tcb->io->sndq.bytes)) {
+	if (tcb->io && (!sendmap_empty(&tcb->io->map) || tcb->io->sndq.bytes)) {
 		tcb->t_slow = now + tcb_keep_idle(tcp, tcb); /* MUST-26: nothing outstanding */
 	} else if (!tcb->probes_n && due > now) {
 		tcb->t_slow = due;

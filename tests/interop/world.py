@@ -7,6 +7,7 @@ stack of this machine is seen. Couplet's end of the link is 10.99.0.2 and fd99::
 and ::1. After each test the kernel's own counters are looked at: it has to have liked every packet.
 """
 import contextlib
+import ctypes
 import hashlib
 import os
 import resource
@@ -23,6 +24,7 @@ import traceback
 OUT = os.environ.get("OUT", "out/release")
 CHECK_OUT = os.environ.get("CHECK_OUT", OUT)
 COUPLET = os.path.abspath(os.path.join(OUT, "couplet"))
+PEER = os.path.abspath(os.path.join(CHECK_OUT, "tests/interop/peer"))
 CHECKED = os.path.abspath(os.path.join(CHECK_OUT, "couplet"))  # under the sanitizers
 SOAK = bool(os.environ.get("SOAK"))
 INSIDE = os.environ.get("INTEROP_INSIDE")  # "root" or "user", in the namespace
@@ -38,7 +40,7 @@ BAD_SIGNS = {
     "/proc/net/snmp": {"Ip": ("InHdrErrors", "InAddrErrors", "InUnknownProtos", "ReasmFails"),
                        "Icmp": ("InErrors", "InCsumErrors"), "Tcp": ("InErrs", "InCsumErrors"),
                        "Udp": ("InErrors", "InCsumErrors")},
-    "/proc/net/netstat": {"IpExt": ("InTruncatedPkts", "InCsumErrors", "InNoRoutes"),
+    "/proc/net/netstat": {"IpExt": ("InTruncatedPkts", "InCsumErrors"),
                           "TcpExt": ("PAWSEstab", "PAWSActive", "TCPSackFailures",
                                      "TCPSACKReneging", "TCPSACKDiscard", "TCPDSACKIgnoredOld",
                                      "TCPMemoryPressures", "TCPMD5Failure", "BusyPollRxPackets")},
@@ -173,16 +175,18 @@ class Program:
 
     def wait(self, seconds=30):
         status = self.child.wait(seconds)
-        self.reader.join(seconds)
+        self.reader.join(1)
         return status
 
     def stop(self, signo=signal.SIGTERM, seconds=10):
         if self.child.poll() is None:
             self.child.send_signal(signo)
         status = self.wait(seconds)
-        for pipe in (self.child.stdin, self.child.stdout, self.child.stderr):
+        for pipe in (self.child.stdin, self.child.stdout):
             if pipe:
                 pipe.close()
+        if not self.reader.is_alive():  # else a child of its own has the other end
+            self.child.stderr.close()
         return status
 
     def __enter__(self):
@@ -216,6 +220,90 @@ class Serve(Program):
 
 def note(text):
     print("# " + text, flush=True)
+
+
+class Peer(Program):
+    """peer.c with ARGV, which begins with its options; its input and output are pipes."""
+
+    def __init__(self, *argv, **more):
+        more.setdefault("stdin", subprocess.PIPE)
+        super().__init__(PEER, "--counters", *argv, stdout=subprocess.PIPE, **more)
+        self.says("peer: ready")
+
+    @property
+    def counters(self):
+        """After its end."""
+        pairs = (line.split() for line in self.lines)
+        return {p[0]: int(p[1]) for p in pairs if len(p) == 2 and p[1].isdigit()}
+
+    def drops(self):
+        return {name: n for name, n in self.counters.items() if name.startswith("drop_")}
+
+
+# ---- A second network namespace, behind this one ----------------------------------------------
+
+FAR = {4: "10.98.0.2", 6: "fd98::2"}
+NEAR = {4: "10.98.0.1", 6: "fd98::1"}
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def write_sysctl(name, value):
+    with open("/proc/sys/" + name, "w") as file:
+        file.write(str(value))
+
+
+@contextlib.contextmanager
+def in_far():
+    """Sockets made here are of the far namespace, and stay there."""
+    with open("/proc/self/ns/net") as here, open("/run/netns/far") as far:
+        assert LIBC.setns(far.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
+        try:
+            yield
+        finally:
+            assert LIBC.setns(here.fileno(), 0) == 0
+
+
+def far_run(*argv, **more):
+    return run("nsenter", "--net=/run/netns/far", *argv, **more)
+
+
+@contextlib.contextmanager
+def router(mtu=1500):
+    """This namespace forwards between couplet's link and the far one, over a link of MTU."""
+    run("ip", "netns", "add", "far")
+    try:
+        run("ip", "link", "add", "name", "near", "mtu", str(mtu), "type", "veth", "peer", "name",
+            "far", "mtu", str(mtu), "netns", "far")
+        for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            write_sysctl("net/" + path, 1)
+        for host, where, do in ((NEAR, "near", run), (FAR, "far", far_run)):
+            do("ip", "address", "add", host[4] + "/24", "dev", where)
+            do("ip", "address", "add", host[6] + "/64", "dev", where, "nodad")
+            do("ip", "link", "set", where, "up")
+        far_run("ip", "link", "set", "lo", "up")
+        for version in (4, 6):
+            far_run("ip", f"-{version}", "route", "add", "default", "via", NEAR[version])
+        eventually(lambda: b"tentative" not in run("ip", "address").stdout +
+                   far_run("ip", "address").stdout)
+        yield
+    finally:
+        for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            write_sysctl("net/" + path, 0)
+        run("ip", "link", "del", "near", ok=False)
+        run("ip", "netns", "del", "far")
+
+
+@contextlib.contextmanager
+def nft(rules):
+    """RULES of the forward hook of this namespace."""
+    run("nft", f"add table inet interop; add chain inet interop forward "
+        "{ type filter hook forward priority 0; }; "
+        + "; ".join(f"add rule inet interop forward {rule}" for rule in rules))
+    try:
+        yield
+    finally:
+        note(" ".join(run("nft", "list", "table", "inet", "interop").stdout.decode().split()))
+        run("nft", "delete", "table", "inet", "interop")
 
 
 def resident(pid):
@@ -262,7 +350,7 @@ def run_tests(tests, tolerated):
     for number, (name, function) in enumerate(tests, 1):
         started = time.monotonic()
         try:
-            run_one(function, tolerated)
+            run_one(function, tuple(tolerated) + getattr(function, "tolerated", ()))
             print(f"ok {number} - {name}", flush=True)
         except Exception:
             failed += 1
@@ -297,8 +385,9 @@ def enter(tools):
 def main(tests, prepare=None, tools=(), tolerated=()):
     """
     Run TESTS, pairs of a name and a function; only those whose name contains an argument, if there
-    is one. PREPARE is called before them. TOLERATED: counters of the kernel that may grow. TOOLS:
-    programs without which all are skipped.
+    is one. PREPARE is called before them. TOLERATED: counters of the kernel that may grow, for
+    all; those of one test are its attribute of that name. TOOLS: programs without which all are
+    skipped.
     """
     global SCRATCH
     if not INSIDE:

@@ -529,6 +529,22 @@ static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	return pull_bare(tcp, tcb, out, now);
 }
 
+#ifdef CPL_DEBUG
+/* What cannot go now has something that will look at it again: a timer that awaits an ACK or not.
+ */
+static void check_wakes(const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+
+	if (!io || !tcb_synchronized(tcb) || io->why == CPL_WHY_MEMORY)
+		return;
+	if (tcb->snd_nxt == tcb_write_seq(tcb) + tcb_has(tcb, TCB_FIN_SENT) && !io->map.pending &&
+	    (!tcb_has(tcb, TCB_FIN_QUEUED) || tcb_has(tcb, TCB_FIN_SENT)))
+		return;
+	ASSERT(io->t_rexmt != CPL_NEVER || io->t_cork != CPL_NEVER);
+}
+#endif
+
 bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	bool live =
@@ -543,6 +559,10 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 		return true;
 	}
 	list_del(&tcb->ready);
+#ifdef CPL_DEBUG
+	if (live)
+		check_wakes(tcb);
+#endif
 	if (live && tcb->io && tcb->io->why == CPL_WHY_MEMORY)
 		timer_retry(tcp, tcb, now);
 	if (live)

@@ -311,6 +311,56 @@ static void window_is_bounded_by_the_pool(void **state)
 	bench_end(&b);
 }
 
+/* A window that was closed for want of memory opens when others give theirs back: nobody asks. */
+static void window_opens_with_the_pool(void **state)
+{
+	struct bench_flow hungry;
+	uint32_t seq = 1, seen = 0;
+	cpl_handle h[2];
+
+	(void)state;
+	bench_init(&b);
+	b.config.window_scaling = 1;
+	b.config.memory_max = 2u << 20;
+	b.config.rcvbuf = 4u << 20;
+	b.config.conns_max = 100;
+	b.config.half_open_max = 100;
+	bench_start(&b);
+	h[0] = bench_passive(&b, "mss 1460,wscale 7");
+	hungry = b.flow;
+	h[1] = bench_active(&b, "mss 1460,wscale 0");
+	struct bench_flow other = b.flow;
+
+	b.flow = hungry;
+	for (; bench_info(&b, h[0])->rcv_wnd >= 1460; seq += 1460) {
+		send(&b, ". %u:%u ack 1", seq, seq + 1460);
+		while (bench_take(&b))
+			;
+	}
+	b.flow = other;
+	for (seq = 1; bench_info(&b, h[1])->rcv_wnd; seq += 1000) {
+		uint32_t n = bench_info(&b, h[1])->rcv_wnd;
+
+		n = n > 1000 ? 1000 : n;
+		send(&b, ". %u:%u ack 1", seq, seq + n);
+		bench_read(&b, h[1], n);
+		while (bench_take(&b))
+			;
+	}
+	bench_run(&b, 5 * CPL_SECOND);
+	while (bench_take(&b))
+		;
+	assert_int_equal(bench_info(&b, h[1])->rcv_wnd, 0);
+	b.flow = hungry;
+	bench_read(&b, h[0], bench_info(&b, h[0])->recv_queue);
+	bench_run(&b, 2 * CPL_SECOND);
+	while (bench_take(&b))
+		if (b.last.p.tcp.dport == other.peer.port)
+			seen = b.last.p.tcp.wnd;
+	assert_true(seen > 0);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +372,7 @@ int main(void)
 		cmocka_unit_test(starved_receiver),
 		cmocka_unit_test(early_data_gives_way),
 		cmocka_unit_test(window_is_bounded_by_the_pool),
+		cmocka_unit_test(window_opens_with_the_pool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

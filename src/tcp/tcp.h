@@ -376,6 +376,8 @@ uint32_t window_to_offer(struct tcp *tcp, struct tcb *tcb);
 uint16_t window_advertise(struct tcp *tcp, struct tcb *tcb);
 /* The program has read: is a window update due? */
 void window_after_read(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* It is closed for want of memory alone: nobody will say when there is some again. */
+bool window_starved(const struct tcb *tcb);
 uint8_t window_scale(uint32_t rcvbuf_max);
 void rcvbuf_autotune(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void rcvbuf_measure(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);

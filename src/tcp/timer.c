@@ -218,14 +218,6 @@ static void slow_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	keep_fire(tcp, tcb, now);
 }
 
-/* The window is closed though nothing is unread: memory was short, and nobody will say when it is
- * not. */
-static bool window_starved(const struct tcb *tcb)
-{
-	return tcb_synchronized(tcb) && !tcb_has(tcb, TCB_FIN_RECEIVED) && !tcb->io->rcvq.bytes &&
-	       tcb_rcv_wnd(tcb) < tcb->rcv_mss_est;
-}
-
 static void quiet_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;

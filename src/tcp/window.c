@@ -15,23 +15,31 @@ uint8_t window_scale(uint32_t rcvbuf_max)
 	return (uint8_t)(shift > 14 ? 14 : shift);
 }
 
-/* What could be taken beyond RCV.NXT. */
-uint32_t window_to_offer(struct tcp *tcp, struct tcb *tcb)
+/* What the connection's own buffer would take beyond RCV.NXT. */
+static uint32_t window_room(const struct tcb *tcb)
 {
 	uint64_t unread = tcb->io ? tcb->io->rcvq.bytes : 0;
 	/* MAY-8: none, for as long as the program does not read */
 	uint32_t room = tcb->rcvbuf > unread ? tcb->rcvbuf - (uint32_t)unread : 0;
 	uint32_t max = 65535u << tcb->rcv_wscale;
-	uint64_t pool = tcp->mem->limit - tcp->mem->used;
 
 	if (tcb->cold && tcb->cold->window_clamp && room > tcb->cold->window_clamp)
 		room = tcb->cold->window_clamp;
+	return room < max ? room : max;
+}
+
+/* What could be taken beyond RCV.NXT. */
+uint32_t window_to_offer(struct tcp *tcp, struct tcb *tcb)
+{
+	uint64_t pool = tcp->mem->limit - tcp->mem->used;
+	uint32_t room = window_room(tcb);
+
 	/* Never promise what the pool does not have: the last eighth is for what is promised. */
 	if (pool < tcp->mem->limit / 8)
 		room = 0;
 	else if (room > pool / 2)
 		room = (uint32_t)(pool / 2);
-	return room < max ? room : max;
+	return room;
 }
 
 static uint32_t sws_step(const struct tcb *tcb)
@@ -83,6 +91,14 @@ void window_after_read(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		return;
 	tcb->flags |= TCB_ACK_NOW;
 	tcb_kick(tcp, tcb);
+}
+
+bool window_starved(const struct tcb *tcb)
+{
+	uint32_t cur = tcb_rcv_wnd(tcb);
+
+	return tcb_synchronized(tcb) && !tcb_has(tcb, TCB_FIN_RECEIVED) && cur < tcb->rcv_mss_est &&
+	       window_room(tcb) >= cur + sws_step(tcb);
 }
 
 /* The receiver's view of the round trip: timestamps, else the time that a window takes. */

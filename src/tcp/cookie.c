@@ -39,6 +39,9 @@ void cookie_make(struct tcp *tcp, struct half_open *half, uint64_t now)
 
 		low |= half->flags & HALF_WSCALE ? half->snd_wscale : TS_NO_WSCALE;
 		low |= half->flags & HALF_SACK ? TS_SACK : 0;
+		/* What cookie_check() will say, whatever becomes of the listener's buffer. */
+		if (half->flags & HALF_WSCALE)
+			half->rcv_wscale = window_scale(tcp, 0) & 15;
 		if (seq_gt(low, ts))
 			low -= 1u << TS_BITS; /* never ahead of the clock */
 		half->ts_offset = low;	      /* sent with a clock of 0 */
@@ -80,7 +83,7 @@ static void cookie_options(const struct tcp *tcp, struct half_open *half, const 
 		return;
 	half->flags |= HALF_WSCALE;
 	half->snd_wscale = seg->tsecr & 15;
-	half->rcv_wscale = window_scale(tcp->config->rcvbuf_max) & 15;
+	half->rcv_wscale = window_scale(tcp, 0) & 15;
 }
 
 bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,

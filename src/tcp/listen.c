@@ -47,7 +47,7 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 	if ((seg->opts & TCP_HAS_WSCALE) && cfg->window_scaling) {
 		half->flags |= HALF_WSCALE;
 		half->snd_wscale = seg->wscale & 15;
-		half->rcv_wscale = window_scale(cfg->rcvbuf_max) & 15;
+		half->rcv_wscale = window_scale(tcp, listener->rcvbuf) & 15;
 	}
 	if ((seg->opts & TCP_HAS_SACK_OK) && cfg->sack)
 		half->flags |= HALF_SACK;

@@ -378,7 +378,8 @@ uint16_t window_advertise(struct tcp *tcp, struct tcb *tcb);
 void window_after_read(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* It is closed for want of memory alone: nobody will say when there is some again. */
 bool window_starved(const struct tcb *tcb);
-uint8_t window_scale(uint32_t rcvbuf_max);
+/* For a connection with a buffer of RCVBUF, which may grow. */
+uint8_t window_scale(const struct tcp *tcp, uint32_t rcvbuf);
 void rcvbuf_autotune(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void rcvbuf_measure(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 void sndbuf_autotune(struct tcp *tcp, struct tcb *tcb);

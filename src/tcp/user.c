@@ -87,7 +87,7 @@ static int prepare_syn(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb->flags |= tcp->config->sack ? TCB_SACK : 0;
 	tcb->flags |= tcp->config->timestamps ? TCB_TS : 0;
 	tcb->ts_offset = tcp_ts_offset(tcp, &tcb->node.id);
-	tcb->rcv_wscale = window_scale(tcp->config->rcvbuf_max) & 15;
+	tcb->rcv_wscale = window_scale(tcp, tcb->rcvbuf) & 15;
 	if (!tcb_io(tcp, tcb, now))
 		return -ENOBUFS;
 	tcb->io->why = CPL_WHY_HANDSHAKE;

@@ -6,10 +6,11 @@
  */
 #include "tcp/tcp.h"
 
-/* The largest shift that a full buffer needs, as Linux chooses it (RFC 7323 2.2: at most 14). */
-uint8_t window_scale(uint32_t rcvbuf_max)
+/* The shift that the largest buffer needs, as Linux chooses it (RFC 7323 2.2: at most 14). */
+uint8_t window_scale(const struct tcp *tcp, uint32_t rcvbuf)
 {
-	unsigned bits = 31 - (unsigned)__builtin_clz(rcvbuf_max | 1);
+	uint32_t most = rcvbuf > tcp->config->rcvbuf_max ? rcvbuf : tcp->config->rcvbuf_max;
+	unsigned bits = 31 - (unsigned)__builtin_clz(most | 1);
 	unsigned shift = bits > 15 ? bits - 15 : 0;
 
 	return (uint8_t)(shift > 14 ? 14 : shift);

@@ -380,6 +380,20 @@ static void scale_fits_the_buffer(void **state)
 		cpl_abort(b.stack, h, b.now);
 		bench_end(&b);
 	}
+	bench_init(&b);
+	b.config.window_scaling = 1;
+	bench_start(&b);
+	assert_int_equal(cpl_open(b.stack, NULL, &h, b.now), 0);
+	set(h, CPL_OPT_RCVBUF, 64u << 20);
+	bench_flow(&b, 0, 80);
+	assert_int_equal(cpl_open_active(b.stack, h, &b.flow.peer, b.now), 0);
+	b.flow.us.port = bench_info(&b, h)->local_port;
+	expect(&b, "S 0 win 65535 <mss 1460,wscale 11>");
+	h = bench_listen(&b, 80);
+	set(h, CPL_OPT_RCVBUF, 20u << 20);
+	send(&b, "S 0 <mss 1460,wscale 0>");
+	expect(&b, "S. 0 ack 1 win 65535 <mss 1460,wscale 9>");
+	bench_end(&b);
 }
 
 /* ---- a zero window ---- */

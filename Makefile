@@ -26,15 +26,21 @@ endif
 CFLAGS ?= $(CFLAGS_$(BUILD))
 
 # What a missing library takes away says so at run time: its code is under #ifdef HAVE_...
-have_pc = $(if $(shell pkg-config --exists $(1) 2>/dev/null && echo yes),-DHAVE_$(2))
-LIB_DEFS := $(call have_pc,libmnl,LIBMNL) $(call have_pc,jansson,JANSSON) \
+have_pc = $(if $(shell pkg-config --exists $(1) 2>/dev/null && echo yes),$(1))
+OPTIONAL := $(foreach l,libmnl jansson libbpf sqlite3 libpq ncursesw,$(call have_pc,$(l)))
+# The programs for the kernel need clang and bpftool to be made, libbpf to be loaded.
+CLANG ?= clang
+BPFTOOL := $(shell PATH=$$PATH:/usr/sbin:/sbin command -v bpftool)
+BPF_SRC := $(if $(BPFTOOL),$(shell command -v $(CLANG) >/dev/null && ls src/source/bpf/*.bpf.c 2>/dev/null))
+OPTIONAL := $(if $(BPF_SRC),$(OPTIONAL),$(filter-out libbpf,$(OPTIONAL)))
+LIB_DEFS := $(shell echo $(OPTIONAL:%=-DHAVE_%) | tr a-z A-Z) \
 	$(if $(shell echo '\#include <http_parser.h>' | $(CC) -E - >/dev/null 2>&1 && echo yes),-DHAVE_HTTP_PARSER)
-LDLIBS := $(if $(filter -DHAVE_LIBMNL,$(LIB_DEFS)),-lmnl) \
-	$(if $(filter -DHAVE_JANSSON,$(LIB_DEFS)),-ljansson) \
+LIB_CFLAGS := $(if $(OPTIONAL),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(OPTIONAL))))
+LDLIBS := $(if $(OPTIONAL),$(filter-out -lpq,$(shell pkg-config --libs $(OPTIONAL)))) \
 	$(if $(filter -DHAVE_HTTP_PARSER,$(LIB_DEFS)),-lhttp_parser) -lpthread -lm
 
-COMPILE := $(CC) -std=gnu17 -Wall -Wextra -Werror -Iinclude -Isrc -I. $(LIB_DEFS) \
-	$(CPPFLAGS) $(CFLAGS)
+COMPILE := $(CC) -std=gnu17 -Wall -Wextra -Werror -Iinclude -Isrc -I. -I$(OUT)/bpf $(LIB_DEFS) \
+	$(LIB_CFLAGS) 	$(CPPFLAGS) $(CFLAGS)
 LINK := $(CC) $(CFLAGS) -Wl,--as-needed $(LDFLAGS)
 
 # The library is floors 0 to 6; the command adds what looks at it.
@@ -110,6 +116,13 @@ $(EXAMPLES): $(OUT)/%: %.c $(OUT)/libcouplet.a $(OUT)/flags
 $(OUT)/obj/%.o: %.c $(OUT)/flags
 	@echo "  CC    $@"
 	$(Q)mkdir -p $(@D) && $(COMPILE) -MMD -MP -c -o $@ $<
+
+# A program for the kernel needs no kernel's headers (CO-RE); its loader includes "NAME.skel.h".
+$(OUT)/bpf/%.skel.h: src/source/bpf/%.bpf.c $(wildcard src/source/bpf/*.h) $(OUT)/flags
+	@echo "  BPF   $@"
+	$(Q)mkdir -p $(@D) && $(CLANG) -std=gnu17 -g -O2 -Wall -Wextra -Werror -target bpf -mcpu=v3 -Isrc \
+		-c -o $(@:.skel.h=.bpf.o) $< && $(BPFTOOL) gen skeleton $(@:.skel.h=.bpf.o) name $* >$@
+$(call obj,$(wildcard src/source/*.c)): $(BPF_SRC:src/source/bpf/%.bpf.c=$(OUT)/bpf/%.skel.h)
 
 # Rebuild when the compiler, a flag or the list of sources changes.
 stamp = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' >$@

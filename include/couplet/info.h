@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define CPL_INFO_VERSION 1
+#define CPL_INFO_VERSION 2
 
 /* A timer that does not run has this much time left. */
 #define CPL_TIMER_OFF UINT64_MAX
@@ -97,8 +97,8 @@ typedef uint8_t cpl_u8;
 typedef uint32_t cpl_seq; /* a sequence number, modulo 2^32 */
 typedef uint64_t cpl_ns;  /* nanoseconds; for a timer, left to run, or CPL_TIMER_OFF */
 typedef struct cpl_addr cpl_ip;
-typedef char cpl_name[16]; /* text, always terminated */
-typedef char cpl_text[64]; /* text, always terminated */
+typedef char cpl_name[16];  /* text, always terminated */
+typedef char cpl_path[112]; /* text, always terminated */
 
 struct cpl_info {
 	uint32_t size;	  /* sizeof(struct cpl_info) of whoever filled it */

@@ -234,7 +234,7 @@ static bool bit(const uint8_t *words, uint32_t number)
 static void terminate(struct cpl_info *info)
 {
 #define TERMINATE_name(field)			 info->field[sizeof(info->field) - 1] = '\0'
-#define TERMINATE_text(field)			 info->field[sizeof(info->field) - 1] = '\0'
+#define TERMINATE_path(field)			 info->field[sizeof(info->field) - 1] = '\0'
 #define TERMINATE_u8(field)			 (void)0
 #define TERMINATE_u16(field)			 (void)0
 #define TERMINATE_u32(field)			 (void)0

@@ -234,7 +234,7 @@ static int compare_field(struct select_parser *p, int field)
 
 	if (operand(p, "a value", &op))
 		return -1;
-	if (f->type == VIEW_TYPE_name || f->type == VIEW_TYPE_text || f->type == VIEW_TYPE_ip)
+	if (f->type == VIEW_TYPE_name || f->type == VIEW_TYPE_path || f->type == VIEW_TYPE_ip)
 		return select_fail(p, "%s is no number", f->name);
 	if (parse_value(p, f, &value))
 		return -1;

@@ -20,7 +20,15 @@
 /* The sources, as bits of source_options.sources; 0 there means SOURCE_DEFAULT. */
 #define SOURCE_STACKS	 1u /* the control sockets of Couplet's stacks */
 #define SOURCE_SOCK_DIAG 2u /* the kernel's connections, through NETLINK_SOCK_DIAG */
-#define SOURCE_DEFAULT	 (SOURCE_STACKS | SOURCE_SOCK_DIAG)
+/*
+ * The kernel's connections, through BPF iterators: the whole TCB with absolute sequence numbers,
+ * and owners. Needs CAP_BPF and CAP_PERFMON. Where it is chosen together with SOURCE_SOCK_DIAG, the
+ * latter is asked only for what BPF could not give, and a note says why; a walk that is `brief`
+ * leaves BPF alone, since loading it costs more than it gives.
+ */
+#define SOURCE_BPF	 4u
+#define SOURCE_KERNEL	 (SOURCE_SOCK_DIAG | SOURCE_BPF)
+#define SOURCE_DEFAULT	 (SOURCE_STACKS | SOURCE_KERNEL)
 
 /* Bits of source_options.states: 1 << enum cpl_state. */
 #define SOURCE_STATE(s)	    (1u << (s))
@@ -36,6 +44,9 @@ struct source_options {
 	unsigned sources; /* SOURCE_ bits; 0: SOURCE_DEFAULT */
 	bool no_tcp;
 	bool udp;
+	bool unix_sockets;
+	bool namespaces; /* every network namespace of the machine, as far as we may, not only ours
+			  */
 	bool no_ip4;
 	bool no_ip6;
 	bool brief;	 /* addresses, state and queues are enough: no tcp_info, half the time */

@@ -80,7 +80,7 @@ bool view_get(const struct cpl_info *info, enum cpl_field field, uint64_t *value
 		return true;
 	case VIEW_TYPE_ip:
 	case VIEW_TYPE_name:
-	case VIEW_TYPE_text:
+	case VIEW_TYPE_path:
 		break;
 	}
 	return false;
@@ -110,7 +110,7 @@ bool view_set(struct cpl_info *info, enum cpl_field field, uint64_t value)
 		return true;
 	case VIEW_TYPE_ip:
 	case VIEW_TYPE_name:
-	case VIEW_TYPE_text:
+	case VIEW_TYPE_path:
 		break;
 	}
 	return false;
@@ -182,8 +182,8 @@ struct view_word view_field_word(const struct cpl_info *info, enum cpl_field fie
 		memcpy(&addr, field_at(info, field), sizeof(addr));
 		return word_addr(&addr);
 	}
-	if (f->type == VIEW_TYPE_name || f->type == VIEW_TYPE_text) {
-		char s[65];
+	if (f->type == VIEW_TYPE_name || f->type == VIEW_TYPE_path) {
+		char s[128];
 
 		memcpy(s, field_at(info, field), f->size);
 		s[f->size - 1] = 0;
@@ -257,7 +257,7 @@ static bool field_differs(const struct cpl_info *old, const struct cpl_info *new
 	}
 	if (memcmp(field_at(old, f), field_at(new, f), view_fields[f].size) == 0)
 		return false;
-	if (view_fields[f].type == VIEW_TYPE_name || view_fields[f].type == VIEW_TYPE_text)
+	if (view_fields[f].type == VIEW_TYPE_name || view_fields[f].type == VIEW_TYPE_path)
 		return strncmp(field_at(old, f), field_at(new, f), view_fields[f].size) != 0;
 	if (!view_get(old, f, &a) || !view_get(new, f, &b))
 		return true; /* addresses */

@@ -14,7 +14,7 @@ enum view_type {
 	VIEW_TYPE_ns,
 	VIEW_TYPE_ip,
 	VIEW_TYPE_name,
-	VIEW_TYPE_text,
+	VIEW_TYPE_path,
 };
 
 struct view_field {

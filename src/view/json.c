@@ -121,7 +121,7 @@ static json_t *field_json(const struct cpl_info *info, enum cpl_field f)
 		memcpy(&addr, at, sizeof(addr));
 		return json_string(word_addr(&addr).s);
 	}
-	if (view_fields[f].type == VIEW_TYPE_name || view_fields[f].type == VIEW_TYPE_text) {
+	if (view_fields[f].type == VIEW_TYPE_name || view_fields[f].type == VIEW_TYPE_path) {
 		snprintf(text, sizeof(text), "%.*s", (int)view_fields[f].size - 1, at);
 		/* Names of programs may hold any bytes; JSON holds UTF-8. */
 		return json_string(text) ?: json_string(word_foreign(text).s);
@@ -239,7 +239,7 @@ static int read_string(const struct reader *r, enum cpl_field f, const char *s,
 		memcpy(at, &addr, sizeof(addr));
 		return 0;
 	case VIEW_TYPE_name:
-	case VIEW_TYPE_text:
+	case VIEW_TYPE_path:
 		if (strlen(s) >= view_fields[f].size)
 			return bad_field(r, f, "is too long");
 		strcpy(at, s);
@@ -331,8 +331,8 @@ static int read_all(json_t *root, struct cpl_info **infos, size_t *n, char *erro
 
 	if (!json_is_object(root) || !json_is_integer(version) || !json_is_array(list))
 		return fail(error, "this is no snapshot file of couplet");
-	if (json_integer_value(version) != CPL_INFO_VERSION)
-		return fail(error, "snapshots of version %lld, this couplet reads version %d",
+	if (json_integer_value(version) < 1 || json_integer_value(version) > CPL_INFO_VERSION)
+		return fail(error, "snapshots of version %lld, this couplet reads up to version %d",
 			    (long long)json_integer_value(version), CPL_INFO_VERSION);
 	if (count > SNAPSHOTS_MAX)
 		return fail(error, "more than %zu snapshots", SNAPSHOTS_MAX);

@@ -66,7 +66,7 @@ unsigned view_cells(const char *s);
 /* ---- Numbers and names ----------------------------------------------------------------------- */
 
 struct view_word {
-	char s[80];
+	char s[128];
 };
 
 /* As printf; what does not fit is cut. */
@@ -88,7 +88,7 @@ struct view_word word_endpoint(const struct cpl_addr *addr, uint16_t port);
 struct view_word word_options(uint32_t bits);
 /* Flags octet of a segment: "SYN,ACK", "FIN,ACK", or "-". */
 struct view_word word_flags(uint32_t flags);
-/* The same as text_foreign(), of up to 79 bytes. */
+/* The same as text_foreign(), of up to 127 bytes. */
 struct view_word word_foreign(const char *s);
 
 /* ESTABLISHED, FIN_WAIT_1: as netstat spells it. "?" for a number that is no state. */

@@ -192,7 +192,7 @@ static void no_mark_no_value(void **state)
 	bench_flow(&b, 80, 40001);
 	send(&b, "S 0 <mss 1460>");
 	while (cpl_info_walk(b.stack, &cursor, &info, 1, b.now) == 1) {
-		static const uint8_t zero[64];
+		static const uint8_t zero[128];
 
 		n++;
 		assert_int_equal(info.size, sizeof(info));

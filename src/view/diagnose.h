@@ -9,12 +9,7 @@
 
 #include "view/facts.h"
 #include "view/finding.h"
-
-/* One look at all connections. */
-struct view_pass {
-	const struct cpl_info *info;
-	size_t n;
-};
+#include "view/match.h"
 
 /*
  * What was seen. Pass 1 and 2 follow each other at once (the sandwich of pair.h); pass 3 comes

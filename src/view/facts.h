@@ -73,17 +73,18 @@ enum view_event_kind {
 	VIEW_EVENT_RETRANSMIT, /* sent a segment again */
 	VIEW_EVENT_RST_SENT,
 	VIEW_EVENT_RST_RECEIVED,
-	VIEW_EVENT_ICMP, /* a connection was told of an error (inet_sk_error_report) */
+	VIEW_EVENT_ICMP, /* a connection was told of an error (inet_sk_error_report): its peer to it
+			  */
 };
 
 struct view_event {
 	enum view_event_kind kind;
 	uint32_t netns;
-	uint8_t protocol;	  /* 6, 17, 1, 58; 0: not known */
-	uint8_t tcp_flags;	  /* of the segment; 0: not known */
-	struct cpl_addr from, to; /* of the packet, not of a socket */
-	uint16_t from_port, to_port;
-	uint32_t length;      /* of the packet, in bytes; 0: not known */
+	uint8_t protocol;	     /* 6, 17, 1, 58; 0: not known */
+	uint8_t tcp_flags;	     /* of the segment; 0: not known */
+	struct cpl_addr from, to;    /* of the packet, not of a socket */
+	uint16_t from_port, to_port; /* of ICMP: its type and its code */
+	uint32_t length;	     /* of the packet, in bytes; 0: not known */
 	uint32_t reason;      /* VIEW_EVENT_DROP: the kernel's number; VIEW_EVENT_ICMP: errno */
 	char reason_name[32]; /* "NETFILTER_DROP", from the kernel's own list; "" if unknown */
 	uint64_t times;	      /* the same again and again is counted */

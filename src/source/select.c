@@ -203,14 +203,19 @@ static int order_number(uint64_t a, uint64_t b)
 	return (a > b) - (a < b);
 }
 
-/* Protocol, listeners first, then by the local end, then by the remote one. */
+/* TCP, UDP, UNIX; listeners first, then by the local end, then by the remote one. */
 static int order(const void *left, const void *right)
 {
 	const struct cpl_info *a = left, *b = right;
-	int d = order_number(a->protocol, b->protocol);
+	int d = order_number(a->family == 1, b->family == 1);
+
+	if (!d)
+		d = order_number(a->protocol, b->protocol);
 
 	if (!d)
 		d = order_number(a->state != CPL_LISTEN, b->state != CPL_LISTEN);
+	if (!d)
+		d = strcmp(a->path, b->path);
 	if (!d)
 		d = order_number(a->local_port, b->local_port);
 	if (!d)

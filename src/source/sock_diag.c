@@ -40,22 +40,14 @@ const struct source source_sock_diag = {
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <netinet/in.h>
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
-#include <libmnl/libmnl.h>
 
+#include "source/diag.h"
 #include "source/tcp_info.h"
-
-/* The kernel fills at most 32 KiB at once for a dump. */
-#define BUFFER		(64 * 1024)
-/* How often a dump that the kernel calls inconsistent is repeated. */
-#define REPEATS		4
-/* No answer for so long: something is wrong with this kernel. */
-#define PATIENCE_S	10
 
 /* The kernel's numbers of timers (idiag_timer). */
 enum {
@@ -279,25 +271,6 @@ static bool message_fill(struct cpl_info *i, const struct nlmsghdr *h, int proto
 
 /* ---- Talking to the kernel ------------------------------------------------------------------- */
 
-static struct mnl_socket *diag_open(void)
-{
-	struct timeval patience = { .tv_sec = PATIENCE_S };
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-
-	if (!nl)
-		return NULL;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &patience,
-		       sizeof(patience)) < 0) {
-		int err = errno;
-
-		mnl_socket_close(nl);
-		errno = err;
-		return NULL;
-	}
-	return nl;
-}
-
 static struct inet_diag_req_v2 *request(char *buffer, struct nlmsghdr **header, int family,
 					int protocol, uint16_t flags)
 {
@@ -331,34 +304,14 @@ static int dump_message(const struct nlmsghdr *h, void *arg)
 /* 0: the dump is complete, or the visitor ended it; -EINTR: to be repeated. */
 static int dump_once(struct dump *d, char *buffer)
 {
-	struct mnl_socket *nl = diag_open();
 	struct inet_diag_req_v2 *r;
 	struct nlmsghdr *h;
-	int run = MNL_CB_OK, err = 0;
 
-	if (!nl)
-		return -errno;
 	r = request(buffer, &h, d->family, d->protocol, NLM_F_DUMP);
 	r->idiag_states = d->states;
 	if (d->brief)
 		r->idiag_ext = 0;
-	if (mnl_socket_sendto(nl, h, h->nlmsg_len) < 0)
-		err = -errno;
-	while (!err && run > MNL_CB_STOP) {
-		ssize_t n = mnl_socket_recvfrom(nl, buffer, BUFFER);
-
-		if (n < 0 && errno == EINTR)
-			continue; /* a signal */
-		if (n < 0) {
-			err = errno == EAGAIN ? -ETIMEDOUT : -errno;
-			break;
-		}
-		run = mnl_cb_run(buffer, (size_t)n, 1, mnl_socket_get_portid(nl), dump_message, d);
-		if (run < MNL_CB_STOP)
-			err = -errno; /* EINTR: NLM_F_DUMP_INTR was set */
-	}
-	mnl_socket_close(nl);
-	return err;
+	return diag_ask(buffer, h, dump_message, d);
 }
 
 static const char *protocol_name(int protocol)
@@ -371,7 +324,7 @@ static bool dump_run(struct dump *d, struct source_notes *notes, char *buffer)
 {
 	int err = -EINTR;
 
-	for (int i = 0; i < REPEATS && err == -EINTR; i++)
+	for (int i = 0; i < DIAG_REPEATS && err == -EINTR; i++)
 		err = dump_once(d, buffer);
 	if (!err)
 		return true;
@@ -407,7 +360,7 @@ static int sock_diag_walk(const struct source_options *options, struct source_no
 	};
 	unsigned states = options->states ? options->states : SOURCE_USUAL_STATES;
 	bool seen = false;
-	char *buffer = malloc(BUFFER);
+	char *buffer = malloc(DIAG_BUFFER);
 	struct mnl_socket *nl = buffer ? diag_open() : NULL;
 
 	if (!nl) {
@@ -500,7 +453,7 @@ static int sock_diag_again(const struct source_options *options, const struct cp
 	(void)options;
 	if (cpl_info_known(seen, CPL_F_netns) && seen->netns != source_own_netns())
 		return -EOPNOTSUPP;
-	buffer = malloc(BUFFER);
+	buffer = malloc(DIAG_BUFFER);
 	nl = buffer ? diag_open() : NULL;
 	if (!nl) {
 		err = buffer ? -errno : -ENOMEM;
@@ -509,7 +462,7 @@ static int sock_diag_again(const struct source_options *options, const struct cp
 	}
 	err = ask(nl, seen, buffer, &family);
 	while (!err && n < 0) {
-		n = mnl_socket_recvfrom(nl, buffer, BUFFER);
+		n = mnl_socket_recvfrom(nl, buffer, DIAG_BUFFER);
 		if (n < 0 && errno != EINTR)
 			err = errno == EAGAIN ? -ETIMEDOUT : -errno;
 	}

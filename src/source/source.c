@@ -13,7 +13,7 @@
 
 #include "source/owner.h"
 
-static const struct source *const sources[] = { &source_stacks, &source_sock_diag };
+static const struct source *const sources[] = { &source_stacks, &source_sock_diag, &source_unix };
 
 #define SOURCES (sizeof(sources) / sizeof(*sources))
 
@@ -71,15 +71,23 @@ struct walk {
 /* Numbers that stand for something must be among those that do: a record may come from anyone. */
 static bool makes_sense(const struct cpl_info *i)
 {
-	return i->state < CPL_STATES && i->source <= CPL_SOURCE_CAPTURE &&
-	       i->recovery <= CPL_RECOVERY_RTO && i->why < CPL_WHYS &&
-	       (i->family == 4 || i->family == 6) && (i->protocol == 6 || i->protocol == 17);
+	if (i->state >= CPL_STATES || i->source > CPL_SOURCE_CAPTURE ||
+	    i->recovery > CPL_RECOVERY_RTO || i->why >= CPL_WHYS)
+		return false;
+	if (i->program[sizeof(i->program) - 1] || i->cc_name[sizeof(i->cc_name) - 1] ||
+	    i->path[sizeof(i->path) - 1])
+		return false; /* text without an end */
+	if (i->family == 1)
+		return i->protocol == 0;
+	return (i->family == 4 || i->family == 6) && (i->protocol == 6 || i->protocol == 17);
 }
 
 static bool wanted(const struct source_options *o, const struct cpl_info *info)
 {
 	unsigned states = o->states ? o->states : SOURCE_USUAL_STATES;
 
+	if (info->family == 1)
+		return o->unix_sockets;
 	if (info->family == 4 ? o->no_ip4 : o->no_ip6)
 		return false;
 	if (info->protocol == 17)
@@ -192,7 +200,7 @@ int source_again(const struct source_options *options, const struct cpl_info *se
 		source = &source_stacks;
 		break;
 	case CPL_SOURCE_SOCK_DIAG:
-		source = &source_sock_diag;
+		source = before.family == 1 ? &source_unix : &source_sock_diag;
 		break;
 	default:
 		return -EOPNOTSUPP;

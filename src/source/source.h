@@ -165,6 +165,7 @@ struct source {
 };
 
 extern const struct source source_sock_diag; /* sock_diag.c */
+extern const struct source source_unix;	     /* unix_diag.c */
 extern const struct source source_stacks;    /* stack_source.c */
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which connections are meant: matching, order of the table, and what is near. See select.h. */
+#define _GNU_SOURCE /* FNM_CASEFOLD */
 #include "source/select.h"
 
 #include <fnmatch.h>
@@ -92,6 +93,14 @@ static bool program_match(const struct select_node *n, const struct cpl_info *in
 	return (fnmatch(pattern, info->program, 0) == 0) == (n->op == SELECT_EQ);
 }
 
+/* The case of letters does not matter, as in ss(8). */
+static bool path_match(const struct select_node *n, const struct cpl_info *info)
+{
+	if (!cpl_info_known(info, CPL_F_path))
+		return false;
+	return (fnmatch(n->name, info->path, FNM_CASEFOLD) == 0) == (n->op == SELECT_EQ);
+}
+
 static bool node_match(const struct select *s, int at, const struct cpl_info *info, size_t row)
 {
 	const struct select_node *n = &s->node[at];
@@ -114,6 +123,8 @@ static bool node_match(const struct select *s, int at, const struct cpl_info *in
 		return pair_match(n, info);
 	case SELECT_PROGRAM:
 		return program_match(n, info);
+	case SELECT_PATH:
+		return path_match(n, info);
 	case SELECT_FIELD:
 		return view_get(info, n->field, &value) && compare(n->op, value, n->value);
 	case SELECT_ROW:

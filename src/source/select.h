@@ -15,16 +15,20 @@
  *	pid:812  uid:1000  inode:77  id:19      the owner, or the source's own number
  *	curl  program:curl  py*     the program's name
  *	established  state:time-wait     a state, as any of the netstats spells it
- *	tcp  udp  ip4  ip6      a protocol
+ *	tcp  udp  unix  ip4  ip6      a protocol
+ *	/run/user/?  @name      the path of a UNIX socket; * and ? stand for anything
  *
  * A comparison is as ss(8) has it, or of any number among the fields of <couplet/info.def>:
  *
  *	state NAME  exclude NAME    also: all connected synchronized bucket big
  *	sport OP PORT  dport OP PORT    OP: = == != < > <= >= eq ne neq lt gt le leq ge geq, or none
  *	src OP HOST  dst OP HOST        with port or prefix; OP: = != or none
+ *	dev OP INTERFACE        that it is bound to, or whose link-local address it has
+ *	autobound               its local port is one of those that the system chooses
  *	cwnd < 20000  srtt > 100ms  send_queue > 0  program = curl
  *
- * What is unknown of a connection matches no comparison, not even "!=".
+ * States that follow each other without an "and" between them mean any of them, as in ss(8). What
+ *is unknown of a connection matches no comparison, not even "!=".
  */
 #ifndef SOURCE_SELECT_H
 #define SOURCE_SELECT_H
@@ -50,6 +54,7 @@ enum select_kind {
 	SELECT_POINT,
 	SELECT_PAIR,
 	SELECT_PROGRAM,
+	SELECT_PATH,
 	SELECT_FIELD,
 	SELECT_ROW,
 };
@@ -88,7 +93,8 @@ struct select_node {
 	struct select_point point[2];
 	enum cpl_field field;
 	uint64_t value; /* of a field, or number of a row */
-	char name[32];
+	bool excludes;	/* the states were told as those that are not meant */
+	char name[112]; /* of a program, or a path; * and ? stand for anything */
 };
 
 struct select {

@@ -125,7 +125,7 @@ int select_node(struct select_parser *p, enum select_kind kind)
 	return p->select->n++;
 }
 
-static int node_join(struct select_parser *p, enum select_kind kind, int left, int right)
+int select_join(struct select_parser *p, enum select_kind kind, int left, int right)
 {
 	int at;
 
@@ -186,6 +186,17 @@ static int operand(struct select_parser *p, const char *what, enum select_op *op
 	return 0;
 }
 
+/* ss(8) lets the family stand before an address. */
+static const char *without_family(const char *s)
+{
+	static const char *const families[] = { "inet:", "inet6:", "unix:" };
+
+	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
+		if (strncmp(s, families[i], strlen(families[i])) == 0)
+			return s + strlen(families[i]);
+	return s;
+}
+
 static int compare_port(struct select_parser *p, enum select_side side)
 {
 	enum select_op op;
@@ -201,7 +212,8 @@ static int compare_port(struct select_parser *p, enum select_side side)
 	n = &p->select->node[at];
 	n->side = side;
 	n->op = op;
-	port = p->word + (p->word[0] == ':');
+	port = without_family(p->word);
+	port += *port == ':';
 	if (strchr(port, ':'))
 		return select_fail(p, "\"%s\" is more than a port; addresses go with src and dst",
 				   p->word);
@@ -211,19 +223,27 @@ static int compare_port(struct select_parser *p, enum select_side side)
 static int compare_host(struct select_parser *p, enum select_side side)
 {
 	enum select_op op;
+	const char *host;
 	int at;
 
 	if (operand(p, "an address, as in \"10.0.0.1:443\"", &op))
 		return -1;
 	if (op != SELECT_EQ && op != SELECT_NE)
 		return select_fail(p, "addresses can only be compared with = and !=");
+	host = without_family(p->word);
+	if (*host == '/' || *host == '@') {
+		if (side == SELECT_REMOTE)
+			return select_fail(p, "a UNIX socket knows only the path of its own end: "
+					      "compare that, with src");
+		return select_path(p, op, host);
+	}
 	at = select_node(p, SELECT_POINT);
 	if (at < 0)
 		return -1;
 	p->select->node[at].side = side;
-	if (select_point(p, p->word, &p->select->node[at].point[0]))
+	if (select_point(p, host, &p->select->node[at].point[0]))
 		return -1;
-	return op == SELECT_NE ? node_join(p, SELECT_NOT, at, at) : at;
+	return op == SELECT_NE ? select_join(p, SELECT_NOT, at, at) : at;
 }
 
 static int compare_field(struct select_parser *p, int field)
@@ -241,7 +261,8 @@ static int compare_field(struct select_parser *p, int field)
 	return select_field(p, (enum cpl_field)field, op, value);
 }
 
-/* A comparison, if SELECT_WORD begins one and the next token fits; -2 if it does not. */
+/* A comparison, if WORD begins one and the next token fits. -2: it does not; -3: it would, with a
+ * field that does not exist; -4: with what ss knows and we do not. */
 static int comparison(struct select_parser *p, const char *word)
 {
 	enum select_op op;
@@ -261,13 +282,27 @@ static int comparison(struct select_parser *p, const char *word)
 		if (op != SELECT_EQ && op != SELECT_NE)
 			return select_fail(p, "a state can only be compared with = and !=");
 		at = select_state(p, p->word);
-		if (at >= 0 && (op == SELECT_NE) != (*word == 'e'))
+		if (at >= 0 && (op == SELECT_NE) != (*word == 'e')) {
 			p->select->node[at].states =
 				SOURCE_USUAL_STATES & ~p->select->node[at].states;
+			p->select->node[at].excludes = true;
+		}
 		return at;
 	}
+	if (strcmp(word, "dev") == 0) {
+		if (operand(p, "an interface", &op))
+			return -1;
+		return select_device(p, op, p->word);
+	}
+	if (strcmp(word, "fwmark") == 0 || strcmp(word, "cgroup") == 0)
+		return -4;
 	if (p->token != SELECT_T_OPERATOR)
 		return -2;
+	if (strcmp(word, "path") == 0) {
+		if (operand(p, "a path", &op))
+			return -1;
+		return select_path(p, op, p->word);
+	}
 	if (strcmp(word, "program") == 0) {
 		if (operand(p, "a program's name", &op))
 			return -1;
@@ -302,7 +337,13 @@ static int term_of_word(struct select_parser *p)
 				   "there is no field \"%s\" to compare: \"couplet explain\" "
 				   "lists them",
 				   before.word);
-	at = select_name(p, before.word);
+	if (at == -4)
+		return select_fail(p,
+				   "the %s of a socket is not known here; ss(8) tells it: ss '%s = "
+				   "...'",
+				   before.word, before.word);
+	at = strcmp(before.word, "autobound") == 0 ? select_autobound(p)
+						   : select_name(p, before.word);
 	*p = after;
 	return at;
 }
@@ -328,7 +369,7 @@ static int term(struct select_parser *p)
 		if (next(p))
 			return -1;
 		at = term(p);
-		at = node_join(p, SELECT_NOT, at, at);
+		at = select_join(p, SELECT_NOT, at, at);
 	} else {
 		size_t start = p->start;
 
@@ -347,15 +388,32 @@ static int term(struct select_parser *p)
 	return at;
 }
 
+/* "state a state b": any of the two. True if RIGHT was added to LEFT so. */
+static bool states_unite(struct select_parser *p, int left, int right)
+{
+	struct select_node *a = &p->select->node[left], *b = &p->select->node[right];
+
+	if (a->kind != SELECT_STATE || b->kind != SELECT_STATE || a->excludes || b->excludes)
+		return false;
+	a->states |= b->states;
+	return true;
+}
+
 static int conjunction(struct select_parser *p)
 {
-	int left = term(p);
+	int left = term(p), last = left, right;
 
 	while (left >= 0 && (p->token == SELECT_T_AND || p->token == SELECT_T_NAME ||
 			     p->token == SELECT_T_NOT || p->token == SELECT_T_OPEN)) {
-		if (p->token == SELECT_T_AND && next(p))
+		bool said = p->token == SELECT_T_AND;
+
+		if (said && next(p))
 			return -1;
-		left = node_join(p, SELECT_AND, left, term(p));
+		right = term(p);
+		if (right >= 0 && !said && states_unite(p, last, right))
+			continue;
+		left = select_join(p, SELECT_AND, left, right);
+		last = right;
 	}
 	return left;
 }
@@ -367,7 +425,7 @@ static int expression(struct select_parser *p)
 	while (left >= 0 && p->token == SELECT_T_OR) {
 		if (next(p))
 			return -1;
-		left = node_join(p, SELECT_OR, left, conjunction(p));
+		left = select_join(p, SELECT_OR, left, conjunction(p));
 	}
 	return left;
 }

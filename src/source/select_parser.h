@@ -38,12 +38,18 @@ __attribute__((format(printf, 2, 3))) int select_fail(struct select_parser *p, c
 						      ...);
 /* A new node, cleared. */
 int select_node(struct select_parser *p, enum select_kind kind);
+/* "and", "or", and "not" with the same twice; -1 if one of them is. */
+int select_join(struct select_parser *p, enum select_kind kind, int left, int right);
 
 /* One word that names connections by itself. */
 int select_name(struct select_parser *p, const char *s);
 /* A state, or one of ss's groups of states. */
 int select_state(struct select_parser *p, const char *s);
 int select_program(struct select_parser *p, enum select_op op, const char *name);
+int select_path(struct select_parser *p, enum select_op op, const char *path);
+int select_device(struct select_parser *p, enum select_op op, const char *name);
+/* The ports of net.ipv4.ip_local_port_range. */
+int select_autobound(struct select_parser *p);
 int select_field(struct select_parser *p, enum cpl_field field, enum select_op op, uint64_t value);
 
 /* A whole decimal number of at most MAX. */

@@ -86,16 +86,31 @@ static int look_up(struct select_parser *p, const char *host, struct select_poin
 	return point->addrs ? 0 : select_fail(p, "\"%s\" has no IP address", host);
 }
 
+/* 193.233.7/24 is 193.233.7.0/24: octets that the prefix does not need may be left out. */
+static void complete(const char *host, char whole[SELECT_WORD + 8])
+{
+	unsigned dots = 0;
+
+	for (const char *s = host; *s; s++)
+		dots += *s == '.';
+	snprintf(whole, SELECT_WORD + 8, "%s%s", host,
+		 *host && host[strspn(host, "0123456789.")] == 0 && dots < 3 ? &".0.0.0"[2 * dots]
+									     : "");
+}
+
 /* HOST is an address with prefix or scope, or "*", or a name. */
 static int parse_host(struct select_parser *p, char *host, struct select_point *point)
 {
-	char *slash = strchr(host, '/'), *scope;
+	char *slash = strchr(host, '/'), *scope, whole[SELECT_WORD + 8];
 	uint64_t length;
 
 	if (strcmp(host, "*") == 0)
 		return 0;
-	if (slash)
+	if (slash) {
 		*slash++ = 0;
+		complete(host, whole);
+		host = whole;
+	}
 	scope = strchr(host, '%');
 	if (scope) {
 		*scope++ = 0;
@@ -173,7 +188,7 @@ static bool looks_like_point(const char *s)
 {
 	if (strchr(s, ':'))
 		return true;
-	return is_address(s) || (strchr(s, '.') && s[strspn(s, "0123456789./")] == 0);
+	return is_address(s) || (strpbrk(s, "./") && s[strspn(s, "0123456789./")] == 0);
 }
 
 /* Both ends, a dash between them. */
@@ -272,13 +287,52 @@ int select_program(struct select_parser *p, enum select_op op, const char *name)
 
 	if (at < 0)
 		return -1;
-	if (strlen(name) >= sizeof(p->select->node[at].name))
+	if (strlen(name) > 31)
 		return select_fail(p, "the name of a program has at most 15 letters");
 	if (op != SELECT_EQ && op != SELECT_NE)
 		return select_fail(p, "a program's name can only be compared with = and !=");
 	p->select->node[at].op = op;
 	strcpy(p->select->node[at].name, name);
 	return at;
+}
+
+int select_path(struct select_parser *p, enum select_op op, const char *path)
+{
+	int at = select_node(p, SELECT_PATH);
+
+	if (at < 0)
+		return -1;
+	if (op != SELECT_EQ && op != SELECT_NE)
+		return select_fail(p, "a path can only be compared with = and !=");
+	if (strlen(path) >= sizeof(p->select->node[at].name))
+		return select_fail(p, "the path of a UNIX socket has at most 108 letters");
+	p->select->node[at].op = op;
+	strcpy(p->select->node[at].name, path);
+	return at;
+}
+
+int select_device(struct select_parser *p, enum select_op op, const char *name)
+{
+	uint64_t index = if_nametoindex(name);
+
+	if (op != SELECT_EQ && op != SELECT_NE)
+		return select_fail(p, "an interface can only be compared with = and !=");
+	if (!index && (!select_number(name, UINT32_MAX, &index) || !index))
+		return select_fail(p, "there is no interface \"%s\"", name);
+	return select_field(p, CPL_F_ifindex, op, index);
+}
+
+int select_autobound(struct select_parser *p)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	unsigned low = 32768, high = 60999; /* Linux's own choice */
+
+	if (file && fscanf(file, "%u %u", &low, &high) != 2)
+		low = 32768, high = 60999;
+	if (file)
+		fclose(file);
+	return select_join(p, SELECT_AND, select_field(p, CPL_F_local_port, SELECT_GE, low),
+			   select_field(p, CPL_F_local_port, SELECT_LE, high));
 }
 
 /* KEY:VALUE with one of our keys. As in all that follow, -2: it is no such word. */
@@ -318,8 +372,9 @@ static int parse_protocol(struct select_parser *p, const char *s)
 		uint64_t value;
 	} words[] = {
 		{ "tcp", CPL_F_protocol, 6 }, { "udp", CPL_F_protocol, 17 },
-		{ "ip4", CPL_F_family, 4 },   { "inet", CPL_F_family, 4 },
-		{ "ip6", CPL_F_family, 6 },   { "inet6", CPL_F_family, 6 },
+		{ "unix", CPL_F_family, 1 },  { "ip4", CPL_F_family, 4 },
+		{ "inet", CPL_F_family, 4 },  { "ip6", CPL_F_family, 6 },
+		{ "inet6", CPL_F_family, 6 },
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
@@ -355,6 +410,8 @@ int select_name(struct select_parser *p, const char *s)
 			"\"%s\" may be a port (:%s), a process (pid:%s) or a row (#%s): write "
 			"which",
 			s, s, s, s);
+	if (s[0] == '/' || s[0] == '@')
+		return select_path(p, SELECT_EQ, s);
 	at = parse_pair(p, s);
 	if (at != -2)
 		return at;

@@ -43,6 +43,10 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
 		"id:",	      "tcp",
 		"10.0.0.0/8", "*:*",
 		"a:b-c:d",    "\xff",
+		"/run/?",     "@x",
+		"unix:/a",    "dev",
+		"lo",	      "autobound",
+		"fwmark",     "10.1/16",
 	};
 	size_t n = draw(&seed, 12) + 1;
 

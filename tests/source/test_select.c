@@ -13,7 +13,7 @@
 
 #include "source/select.h"
 
-/* ---- A machine with eight sockets ------------------------------------------------------------ */
+/* ---- A machine with nine sockets ------------------------------------------------------------ */
 
 enum {
 	LISTENER,
@@ -24,6 +24,7 @@ enum {
 	UDP_BOUND,
 	UDP_CONNECTED,
 	LINK_LOCAL,
+	UNIX,
 	SOCKETS
 };
 
@@ -87,6 +88,14 @@ static int machine(void **state)
 	socket_set(LINK_LOCAL, 6, "fe80::1", 6000, "fe80::2", 22);
 	socket_state(LINK_LOCAL, CPL_SYN_SENT);
 	CPL_INFO_READ(&sockets[LINK_LOCAL], ifindex, 1);
+	memset(&sockets[UNIX], 0, sizeof(sockets[UNIX]));
+	CPL_INFO_READ(&sockets[UNIX], source, CPL_SOURCE_SOCK_DIAG);
+	CPL_INFO_READ(&sockets[UNIX], family, 1);
+	CPL_INFO_READ(&sockets[UNIX], protocol, 0);
+	CPL_INFO_READ(&sockets[UNIX], id, UNIX + 1);
+	socket_state(UNIX, CPL_LISTEN);
+	snprintf(sockets[UNIX].path, sizeof(sockets[UNIX].path), "/run/Bus.sock");
+	cpl_info_mark_read(&sockets[UNIX], CPL_F_path);
 	return 0;
 }
 
@@ -140,7 +149,7 @@ static void names(void **state)
 		{ "10.0.0.0/8", B(CURL) | B(SERVER) | B(WAITING) | B(UDP_CONNECTED) },
 		{ "10.0.0.0/31", B(CURL) | B(SERVER) | B(WAITING) | B(UDP_CONNECTED) },
 		{ "10.0.0.2/31", B(CURL) | B(SERVER) },
-		{ "0.0.0.0/0", ALL & ~B(SIX) & ~B(LINK_LOCAL) },
+		{ "0.0.0.0/0", ALL & ~B(SIX) & ~B(LINK_LOCAL) & ~B(UNIX) },
 		{ "10.0.0.2:443", B(CURL) | B(SERVER) },
 		{ "10.0.0.2:5000", 0 },
 		{ "0.0.0.0:443", B(LISTENER) },
@@ -178,13 +187,20 @@ static void names(void **state)
 		{ "gnome-shell", 0 },
 		{ "established", B(CURL) | B(UDP_CONNECTED) },
 		{ "ESTAB", B(CURL) | B(UDP_CONNECTED) },
-		{ "state:listen", B(LISTENER) },
+		{ "state:listen", B(LISTENER) | B(UNIX) },
 		{ "FIN-WAIT-2", B(SIX) },
 		{ "fin_wait_2", B(SIX) },
 		{ "TIME_WAIT", B(WAITING) },
-		{ "tcp", ALL & ~B(UDP_BOUND) & ~B(UDP_CONNECTED) },
+		{ "tcp", ALL & ~B(UDP_BOUND) & ~B(UDP_CONNECTED) & ~B(UNIX) },
 		{ "udp", B(UDP_BOUND) | B(UDP_CONNECTED) },
 		{ "ip6", B(SIX) | B(LINK_LOCAL) },
+		{ "unix", B(UNIX) },
+		{ "/run/bus.sock", B(UNIX) },
+		{ "/run/*", B(UNIX) },
+		{ "/tmp/*", 0 },
+		{ "@/run/*", 0 },
+		{ "10/8", B(CURL) | B(SERVER) | B(WAITING) | B(UDP_CONNECTED) },
+		{ "192.168.7/24", B(WAITING) },
 	};
 
 	(void)state;
@@ -245,6 +261,26 @@ static void filters(void **state)
 		{ "srtt < 1s", B(CURL) },
 		{ "pid = 70", B(LISTENER) | B(SERVER) },
 		{ "program = curl", B(CURL) },
+		/* As ss has them: states one after the other are any of these. */
+		{ "state fin-wait-2 state syn-sent", B(SIX) | B(LINK_LOCAL) },
+		{ "state fin-wait-2 state syn-sent state listen :443", B(LISTENER) },
+		{ "state fin-wait-2 and state syn-sent", 0 },
+		{ "dport = :22 state time-wait state syn-sent", B(WAITING) | B(LINK_LOCAL) },
+		{ "exclude listen exclude fin-wait-2 tcp exclude syn-sent",
+		  B(CURL) | B(SERVER) | B(WAITING) },
+		{ "state connected exclude time-wait tcp",
+		  B(CURL) | B(SERVER) | B(SIX) | B(LINK_LOCAL) },
+		{ "src inet:10.0.0.1:5000", B(CURL) },
+		{ "dst inet6:[::1]", B(SIX) },
+		{ "src unix:/run/*", B(UNIX) },
+		{ "src = /RUN/BUS*", B(UNIX) },
+		{ "src != /run/x", B(UNIX) },
+		{ "path = *.sock", B(UNIX) },
+		{ "dev lo", B(LINK_LOCAL) },
+		{ "dev = 1", B(LINK_LOCAL) },
+		{ "dev != 2", B(LINK_LOCAL) },
+		{ "not dev = lo and ip6", B(SIX) },
+		{ "dport = inet::443", B(CURL) },
 		{ "program != curl", B(LISTENER) | B(SERVER) | B(SIX) },
 	};
 
@@ -279,6 +315,24 @@ static void logic(void **state)
 
 	(void)state;
 	CHECK(rows);
+}
+
+/* The ports that the system chooses are said by the system. */
+static void autobound(void **state)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "r");
+	unsigned low, high, expected = 0;
+
+	(void)state;
+	if (!file || fscanf(file, "%u %u", &low, &high) != 2)
+		skip();
+	fclose(file);
+	for (unsigned i = 0; i < SOCKETS; i++)
+		if (cpl_info_known(&sockets[i], CPL_F_local_port) && sockets[i].local_port >= low &&
+		    sockets[i].local_port <= high)
+			expected |= B(i);
+	assert_int_equal(selected("autobound"), expected);
+	assert_int_equal(selected("! autobound"), ALL & ~expected);
 }
 
 /* ---- What is no name ------------------------------------------------------------------------- */
@@ -338,6 +392,12 @@ static void errors(void **state)
 		{ "cwnd > -3", 7, 2, "no value" },
 		{ "cwnd > 1e99G", 7, 5, "no value" },
 		{ "cc_name = 3", 10, 1, "no number" },
+		{ "fwmark = 0x01/0x03", 0, 0, "ss(8)" },
+		{ "cgroup = /a", 0, 0, "ss(8)" },
+		{ "dst /run/x", 4, 6, "with src" },
+		{ "dev = nosuchif0", 6, 9, "no interface" },
+		{ "dev > lo", 6, 2, "only be compared" },
+		{ "path < /a", 7, 2, "only be compared" },
 		{ "program < a", 10, 1, "only be compared" },
 	};
 
@@ -426,7 +486,7 @@ static void needs(void **state)
 	s = parsed("state established or listen");
 	assert_int_equal(select_states(&s),
 			 SOURCE_STATE(CPL_ESTABLISHED) | SOURCE_STATE(CPL_LISTEN));
-	s = parsed("state connected state bucket :80");
+	s = parsed("state connected and state bucket :80");
 	assert_int_equal(select_states(&s),
 			 SOURCE_STATE(CPL_TIME_WAIT) | SOURCE_STATE(CPL_SYN_RECEIVED));
 	s = parsed("established or :80");
@@ -459,7 +519,8 @@ static void in_order(void **state)
 	select_sort(again, SOCKETS);
 	assert_memory_equal(shuffled, again, sizeof(again));
 	assert_int_equal(shuffled[0].id, sockets[LISTENER].id);
-	assert_int_equal(shuffled[SOCKETS - 1].protocol, 17);
+	assert_int_equal(shuffled[SOCKETS - 1].family, 1);
+	assert_int_equal(shuffled[SOCKETS - 2].protocol, 17);
 	select_sort(shuffled, 0);
 }
 
@@ -487,7 +548,7 @@ int main(void)
 		cmocka_unit_test(names),   cmocka_unit_test(host_names), cmocka_unit_test(filters),
 		cmocka_unit_test(logic),   cmocka_unit_test(errors),	 cmocka_unit_test(limits),
 		cmocka_unit_test(spoiled), cmocka_unit_test(needs),	 cmocka_unit_test(in_order),
-		cmocka_unit_test(nearest),
+		cmocka_unit_test(nearest), cmocka_unit_test(autobound),
 	};
 
 	return cmocka_run_group_tests_name("select", tests, machine, NULL);

@@ -30,7 +30,8 @@ struct cc {
 
 struct cc_ops {
 	const char *name;
-	bool paces; /* sets pacing_rate */
+	bool paces;	    /* sets pacing_rate */
+	bool owns_recovery; /* sets cwnd itself, also in recovery */
 	/* cwnd, ssthresh and mss are set: prepare the rest. */
 	void (*init)(struct cc *cc, uint64_t now);
 	/* An ACK was processed. */

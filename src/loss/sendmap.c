@@ -78,7 +78,6 @@ void sendmap_init(struct sendmap *map, struct pool *pool, uint32_t iss, uint64_t
 		.pool = pool,
 		.una = iss,
 		.nxt = iss,
-		.lost_edge = iss,
 		.delivered_time = now,
 		.first_sent_time = now,
 	};
@@ -96,7 +95,6 @@ void sendmap_clear(struct sendmap *map)
 		record_free(map, record);
 	}
 	map->una = map->nxt;
-	map->lost_edge = map->nxt;
 	map->seen_n = 0;
 }
 
@@ -263,6 +261,27 @@ static void sample_rate(const struct sent *record, uint32_t end, struct sendmap_
 	res->lost_then = record->lost_then;
 }
 
+/*
+ * RFC 8985 6.2 step 2: a segment sent again counts only if the ACK can't be of an earlier
+ * transmission: by its timestamp, or because it came sooner than any round trip takes.
+ */
+static void sample_rack(const struct sent *record, uint32_t end, uint64_t now,
+			struct sendmap_result *res)
+{
+	if (record->flags & SENT_EVER_RETRANS) {
+		if (res->echo_ns && res->echo_ns < record->time)
+			return;
+		if (now - record->time < res->min_rtt_ns)
+			return;
+	}
+	if (res->rack_sampled && (record->time < res->rack_time ||
+				  (record->time == res->rack_time && seq_lt(end, res->rack_end))))
+		return;
+	res->rack_sampled = true;
+	res->rack_time = record->time;
+	res->rack_end = end;
+}
+
 void record_delivered(struct sendmap *map, const struct sent *record, uint32_t end,
 		      uint32_t high_sacked, uint64_t now, struct sendmap_result *res)
 {
@@ -274,11 +293,15 @@ void record_delivered(struct sendmap *map, const struct sent *record, uint32_t e
 	if (record->flags & SENT_UNSENT) /* it did leave, who knows when */
 		return;
 	sample_rate(record, end, res);
+	sample_rack(record, end, now, res);
 	map->first_sent_time = res->acked_time;
 	if (record->flags & SENT_EVER_RETRANS) {
 		res->any_retrans = true;
 		return;
 	}
+	if (!res->original || seq_lt(record->start, res->original_start))
+		res->original_start = record->start;
+	res->original = true;
 	/* MUST-18: Karn's algorithm (RFC 6298 section 3): only what was sent once. */
 	if (!res->rtt_ns || record->time > res->rtt_time) {
 		res->rtt_time = record->time;
@@ -314,7 +337,6 @@ void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap
 		}
 	}
 	map->una = ack;
-	map->lost_edge = seq_max(map->lost_edge, ack);
 	if (!map->sacked)
 		map->seen_n = 0;
 }
@@ -399,6 +421,5 @@ void sendmap_check(const struct sendmap *map)
 	ASSERT(list_empty(&map->records) || seq == map->nxt);
 	ASSERT(sum.sacked == map->sacked && sum.lost == map->lost && sum.retrans == map->retrans);
 	ASSERT(sum.unsent == map->unsent && sum.pending == map->pending);
-	ASSERT(seq_leq(map->una, map->lost_edge) && seq_leq(map->lost_edge, map->nxt));
 	check_lists(map);
 }

@@ -69,7 +69,6 @@ struct sendmap {
 	uint32_t unsent;	/* UNSENT: counted in none of the above */
 	uint32_t pending;	/* to be sent again: UNSENT, or LOST and not RETRANS */
 	uint32_t high_sacked;	/* end of the highest SACKed range; valid while sacked > 0 */
-	uint32_t lost_edge;	/* sendmap_detect_lost() has judged all records below it */
 	struct sent *lost_hint; /* no pending record lies before it; NULL: the first */
 	struct sent *sack_hint; /* where the last SACK block was found; NULL: nowhere */
 	/* The blocks of the last segment with SACK: what lies in one of them brings nothing new. */
@@ -83,8 +82,10 @@ struct sendmap {
 	uint64_t lost_total;
 };
 
-/* What an ACK did to the map. */
+/* What an ACK did to the map. The first two the caller sets before. */
 struct sendmap_result {
+	uint64_t min_rtt_ns;   /* what came back faster was not the retransmission; 0: not known */
+	uint64_t echo_ns;      /* the ACK answers what left by then (timestamps); 0: not known */
 	uint32_t acked;	       /* bytes of sequence space newly acknowledged cumulatively */
 	uint32_t newly_sacked; /* bytes newly SACKed */
 	uint32_t delivered;    /* bytes delivered by this ACK, however reported: counted once */
@@ -96,6 +97,13 @@ struct sendmap_result {
 	bool any_retrans;    /* any of them had */
 	bool syn, fin;	     /* the SYN, the FIN was acknowledged */
 	bool reordered; /* a never-retransmitted record below a SACKed one was delivered late */
+	/* A record that was never sent again was delivered; the lowest start of one. */
+	bool original;
+	uint32_t original_start;
+	/* For RACK, RFC 8985 6.2 step 2: the newest that this ACK surely is about. */
+	bool rack_sampled;
+	uint64_t rack_time;
+	uint32_t rack_end;
 	struct rate_sample rate;
 	/* For sendmap_rate(), of the record that rate is taken from: */
 	bool sampled; /* there is one */
@@ -170,18 +178,10 @@ void sendmap_rate(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
  * No effect if it is SACKed, UNSENT, or already awaits retransmission.
  */
 void sendmap_mark_lost(struct sendmap *map, struct sent *record);
-/* All that is not SACKed is lost (after an RTO, RFC 6675 5.1). FORGET_SACK: reneging, drop SACKs.
- */
+/* All that is not SACKed is lost (RFC 6675 5.1). FORGET_SACK: reneging, drop SACKs. */
 void sendmap_mark_all_lost(struct sendmap *map, bool forget_sack);
 /* Retransmissions were spurious: LOST marks that are not retransmitted go. */
 void sendmap_unmark_lost(struct sendmap *map);
-/*
- * RFC 6675 IsLost(): mark lost each un-SACKed record with more than (DUP_THRESH - 1) * MSS bytes,
- * or DUP_THRESH discontiguous ranges, SACKed above it. Returns bytes newly marked. Judges each
- * record once: loss of a retransmission is not seen, and a record RETRANS without LOST stays in
- * flight once, as its retransmission.
- */
-uint32_t sendmap_detect_lost(struct sendmap *map, unsigned dup_thresh, uint32_t mss);
 /*
  * The first record to send again: UNSENT, or LOST and not RETRANS; NULL: none. O(1) amortized. It
  * may be longer than what may be sent: split it.

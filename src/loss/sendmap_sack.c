@@ -219,7 +219,6 @@ void sendmap_mark_all_lost(struct sendmap *map, bool forget_sack)
 	}
 	if (forget_sack)
 		map->seen_n = 0;
-	map->lost_edge = map->nxt;
 	map->lost_hint = NULL;
 }
 
@@ -248,37 +247,4 @@ void sendmap_unmark_lost(struct sendmap *map)
 		into_network(map, record, pos);
 		pos = &record->by_time;
 	}
-	map->lost_edge = map->una;
-}
-
-uint32_t sendmap_detect_lost(struct sendmap *map, unsigned dup_thresh, uint32_t mss)
-{
-	uint64_t enough = (uint64_t)(dup_thresh - 1) * mss, bytes = 0;
-	struct sent *record = NULL;
-	struct list *node;
-	uint32_t edge, lost = 0;
-	unsigned n = 0;
-
-	for (node = map->ranges.prev; node != &map->ranges; node = node->prev) {
-		record = container_of(node, struct sent, by_time);
-		bytes += record_len(record);
-		n++;
-		if (n >= dup_thresh || bytes > enough)
-			break;
-	}
-	if (node == &map->ranges)
-		return 0;
-	/* Below this range IsLost() holds, and above it not. */
-	edge = record->start;
-	if (seq_leq(edge, map->lost_edge))
-		return 0;
-	for (record = record_prev(map, record); record && seq_gt(record->end, map->lost_edge);
-	     record = record_prev(map, record)) {
-		if (record->flags & (SENT_SACKED | SENT_LOST | SENT_UNSENT))
-			continue;
-		sendmap_mark_lost(map, record);
-		lost += record_len(record);
-	}
-	map->lost_edge = edge;
-	return lost;
 }

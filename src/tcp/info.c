@@ -125,6 +125,11 @@ static void info_congestion(const struct tcb *tcb, struct cpl_info *info)
 	CPL_INFO_READ(info, pipe, io ? sendmap_pipe(&io->map) : 0);
 	CPL_INFO_READ(info, sacked, io ? io->map.sacked : 0);
 	CPL_INFO_READ(info, lost, io ? io->map.lost : 0);
+	CPL_INFO_READ(info, retrans_out, io ? io->map.retrans : 0);
+	CPL_INFO_READ(info, reordering_seen,
+		      tcb->reordering || (io && io->recovery.rack.reordering_seen));
+	if (io && io->recovery.rack.sampled)
+		CPL_INFO_READ(info, reordering_wnd, io->recovery.rack.reo_wnd_ns);
 	CPL_INFO_READ(info, dup_acks, io ? io->recovery.dup_acks : 0);
 	if (io && io->cc.pacing_rate)
 		CPL_INFO_READ(info, pacing_rate, io->cc.pacing_rate);
@@ -146,9 +151,9 @@ static void info_timers(const struct tcb *tcb, struct cpl_info *info, uint64_t n
 			      left(io->progress + tcb->cold->user_timeout_ns, now));
 	else
 		CPL_INFO_READ(info, timer_user, CPL_TIMER_OFF);
+	CPL_INFO_READ(info, timer_reorder, io ? left(io->recovery.t_reorder, now) : CPL_TIMER_OFF);
+	CPL_INFO_READ(info, timer_probe, io ? left(io->recovery.t_probe, now) : CPL_TIMER_OFF);
 	/* Timers that this stack does not have do not run. */
-	CPL_INFO_READ(info, timer_reorder, CPL_TIMER_OFF);
-	CPL_INFO_READ(info, timer_probe, CPL_TIMER_OFF);
 	CPL_INFO_READ(info, timer_pace, CPL_TIMER_OFF);
 	CPL_INFO_READ(info, rexmt_count, tcb->rexmt_n);
 	CPL_INFO_READ(info, probe_count, tcb->probes_n);
@@ -171,6 +176,15 @@ static void info_options(const struct tcb *tcb, struct cpl_info *info, uint64_t 
 	CPL_INFO_READ(info, ttl, tcb->ttl);
 }
 
+static void info_recovery(const struct tcb *tcb, struct cpl_info *info)
+{
+	const struct recovery *rec = tcb->io ? &tcb->io->recovery : NULL;
+
+	CPL_INFO_READ(info, rto_spurious, tcb->rto_spurious + (rec ? rec->spurious_rto : 0));
+	CPL_INFO_READ(info, undone, tcb->undone + (rec ? rec->undone : 0));
+	CPL_INFO_READ(info, loss_probes, tcb->loss_probes + (rec ? rec->probes : 0));
+}
+
 static void info_counters(const struct tcb *tcb, struct cpl_info *info, uint64_t now)
 {
 	CPL_INFO_READ(info, bytes_sent, tcb->bytes_sent);
@@ -184,6 +198,7 @@ static void info_counters(const struct tcb *tcb, struct cpl_info *info, uint64_t
 	CPL_INFO_READ(info, retrans, tcb->retrans);
 	CPL_INFO_READ(info, rto_count, tcb->rto_count);
 	CPL_INFO_READ(info, fast_recoveries, tcb->fast_recoveries);
+	info_recovery(tcb, info);
 	CPL_INFO_READ(info, dsack_dups, tcb->dsack_dups);
 	CPL_INFO_READ(info, drops, tcb->drops);
 	if (tcb->io && tcb->bytes_sent)

@@ -47,8 +47,8 @@ static bool first_is_dsack(const struct tcp_seg *seg)
 	return seg->sack_n > 1 && seq_geq(b[0].start, b[1].start) && seq_leq(b[0].end, b[1].end);
 }
 
-static void take_sack(struct tcb *tcb, const struct tcp_seg *seg, struct sendmap_result *res,
-		      uint64_t now)
+static void take_sack(struct tcb *tcb, const struct tcp_seg *seg, struct recovery_ack *ra,
+		      struct sendmap_result *res, uint64_t now)
 {
 	struct sack_block blocks[TCP_SACK_MAX];
 	unsigned i = 0, n = 0;
@@ -57,6 +57,8 @@ static void take_sack(struct tcb *tcb, const struct tcp_seg *seg, struct sendmap
 		return;
 	if (first_is_dsack(seg)) {
 		tcb->dsack_dups++;
+		ra->dsack = true;
+		ra->duplicate_block = (struct sack_block){ seg->sack[0].start, seg->sack[0].end };
 		i = 1;
 	}
 	for (; i < seg->sack_n; i++) {
@@ -69,6 +71,18 @@ static void take_sack(struct tcb *tcb, const struct tcp_seg *seg, struct sendmap
 	}
 	if (n)
 		sendmap_sack(&tcb->io->map, blocks, n, now, res);
+}
+
+/* The latest time at which what this segment echoes can have left (RFC 7323 4.1); 0: not known. */
+static uint64_t echoed_time(const struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
+{
+	uint32_t ms = tcp_ts_clock(now) - (seg->tsecr - tcb->ts_offset);
+
+	if (!tcb_has(tcb, TCB_TS) || !(seg->opts & TCP_HAS_TS) || ms >= RTT_SANE_MS)
+		return 0;
+	if (now / CPL_MS < ms)
+		return 0;
+	return (now / CPL_MS - ms) * CPL_MS + CPL_MS - 1;
 }
 
 /*
@@ -121,11 +135,12 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t cwnd = io->cc.cwnd, state = io->recovery.state;
+	uint64_t lost = io->map.lost_total;
 	bool growing;
 
 	growing = recovery_on_ack(&io->recovery, &io->map, &io->cc, ra, res, now);
 	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
-	if (growing) {
+	if (growing || io->cc.ops->owns_recovery) {
 		struct ack_event ev = {
 			.now = now,
 			.acked_bytes = res->acked,
@@ -136,6 +151,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 			.srtt_ns = tcb->rtt.srtt_ns,
 			.min_rtt_ns = tcb->rtt.min_us * 1000ull,
 			.in_recovery = io->recovery.state >= CPL_RECOVERY_FAST,
+			.newly_lost_bytes = (uint32_t)(io->map.lost_total - lost),
 			.cwnd_limited = io->cwnd_limited,
 			.rate = res->rate,
 		};
@@ -143,7 +159,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 		/* Slow start needs room to double into before the window is ever full. */
 		if (io->cc.cwnd < io->cc.ssthresh && io->cc.cwnd < 2 * ra->prior_pipe)
 			ev.cwnd_limited = true;
-		if (ev.acked_bytes)
+		if (ev.acked_bytes || io->cc.ops->owns_recovery)
 			io->cc.ops->ack(&io->cc, &ev);
 	}
 	if (io->recovery.state != state) {
@@ -191,22 +207,30 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	const struct tcp_seg *seg = &in->tcp;
 	struct tcb_io *io = tcb->io;
 	uint32_t flight = io->map.nxt - io->map.una, old_wnd = tcb->snd_wnd;
-	struct recovery_ack ra = { .prior_pipe = sendmap_pipe(&io->map) };
+	struct recovery_ack ra = tcb_recovery_path(tcb);
 
+	ra.echo_ns = echoed_time(tcb, seg, now);
+	res->echo_ns = ra.echo_ns;
+	res->min_rtt_ns = ra.min_rtt_ns;
 	ra.advanced = seq_gt(seg->ack, tcb->snd_una);
 	if (ra.advanced)
 		sendmap_ack(&io->map, seg->ack, now, res);
 	/* SACK blocks count against the new SND.UNA. */
 	if (ra.advanced)
 		advance_una(tcp, tcb, seg->ack, now);
-	take_sack(tcb, seg, res, now);
+	take_sack(tcb, seg, &ra, res, now);
+	ra.pure = !ra.advanced && !seg->len && !(seg->opts & TCP_HAS_SACK && seg->sack_n);
 	ra.duplicate = !ra.advanced && is_duplicate(tcb, seg, res, old_wnd);
 	take_rtt(tcp, tcb, seg, res, flight, now);
 	tell_congestion_control(tcp, tcb, res, &ra, now);
+	if (tcb_has(tcb, TCB_PERSIST))
+		return;
 	if (sendmap_empty(&io->map))
 		timer_rexmt_stop(tcp, tcb);
-	else if (ra.advanced && !tcb_has(tcb, TCB_PERSIST))
+	else if (ra.advanced)
 		timer_rexmt_start(tcp, tcb, now); /* RFC 6298 5.3 */
+	if (ra.advanced || io->map.sacked || sendmap_empty(&io->map))
+		timer_probe_schedule(tcb, now);
 }
 
 /* The acknowledgment of our FIN moves the state on (3.10.7.4, fifth). */
@@ -272,7 +296,9 @@ enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in
 		tcp_drop(tcp, COUNTER_drop_tcp_ack);
 		return V_CHALLENGE;
 	}
-	if (tcb->io && !sendmap_empty(&tcb->io->map) && seq_geq(seg->ack, tcb->snd_una))
+	/* With nothing in flight a DSACK still tells what the last retransmission was for. */
+	if (tcb->io && seq_geq(seg->ack, tcb->snd_una) &&
+	    (!sendmap_empty(&tcb->io->map) || (seg->opts & TCP_HAS_SACK)))
 		ack_in_flight(tcp, tcb, in, &res, now);
 	input_window(tcp, tcb, seg, now);
 	probe_answered(tcb);

@@ -266,6 +266,7 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 	out->end = rec->end;
 	out->gso_size = len > mss ? mss : 0;
 	out->retransmission = !(rec->flags & SENT_UNSENT) || rec->transmissions > 1;
+	recovery_sent(&io->recovery, rec->end - rec->start, !(rec->flags & SENT_UNSENT), now);
 	sendmap_resent(&io->map, rec, now);
 	tcb_why(tcb, CPL_WHY_SENDING, now);
 	return true;
@@ -310,6 +311,24 @@ static bool pull_rescue(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, u
 	return rec && pull_record(tcp, tcb, out, rec, mss, now);
 }
 
+/* RFC 8985 7.3: the loss probe, if no new data went as one: the last segment once more. */
+static bool pull_loss_probe(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t mss = mss_now(tcb);
+	struct sent *rec;
+
+	if (!io->recovery.probe_due)
+		return false;
+	rec = recovery_probe_segment(&io->map, mss);
+	if (!rec || !pull_record(tcp, tcb, out, rec, mss, now)) {
+		io->recovery.probe_due = false;
+		return false;
+	}
+	recovery_probed(&io->recovery, true, tcb->snd_nxt);
+	return true;
+}
+
 /* Nagle, cork, silly windows: may LEN octets, less than a segment, go now? */
 static bool may_send_short(const struct tcb *tcb, uint32_t len, uint32_t avail, enum cpl_why *why)
 {
@@ -346,6 +365,10 @@ static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cp
 		return 0;
 	}
 	len = len < max ? len : max;
+	if (io->recovery.probe_due) { /* one segment, whatever cwnd says */
+		room = room > mss ? room : mss;
+		len = len < mss ? len : mss;
+	}
 	if (room < len) {
 		io->cwnd_limited = true;
 		len = room - room % mss;
@@ -389,6 +412,9 @@ static void note_new_data(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32
 	tcb->flags &= ~(TCB_PROBE | TCB_PERSIST);
 	if (io->t_rexmt == CPL_NEVER || tcb->snd_una + len == end)
 		timer_rexmt_start(tcp, tcb, now);
+	if (io->recovery.probe_due)
+		recovery_probed(&io->recovery, false, end);
+	timer_probe_schedule(tcb, now);
 }
 
 /* MUST-60: what cork holds back now is not held for ever, whatever went before it. */
@@ -458,6 +484,7 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	out->end = end;
 	out->gso_size = len > mss ? mss : 0;
 	tcb->flags |= fin ? TCB_FIN_SENT : 0;
+	recovery_sent(&io->recovery, len + fin, false, now);
 	note_new_data(tcp, tcb, len, mss, end, now);
 	tcb_why(tcb, CPL_WHY_SENDING, now);
 	return true;
@@ -509,6 +536,24 @@ static void persist_update(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		timer_rexmt_stop(tcp, tcb);
 }
 
+static bool pull_data(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	struct recovery *rec = &tcb->io->recovery;
+
+	/* RFC 5682 2.1 step 2b: new data first; where there is none, the usual way. */
+	if (recovery_new_first(rec) && tcb->snd_nxt - rec->point < 2u * mss_now(tcb)) {
+		if (pull_new(tcp, tcb, out, now))
+			return true;
+		recovery_no_new(rec);
+	}
+	if (recovery_new_first(rec))
+		return false;
+	return pull_lost(tcp, tcb, out, now) ||
+	       (!sendmap_next_lost(&tcb->io->map) &&
+		(pull_new(tcp, tcb, out, now) || pull_loss_probe(tcp, tcb, out, now) ||
+		 pull_rescue(tcp, tcb, out, now)));
+}
+
 static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	bool data = false;
@@ -516,9 +561,7 @@ static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	if (!tcb_synchronized(tcb))
 		return tcb->io && (pull_syn(tcp, tcb, out, now) || pull_bare(tcp, tcb, out, now));
 	if (tcb->io)
-		data = pull_lost(tcp, tcb, out, now) ||
-		       (!sendmap_next_lost(&tcb->io->map) &&
-			(pull_new(tcp, tcb, out, now) || pull_rescue(tcp, tcb, out, now)));
+		data = pull_data(tcp, tcb, out, now);
 	if (data) {
 		set_urgent(tcb, &out->seg);
 		ack_goes(tcb, false);
@@ -581,7 +624,8 @@ void tcb_kick(struct tcp *tcp, struct tcb *tcb)
 	if (!io)
 		return;
 	if (tcb->snd_nxt != tcb_write_seq(tcb) + tcb_has(tcb, TCB_FIN_SENT) || io->map.lost ||
-	    io->map.unsent || (tcb_has(tcb, TCB_FIN_QUEUED) && !tcb_has(tcb, TCB_FIN_SENT)))
+	    io->map.unsent || io->recovery.probe_due ||
+	    (tcb_has(tcb, TCB_FIN_QUEUED) && !tcb_has(tcb, TCB_FIN_SENT)))
 		tcb_ready(tcp, tcb);
 }
 
@@ -593,8 +637,11 @@ struct tcb *tcp_next_ready(struct tcp *tcp, int ifindex)
 }
 
 /* [start, end) did not leave, whatever has become of its record since. */
-static void refuse_range(struct sendmap *map, uint32_t start, uint32_t end)
+static void refuse_range(struct tcb_io *io, uint32_t start, uint32_t end)
 {
+	struct recovery *recovery = &io->recovery;
+	struct sendmap *map = &io->map;
+
 	while (seq_lt(start, end)) {
 		struct sent *rec;
 
@@ -608,6 +655,7 @@ static void refuse_range(struct sendmap *map, uint32_t start, uint32_t end)
 			if (!rec || (seq_gt(rec->end, end) && !sendmap_split(map, rec, end)))
 				return; /* no memory: the timer will see to it */
 			start = rec->end;
+			recovery_refused(recovery, rec->end - rec->start);
 			sendmap_refused(map, rec);
 		} else {
 			start = rec->end;
@@ -625,7 +673,7 @@ static struct tcb *not_sent(struct tcp *tcp, cpl_handle handle, uint32_t start, 
 	if (start == end) {
 		tcb->flags |= TCB_ACK_NOW;
 	} else if (tcb->io) {
-		refuse_range(&tcb->io->map, start, end);
+		refuse_range(tcb->io, start, end);
 		tcb_why(tcb, CPL_WHY_DEVICE, now);
 	}
 	return tcb;

@@ -60,7 +60,7 @@ static void syn_acked(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *se
 		rtt_syn_lost(&tcb->rtt);
 		io->cc.cwnd = tcb->snd_mss; /* RFC 5681 3.1: IW is one segment */
 	}
-	recovery_init(&io->recovery, tcb_has(tcb, TCB_SACK), tcb->iss);
+	recovery_init(&io->recovery, tcb_has(tcb, TCB_SACK), tcb->iss, false);
 	timer_rexmt_stop(tcp, tcb);
 }
 

@@ -44,7 +44,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 
 	memset(io, 0, sizeof(*io));
 	sendmap_init(&io->map, &tcp->sents, tcb->snd_nxt, now);
-	recovery_init(&io->recovery, tcb_has(tcb, TCB_SACK), tcb->snd_nxt);
+	recovery_init(&io->recovery, tcb_has(tcb, TCB_SACK), tcb->snd_nxt, tcb->reordering);
 	cc_init(&io->cc, cc_at(tcb->cc_id), mss, tcb->cwnd ? tcb->cwnd : initial, now);
 	io->cc.ssthresh = tcb->ssthresh;
 	if (tcb->cwnd > initial && io->cc.ops->restart)
@@ -118,6 +118,10 @@ void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 			tcb->why_ms[i] += (uint32_t)((io->why_ns[i] + CPL_MS / 2) / CPL_MS);
 	tcb->cwnd = io->cc.cwnd;
 	tcb->ssthresh = io->cc.ssthresh;
+	tcb->rto_spurious += (uint16_t)io->recovery.spurious_rto;
+	tcb->undone += (uint16_t)io->recovery.undone;
+	tcb->loss_probes += (uint16_t)io->recovery.probes;
+	tcb->reordering |= io->recovery.rack.reordering_seen;
 	sendmap_clear(&io->map);
 	chunkq_clear(&io->sndq, tcp->chunks);
 	chunkq_clear(&io->rcvq, tcp->chunks);

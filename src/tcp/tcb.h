@@ -189,8 +189,9 @@ struct tcb {
 	uint8_t rexmt_n;  /* retransmissions of the oldest segment */
 	uint8_t probes_n; /* probes unanswered */
 	uint8_t soft_error;
-	uint8_t error; /* what ended it */
-	bool over;     /* it was a connection, and is none any more */
+	uint8_t error;	     /* what ended it */
+	bool over : 1;	     /* it was a connection, and is none any more */
+	bool reordering : 1; /* the path was seen to reorder (RFC 8985) */
 
 	uint64_t t_slow; /* keep-alive, FIN-WAIT-2; CPL_NEVER: off */
 	uint64_t made;
@@ -200,6 +201,8 @@ struct tcb {
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
 	uint32_t retrans, drops, dsack_dups;
 	uint16_t rto_count, fast_recoveries;
+	/* What recovery counted before io went the last time. */
+	uint16_t rto_spurious, undone, loss_probes;
 	uint32_t why_ms[CPL_WHYS - 1];
 
 	uint32_t events; /* CPL_EV_* not yet told */
@@ -269,6 +272,16 @@ struct listener {
 	uint64_t overflows;
 	uint64_t cookies;
 };
+
+/* What loss recovery is told of the path, beside an ACK. */
+static inline struct recovery_ack tcb_recovery_path(const struct tcb *tcb)
+{
+	return (struct recovery_ack){
+		.prior_pipe = sendmap_pipe(&tcb->io->map),
+		.srtt_ns = tcb->rtt.srtt_ns,
+		.min_rtt_ns = tcb->rtt.min_us == UINT32_MAX ? 0 : tcb->rtt.min_us * 1000ull,
+	};
+}
 
 static inline bool tcb_has(const struct tcb *tcb, uint32_t flags)
 {

@@ -396,6 +396,8 @@ void timer_update(struct tcp *tcp, struct tcb *tcb);
 /* Look at TCB again in a moment: it lacks what nobody will announce. */
 void timer_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* New data was sent, or something was acknowledged: the loss probe (RFC 8985 7.2). */
+void timer_probe_schedule(struct tcb *tcb, uint64_t now);
 void timer_rexmt_stop(struct tcp *tcp, struct tcb *tcb);
 void timer_persist_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_keep_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);

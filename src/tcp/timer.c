@@ -24,6 +24,8 @@ static uint64_t tcb_deadline(const struct tcb *tcb)
 		t = least(t, io->t_delack);
 		t = least(t, io->t_quiet);
 		t = least(t, io->t_cork);
+		t = least(t, io->recovery.t_reorder);
+		t = least(t, io->recovery.t_probe);
 	}
 	return t;
 }
@@ -77,6 +79,18 @@ void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	tcb->flags &= ~TCB_PERSIST;
 	tcb->io->t_rexmt = not_after_r2(tcb, now + rtt_rto(&tcb->rtt, &tcp->rto));
+}
+
+void timer_probe_schedule(struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	/* A window too small to send into is probed by other means. */
+	if (!tcb_synchronized(tcb) || tcb_has(tcb, TCB_PERSIST) || !tcb->snd_wnd)
+		io->recovery.t_probe = CPL_NEVER;
+	else
+		recovery_schedule_probe(&io->recovery, &io->map, tcb->snd_mss, tcb->rtt.srtt_ns,
+					io->t_rexmt, now);
 }
 
 void timer_rexmt_stop(struct tcp *tcp, struct tcb *tcb)
@@ -140,6 +154,7 @@ static void probe(struct tcb *tcb, uint64_t now)
 static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
+	struct recovery_ack path;
 
 	if (sendmap_empty(&io->map)) {
 		timer_rexmt_stop(tcp, tcb);
@@ -159,7 +174,8 @@ static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb->rto_count++;
 	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 0, tcb->rtt.backoff);
 	rtt_back_off(&tcb->rtt, &tcp->rto); /* RFC 6298 5.5 */
-	recovery_on_timeout(&io->recovery, &io->map, &io->cc, tcb->rexmt_n == 1, now);
+	path = tcb_recovery_path(tcb);
+	recovery_on_timeout(&io->recovery, &io->map, &io->cc, tcb->rexmt_n == 1, &path, now);
 	io->hold_over = false;
 	timer_rexmt_start(tcp, tcb, now);
 }
@@ -251,6 +267,19 @@ static void io_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	if (io->t_cork <= now) {
 		io->t_cork = CPL_NEVER;
 		io->hold_over = true; /* MUST-60 */
+	}
+	if (io->recovery.t_reorder <= now) {
+		struct recovery_ack path = tcb_recovery_path(tcb);
+
+		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 6, 0);
+		recovery_on_reorder_timer(&io->recovery, &io->map, &io->cc, &path, now);
+	}
+	if (io->recovery.t_probe <= now) {
+		/* RFC 8985 7.3: whatever comes of the probe, the RTO runs anew. */
+		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 7, 0);
+		recovery_on_probe_timer(&io->recovery, &io->map);
+		if (io->recovery.probe_due)
+			timer_rexmt_start(tcp, tcb, now);
 	}
 	if (io->t_rexmt <= now) {
 		if (tcb_has(tcb, TCB_PERSIST))

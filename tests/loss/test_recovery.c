@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loss recovery, ACK by ACK: RFC 6675 with SACK, RFC 6582 without, RFC 3042, time-outs. The numbers
- * are segments, worked out by hand from the RFCs' steps, with Reno's halving.
+ * Loss recovery, ACK by ACK: RACK and PRR with SACK, RFC 6582 without, RFC 3042, time-outs, F-RTO,
+ * undo. The numbers are segments, worked out by hand from the RFCs' steps, with Reno's halving.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +17,7 @@
 
 #define MSS 1000u
 #define ISS 4294957295u /* 10,001 before the wrap */
+#define RTT 1000u
 
 static struct heap heap;
 static struct pool pool;
@@ -24,6 +25,9 @@ static struct sendmap map;
 static struct recovery rec;
 static struct cc cc;
 static uint64_t now;
+static uint64_t echo;		/* of the next ACK */
+static struct sack_block dsack; /* likewise */
+static const struct recovery_ack path = { .srtt_ns = RTT, .min_rtt_ns = RTT };
 
 /* The sequence number of data segment N. */
 static uint32_t seg(uint32_t n)
@@ -37,7 +41,9 @@ static void start(bool sack, uint32_t cwnd_segments)
 	pool_init(&pool, &heap.mem, sizeof(struct sent), 8, 10000, 4096);
 	now = 1000;
 	sendmap_init(&map, &pool, ISS + 1, now);
-	recovery_init(&rec, sack, ISS);
+	recovery_init(&rec, sack, ISS, false);
+	echo = 0;
+	dsack = (struct sack_block){ 0 };
 	cc_init(&cc, &cc_reno, MSS, cwnd_segments * MSS, now);
 }
 
@@ -69,6 +75,7 @@ static void send_again(void)
 			sendmap_split(&map, record, record->start + MSS);
 		if (!resent++)
 			first_resent = record->start;
+		recovery_sent(&rec, record->end - record->start, true, now);
 		sendmap_resent(&map, record, now);
 		rec.retransmit_now = false;
 	}
@@ -84,6 +91,7 @@ static unsigned send_all(unsigned most)
 	while (n < most && !sendmap_next_lost(&map) &&
 	       room() + (int32_t)recovery_limited_transmit(&rec, &cc) >= (int32_t)MSS) {
 		sendmap_sent(&map, map.nxt + MSS, MSS, 0, now);
+		recovery_sent(&rec, MSS, false, now);
 		n++;
 	}
 	return n;
@@ -94,10 +102,14 @@ static bool ack(uint32_t una, uint32_t first, uint32_t last)
 {
 	struct sendmap_result res = { 0 };
 	struct sack_block block = { seg(first), seg(last + 1) };
-	struct recovery_ack what = { 0 };
+	struct recovery_ack what = path;
 	bool sack = first <= last, grow;
 
-	now += 1000;
+	now += RTT;
+	res.min_rtt_ns = RTT;
+	what.echo_ns = res.echo_ns = echo;
+	what.dsack = dsack.start != dsack.end;
+	what.duplicate_block = dsack;
 	if (seg(una) != map.una) {
 		sendmap_ack(&map, seg(una), now, &res);
 		what.advanced = true;
@@ -119,43 +131,39 @@ static bool dup(uint32_t una)
 #define check_ssthresh(segments) assert_int_equal(cc.ssthresh, (segments)*MSS)
 #define check_state(name)	 assert_int_equal(rec.state, CPL_RECOVERY_##name)
 
-/* RFC 6675 section 5: ten segments as one record, the first lost. */
+/* RFC 8985 and RFC 9937: ten segments as one record, the first lost. */
 static void test_sack_one_loss(void **state)
 {
-	unsigned i;
+	/* What each of the SACKs of 4 to 11 lets go: first half of what arrives, then as much. */
+	static const unsigned sent[] = { 0, 0, 1, 0, 0, 1, 1, 1 };
 
 	(void)state;
 	start(true, 10);
 	sendmap_sent(&map, seg(10), MSS, 0, now);
 	assert_true(ack(0, 1, 1));
 	check_state(DISORDER);
-	assert_int_equal(send_all(10), 1); /* limited transmit, step (3.3) */
+	assert_int_equal(rec.t_reorder, now + RTT / 4);
+	assert_int_equal(send_all(10), 1); /* RFC 6675 step (3.3) */
 	ack(0, 1, 2);
 	assert_int_equal(send_all(10), 1);
 	check_cwnd(10);
-	assert_false(ack(0, 1, 3)); /* the third: step (4) */
+	assert_false(ack(0, 1, 3)); /* the third: the reordering window is 0 */
 	check_state(FAST);
+	assert_int_equal(rec.t_reorder, RECOVERY_NEVER);
 	assert_int_equal(rec.point, seg(12));
 	check_ssthresh(5); /* FlightSize without the two of limited transmit: 10 */
-	check_cwnd(5);
 	assert_int_equal(map.lost, MSS);
-	/* Step (4.3) sends the first although the pipe, 8, exceeds cwnd. */
+	assert_int_equal(rec.prr.recover_fs, 10 * MSS); /* 12 out, 2 of them SACKed before */
 	assert_int_equal(sendmap_pipe(&map), 8 * MSS);
+	check_cwnd(9); /* room for the fast retransmit */
 	assert_int_equal(send_all(10), 0);
 	assert_int_equal(resent, 1);
 	assert_int_equal(first_resent, seg(0));
-	/* Step (C): new data as SACKs bring the pipe below cwnd: 9, 8, 7, 6, 5, then one for one.
-	 */
-	for (i = 4; i <= 7; i++) {
+	for (unsigned i = 4; i <= 11; i++) {
 		assert_false(ack(0, 1, i));
-		assert_int_equal(send_all(10), 0);
+		assert_int_equal(send_all(10), sent[i - 4]);
 	}
 	assert_int_equal(sendmap_pipe(&map), 5 * MSS);
-	for (i = 8; i <= 11; i++) {
-		ack(0, 1, i);
-		assert_int_equal(send_all(10), 1);
-		assert_int_equal(sendmap_pipe(&map), 5 * MSS);
-	}
 	/* The retransmission arrived: everything up to the point. */
 	assert_false(ack(12, 1, 0));
 	check_state(OPEN);
@@ -165,7 +173,7 @@ static void test_sack_one_loss(void **state)
 	assert_true(ack(13, 1, 0));
 }
 
-/* IsLost() before the third duplicate ACK: one ACK that SACKs more than two segments (step 2). */
+/* Before the third duplicate ACK: one ACK that SACKs more than two segments. */
 static void test_sack_stretched(void **state)
 {
 	(void)state;
@@ -174,8 +182,8 @@ static void test_sack_stretched(void **state)
 	ack(0, 3, 7);
 	check_state(FAST);
 	assert_int_equal(map.lost, 3 * MSS);
+	/* pipe = 10 - 5 SACKed - 3 lost = 2, below ssthresh: as much as arrived, at most 3. */
 	check_cwnd(5);
-	/* pipe = 10 - 5 SACKed - 3 lost = 2: three retransmissions fit. */
 	send_all(0);
 	assert_int_equal(resent, 3);
 	/* No second reduction for what is lost in the same window. */
@@ -186,11 +194,11 @@ static void test_sack_stretched(void **state)
 	check_cwnd(5);
 }
 
-/* Three duplicate ACKs of tiny segments, below IsLost()'s bytes: still fast retransmit. */
+/* Three duplicate ACKs of tiny segments, three segments' bytes they are not: still a loss. */
 static void test_sack_tiny(void **state)
 {
 	struct sendmap_result res;
-	struct recovery_ack what = { .duplicate = true };
+	struct recovery_ack what = path;
 	uint32_t i;
 
 	(void)state;
@@ -198,6 +206,7 @@ static void test_sack_tiny(void **state)
 	for (i = 0; i < 10; i++)
 		sendmap_sent(&map, map.nxt + 10, MSS, 0, now);
 	for (i = 1; i <= 3; i++) {
+		now += RTT;
 		res = (struct sendmap_result){ 0 };
 		sendmap_sack(&map, &(struct sack_block){ seg(0) + 10, seg(0) + 10 + 10 * i }, 1,
 			     now, &res);
@@ -220,19 +229,20 @@ static void test_sack_next_window(void **state)
 	check_cwnd(4);
 	assert_int_equal(send_all(20), 3);
 	assert_int_equal(map.nxt, seg(11));
-	/* 8 is lost; 9 and 10 arrive, then the retransmission of 0. */
-	ack(0, 9, 10);
-	assert_int_equal(send_all(20), 2);
+	/* The retransmission of 0 arrives; 8 is lost, and 9 and 10 arrive. */
+	ack(8, 9, 10);
+	check_state(DISORDER);
+	assert_int_equal(send_all(20), 3);
 	ack(8, 11, 12);
 	assert_int_equal(rec.entered, 2);
 	check_state(FAST);
-	assert_int_equal(rec.point, seg(13));
+	assert_int_equal(rec.point, seg(14));
 	assert_int_equal(map.lost, MSS);
-	/* FlightSize 5, but no more than cwnd, which was 4: ssthresh 2. */
+	/* FlightSize 6, but no more than cwnd, which was 4: ssthresh 2. */
 	check_ssthresh(2);
 }
 
-/* NextSeg() (3) and (4), when the program has no more to send. */
+/* NextSeg() (4) of RFC 6675, when the program has no more to send. */
 static void test_rescue(void **state)
 {
 	struct sent *record;
@@ -241,18 +251,15 @@ static void test_rescue(void **state)
 	start(true, 10);
 	sendmap_sent(&map, seg(10), MSS, 0, now);
 	assert_null(recovery_rescue(&rec, &map, &cc));
-	ack(0, 2, 4); /* 0 and 1 lost; of 5 to 9 nothing is known */
-	ack(0, 6, 6); /* 5 is below a SACK but not yet lost */
+	ack(0, 2, 4); /* 0 and 1 are lost */
+	ack(0, 6, 6); /* and 5; of 7 to 9 nothing is known */
 	check_state(FAST);
 	cc.cwnd = 10 * MSS;
-	assert_null(recovery_rescue(&rec, &map, &cc)); /* 0 and 1 come first */
+	assert_null(recovery_rescue(&rec, &map, &cc)); /* those come first */
 	send_all(0);
-	assert_int_equal(resent, 2);
+	assert_int_equal(resent, 3);
 	record = recovery_rescue(&rec, &map, &cc);
-	assert_int_equal(record->start, seg(5)); /* rule (3) */
-	sendmap_resent(&map, record, now);
-	record = recovery_rescue(&rec, &map, &cc);
-	assert_int_equal(record->start, seg(9)); /* rule (4) */
+	assert_int_equal(record->start, seg(9));
 	assert_int_equal(record->end, seg(10));
 	sendmap_resent(&map, record, now);
 	sendmap_sent(&map, seg(11), MSS, 0, now);
@@ -331,7 +338,7 @@ static void test_newreno_careful(void **state)
 	(void)state;
 	start(false, 8);
 	sendmap_sent(&map, seg(8), MSS, 0, now);
-	recovery_on_timeout(&rec, &map, &cc, true, now);
+	recovery_on_timeout(&rec, &map, &cc, true, &path, now);
 	check_state(RTO);
 	check_ssthresh(4);
 	check_cwnd(1);
@@ -366,7 +373,7 @@ static void test_newreno_ack_heuristic(void **state)
 	(void)state;
 	start(false, 8);
 	sendmap_sent(&map, seg(8), MSS, 0, now);
-	recovery_on_timeout(&rec, &map, &cc, true, now);
+	recovery_on_timeout(&rec, &map, &cc, true, &path, now);
 	ack(5, 1, 0);
 	ack(8, 1, 0);
 	check_state(OPEN);
@@ -402,7 +409,8 @@ static void test_timeout(void **state)
 	sendmap_sent(&map, seg(10), MSS, 0, now);
 	ack(0, 8, 9);
 	check_state(DISORDER);
-	recovery_on_timeout(&rec, &map, &cc, true, now);
+	now += 10 * RTT;
+	recovery_on_timeout(&rec, &map, &cc, true, &path, now);
 	check_state(RTO);
 	check_cwnd(1);
 	check_ssthresh(5);
@@ -412,7 +420,8 @@ static void test_timeout(void **state)
 	assert_int_equal(resent, 1);
 	assert_int_equal(first_resent, seg(0));
 	/* A second time-out of the same segment leaves ssthresh alone. */
-	recovery_on_timeout(&rec, &map, &cc, false, now);
+	now += 10 * RTT;
+	recovery_on_timeout(&rec, &map, &cc, false, &path, now);
 	check_ssthresh(5);
 	send_all(10);
 	assert_int_equal(resent, 1);
@@ -437,11 +446,14 @@ static void test_timeout_in_fast(void **state)
 	sendmap_sent(&map, seg(20), MSS, 0, now);
 	ack(0, 1, 5);
 	check_state(FAST);
-	check_cwnd(10);
+	check_ssthresh(10);
+	/* pipe 14, and half of the five that arrived */
+	assert_int_equal(cc.cwnd, 16500);
 	send_all(0);
-	recovery_on_timeout(&rec, &map, &cc, true, now);
+	now += 10 * RTT;
+	recovery_on_timeout(&rec, &map, &cc, true, &path, now);
 	check_state(RTO);
-	check_ssthresh(5);
+	assert_int_equal(cc.ssthresh, 8250);
 	check_cwnd(1);
 	assert_int_equal(map.retrans, 0);
 	assert_false(rec.retransmit_now);
@@ -456,7 +468,7 @@ static void test_timeout_reneging(void **state)
 	ack(0, 2, 3);
 	ack(2, 5, 5);
 	assert_int_equal(map.sacked, 3 * MSS);
-	recovery_on_timeout(&rec, &map, &cc, true, now);
+	recovery_on_timeout(&rec, &map, &cc, true, &path, now);
 	assert_int_equal(map.sacked, 0);
 	assert_int_equal(map.lost, 8 * MSS);
 	send_all(0);
@@ -471,7 +483,7 @@ static void test_timeout_syn(void **state)
 	sendmap_clear(&map);
 	sendmap_init(&map, &pool, ISS, now);
 	sendmap_sent(&map, ISS + 1, MSS, SENT_SYN, now);
-	recovery_on_timeout(&rec, &map, &cc, true, now);
+	recovery_on_timeout(&rec, &map, &cc, true, &path, now);
 	check_cwnd(1);
 	check_state(OPEN);
 	assert_int_equal(cc.ssthresh, CC_SSTHRESH_NONE);

@@ -21,8 +21,7 @@
 #include "loss/sendmap.h"
 #include "tests/util/heap.h"
 
-#define BYTES_MAX  400u
-#define DUP_THRESH 3u
+#define BYTES_MAX 400u
 
 struct byte {
 	uint32_t rec; /* bytes of one record have the same number, others another */
@@ -34,7 +33,7 @@ struct byte {
 };
 
 static struct byte bytes[BYTES_MAX]; /* [una, nxt) */
-static uint32_t n_bytes, una, nxt, next_rec, lost_edge;
+static uint32_t n_bytes, una, nxt, next_rec;
 static uint64_t now, delivered, delivered_time, first_sent_time, app_limited_until, lost_total;
 static struct sendmap_result want;
 static uint64_t newest_time;
@@ -213,8 +212,6 @@ static void model_ack(uint32_t ack)
 	memmove(bytes, bytes + k, (n_bytes - k) * sizeof(bytes[0]));
 	n_bytes -= k;
 	una = ack;
-	if (seq_lt(lost_edge, una))
-		lost_edge = una;
 	if (!count(SENT_SACKED, SENT_SACKED))
 		seen_n = 0;
 }
@@ -314,41 +311,8 @@ static void model_mark_all_lost(bool forget)
 		bytes[i].flags |= SENT_LOST;
 		lost_total++;
 	}
-	lost_edge = nxt;
 	if (forget)
 		seen_n = 0;
-}
-
-/* RFC 6675 section 4, IsLost(), of one byte. */
-static bool model_is_lost(uint32_t i, uint32_t mss)
-{
-	uint32_t k, ranges = 0, n = 0;
-
-	for (k = i + 1; k < n_bytes; k++) {
-		if (!(bytes[k].flags & SENT_SACKED))
-			continue;
-		n++;
-		ranges += !(bytes[k - 1].flags & SENT_SACKED);
-	}
-	return ranges >= DUP_THRESH || n > (DUP_THRESH - 1) * mss;
-}
-
-static uint32_t model_detect_lost(uint32_t mss)
-{
-	uint32_t i, n = 0, edge = lost_edge;
-
-	for (i = 0; i < n_bytes; i++) {
-		if (bytes[i].flags & SENT_SACKED || !model_is_lost(i, mss))
-			continue;
-		edge = seq_max(edge, una + i + 1);
-		if (seq_lt(una + i, lost_edge) || (bytes[i].flags & (SENT_LOST | SENT_UNSENT)))
-			continue;
-		bytes[i].flags |= SENT_LOST;
-		n++;
-	}
-	lost_total += n;
-	lost_edge = edge;
-	return n;
 }
 
 /* ---- Comparison ----------------------------------------------------------------------------- */
@@ -422,7 +386,6 @@ static void compare(void)
 	assert_int_equal(sendmap_pipe(&map), pipe());
 	if (map.sacked)
 		assert_int_equal(map.high_sacked, model_high(una));
-	assert_int_equal(map.lost_edge, lost_edge);
 	assert_int_equal(map.delivered, delivered);
 	assert_int_equal(map.delivered_time, delivered_time);
 	assert_int_equal(map.first_sent_time, first_sent_time);
@@ -565,8 +528,6 @@ static void op_ack(void)
 		seen_n = n;
 		sendmap_sack(&map, blocks, n, now, &got);
 	}
-	if (below(2))
-		assert_int_equal(sendmap_detect_lost(&map, DUP_THRESH, 5), model_detect_lost(5));
 	sendmap_rate(&map, 0, now, &got);
 	if (app_limited_until && delivered > app_limited_until)
 		app_limited_until = 0;
@@ -588,7 +549,6 @@ static void op_mark(void)
 		for (i = 0; i < n_bytes; i++)
 			if (pending(&bytes[i]))
 				bytes[i].flags &= ~SENT_LOST;
-		lost_edge = una;
 		sendmap_unmark_lost(&map);
 		break;
 	case 2:
@@ -614,7 +574,7 @@ static void run(uint64_t seed, uint64_t operations)
 	pool_init(&pool, &heap.mem, sizeof(struct sent), 8, UINT32_MAX - 1, 65536);
 	prng_seed(&prng, seed);
 	n_bytes = seen_n = 0;
-	una = nxt = lost_edge = (uint32_t)prng_u64(&prng);
+	una = nxt = (uint32_t)prng_u64(&prng);
 	now = delivered_time = first_sent_time = 1000;
 	delivered = app_limited_until = lost_total = 0;
 	sendmap_init(&map, &pool, una, now);

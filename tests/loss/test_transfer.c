@@ -2,8 +2,8 @@
 /*
  * Send map, recovery and congestion control in a closed loop with a receiver, with or without SACK,
  * over a path that loses and reorders at random, with super-segments and with a device that refuses
- * some: everything arrives, nothing much is sent in vain, and time-outs are rare where SACK should
- * repair losses without them.
+ * some: everything arrives, nothing much is sent in vain, with SACK time-outs are rare, and what
+ * was not lost is given back.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,6 +33,7 @@ struct event {
 	uint64_t time; /* 0: free */
 	bool ack;
 	uint32_t start, end; /* of an ACK: start is the acknowledgment number */
+	struct sack_block dsack;
 	struct sack_block blocks[3];
 	unsigned n;
 };
@@ -80,9 +81,12 @@ static void receive(uint32_t start)
 {
 	uint32_t n = (start - ISS) / MSS, a, b;
 	struct event *e;
+	struct sack_block twice = { 0 };
 	unsigned i;
 
 	assert_int_equal((start - ISS) % MSS, 0);
+	if (path.sack && got[n])
+		twice = (struct sack_block){ start, start + MSS };
 	got[n] = true;
 	while (rcv_nxt < SEGMENTS && got[rcv_nxt])
 		rcv_nxt++;
@@ -101,6 +105,7 @@ static void receive(uint32_t start)
 	e = new_event(DELAY);
 	e->ack = true;
 	e->start = seg(rcv_nxt);
+	e->dsack = twice;
 	for (i = 0; path.sack && i < 3; i++)
 		if (recent[i].start != recent[i].end && seq_gt(recent[i].start, seg(rcv_nxt)))
 			e->blocks[e->n++] = recent[i];
@@ -126,6 +131,7 @@ static void transmit(uint32_t start, uint32_t end)
 static bool frame(uint32_t start, uint32_t end)
 {
 	if (prng_unit(&prng) < path.refuse) {
+		recovery_refused(&rec, end - start);
 		sendmap_refused(&map, sendmap_find(&map, start));
 		return false;
 	}
@@ -166,6 +172,7 @@ static bool output_again(void)
 	if (len < record->end - record->start)
 		assert_non_null(sendmap_split(&map, record, record->start + len));
 	rec.retransmit_now = false;
+	recovery_sent(&rec, record->end - record->start, !(record->flags & SENT_UNSENT), now);
 	sent_again += len / MSS;
 	sendmap_resent(&map, record, now);
 	return frame(record->start, record->end);
@@ -175,11 +182,15 @@ static bool output_new(void)
 {
 	uint32_t len = may_send(seg(SEGMENTS) - map.nxt, recovery_limited_transmit(&rec, &cc));
 
-	if (sendmap_next_lost(&map) || !len)
+	if ((sendmap_next_lost(&map) && !recovery_new_first(&rec)) || !len)
 		return false;
 	if (!path.gso)
 		len = MSS;
 	assert_non_null(sendmap_sent(&map, map.nxt + len, MSS, 0, now));
+	recovery_sent(&rec, len, false, now);
+	if (rec.probe_due)
+		recovery_probed(&rec, false, map.nxt);
+	recovery_schedule_probe(&rec, &map, MSS, rtt.srtt_ns, rto_at ? rto_at : UINT64_MAX, now);
 	return frame(map.nxt - len, map.nxt);
 }
 
@@ -187,10 +198,28 @@ static void output(void)
 {
 	struct sent *record;
 
-	while (output_again())
+	if (recovery_new_first(&rec)) {
+		bool some = false;
+
+		while (map.nxt - rec.point < 2 * MSS && output_new())
+			some = true;
+		if (!some && map.nxt == rec.point)
+			recovery_no_new(&rec);
+	}
+	while (!recovery_new_first(&rec) && output_again())
 		;
-	while (output_new())
+	while (!recovery_new_first(&rec) && output_new())
 		;
+	if (rec.probe_due) {
+		record = recovery_probe_segment(&map, MSS);
+		rec.probe_due = false;
+		if (record) {
+			recovery_sent(&rec, MSS, true, now);
+			sendmap_resent(&map, record, now);
+			recovery_probed(&rec, true, map.nxt);
+			frame(record->start, record->end);
+		}
+	}
 	limited = in_flight() + MSS > cc.cwnd;
 	if (map.nxt == seg(SEGMENTS) && may_send(MSS, 0)) {
 		record = recovery_rescue(&rec, &map, &cc);
@@ -205,16 +234,26 @@ static void output(void)
 		rto_at = now + rtt_rto(&rtt, &limits);
 }
 
+static struct recovery_ack measured(void)
+{
+	return (struct recovery_ack){
+		.prior_pipe = sendmap_pipe(&map),
+		.srtt_ns = rtt.srtt_ns,
+		.min_rtt_ns = rtt.srtt_ns ? rtt.min_us * 1000ull : 0,
+	};
+}
+
 static void acknowledged(const struct event *e)
 {
 	struct sendmap_result res = { 0 };
-	struct recovery_ack what = { .prior_pipe = sendmap_pipe(&map) };
+	struct recovery_ack what = measured();
 	struct ack_event ev = { .now = now, .mss = MSS, .cwnd_limited = limited };
 	struct sack_block blocks[3];
 	unsigned i, n = 0;
 
 	if (seq_lt(e->start, map.una))
 		return;
+	res.min_rtt_ns = what.min_rtt_ns;
 	if (e->start != map.una) {
 		sendmap_ack(&map, e->start, now, &res);
 		what.advanced = true;
@@ -225,6 +264,9 @@ static void acknowledged(const struct event *e)
 			blocks[n++] = e->blocks[i];
 	if (n)
 		sendmap_sack(&map, blocks, n, now, &res);
+	what.dsack = e->dsack.start != e->dsack.end;
+	what.duplicate_block = e->dsack;
+	what.pure = !what.advanced && !e->n && !what.dsack;
 	what.duplicate = path.sack ? res.newly_sacked > 0 : !what.advanced && !sendmap_empty(&map);
 	if (res.rtt_ns)
 		rtt_sample(&rtt, res.rtt_ns, 1);
@@ -243,11 +285,34 @@ static void acknowledged(const struct event *e)
 		rto_at = 0;
 	else if (what.advanced)
 		rto_at = now + rtt_rto(&rtt, &limits);
+	if (what.advanced || map.sacked)
+		recovery_schedule_probe(&rec, &map, MSS, rtt.srtt_ns, rto_at, now);
+}
+
+/* The timer that fires before AT. */
+static bool timer(uint64_t at)
+{
+	struct recovery_ack m = measured();
+
+	if (rec.t_reorder <= at && rec.t_reorder <= rec.t_probe) {
+		now = rec.t_reorder;
+		recovery_on_reorder_timer(&rec, &map, &cc, &m, now);
+	} else if (rec.t_probe <= at) {
+		now = rec.t_probe;
+		recovery_on_probe_timer(&rec, &map);
+		rto_at = now + rtt_rto(&rtt, &limits);
+	} else {
+		return false;
+	}
+	sendmap_check(&map);
+	output();
+	return true;
 }
 
 /* The next thing that happens. */
 static void step(void)
 {
+	struct recovery_ack m = measured();
 	unsigned i, next = 0;
 	struct event e;
 
@@ -255,11 +320,13 @@ static void step(void)
 		if (events[i].time < events[next].time)
 			next = i;
 	assert_true(events_n || rto_at);
+	if (timer(events_n && (!rto_at || events[next].time < rto_at) ? events[next].time : rto_at))
+		return;
 	if (rto_at && (!events_n || rto_at <= events[next].time)) {
 		now = rto_at;
 		timeouts++;
 		rtt_back_off(&rtt, &limits);
-		recovery_on_timeout(&rec, &map, &cc, !rexmt_n++, now);
+		recovery_on_timeout(&rec, &map, &cc, !rexmt_n++, &m, now);
 		sendmap_check(&map);
 		rto_at = 0;
 		output();
@@ -291,7 +358,7 @@ static void transfer(const struct path *p, uint64_t seed)
 	memset(recent, 0, sizeof(recent));
 	rtt_init(&rtt);
 	sendmap_init(&map, &pool, ISS, now);
-	recovery_init(&rec, path.sack, ISS - 1);
+	recovery_init(&rec, path.sack, ISS - 1, false);
 	cc_init(&cc, path.ops, MSS, 10 * MSS, now);
 	output();
 	while (map.una != seg(SEGMENTS)) {

@@ -57,6 +57,7 @@ struct view_finding {
 	unsigned evidences;
 	char evidence[VIEW_EVIDENCE][200]; /* sentences with the numbers, without a final stop */
 	char next[240];			   /* if more exact than the kind's own; else "" */
+	char about[200]; /* in place of the connection's or listener's name: "10.0.0.0/8"; or "" */
 };
 
 /* The steps to a destination, in order. */
@@ -91,6 +92,9 @@ struct view_diagnosis {
 	struct view_step step[VIEW_STEPS];
 	struct view_finding *finding; /* troubles first; to be freed by view_diagnosis_free() */
 	size_t n, room;
+	size_t folded;	/* findings [0, folded) stand in the table of what is alike */
+	uint32_t *slot; /* open addressing: a finding's index + 1 */
+	size_t slots;
 	size_t connections, pairs, checks; /* looked at */
 	unsigned unseen;		   /* lines of what was not looked at */
 	char not_seen[12][200];		   /* a clause each: "drop reasons: needs root" */
@@ -100,12 +104,20 @@ struct view_diagnosis {
 
 void view_diagnosis_init(struct view_diagnosis *d);
 void view_diagnosis_free(struct view_diagnosis *d);
-/* A new finding of this kind, cleared, to be filled in; NULL: no memory (d->failed). */
+/*
+ * A new finding of this kind, cleared, to be filled in before the next is added, which moves it;
+ * NULL: no memory (d->failed). What is alike folds as soon as the next comes, so that memory grows
+ * with the number of causes, not of connections.
+ */
 struct view_finding *view_diagnosis_add(struct view_diagnosis *d, enum view_finding_id id,
 					enum view_certainty certainty);
 /* One more sentence of evidence; beyond VIEW_EVIDENCE they are dropped. */
 __attribute__((format(printf, 2, 3))) void view_finding_say(struct view_finding *f,
 							    const char *format, ...);
+/* Blames the owner of END, if it is known. */
+void view_finding_blame(struct view_finding *f, const struct cpl_info *end);
+/* The connection's or listener's end(s), as last seen; either may be NULL. */
+void view_finding_of(struct view_finding *f, const struct cpl_info *x, const struct cpl_info *y);
 /* What could not be looked at; the same clause is not added twice. */
 __attribute__((format(printf, 2, 3))) void view_diagnosis_unseen(struct view_diagnosis *d,
 								 const char *format, ...);
@@ -120,9 +132,19 @@ bool view_diagnosis_trouble(const struct view_diagnosis *d);
 
 /* The kind by its name, with "-" or "_"; -1: there is none. */
 int view_finding_find(const char *name);
+/* Its name with hyphens, as people see it: "half-open". */
+struct view_word view_finding_name(enum view_finding_id id);
+/* The kind's title, meaning or next step with %p and %c replaced by what F tells of them. */
+void view_finding_fill(char *out, size_t size, const char *text, const struct view_finding *f);
+/* "10.0.0.1:5000 - 10.0.0.2:443, curl (pid 812, descriptor 3)": what F is about; may be "". */
+void view_finding_about(struct text *t, const struct view_finding *f);
 
 /* For people: stairs, findings with evidence, certainty and next step, what was not looked at. */
 void view_diagnosis_print(struct text *t, const struct view_diagnosis *d);
+const char *view_weight_name(enum view_weight weight);		/* "trouble" */
+const char *view_subject_name(enum view_subject subject);	/* "connection" */
+const char *view_certainty_name(enum view_certainty certainty); /* "certain" */
+const char *view_step_name(enum view_step_id step);		/* "route" */
 /* One JSON object. Returns 0, -ENOMEM, or -ENOSYS: built without jansson. */
 int view_diagnosis_json(struct text *t, const struct view_diagnosis *d);
 

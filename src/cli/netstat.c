@@ -1,51 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * couplet netstat: the connections of this machine, the kernel's and those of Couplet's stacks, as
- * the classic table.
+ * the classic table. Here are the options; netstat_table.c makes the table, netstat_watch.c what
+ * changes in it, netstat_sockets.c the descriptors and sockets behind it.
  */
-#include <errno.h>
+#include "cli/netstat.h"
+
+#include <ctype.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/connections.h"
-#include "source/names.h"
-#include "view/netstat.h"
-
-#define TCP 6
 #define UDP 17
 
 static const char help[] =
 	"  -a, --all          listening sockets too (also when a FILTER is given)\n"
 	"  -l, --listening    listening sockets only\n"
-	"  -t, --tcp          TCP only (with -u: both, as without either)\n"
-	"  -u, --udp          UDP only\n"
-	"  -4, --ipv4         IPv4 only\n"
-	"  -6, --ipv6         IPv6 only\n"
-	"  -n, --numeric      numbers, no names of hosts and services\n"
+	"  -t, --tcp  -u, --udp  -x, --unix   only these, together or alone\n"
+	"  -4, --ipv4  -6, --ipv6             only this family (also -f inet, inet6, unix)\n"
+	"  -n, --numeric      numbers, no names of hosts, services and users\n"
 	"  -p, --program      pid and program that hold each socket\n"
+	"  -e, --extend       user and inode\n"
+	"  -o, --timers       the timer that runs, and how often it fired in vain\n"
+	"  -A, --namespaces   those of every network namespace, as far as we may\n"
 	"  -N, --number       number the rows: \"couplet show '#3'\" opens one\n"
+	"      --explain      below each row what it means: the queues, what is awaited\n"
+	"      --sockets      descriptor, socket, connection of each process\n"
+	"      --dress DRESS  columns and words of linux, bsd, or couplet's own\n"
 	"      --source       whose connection it is: the kernel's or a Couplet stack's\n"
 	"  -c, --continuous[=SECONDS]   again and again\n"
+	"      --watch[=SECONDS]        in place, with what changed; changes only on a pipe\n"
 	"      --json         every field as JSON\n"
 	"\n"
 	"FILTER: :443  curl  pid:812  10.0.0.1:443  10.0.0.1:5000-10.0.0.2:443  #3\n"
 	"        state established  'dport = :443 and not dst 10.0.0.0/8'  'send_queue > 0'\n";
 
-struct netstat {
-	bool all, listening, tcp, udp, only4, only6;
-	bool numeric, program, number, source, json;
-	bool repeat;
-	unsigned interval_ms;
-	struct select select;
-	bool filtered;
-	struct names *names;
-};
-
 enum {
 	OPTION_SOURCE = 256,
-	OPTION_JSON
+	OPTION_JSON,
+	OPTION_EXPLAIN,
+	OPTION_SOCKETS,
+	OPTION_DRESS,
+	OPTION_WATCH,
 };
 
 static const struct option long_options[] = {
@@ -53,106 +50,285 @@ static const struct option long_options[] = {
 	{ "listening", no_argument, NULL, 'l' },
 	{ "tcp", no_argument, NULL, 't' },
 	{ "udp", no_argument, NULL, 'u' },
+	{ "unix", no_argument, NULL, 'x' },
 	{ "ipv4", no_argument, NULL, '4' },
+	{ "inet", no_argument, NULL, '4' },
 	{ "ipv6", no_argument, NULL, '6' },
+	{ "inet6", no_argument, NULL, '6' },
+	{ "family", required_argument, NULL, 'f' },
 	{ "numeric", no_argument, NULL, 'n' },
+	{ "numeric-hosts", no_argument, NULL, 'n' },
+	{ "numeric-ports", no_argument, NULL, 'n' },
+	{ "numeric-users", no_argument, NULL, 'n' },
 	{ "program", no_argument, NULL, 'p' },
 	{ "programs", no_argument, NULL, 'p' },
+	{ "processes", no_argument, NULL, 'p' },
+	{ "extend", no_argument, NULL, 'e' },
+	{ "timers", no_argument, NULL, 'o' },
+	{ "options", no_argument, NULL, 'o' },
+	{ "wide", no_argument, NULL, 'W' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "namespaces", no_argument, NULL, 'A' },
 	{ "number", no_argument, NULL, 'N' },
+	{ "explain", no_argument, NULL, OPTION_EXPLAIN },
+	{ "sockets", no_argument, NULL, OPTION_SOCKETS },
+	{ "dress", required_argument, NULL, OPTION_DRESS },
 	{ "source", no_argument, NULL, OPTION_SOURCE },
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "continuous", optional_argument, NULL, 'c' },
+	{ "watch", optional_argument, NULL, OPTION_WATCH },
+	{ "route", no_argument, NULL, 'r' },
+	{ "interfaces", no_argument, NULL, 'i' },
+	{ "statistics", no_argument, NULL, 's' },
+	{ "groups", no_argument, NULL, 'g' },
+	{ "masquerade", no_argument, NULL, 'M' },
+	{ "raw", no_argument, NULL, 'w' },
+	{ "sctp", no_argument, NULL, 'S' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
-/* What another netstat shows with this option, or NULL. */
+/* What another netstat, or ss, shows with this option, or NULL. */
 static const char *elsewhere(int option)
 {
 	switch (option) {
 	case 'r':
 		return "routes are not shown here; \"ip route\" does";
 	case 'i':
+	case 'I':
 		return "interfaces are not shown here; \"ip -s link\" does";
 	case 's':
 		return "statistics of protocols are not shown here; \"nstat\" does";
 	case 'g':
 		return "multicast groups are not shown here; \"ip maddress\" does";
+	case 'M':
+		return "masqueraded connections are not shown here; \"conntrack -L\" does";
+	case 'w':
+		return "raw sockets are not shown here; \"ss -w\" does";
+	case 'S':
+		return "SCTP is not shown here; \"ss -S\" does";
+	case 'C':
+		return "the route cache is not shown here; \"ip route show cache\" does";
+	case 'm':
+		return "memory is not shown here; \"couplet show CONN\" does, and \"ss -m\"";
+	case 'Z':
+		return "security contexts are not shown here; \"ss -Z\" does";
+	case 'b':
+		return "the program of each socket is shown by -p";
+	case 'L':
+		return "the accept queues of listeners are Recv-Q and Send-Q of -l";
+	}
+	return NULL;
+}
+
+static int option_family(struct netstat *n, const char *family)
+{
+	if (strcmp(family, "inet") == 0)
+		n->only4 = true;
+	else if (strcmp(family, "inet6") == 0)
+		n->only6 = true;
+	else if (strcmp(family, "unix") == 0 || strcmp(family, "local") == 0)
+		n->unix_sockets = true;
+	else
+		return cli_fail(CLI_USAGE,
+				"there is no family \"%s\" here: inet, inet6 and unix are shown",
+				word_foreign(family).s);
+	return -1;
+}
+
+static int option_dress(struct netstat *n, const char *dress)
+{
+	if (strcmp(dress, "linux") == 0)
+		n->dress = VIEW_NETSTAT_LINUX;
+	else if (strcmp(dress, "bsd") == 0 || strcmp(dress, "macos") == 0)
+		n->dress = VIEW_NETSTAT_BSD;
+	else if (strcmp(dress, "couplet") == 0)
+		n->dress = 0;
+	else
+		return cli_fail(CLI_USAGE, "there is no dress \"%s\": linux, bsd or couplet",
+				word_foreign(dress).s);
+	return -1;
+}
+
+static int option_apply(struct netstat *n, int c, char **argv);
+
+/*
+ * "-ct" is two options, "-c2" one with a number: letters behind c were no interval to anybody yet.
+ */
+static int option_continuous(struct netstat *n, char **argv)
+{
+	const char *s = optarg;
+
+	n->repeat = true;
+	if (s && isalpha((unsigned char)*s) && argv[optind - 1][1] != '-') {
+		for (; *s; s++) {
+			int status;
+
+			optopt = *s;
+			if (*s == 'c' || *s == 'f' || !strchr("altux46npeoANWv", *s))
+				status = option_apply(n, '?', argv);
+			else
+				status = option_apply(n, *s, argv);
+			if (status >= 0)
+				return status;
+		}
+		return -1;
+	}
+	return connections_interval(s, &n->interval_ms) ? -1 : CLI_USAGE;
+}
+
+/* Options without a value are flags; NULL: it is none of these. */
+static bool *option_flag(struct netstat *n, int c)
+{
+	switch (c) {
+	case 'a':
+		return &n->all;
+	case 'l':
+		return &n->listening;
+	case 't':
+		return &n->tcp;
+	case 'u':
+		return &n->udp;
+	case 'x':
+		return &n->unix_sockets;
+	case '4':
+		return &n->only4;
+	case '6':
+		return &n->only6;
+	case 'n':
+		return &n->numeric;
+	case 'p':
+		return &n->program;
+	case 'e':
+		return &n->extend;
+	case 'o':
+		return &n->timer;
+	case 'A':
+		return &n->namespaces;
+	case 'N':
+		return &n->number;
+	case OPTION_SOURCE:
+		return &n->source;
+	case OPTION_JSON:
+		return &n->json;
+	case OPTION_EXPLAIN:
+		return &n->explain;
+	case OPTION_SOCKETS:
+		return &n->sockets;
 	}
 	return NULL;
 }
 
 /* -1: go on; else the exit status. */
-static int options_read(struct netstat *n, int argc, char **argv)
+static int option_apply(struct netstat *n, int c, char **argv)
 {
-	int c;
+	bool *flag = option_flag(n, c);
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+altu46npNc::h", long_options, NULL)) >= 0) {
-		switch (c) {
-		case 'a':
-			n->all = true;
-			break;
-		case 'l':
-			n->listening = true;
-			break;
-		case 't':
-			n->tcp = true;
-			break;
-		case 'u':
-			n->udp = true;
-			break;
-		case '4':
-			n->only4 = true;
-			break;
-		case '6':
-			n->only6 = true;
-			break;
-		case 'n':
-			n->numeric = true;
-			break;
-		case 'p':
-			n->program = true;
-			break;
-		case 'N':
-			n->number = true;
-			break;
-		case OPTION_SOURCE:
-			n->source = true;
-			break;
-		case OPTION_JSON:
-			n->json = true;
-			break;
-		case 'c':
-			n->repeat = true;
-			if (!connections_interval(optarg, &n->interval_ms))
-				return CLI_USAGE;
-			break;
-		case 'h':
-			return cli_help("netstat", help);
-		default:
-			if (elsewhere(optopt))
-				return cli_fail(CLI_USAGE, "%s", elsewhere(optopt));
-			return connections_bad_option(argv);
-		}
+	if (flag) {
+		*flag = true;
+		return -1;
 	}
-	n->filtered = optind < argc;
-	if (connections_parse(&n->select, argc - optind, argv + optind) != CLI_OK)
-		return CLI_USAGE;
+	switch (c) {
+	case 'f':
+		return option_family(n, optarg);
+	case OPTION_DRESS:
+		return option_dress(n, optarg);
+	case 'W': /* no name is cut anyway */
+	case 'v':
+		return -1;
+	case 'c':
+		return option_continuous(n, argv);
+	case OPTION_WATCH:
+		n->watch = true;
+		return connections_interval(optarg, &n->interval_ms) ? -1 : CLI_USAGE;
+	case 'h':
+		return cli_help("netstat", help);
+	default:
+		if (elsewhere(c == '?' ? optopt : c))
+			return cli_fail(CLI_USAGE, "%s", elsewhere(c == '?' ? optopt : c));
+		if (c == ':')
+			return cli_fail(CLI_USAGE, "option %s takes a value; --help says which",
+					argv[optind - 1]);
+		return connections_bad_option(argv);
+	}
+}
+
+/* -1: go on; else the exit status. */
+static int options_check(struct netstat *n)
+{
+	if (n->watch && (n->json || n->sockets || n->repeat))
+		return cli_fail(CLI_USAGE, "--watch goes neither with --json nor with --sockets "
+					   "nor with -c");
+	if (n->sockets && (n->json || n->explain))
+		return cli_fail(CLI_USAGE,
+				"--sockets is a picture of its own: not with --json or --explain");
 	return -1;
 }
 
-/* What must be collected: all, when rows are numbered, else no more than is shown. */
-static struct source_options options_collect(const struct netstat *n)
+static int options_read(struct netstat *n, int argc, char **argv)
+{
+	int c, status, last = argc;
+
+	n->interval_ms = 1000;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":altux46npeoANWvf:c::h", long_options, NULL)) >= 0) {
+		status = option_apply(n, c, argv);
+		if (status >= 0)
+			return status;
+	}
+	/* "-c 5", as net-tools have it: a number alone is no filter. */
+	if ((n->repeat || n->watch) && optind < argc &&
+	    !argv[argc - 1][strspn(argv[argc - 1], "0123456789.")] && isdigit(*argv[argc - 1])) {
+		last = argc - 1;
+		if (!connections_interval(argv[last], &n->interval_ms))
+			return CLI_USAGE;
+	}
+	n->filtered = optind < last;
+	if (connections_parse(&n->select, last - optind, argv + optind) != CLI_OK)
+		return CLI_USAGE;
+	return options_check(n);
+}
+
+/* ---- What is collected and shown ------------------------------------------------------------- */
+
+/* net-tools and the BSDs show UNIX sockets unless told otherwise, and so do their dresses. */
+static bool wants_unix(const struct netstat *n)
+{
+	return n->unix_sockets || select_names_unix(&n->select) ||
+	       (n->dress && !n->tcp && !n->udp && !n->only4 && !n->only6 && !n->filtered);
+}
+
+static bool wants_tcp(const struct netstat *n)
+{
+	return n->tcp || (!n->udp && !n->unix_sockets && !select_names_unix(&n->select));
+}
+
+static bool wants_udp(const struct netstat *n)
+{
+	return n->udp || (!n->tcp && !n->unix_sockets && !select_names_unix(&n->select));
+}
+
+unsigned netstat_flags(const struct netstat *n)
+{
+	return (n->number ? VIEW_NETSTAT_NUMBER : 0) | (n->program ? VIEW_NETSTAT_PROGRAM : 0) |
+	       (n->source ? VIEW_NETSTAT_SOURCE : 0) | (n->extend ? VIEW_NETSTAT_EXTEND : 0) |
+	       (n->timer ? VIEW_NETSTAT_TIMER : 0) | (n->namespaces ? VIEW_NETSTAT_NAMESPACE : 0) |
+	       (n->explain ? VIEW_NETSTAT_EXPLAIN : 0) | n->dress;
+}
+
+/* All, when rows are numbered or explained, else no more than is shown. */
+struct source_options netstat_options(const struct netstat *n)
 {
 	struct source_options o = connections_everything(&n->select);
 
-	o.owners = n->program || n->json || select_needs_owners(&n->select);
-	o.brief = !n->json && !select_needs_details(&n->select);
-	if (n->number || select_needs_rows(&n->select))
+	o.owners = n->program || n->json || n->explain || select_needs_owners(&n->select);
+	o.brief = !n->json && !n->explain && !select_needs_details(&n->select);
+	o.unix_sockets = wants_unix(n);
+	o.namespaces = n->namespaces;
+	if (n->number || n->explain || select_needs_rows(&n->select))
 		return o;
-	o.no_tcp = n->udp && !n->tcp;
-	o.udp = n->udp || !n->tcp;
+	o.no_tcp = !wants_tcp(n);
+	o.udp = wants_udp(n);
 	o.no_ip4 = n->only6 && !n->only4;
 	o.no_ip6 = n->only4 && !n->only6;
 	o.states = select_states(&n->select);
@@ -168,146 +344,107 @@ static struct source_options options_collect(const struct netstat *n)
 	return o;
 }
 
-static bool is_shown(const struct netstat *n, const struct cpl_info *info)
+bool netstat_shows(const struct netstat *n, const struct cpl_info *info, size_t number)
 {
 	bool udp = info->protocol == UDP;
 	bool listening = udp ? info->remote_port == 0 : info->state == CPL_LISTEN;
 
-	if (udp ? n->tcp && !n->udp : n->udp && !n->tcp)
+	if (!select_match(&n->select, info, number))
 		return false;
-	if (n->only4 != n->only6 && info->family != (n->only4 ? 4 : 6))
-		return false;
+	if (info->family == 1) {
+		if (!wants_unix(n))
+			return false;
+	} else {
+		if (udp ? !wants_udp(n) : !wants_tcp(n))
+			return false;
+		if (n->only4 != n->only6 && info->family != (n->only4 ? 4 : 6))
+			return false;
+	}
 	if (n->listening)
 		return listening;
 	return n->all || n->filtered || !listening;
 }
 
-static size_t keep_shown(const struct netstat *n, struct snapshot_set *set, size_t *numbers)
+/* The chosen ones of SET as JSON; the others are forgotten. */
+static int print_json(const struct netstat *n, struct snapshot_set *set)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < set->n; i++) {
-		if (!is_shown(n, &set->info[i]))
+		if (!netstat_shows(n, &set->info[i], i + 1))
 			continue;
-		set->info[kept] = set->info[i];
-		numbers[kept++] = numbers[i];
+		if (kept != i)
+			set->info[kept] = set->info[i];
+		kept++;
 	}
-	return set->n = kept;
+	set->n = kept;
+	return connections_json(set);
 }
 
-/* "host:service" as far as both have names; NULL: the numbers do. */
-static char *named(struct names *names, const struct cpl_info *info, bool local)
+static int print_table(struct netstat *n, const struct snapshot_set *set)
 {
-	const struct cpl_addr *addr = local ? &info->local_addr : &info->remote_addr;
-	uint16_t port = local ? info->local_port : info->remote_port;
-	const char *host = names_host(names, addr, info->ifindex);
-	const char *service = names_service(names, port, info->protocol);
-	struct view_word number;
-	char *s, digits[8];
-	size_t size;
-
-	if (!host && !service)
-		return NULL;
-	number = word_endpoint(addr, 0);
-	number.s[strlen(number.s) - 2] = 0; /* ":*" */
-	snprintf(digits, sizeof(digits), port ? "%u" : "*", port);
-	if (!host)
-		host = number.s;
-	if (!service)
-		service = digits;
-	size = strlen(host) + strlen(service) + 2;
-	s = malloc(size);
-	if (s)
-		snprintf(s, size, "%s:%s", host, service);
-	return s;
-}
-
-static void look_up(struct names *names, const struct snapshot_set *set)
-{
-	for (size_t i = 0; i < set->n; i++) {
-		names_want(names, &set->info[i].local_addr, set->info[i].ifindex);
-		names_want(names, &set->info[i].remote_addr, set->info[i].ifindex);
-	}
-	names_wait(names, NAMES_WAIT_MS);
-}
-
-static int print_table(struct netstat *n, const struct snapshot_set *set, const size_t *numbers)
-{
-	struct view_row *rows = calloc(set->n + 1, sizeof(*rows));
-	unsigned flags = (n->number ? VIEW_NETSTAT_NUMBER : 0) |
-			 (n->program ? VIEW_NETSTAT_PROGRAM : 0) |
-			 (n->source ? VIEW_NETSTAT_SOURCE : 0);
+	struct netstat_rows rows;
 	struct text t;
-	int err;
+	int status = netstat_rows_make(n, set, &rows);
 
-	if (!rows)
-		return cli_fail(CLI_CANNOT, "out of memory");
-	if (n->names)
-		look_up(n->names, set);
-	for (size_t i = 0; i < set->n; i++) {
-		rows[i].info = &set->info[i];
-		rows[i].number = numbers[i];
-		if (set->info[i].source == CPL_SOURCE_STACK)
-			flags |= VIEW_NETSTAT_SOURCE;
-		if (!n->names)
-			continue;
-		rows[i].local = named(n->names, &set->info[i], true);
-		rows[i].foreign = named(n->names, &set->info[i], false);
+	if (status == CLI_OK) {
+		text_init(&t);
+		t.colour = cli_colour(stdout);
+		t.width = (unsigned)cli_width(stdout);
+		netstat_tables(n, &t, &rows, netstat_flags(n));
+		if (text_flush(&t, stdout) < 0 && t.failed)
+			status = cli_fail(CLI_CANNOT, "out of memory");
+		text_free(&t);
 	}
-	text_init(&t);
-	t.colour = cli_colour(stdout);
-	t.width = (unsigned)cli_width(stdout);
-	view_netstat(&t, rows, set->n, flags);
-	err = text_flush(&t, stdout);
-	text_free(&t);
-	for (size_t i = 0; i < set->n; i++) {
-		free((char *)rows[i].local);
-		free((char *)rows[i].foreign);
-	}
-	free(rows);
-	return err == -ENOMEM ? cli_fail(CLI_CANNOT, "out of memory") : CLI_OK;
+	netstat_rows_free(&rows);
+	return status;
 }
 
 static int once(struct netstat *n, struct snapshot_set *set)
 {
-	struct source_options options = options_collect(n);
-	size_t *numbers = NULL;
+	struct source_options options = netstat_options(n);
 	int status;
 
 	snapshot_set_clear(set);
 	status = connections_collect(set, &options);
-	if (n->program || select_needs_owners(&n->select))
+	if (n->program || n->explain || select_needs_owners(&n->select))
 		connections_notes(&set->notes, true);
-	if (status == CLI_OK)
-		status = connections_select(set, &n->select, &numbers);
-	if (status == CLI_OK) {
-		keep_shown(n, set, numbers);
-		status = n->json ? connections_json(set) : print_table(n, set, numbers);
+	if (status != CLI_OK)
+		return status;
+	return n->json ? print_json(n, set) : print_table(n, set);
+}
+
+static int again_and_again(struct netstat *n)
+{
+	struct snapshot_set set;
+	int status;
+
+	snapshot_set_init(&set);
+	for (;;) {
+		status = once(n, &set);
+		if (!n->repeat || status != CLI_OK || fflush(stdout) != 0)
+			break;
+		usleep(n->interval_ms * 1000u);
+		if (!n->json)
+			putchar('\n');
 	}
-	free(numbers);
+	snapshot_set_free(&set);
 	return status;
 }
 
 int cmd_netstat(int argc, char **argv)
 {
 	struct netstat n = { 0 };
-	struct snapshot_set set;
 	int status = options_read(&n, argc, argv);
 
 	if (status >= 0)
 		return status;
 	if (!n.numeric && !n.json)
 		n.names = names_new(NULL, NULL);
-	snapshot_set_init(&set);
-	for (;;) {
-		status = once(&n, &set);
-		if (!n.repeat || status != CLI_OK || fflush(stdout) != 0)
-			break;
-		usleep(n.interval_ms * 1000u);
-		if (!n.json)
-			putchar('\n');
-	}
-	snapshot_set_free(&set);
+	if (n.watch)
+		status = netstat_watch(&n);
+	else
+		status = n.sockets ? netstat_sockets(&n) : again_and_again(&n);
 	names_free(n.names);
 	return status;
 }

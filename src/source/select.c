@@ -199,6 +199,30 @@ bool select_needs_details(const struct select *select)
 	return false;
 }
 
+static bool node_names_unix(const struct select *s, int at)
+{
+	const struct select_node *n = &s->node[at];
+
+	switch (n->kind) {
+	case SELECT_AND:
+		return node_names_unix(s, n->left) || node_names_unix(s, n->right);
+	case SELECT_OR:
+		return node_names_unix(s, n->left) && node_names_unix(s, n->right);
+	case SELECT_PATH:
+		return true;
+	case SELECT_FIELD:
+		return (n->field == CPL_F_family && n->op == SELECT_EQ && n->value == 1) ||
+		       n->field == CPL_F_peer_inode || n->field == CPL_F_socket_type;
+	default:
+		return false;
+	}
+}
+
+bool select_names_unix(const struct select *select)
+{
+	return select->root >= 0 && node_names_unix(select, select->root);
+}
+
 bool select_needs_rows(const struct select *select)
 {
 	for (int i = 0; i < select->n; i++)
@@ -215,9 +239,8 @@ static int order_number(uint64_t a, uint64_t b)
 }
 
 /* TCP, UDP, UNIX; listeners first, then by the local end, then by the remote one. */
-static int order(const void *left, const void *right)
+int select_order(const struct cpl_info *a, const struct cpl_info *b)
 {
-	const struct cpl_info *a = left, *b = right;
 	int d = order_number(a->family == 1, b->family == 1);
 
 	if (!d)
@@ -238,6 +261,11 @@ static int order(const void *left, const void *right)
 	if (!d)
 		d = order_number(a->source, b->source);
 	return d ? d : order_number(a->id, b->id);
+}
+
+static int order(const void *left, const void *right)
+{
+	return select_order(left, right);
 }
 
 void select_sort(struct cpl_info *infos, size_t n)

@@ -130,9 +130,13 @@ unsigned select_states(const struct select *select);
 bool select_needs_owners(const struct select *select);
 /* True if a match needs more than addresses, state, queues and timers. */
 bool select_needs_details(const struct select *select);
+/* True if it can match UNIX sockets only: by their path, or by the word "unix". */
+bool select_names_unix(const struct select *select);
 /* True if it names single rows, so that the table must be complete and in order. */
 bool select_needs_rows(const struct select *select);
 
+/* The order of the table: less than, equal to or greater than 0. */
+int select_order(const struct cpl_info *a, const struct cpl_info *b);
 /* Sorts into the order of the table, on which row numbers rest: the same each time. */
 void select_sort(struct cpl_info *infos, size_t n);
 

@@ -341,7 +341,7 @@ def helpful_mistakes():
     assert "-z" in refused(2, "netstat", "-z")
     assert "--colour" in refused(2, "netstat", "--colour")
     assert "ip route" in refused(2, "netstat", "-r")
-    assert "interval" in refused(2, "netstat", "-cx")
+    assert "interval" in refused(2, "netstat", "-c1x")
     assert "which connection?" in refused(2, "show")
     said = refused(2, "netstat", "state", "establishd")
     assert "did you mean ESTABLISHED?" in said and "\n          ^^^^^^^^^^\n" in said, said

@@ -13,10 +13,10 @@
 static void table(void **state)
 {
 	struct cpl_info x, y, listener, udp;
-	struct view_row rows[4] = { { &x, NULL, NULL, 0 },
-				    { &y, NULL, "client.example:40000", 0 },
-				    { &listener, NULL, NULL, 0 },
-				    { &udp, NULL, NULL, 0 } };
+	struct view_row rows[4] = { { .info = &x },
+				    { .info = &y, .foreign = "client.example:40000" },
+				    { .info = &listener },
+				    { .info = &udp } };
 	struct text t;
 
 	(void)state;
@@ -55,7 +55,7 @@ static void table(void **state)
 static void unknown_is_a_dash(void **state)
 {
 	struct cpl_info none = { 0 };
-	struct view_row row = { &none, NULL, NULL, 0 };
+	struct view_row row = { .info = &none };
 	struct text t;
 
 	(void)state;
@@ -71,7 +71,7 @@ static void names_are_not_cut(void **state)
 {
 	char name[300];
 	struct cpl_info x;
-	struct view_row row = { &x, name, NULL, 0 };
+	struct view_row row = { .info = &x, .local = name };
 	struct text t;
 
 	(void)state;

@@ -132,6 +132,8 @@ static void fill_times(struct cpl_info *i, const struct given *g)
 	}
 	if (GIVEN(g, min_rtt) && t->min_rtt != UINT32_MAX)
 		CPL_INFO_READ(i, rtt_min, t->min_rtt * US);
+	if (!state_is(i, HANDSHAKE))
+		CPL_INFO_READ(i, last_ack, t->last_ack_recv * MS);
 	/* Before the first data these count from the handshake: nothing was sent then. */
 	if (GIVEN(g, data_segs_out) && t->data_segs_out)
 		CPL_INFO_READ(i, last_sent, t->last_data_sent * MS);
@@ -244,6 +246,8 @@ static void fill_congestion(struct cpl_info *i, const struct given *g)
 		CPL_INFO_DERIVED(i, ssthresh, u32_cap((uint64_t)t->snd_ssthresh * t->snd_mss));
 	CPL_INFO_DERIVED(i, pipe, flight_bytes(i, g, segments_in_network(t)));
 	CPL_INFO_DERIVED(i, lost, flight_bytes(i, g, t->lost));
+	CPL_INFO_DERIVED(i, retrans_out, flight_bytes(i, g, t->retrans));
+	CPL_INFO_READ(i, reordering, t->reordering);
 	if (t->options & LINUX_OPT_SACK)
 		CPL_INFO_DERIVED(i, sacked, flight_bytes(i, g, t->sacked));
 	else

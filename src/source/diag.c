@@ -12,28 +12,39 @@
 /* No answer for so long: something is wrong with this kernel. */
 #define PATIENCE_S 10
 
-struct mnl_socket *diag_open(void)
+/* A socket is of the namespace in which it was made, whoever uses it. */
+static int open_here(void *arg)
 {
 	struct timeval patience = { .tv_sec = PATIENCE_S };
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
 
 	if (!nl)
-		return NULL;
+		return -errno;
 	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
 	    setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &patience,
 		       sizeof(patience)) < 0) {
-		int err = errno;
+		int err = -errno;
 
 		mnl_socket_close(nl);
-		errno = err;
-		return NULL;
+		return err;
 	}
-	return nl;
+	*(struct mnl_socket **)arg = nl;
+	return 0;
 }
 
-int diag_ask(char *buffer, const struct nlmsghdr *h, mnl_cb_t message, void *arg)
+struct mnl_socket *diag_open(const struct netns *ns)
 {
-	struct mnl_socket *nl = diag_open();
+	struct mnl_socket *nl = NULL;
+	int err = namespace_run(ns, open_here, &nl);
+
+	errno = -err;
+	return err ? NULL : nl;
+}
+
+int diag_ask(const struct netns *ns, char *buffer, const struct nlmsghdr *h, mnl_cb_t message,
+	     void *arg)
+{
+	struct mnl_socket *nl = diag_open(ns);
 	int run = MNL_CB_OK, err = 0;
 
 	if (!nl)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's TCP and UDP sockets of this network namespace, through NETLINK_SOCK_DIAG
- * (sock_diag(7)); no privilege is needed.
+ * The kernel's TCP and UDP sockets of one network namespace, through NETLINK_SOCK_DIAG
+ * (sock_diag(7)); no privilege is needed for our own.
  *
  * What the kernel tells is read: identity, state, queues, owner's uid and inode, the timer that
  * runs, struct tcp_info (see tcp_info.h), memory limits. Absolute sequence numbers are not told by
@@ -11,28 +11,28 @@
  * state and timer are known. A socket that was closed by its program but still lives has no inode
  * and no uid.
  */
-#include "source/source.h"
+#include "source/sock_diag.h"
 
 #ifndef HAVE_LIBMNL
 
 #include <errno.h>
 
-static int sock_diag_walk(const struct source_options *options, struct source_notes *notes,
-			  source_visit visit, void *arg)
+int sock_diag_again(const struct netns *ns, const struct cpl_info *seen, struct cpl_info *now)
 {
-	(void)options, (void)visit, (void)arg;
+	(void)ns, (void)seen, (void)now;
+	return -EOPNOTSUPP;
+}
+
+int sock_diag_walk(const struct netns *ns, const struct source_options *options,
+		   struct source_notes *notes, source_visit visit, void *arg)
+{
+	(void)ns, (void)options, (void)visit, (void)arg;
 	source_note(
 		notes, CPL_SOURCE_SOCK_DIAG, SOURCE_NOTHING, -ENOSYS,
 		"the kernel's connections were not looked at: couplet was built without libmnl; "
 		"install libmnl-dev and build again");
 	return -ENOSYS;
 }
-
-const struct source source_sock_diag = {
-	.bit = SOURCE_SOCK_DIAG,
-	.name = "the kernel",
-	.walk = sock_diag_walk,
-};
 
 #else
 
@@ -62,6 +62,7 @@ enum {
 #define WANT(extension) (1u << ((extension)-1))
 
 struct dump {
+	const struct netns *ns;
 	int family;   /* AF_INET or AF_INET6 */
 	int protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	uint32_t states;
@@ -182,6 +183,12 @@ static void fill_timers(struct cpl_info *i, const struct inet_diag_msg *m)
 /* SK_MEMINFO_*: limits and drops. The limits count the kernel's overhead as well. */
 static void fill_memory(struct cpl_info *i, const uint32_t *words, size_t n)
 {
+	if (i->protocol != IPPROTO_TCP || i->state != CPL_LISTEN) {
+		if (n > SK_MEMINFO_RMEM_ALLOC)
+			CPL_INFO_READ(i, recv_memory, words[SK_MEMINFO_RMEM_ALLOC]);
+		if (n > SK_MEMINFO_WMEM_QUEUED)
+			CPL_INFO_READ(i, send_memory, words[SK_MEMINFO_WMEM_QUEUED]);
+	}
 	if (n > SK_MEMINFO_SNDBUF) {
 		CPL_INFO_READ(i, recv_buffer, words[SK_MEMINFO_RCVBUF]);
 		CPL_INFO_READ(i, send_buffer, words[SK_MEMINFO_SNDBUF]);
@@ -311,7 +318,7 @@ static int dump_once(struct dump *d, char *buffer)
 	r->idiag_states = d->states;
 	if (d->brief)
 		r->idiag_ext = 0;
-	return diag_ask(buffer, h, dump_message, d);
+	return diag_ask(d->ns, buffer, h, dump_message, d);
 }
 
 static const char *protocol_name(int protocol)
@@ -346,22 +353,23 @@ static bool dump_run(struct dump *d, struct source_notes *notes, char *buffer)
 	return false;
 }
 
-static int sock_diag_walk(const struct source_options *options, struct source_notes *notes,
-			  source_visit visit, void *arg)
+int sock_diag_walk(const struct netns *ns, const struct source_options *options,
+		   struct source_notes *notes, source_visit visit, void *arg)
 {
 	static const int protocols[] = { IPPROTO_TCP, IPPROTO_UDP };
 	/* Both always: IPv4 may be spoken by sockets of AF_INET6. */
 	static const int families[] = { AF_INET, AF_INET6 };
 	struct dump d = {
+		.ns = ns,
 		.brief = options->brief,
-		.netns = source_own_netns(),
+		.netns = source_netns(ns),
 		.visit = visit,
 		.arg = arg,
 	};
 	unsigned states = options->states ? options->states : SOURCE_USUAL_STATES;
 	bool seen = false;
 	char *buffer = malloc(DIAG_BUFFER);
-	struct mnl_socket *nl = buffer ? diag_open() : NULL;
+	struct mnl_socket *nl = buffer ? diag_open(ns) : NULL;
 
 	if (!nl) {
 		int err = buffer ? -errno : -ENOMEM;
@@ -441,8 +449,7 @@ static int ask(struct mnl_socket *nl, const struct cpl_info *seen, char *buffer,
 	return mnl_socket_sendto(nl, h, h->nlmsg_len) < 0 ? -errno : 0;
 }
 
-static int sock_diag_again(const struct source_options *options, const struct cpl_info *seen,
-			   struct cpl_info *now)
+int sock_diag_again(const struct netns *ns, const struct cpl_info *seen, struct cpl_info *now)
 {
 	struct again a = { .info = now, .protocol = seen->protocol, .netns = seen->netns };
 	struct mnl_socket *nl;
@@ -450,11 +457,8 @@ static int sock_diag_again(const struct source_options *options, const struct cp
 	ssize_t n = -1;
 	int err, family;
 
-	(void)options;
-	if (cpl_info_known(seen, CPL_F_netns) && seen->netns != source_own_netns())
-		return -EOPNOTSUPP;
 	buffer = malloc(DIAG_BUFFER);
-	nl = buffer ? diag_open() : NULL;
+	nl = buffer ? diag_open(ns) : NULL;
 	if (!nl) {
 		err = buffer ? -errno : -ENOMEM;
 		free(buffer);
@@ -475,12 +479,5 @@ static int sock_diag_again(const struct source_options *options, const struct cp
 	free(buffer);
 	return err;
 }
-
-const struct source source_sock_diag = {
-	.bit = SOURCE_SOCK_DIAG,
-	.name = "the kernel",
-	.walk = sock_diag_walk,
-	.again = sock_diag_again,
-};
 
 #endif

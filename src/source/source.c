@@ -11,9 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "source/namespaces.h"
 #include "source/owner.h"
 
-static const struct source *const sources[] = { &source_stacks, &source_sock_diag, &source_unix };
+static const struct source *const sources[] = { &source_stacks, &source_kernel, &source_unix };
 
 #define SOURCES (sizeof(sources) / sizeof(*sources))
 
@@ -52,6 +53,11 @@ uint32_t source_own_netns(void)
 	struct stat st;
 
 	return stat("/proc/self/ns/net", &st) == 0 ? (uint32_t)st.st_ino : 0;
+}
+
+uint32_t source_netns(const struct netns *ns)
+{
+	return ns ? ns->inode : source_own_netns();
 }
 
 /* ---- Walking --------------------------------------------------------------------------------- */
@@ -172,8 +178,8 @@ int source_walk(const struct source_options *options, struct source_notes *notes
 	for (unsigned i = 0; i < SOURCES && !w.stopped; i++) {
 		size_t before = w.records;
 
-		if (chosen & sources[i]->bit)
-			failed += sources[i]->walk(options, notes, walk_visit, &w) &&
+		if (chosen & sources[i]->bits)
+			failed += sources[i]->walk(NULL, options, notes, walk_visit, &w) &&
 				  w.records == before;
 	}
 	if (w.senseless)
@@ -200,14 +206,16 @@ int source_again(const struct source_options *options, const struct cpl_info *se
 		source = &source_stacks;
 		break;
 	case CPL_SOURCE_SOCK_DIAG:
-		source = before.family == 1 ? &source_unix : &source_sock_diag;
+	case CPL_SOURCE_BPF:
+		source = before.family == 1 ? &source_unix : &source_kernel;
 		break;
 	default:
 		return -EOPNOTSUPP;
 	}
-	if (!source->again)
+	if (!source->again || (source->of_namespace && cpl_info_known(&before, CPL_F_netns) &&
+			       before.netns != source_own_netns()))
 		return -EOPNOTSUPP;
-	err = source->again(options, &before, now);
+	err = source->again(NULL, options, &before, now);
 	if (err)
 		return err;
 	if (cpl_info_known(now, CPL_F_pid) || !cpl_info_known(&before, CPL_F_pid))

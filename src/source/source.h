@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where snapshots come from. Whatever the source (a Couplet stack, the kernel through sock_diag,
- * later BPF, a snapshot file, a capture, a store), it delivers the same record, struct cpl_info,
+ * Where snapshots come from. Whatever the source (a Couplet stack, the kernel through sock_diag or
+ * BPF, a snapshot file, a capture, a store), it delivers the same record, struct cpl_info,
  * and says in a note what it could not look at: a tool never calls healthy what it could not see.
  *
  * source_walk() hands out one record after the other and keeps none, so that its memory does not
@@ -150,22 +150,29 @@ void source_info_init(struct cpl_info *info, enum cpl_source source);
 
 /* The inode of this process's network namespace, or 0. */
 uint32_t source_own_netns(void);
+struct netns; /* namespaces.h */
+/* That of NS; NULL: ours. */
+uint32_t source_netns(const struct netns *ns);
 
 /* ---- One source ------------------------------------------------------------------------------ */
 
-/* What source.c calls. -EIO or another negative errno: gave nothing; the note is made. */
+/*
+ * What source.c calls. walk() returns 0, what VISIT returned, or, if it gave nothing, -EIO or
+ * another negative errno, with the note made. NS is the network namespace to look at; NULL: ours.
+ */
 struct source {
-	unsigned bit; /* SOURCE_ */
+	unsigned bits; /* SOURCE_ */
 	const char *name;
-	int (*walk)(const struct source_options *options, struct source_notes *notes,
-		    source_visit visit, void *arg);
+	bool of_namespace; /* looks at one namespace; else NS is always NULL */
+	int (*walk)(const struct netns *ns, const struct source_options *options,
+		    struct source_notes *notes, source_visit visit, void *arg);
 	/* NULL: cannot */
-	int (*again)(const struct source_options *options, const struct cpl_info *seen,
-		     struct cpl_info *now);
+	int (*again)(const struct netns *ns, const struct source_options *options,
+		     const struct cpl_info *seen, struct cpl_info *now);
 };
 
-extern const struct source source_sock_diag; /* sock_diag.c */
-extern const struct source source_unix;	     /* unix_diag.c */
-extern const struct source source_stacks;    /* stack_source.c */
+extern const struct source source_kernel; /* kernel.c */
+extern const struct source source_unix;	  /* unix_diag.c */
+extern const struct source source_stacks; /* stack_source.c */
 
 #endif

@@ -54,12 +54,13 @@ static int stack_walk(void *arg, const struct control_entry *entry)
 	return s->stopped;
 }
 
-static int stacks_walk(const struct source_options *options, struct source_notes *notes,
-		       source_visit visit, void *arg)
+static int stacks_walk(const struct netns *ns, const struct source_options *options,
+		       struct source_notes *notes, source_visit visit, void *arg)
 {
 	struct stacks s = { .options = options, .notes = notes, .visit = visit, .arg = arg };
 	int err = control_each(options->stack_dir, stack_walk, &s);
 
+	(void)ns;
 	if (s.stopped)
 		return s.stopped;
 	if (err && options->stack_dir)
@@ -104,17 +105,18 @@ static int stack_ask(void *arg, const struct control_entry *entry)
 	return a->found;
 }
 
-static int stacks_again(const struct source_options *options, const struct cpl_info *seen,
-			struct cpl_info *now)
+static int stacks_again(const struct netns *ns, const struct source_options *options,
+			const struct cpl_info *seen, struct cpl_info *now)
 {
 	struct again a = { .seen = seen, .now = now };
 
+	(void)ns;
 	control_each(options ? options->stack_dir : NULL, stack_ask, &a);
 	return a.found ? 0 : -ENOENT;
 }
 
 const struct source source_stacks = {
-	.bit = SOURCE_STACKS,
+	.bits = SOURCE_STACKS,
 	.name = "Couplet's stacks",
 	.walk = stacks_walk,
 	.again = stacks_again,

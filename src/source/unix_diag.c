@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The UNIX sockets of this network namespace (unix(7)), through NETLINK_SOCK_DIAG; no privilege is
- * needed. They have no control block: what is known is name, type, state, queues, inode and the
- * inode of the socket at the other end. States are those that the kernel uses for them: LISTEN,
- * ESTABLISHED, SYN-SENT while connect() waits, CLOSED where there is no connection (datagrams too).
- * A socket that waits to be accepted has no inode and is not told at all.
+ * The UNIX sockets of one network namespace (unix(7)), through NETLINK_SOCK_DIAG; no privilege is
+ * needed for our own. They have no control block: what is known is name, type, state, queues, inode
+ * and the inode of the socket at the other end. States are those that the kernel uses for them:
+ * LISTEN, ESTABLISHED, SYN-SENT while connect() waits, CLOSED where there is no connection
+ * (datagrams too). A socket that waits to be accepted has no inode and is not told at all.
  */
 #include "source/source.h"
 
@@ -12,10 +12,10 @@
 
 #ifndef HAVE_LIBMNL
 
-static int unix_diag_walk(const struct source_options *options, struct source_notes *notes,
-			  source_visit visit, void *arg)
+static int unix_diag_walk(const struct netns *ns, const struct source_options *options,
+			  struct source_notes *notes, source_visit visit, void *arg)
 {
-	(void)visit, (void)arg;
+	(void)ns, (void)visit, (void)arg;
 	if (!options->unix_sockets)
 		return 0;
 	source_note(notes, CPL_SOURCE_SOCK_DIAG, SOURCE_NOTHING, -ENOSYS,
@@ -25,7 +25,8 @@ static int unix_diag_walk(const struct source_options *options, struct source_no
 }
 
 const struct source source_unix = {
-	.bit = SOURCE_SOCK_DIAG,
+	.bits = SOURCE_SOCK_DIAG,
+	.of_namespace = true,
 	.name = "the kernel's UNIX sockets",
 	.walk = unix_diag_walk,
 };
@@ -188,10 +189,10 @@ static int walk_message(const struct nlmsghdr *h, void *arg)
 	return w->result ? MNL_CB_STOP : MNL_CB_OK;
 }
 
-static int unix_diag_walk(const struct source_options *options, struct source_notes *notes,
-			  source_visit visit, void *arg)
+static int unix_diag_walk(const struct netns *ns, const struct source_options *options,
+			  struct source_notes *notes, source_visit visit, void *arg)
 {
-	struct walk w = { .netns = source_own_netns(), .visit = visit, .arg = arg };
+	struct walk w = { .netns = source_netns(ns), .visit = visit, .arg = arg };
 	struct nlmsghdr *h;
 	int err = -EINTR;
 	char *buffer;
@@ -203,7 +204,7 @@ static int unix_diag_walk(const struct source_options *options, struct source_no
 		return -ENOMEM;
 	for (int i = 0; i < DIAG_REPEATS && err == -EINTR; i++) {
 		request(buffer, &h, NLM_F_DUMP);
-		err = diag_ask(buffer, h, walk_message, &w);
+		err = diag_ask(ns, buffer, h, walk_message, &w);
 	}
 	free(buffer);
 	if (w.result)
@@ -236,8 +237,8 @@ static int again_message(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_STOP;
 }
 
-static int unix_diag_again(const struct source_options *options, const struct cpl_info *seen,
-			   struct cpl_info *now)
+static int unix_diag_again(const struct netns *ns, const struct source_options *options,
+			   const struct cpl_info *seen, struct cpl_info *now)
 {
 	struct again a = { .info = now, .netns = seen->netns };
 	struct unix_diag_req *r;
@@ -247,8 +248,7 @@ static int unix_diag_again(const struct source_options *options, const struct cp
 
 	(void)options;
 	/* The kernel finds them by inode; one that waits to be accepted has none. */
-	if (!cpl_info_known(seen, CPL_F_inode) ||
-	    (cpl_info_known(seen, CPL_F_netns) && seen->netns != source_own_netns()))
+	if (!cpl_info_known(seen, CPL_F_inode))
 		return -EOPNOTSUPP;
 	buffer = malloc(DIAG_BUFFER);
 	if (!buffer)
@@ -257,7 +257,7 @@ static int unix_diag_again(const struct source_options *options, const struct cp
 	r->udiag_ino = (uint32_t)seen->inode;
 	r->udiag_cookie[0] = (uint32_t)seen->id;
 	r->udiag_cookie[1] = (uint32_t)(seen->id >> 32);
-	err = diag_ask(buffer, h, again_message, &a);
+	err = diag_ask(ns, buffer, h, again_message, &a);
 	free(buffer);
 	if (err == -ESTALE || (!err && !a.found))
 		return -ENOENT;
@@ -265,7 +265,8 @@ static int unix_diag_again(const struct source_options *options, const struct cp
 }
 
 const struct source source_unix = {
-	.bit = SOURCE_SOCK_DIAG,
+	.bits = SOURCE_SOCK_DIAG,
+	.of_namespace = true,
 	.name = "the kernel's UNIX sockets",
 	.walk = unix_diag_walk,
 	.again = unix_diag_again,

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel's TCP connections through BPF iterators. The programs are loaded when they are first
+ * needed and stay until the process ends. Not for several threads at a time.
+ */
+#ifndef SOURCE_BPF_SOURCE_H
+#define SOURCE_BPF_SOURCE_H
+
+#include "source/namespaces.h"
+#include "source/source.h"
+
+/*
+ * 0: the programs are loaded. -EPERM: this user may not; -ENOSYS: built without libbpf; another
+ * negative errno: this kernel cannot. The answer is the same for the process's life.
+ */
+int bpf_source_load(void);
+/* What that error means, as a clause: "reading them needs root (CAP_BPF and CAP_PERFMON)". */
+const char *bpf_source_why(int error);
+
+/*
+ * Every TCP connection of NS (NULL: ours) that OPTIONS want, to VISIT. *RESULT is what ended it,
+ * returned by VISIT, or 0. Returns 0, or a negative errno if nothing was visited; that only some
+ * were goes to NOTES.
+ */
+int bpf_source_walk(const struct netns *ns, const struct source_options *options,
+		    struct source_notes *notes, source_visit visit, void *arg, int *result);
+
+/* source_again() for a record of this source, which is of NS. */
+int bpf_source_again(const struct netns *ns, const struct cpl_info *seen, struct cpl_info *now);
+
+#endif

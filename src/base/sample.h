@@ -24,6 +24,7 @@ struct rate_sample {
 /* One acknowledgment, after the send map was updated. */
 struct ack_event {
 	uint64_t now;
+	uint64_t delivered;	   /* bytes delivered so far, this ACK included */
 	uint32_t acked_bytes;	   /* cumulatively acknowledged by this ACK */
 	uint32_t sacked_bytes;	   /* newly reported by SACK */
 	uint32_t newly_lost_bytes; /* declared lost while this ACK was processed */

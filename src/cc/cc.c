@@ -58,6 +58,7 @@ void cc_init(struct cc *cc, const struct cc_ops *ops, uint32_t mss, uint32_t ini
 		.mss = mss,
 		.prior_ssthresh = CC_SSTHRESH_NONE,
 	};
+	hystart_init(&cc->hystart);
 	ops->init(cc, now);
 }
 
@@ -107,10 +108,14 @@ uint32_t cc_growth_bytes(const struct ack_event *ev)
 }
 
 /* MUST-19: slow start (RFC 5681 3.1). */
-uint32_t cc_slow_start(struct cc *cc, uint32_t acked_bytes)
+uint32_t cc_slow_start(struct cc *cc, const struct ack_event *ev, uint32_t acked_bytes)
 {
-	uint32_t room = cc->ssthresh > cc->cwnd ? cc->ssthresh - cc->cwnd : 0;
-	uint32_t bytes = acked_bytes < room ? acked_bytes : room;
+	uint32_t room, bytes;
+
+	if (cc->ssthresh == CC_SSTHRESH_NONE && hystart_ack(&cc->hystart, ev, &acked_bytes))
+		cc->ssthresh = cc->cwnd;
+	room = cc->ssthresh > cc->cwnd ? cc->ssthresh - cc->cwnd : 0;
+	bytes = acked_bytes < room ? acked_bytes : room;
 
 	grow(cc, bytes);
 	return acked_bytes - bytes;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/sample.h"
+#include "cc/hystart.h"
 
 #define CC_SSTHRESH_NONE UINT32_MAX
 #define CC_STATE_BYTES	 48 /* a controller that needs more asks for it with state_bytes */
@@ -25,6 +26,7 @@ struct cc {
 	uint32_t prior_cwnd; /* before the last reduction, for its undo */
 	uint32_t prior_ssthresh;
 	uint64_t pacing_rate; /* bytes/s; 0: not paced */
+	struct hystart hystart;
 	uint64_t state[CC_STATE_BYTES / 8];
 };
 
@@ -70,8 +72,11 @@ void cc_set_mss(struct cc *cc, uint32_t mss);
  * 3465 2.3), only as many as it took out of the network, but one segment at least.
  */
 uint32_t cc_growth_bytes(const struct ack_event *ev);
-/* Slow start by ACKED_BYTES, up to ssthresh; returns what is left for congestion avoidance. */
-uint32_t cc_slow_start(struct cc *cc, uint32_t acked_bytes);
+/*
+ * Slow start by ACKED_BYTES of EV, up to ssthresh; returns what is left for congestion avoidance.
+ * The first one, without ssthresh, HyStart++ ends.
+ */
+uint32_t cc_slow_start(struct cc *cc, const struct ack_event *ev, uint32_t acked_bytes);
 /* cwnd grows by one mss for each WINDOW bytes acknowledged. */
 void cc_additive_increase(struct cc *cc, uint32_t acked_bytes, uint32_t window);
 /* A reduction begins: remember cwnd and ssthresh; ssthresh = max(flight * NUM / DEN, 2 mss). */

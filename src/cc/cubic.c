@@ -205,7 +205,7 @@ static void cubic_ack(struct cc *cc, const struct ack_event *ev)
 	}
 	if (cc->cwnd < cc->ssthresh) {
 		c->flags &= (uint16_t) ~(EPOCH | CLOCK);
-		acked = cc_slow_start(cc, acked);
+		acked = cc_slow_start(cc, ev, acked);
 	}
 	if (acked)
 		congestion_avoidance(cc, c, ev, acked);

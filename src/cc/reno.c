@@ -16,7 +16,7 @@ static void reno_ack(struct cc *cc, const struct ack_event *ev)
 	if (!ev->cwnd_limited)
 		return;
 	if (cc->cwnd < cc->ssthresh)
-		acked = cc_slow_start(cc, acked);
+		acked = cc_slow_start(cc, ev, acked);
 	if (acked)
 		cc_additive_increase(cc, acked, cc->cwnd);
 }

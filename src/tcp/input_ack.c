@@ -143,6 +143,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 	if (growing || io->cc.ops->owns_recovery) {
 		struct ack_event ev = {
 			.now = now,
+			.delivered = io->map.delivered,
 			.acked_bytes = res->acked,
 			.sacked_bytes = res->newly_sacked,
 			.in_flight_before = ra->prior_pipe,

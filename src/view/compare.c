@@ -69,30 +69,58 @@ static struct view_check *check_add(struct compare *c, enum view_rule rule, unsi
 {
 	struct view_check *k = &c->report->checks[c->report->n++];
 
-	memset(k, 0, sizeof(*k));
+	memset(k, 0, offsetof(struct view_check, text) + 1);
+	k->wordless = c->wordless;
 	k->rule = rule;
 	k->y_to_x = (uint8_t)from;
 	k->verdict = VIEW_UNSEEN;
 	return k;
 }
 
-__attribute__((format(printf, 3, 4))) static void
-check_say(struct view_check *k, enum view_verdict verdict, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void check_text(struct view_check *k,
+							     const char *format, ...)
 {
 	va_list ap;
 
-	k->seen = 1;
-	k->verdict = verdict;
 	va_start(ap, format);
 	vsnprintf(k->text, sizeof(k->text), format, ap);
 	va_end(ap);
 }
 
+/* The words are put together only if they are wanted. */
+#define check_say(k, is, ...)                                                                      \
+	do {                                                                                       \
+		(k)->seen = 1;                                                                     \
+		(k)->verdict = (is);                                                               \
+		if (!(k)->wordless)                                                                \
+			check_text(k, __VA_ARGS__);                                                \
+	} while (0)
+
+/*
+ * What two looks of different times seem to contradict may have been sent in between: it was not
+ * seen. Initial numbers and missing ends are judged elsewhere.
+ */
+static void check_apart(struct compare *c, struct view_check *k)
+{
+	char was[160];
+
+	if (!c->apart || !k->seen || (k->verdict != VIEW_DISAGREE && k->verdict != VIEW_STUCK))
+		return;
+	k->seen = 0;
+	k->verdict = VIEW_UNSEEN;
+	if (!c->doubt)
+		c->doubt = k;
+	if (k->wordless)
+		return;
+	snprintf(was, sizeof(was), "%.159s", k->text);
+	snprintf(k->text, sizeof(k->text), "not told by two looks of different times: %s", was);
+}
+
 /* Not looked at: FIELD of the end NAME is unknown. */
 static void check_unseen(struct view_check *k, const char *name, enum cpl_field field)
 {
-	snprintf(k->text, sizeof(k->text), "not looked at: %s of %s is unknown",
-		 view_fields[field].name, name);
+	if (!k->wordless)
+		check_text(k, "not looked at: %s of %s is unknown", view_fields[field].name, name);
 }
 
 /* REASON with %x and %y replaced. */
@@ -128,9 +156,10 @@ static void say_pair(struct compare *c, struct view_check *k, int a, int b)
 {
 	bool swapped;
 	const struct view_state_pair *p = view_state_pair((unsigned)a, (unsigned)b, &swapped);
-	char text[sizeof(k->text)];
+	char text[sizeof(k->text)] = "";
 
-	fill_names(text, sizeof(text), p->reason, c->name[swapped], c->name[!swapped]);
+	if (!k->wordless)
+		fill_names(text, sizeof(text), p->reason, c->name[swapped], c->name[!swapped]);
 	check_say(k, reach_verdict(p->reach), "%s", text);
 }
 
@@ -160,15 +189,14 @@ static void check_peer(struct compare *c, unsigned missing)
 	int state = state_of(c->info[1][there]);
 
 	if (c->absent == VIEW_NOT_LOOKED) {
-		snprintf(k->text, sizeof(k->text), "not looked at: %s was not asked",
-			 c->name[missing]);
+		check_text(k, "not looked at: %s was not asked", c->name[missing]);
 		return;
 	}
 	if (state == NO_STATE) {
 		check_unseen(k, c->name[there], CPL_F_state);
 		return;
 	}
-	k->certainty = VIEW_DERIVED;
+	k->certainty = c->absent == VIEW_LOOKED ? VIEW_DERIVED : VIEW_GUESS;
 	if (c->info[0][missing]) {
 		check_say(k, VIEW_BEHIND, "%s gave up its end while we looked", c->name[missing]);
 		return;
@@ -177,9 +205,10 @@ static void check_peer(struct compare *c, unsigned missing)
 	/* Between the passes the other end may have been born or have died: look again. */
 	if (k->verdict == VIEW_DISAGREE && state_of(c->info[0][there]) != state)
 		check_say(k, VIEW_BEHIND, "%s changed its state while we looked", c->name[there]);
-	if (k->verdict == VIEW_DISAGREE)
+	if (k->verdict == VIEW_DISAGREE && !k->wordless)
 		strncat(k->text, outlook(c->info[1][there]).s,
 			sizeof(k->text) - 1 - strlen(k->text));
+	check_apart(c, k);
 }
 
 static void check_state(struct compare *c)
@@ -201,10 +230,9 @@ static void check_state(struct compare *c)
 	 * too. Else they are no pair of any instant, and accuse nobody.
 	 */
 	say_pair(c, k, after[0], after[1]);
-	if (before[0] == after[0] && before[1] == after[1])
-		return;
-	if (k->verdict == VIEW_DISAGREE)
+	if ((before[0] != after[0] || before[1] != after[1]) && k->verdict == VIEW_DISAGREE)
 		check_say(k, VIEW_BEHIND, "they changed their states while we looked");
+	check_apart(c, k);
 }
 
 /* ---- Sequence numbers ------------------------------------------------------------------------ */
@@ -237,6 +265,7 @@ struct flow {
 	int64_t una[2], nxt[2], rcv[2];
 	int64_t slack; /* what the counters may be off by */
 	bool derived;
+	bool counted; /* by counters, not by sequence numbers */
 };
 
 /* The first field that is missing for the sequence numbers; CPL_FIELDS: none. */
@@ -284,7 +313,7 @@ static bool flow_by_count(const struct compare *c, unsigned from, struct flow *f
 		f->rcv[pass] = count_of(y->bytes_received);
 	}
 	f->slack = 2;
-	f->derived = true;
+	f->derived = f->counted = true;
 	return true;
 }
 
@@ -309,9 +338,18 @@ static bool fin_left(const struct cpl_info *x)
 	return fin_sent(state_of(x)) && !(known(x, CPL_F_not_sent) && x->not_sent > 0);
 }
 
+/* Sent so often without an answer, a segment is not just lost: nothing gets through. */
+#define IN_VAIN 3
+
+static bool in_vain(const struct cpl_info *x)
+{
+	return known(x, CPL_F_rexmt_count) && x->rexmt_count >= IN_VAIN;
+}
+
 static void check_acked(struct compare *c, unsigned from, const struct flow *f)
 {
-	struct view_check *k = check_add(c, VIEW_RULE_ACKED, from);
+	struct view_check *k =
+		check_add(c, f->counted ? VIEW_RULE_BYTES_ACKED : VIEW_RULE_ACKED, from);
 	const char *x = c->name[from], *y = c->name[!from];
 	int64_t over = f->una[0] - f->rcv[1];
 	int64_t lag = f->rcv[1] - f->una[1];
@@ -321,11 +359,18 @@ static void check_acked(struct compare *c, unsigned from, const struct flow *f)
 	if (over > f->slack)
 		check_say(k, VIEW_DISAGREE, "%s holds %s as acknowledged that %s never had", x,
 			  word_bytes((uint64_t)over).s, y);
+	else if (lag > f->slack && in_vain(c->info[1][from]))
+		check_say(k, VIEW_STUCK,
+			  "%s has %s of %s, which has sent that %u times: the ACKs of %s do not "
+			  "arrive",
+			  y, amount(lag, syn, fin_received(state_of(c->info[1][!from]))).s, x,
+			  c->info[1][from]->rexmt_count + 1u, y);
 	else if (lag > f->slack)
 		check_say(k, VIEW_BEHIND, "%s has %s of %s whose ACK has not come back", y,
 			  amount(lag, syn, fin_received(state_of(c->info[1][!from]))).s, x);
 	else
 		check_say(k, VIEW_OK, "all that %s has of %s is known to be acknowledged", y, x);
+	check_apart(c, k);
 }
 
 /* " (sent 3 times; again in 180 ms)": what will heal a lag, where that is known. */
@@ -345,6 +390,16 @@ static struct view_word prospect(const struct cpl_info *x)
 	return w;
 }
 
+/* "; again in 6.400 s", where that is known. */
+static struct view_word again(const struct cpl_info *x)
+{
+	uint64_t left;
+
+	if (view_get(x, CPL_F_timer_rexmt, &left) && left != CPL_TIMER_OFF)
+		return word_format("; again in %s", word_ns(left).s);
+	return word_format("%s", "");
+}
+
 /* Every timer that would send something again is known, and off. */
 static bool no_timer(const struct cpl_info *x)
 {
@@ -360,7 +415,8 @@ static bool no_timer(const struct cpl_info *x)
 
 static void check_received(struct compare *c, unsigned from, const struct flow *f)
 {
-	struct view_check *k = check_add(c, VIEW_RULE_RECEIVED, from);
+	struct view_check *k =
+		check_add(c, f->counted ? VIEW_RULE_BYTES_RECEIVED : VIEW_RULE_RECEIVED, from);
 	const char *x = c->name[from], *y = c->name[!from];
 	const struct cpl_info *xi = c->info[1][from];
 	int64_t over = f->rcv[0] - f->nxt[1];
@@ -378,11 +434,17 @@ static void check_received(struct compare *c, unsigned from, const struct flow *
 		check_say(k, VIEW_DISAGREE,
 			  "%s lacks %s of %s, which has no timer to send it again", y,
 			  amount(lag, syn_outstanding(state_of(xi)), fin).s, x);
+	} else if (in_vain(xi)) {
+		check_say(k, VIEW_STUCK, "%s of %s %s to %s, sent %u times%s",
+			  amount(lag, syn_outstanding(state_of(xi)), fin).s, x,
+			  lag == 1 ? "does not get through" : "do not get through", y,
+			  xi->rexmt_count + 1u, again(xi).s);
 	} else {
 		check_say(k, VIEW_BEHIND, "%s of %s %s on the way to %s, or lost%s",
 			  amount(lag, syn_outstanding(state_of(xi)), fin).s, x,
 			  lag == 1 ? "is" : "are", y, prospect(xi).s);
 	}
+	check_apart(c, k);
 }
 
 static void check_numbers(struct compare *c, unsigned from)
@@ -411,7 +473,7 @@ static bool say_zero_window(struct compare *c, struct view_check *k, unsigned fr
 
 	if (!known(x, CPL_F_snd_wnd) || x->snd_wnd || !known(x, CPL_F_not_sent) || !x->not_sent)
 		return false;
-	if (known(x, CPL_F_timer_persist) && x->timer_persist != CPL_TIMER_OFF)
+	if (!k->wordless && known(x, CPL_F_timer_persist) && x->timer_persist != CPL_TIMER_OFF)
 		probe = word_format("; it asks again in %s", word_ns(x->timer_persist).s);
 	if (c->passes && no_timer(x) && known(y, CPL_F_rcv_wnd) && y->rcv_wnd) {
 		k->certainty = VIEW_GUESS;
@@ -459,7 +521,7 @@ static void check_window(struct compare *c, unsigned from)
 	if (!is_read(x, CPL_F_snd_una) || !is_read(x, CPL_F_snd_wnd) || !is_read(y, CPL_F_rcv_edge))
 		k->certainty = VIEW_DERIVED;
 	over = (int32_t)(x->snd_una + x->snd_wnd - y->rcv_edge);
-	if (known(x, CPL_F_snd_wscale) && known(y, CPL_F_rcv_wscale) &&
+	if (over > 0 && known(x, CPL_F_snd_wscale) && known(y, CPL_F_rcv_wscale) &&
 	    x->snd_wscale != y->rcv_wscale)
 		snprintf(scales, sizeof(scales), ": it scales windows by 2^%u, %.20s by 2^%u",
 			 x->snd_wscale, yn, y->rcv_wscale);
@@ -474,6 +536,7 @@ static void check_window(struct compare *c, unsigned from)
 			  word_bytes((uint64_t) - (int64_t)over).s, xn);
 	else
 		check_say(k, VIEW_OK, "%s may send exactly as far as %s offers", xn, yn);
+	check_apart(c, k);
 }
 
 /* ---- All together ---------------------------------------------------------------------------- */
@@ -495,7 +558,9 @@ static void check_direction(struct compare *c, unsigned from)
 
 void compare_run(struct compare *c)
 {
-	memset(c->report, 0, sizeof(*c->report));
+	c->report->n = c->report->unseen = 0;
+	c->report->certainty = VIEW_CERTAIN;
+	c->report->why[0] = 0;
 	for (unsigned end = 0; end < 2; end++) {
 		if (!c->info[1][end]) {
 			check_peer(c, end);

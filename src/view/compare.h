@@ -11,7 +11,10 @@ struct compare {
 	const char *name[2];
 	enum view_absent absent;
 	bool passes; /* two passes, not one instant */
+	bool apart;  /* one pass each, of different times */
+	bool wordless;
 	struct view_report *report;
+	const struct view_check *doubt; /* the first that two times cannot tell; NULL: none */
 };
 
 /* Fills report->checks. */

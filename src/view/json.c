@@ -30,14 +30,34 @@ int view_json_write(struct text *t, const struct cpl_info *infos, size_t n)
 	return -ENOSYS;
 }
 
-int view_json_read(const char *data, size_t len, struct cpl_info **infos, size_t *n,
-		   char error[VIEW_JSON_ERROR])
+int view_json_info(struct text *t, const struct cpl_info *info)
+{
+	(void)t;
+	(void)info;
+	return -ENOSYS;
+}
+
+int view_json_string(struct text *t, const char *s)
+{
+	(void)t;
+	(void)s;
+	return -ENOSYS;
+}
+
+int view_json_write_file(struct text *t, const struct view_json_file *file)
+{
+	(void)t;
+	(void)file;
+	return -ENOSYS;
+}
+
+int view_json_read_file(const char *data, size_t len, struct view_json_file *file,
+			char error[VIEW_JSON_ERROR])
 {
 	(void)data;
 	(void)len;
-	(void)infos;
-	(void)n;
-	fail(error, "built without jansson: install libjansson-dev and build again");
+	memset(file, 0, sizeof(*file));
+	fail(error, "couplet was built without JSON: install libjansson-dev and build again");
 	return -ENOSYS;
 }
 
@@ -48,6 +68,8 @@ int view_json_read(const char *data, size_t len, struct cpl_info **infos, size_t
 /* Bounds of what is read: a file is a list of connections of a machine, not a bomb. */
 #define BYTES_MAX     ((size_t)1 << 30)
 #define SNAPSHOTS_MAX ((size_t)1 << 22)
+#define ADDRESSES_MAX 65536
+#define NOTES_MAX     64
 
 /* A field whose number is a name: JSON has the name. */
 enum naming {
@@ -163,27 +185,91 @@ static int dump(const char *buffer, size_t size, void *t)
 	return ((struct text *)t)->failed ? -1 : 0;
 }
 
+static int dump_json(struct text *t, json_t *json)
+{
+	int r = json ? json_dump_callback(json, dump, t, JSON_PRESERVE_ORDER | JSON_ENCODE_ANY)
+		     : -1;
+
+	json_decref(json);
+	return r < 0 ? -ENOMEM : 0;
+}
+
+int view_json_info(struct text *t, const struct cpl_info *info)
+{
+	return dump_json(t, info_json(info));
+}
+
+int view_json_string(struct text *t, const char *s)
+{
+	return dump_json(t, json_string(s) ?: json_string(word_foreign(s).s));
+}
+
 /*
  * The document is made line by line, one snapshot each: it can be read with line tools, and no tree
  * of a million connections is held in memory.
  */
-int view_json_write(struct text *t, const struct cpl_info *infos, size_t n)
+static int write_list(struct text *t, const char *name, const struct cpl_info *infos, size_t n)
 {
-	text_printf(t, "{\"couplet\": %d, \"snapshots\": [", CPL_INFO_VERSION);
+	text_printf(t, "\"%s\": [", name);
 	for (size_t i = 0; i < n; i++) {
-		json_t *object = info_json(&infos[i]);
-		int r;
-
 		text_puts(t, i ? ",\n" : "\n");
-		if (!object)
-			return -ENOMEM;
-		r = json_dump_callback(object, dump, t, JSON_PRESERVE_ORDER);
-		json_decref(object);
-		if (r < 0)
+		if (view_json_info(t, &infos[i]) < 0)
 			return -ENOMEM;
 	}
-	text_puts(t, n ? "\n]}\n" : "]}\n");
+	text_puts(t, n ? "\n]" : "]");
 	return t->failed ? -ENOMEM : 0;
+}
+
+int view_json_write(struct text *t, const struct cpl_info *infos, size_t n)
+{
+	int err;
+
+	text_printf(t, "{\"couplet\": %d, ", CPL_INFO_VERSION);
+	err = write_list(t, "snapshots", infos, n);
+	text_puts(t, "}\n");
+	return t->failed ? -ENOMEM : err;
+}
+
+static const char *const list_names[VIEW_JSON_PASSES] = { "snapshots", "again", "later" };
+
+static int write_head(struct text *t, const struct view_json_file *file)
+{
+	int err = 0;
+
+	text_printf(t, "{\"couplet\": %d, \"host\": ", CPL_INFO_VERSION);
+	err |= view_json_string(t, file->host);
+	text_puts(t, ", \"boot\": ");
+	err |= view_json_string(t, file->boot);
+	text_printf(t, ", \"when\": %llu, \"all_namespaces\": %s,\n\"addresses\": [",
+		    (unsigned long long)(file->when <= INT64_MAX ? file->when : 0),
+		    file->all_namespaces ? "true" : "false");
+	for (size_t i = 0; i < file->addresses; i++) {
+		text_puts(t, i ? ", " : "");
+		err |= view_json_string(t, word_addr(&file->address[i]).s);
+	}
+	text_puts(t, "],\n\"notes\": [");
+	for (size_t i = 0; i < file->notes; i++) {
+		text_puts(t, i ? ", " : "");
+		err |= view_json_string(t, file->note[i]);
+	}
+	text_puts(t, "],\n\"passes\": [");
+	for (unsigned i = 0; i < file->passes; i++)
+		text_printf(t, "%s{\"began\": %llu, \"ended\": %llu}", i ? ", " : "",
+			    (unsigned long long)file->began[i], (unsigned long long)file->ended[i]);
+	text_puts(t, "],\n");
+	return err ? -ENOMEM : 0;
+}
+
+int view_json_write_file(struct text *t, const struct view_json_file *file)
+{
+	int err = write_head(t, file);
+
+	for (unsigned i = 0; !err && i < file->passes; i++) {
+		text_puts(t, i ? ",\n" : "");
+		err = write_list(t, list_names[i], file->info[i], file->n[i]);
+	}
+	text_puts(t, "}\n");
+	return t->failed ? -ENOMEM : err;
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -321,19 +407,15 @@ static int read_info(const struct reader *r, json_t *object, struct cpl_info *in
 	return value ? read_derived(r, value, info) : 0;
 }
 
-static int read_all(json_t *root, struct cpl_info **infos, size_t *n, char *error)
+static int read_list(const char *name, const json_t *list, struct cpl_info **infos, size_t *n,
+		     char *error)
 {
-	json_t *version = json_object_get(root, "couplet");
-	json_t *list = json_object_get(root, "snapshots");
 	struct reader r = { error, 0 };
 	size_t count = json_array_size(list);
 	struct cpl_info *out;
 
-	if (!json_is_object(root) || !json_is_integer(version) || !json_is_array(list))
-		return fail(error, "this is no snapshot file of couplet");
-	if (json_integer_value(version) < 1 || json_integer_value(version) > CPL_INFO_VERSION)
-		return fail(error, "snapshots of version %lld, this couplet reads up to version %d",
-			    (long long)json_integer_value(version), CPL_INFO_VERSION);
+	if (!json_is_array(list))
+		return fail(error, "\"%s\" should be a list of snapshots", name);
 	if (count > SNAPSHOTS_MAX)
 		return fail(error, "more than %zu snapshots", SNAPSHOTS_MAX);
 	out = calloc(count ? count : 1, sizeof(*out));
@@ -350,24 +432,177 @@ static int read_all(json_t *root, struct cpl_info **infos, size_t *n, char *erro
 	return 0;
 }
 
-int view_json_read(const char *data, size_t len, struct cpl_info **infos, size_t *n,
-		   char error[VIEW_JSON_ERROR])
+static int read_version(const json_t *root, char *error)
+{
+	json_t *version = json_object_get(root, "couplet");
+
+	if (!json_is_object(root) || !json_is_integer(version) ||
+	    !json_is_array(json_object_get(root, list_names[0])))
+		return fail(error, "this is no snapshot file of couplet");
+	if (json_integer_value(version) < 1 || json_integer_value(version) > CPL_INFO_VERSION)
+		return fail(error, "snapshots of version %lld, this couplet reads up to version %d",
+			    (long long)json_integer_value(version), CPL_INFO_VERSION);
+	return 0;
+}
+
+static int parse(json_t **root, const char *data, size_t len, char error[VIEW_JSON_ERROR])
 {
 	json_error_t e;
-	json_t *root;
-	int r;
 
 	if (len > BYTES_MAX)
 		return fail(error, "the file is larger than %zu bytes", BYTES_MAX);
-	root = json_loadb(data, len, JSON_REJECT_DUPLICATES, &e);
-	if (!root)
+	*root = json_loadb(data, len, JSON_REJECT_DUPLICATES, &e);
+	if (!*root)
 		return fail(error, "line %d, column %d: %.100s", e.line, e.column,
 			    word_foreign(e.text).s);
-	r = read_all(root, infos, n, error);
+	return read_version(*root, error);
+}
+
+int view_json_read(const char *data, size_t len, struct cpl_info **infos, size_t *n,
+		   char error[VIEW_JSON_ERROR])
+{
+	json_t *root = NULL;
+	int r = parse(&root, data, len, error);
+
+	if (!r)
+		r = read_list(list_names[0], json_object_get(root, list_names[0]), infos, n, error);
 	if (r == -ENOMEM)
 		fail(error, "out of memory");
 	json_decref(root);
 	return r;
 }
 
+/* ---- The header ------------------------------------------------------------------------------ */
+
+/* What somebody calls his host is printed: printable ASCII, and not too long. */
+static int read_text(const json_t *root, const char *name, char *out, size_t size, char *error)
+{
+	const json_t *value = json_object_get(root, name);
+	const char *s = json_string_value(value);
+
+	if (!value)
+		return 0;
+	if (!s || strlen(s) >= size)
+		return fail(error, "\"%s\" should be a text of less than %zu bytes", name, size);
+	snprintf(out, size, "%.*s", (int)size - 1, word_foreign(s).s);
+	return 0;
+}
+
+static int read_number(const json_t *object, const char *name, uint64_t *out, char *error)
+{
+	const json_t *value = json_object_get(object, name);
+
+	if (!value)
+		return 0;
+	if (!json_is_integer(value) || json_integer_value(value) < 0)
+		return fail(error, "\"%s\" should be a number of nanoseconds", name);
+	*out = (uint64_t)json_integer_value(value);
+	return 0;
+}
+
+static int read_addresses(const json_t *root, struct view_json_file *file, char *error)
+{
+	const json_t *list = json_object_get(root, "addresses");
+	size_t n = json_array_size(list);
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || n > ADDRESSES_MAX)
+		return fail(error, "\"addresses\" should be a list of at most %d", ADDRESSES_MAX);
+	file->address = calloc(n ? n : 1, sizeof(*file->address));
+	if (!file->address)
+		return -ENOMEM;
+	for (; file->addresses < n; file->addresses++) {
+		const char *s = json_string_value(json_array_get(list, file->addresses));
+
+		if (!s || cpl_addr_parse(&file->address[file->addresses], s) < 0)
+			return fail(error, "\"addresses\" holds what is no IP address");
+	}
+	return 0;
+}
+
+static int read_notes(const json_t *root, struct view_json_file *file, char *error)
+{
+	const json_t *list = json_object_get(root, "notes");
+	size_t n = json_array_size(list);
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || n > NOTES_MAX)
+		return fail(error, "\"notes\" should be a list of at most %d", NOTES_MAX);
+	file->note = calloc(n ? n : 1, sizeof(*file->note));
+	if (!file->note)
+		return -ENOMEM;
+	for (; file->notes < n; file->notes++) {
+		const char *s = json_string_value(json_array_get(list, file->notes));
+
+		if (!s)
+			return fail(error, "\"notes\" holds what is no text");
+		snprintf(file->note[file->notes], VIEW_JSON_NOTE, "%s", word_foreign(s).s);
+	}
+	return 0;
+}
+
+static int read_passes(const json_t *root, struct view_json_file *file, char *error)
+{
+	const json_t *passes = json_object_get(root, "passes");
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < VIEW_JSON_PASSES; i++) {
+		const json_t *list = json_object_get(root, list_names[i]);
+		const json_t *times = json_array_get(passes, i);
+
+		if (!list)
+			break;
+		err = read_list(list_names[i], list, &file->info[i], &file->n[i], error);
+		if (!err)
+			file->passes = i + 1;
+		err = err ?: read_number(times, "began", &file->began[i], error);
+		err = err ?: read_number(times, "ended", &file->ended[i], error);
+		if (!err &&
+		    (file->ended[i] < file->began[i] || (i && file->began[i] < file->ended[i - 1])))
+			err = fail(error, "\"passes\" should be one after the other");
+	}
+	return err;
+}
+
+static int read_head(const json_t *root, struct view_json_file *file, char *error)
+{
+	int err = read_text(root, "host", file->host, sizeof(file->host), error);
+
+	err = err ?: read_text(root, "boot", file->boot, sizeof(file->boot), error);
+	err = err ?: read_number(root, "when", &file->when, error);
+	file->all_namespaces = json_is_true(json_object_get(root, "all_namespaces"));
+	err = err ?: read_addresses(root, file, error);
+	err = err ?: read_notes(root, file, error);
+	return err ?: read_passes(root, file, error);
+}
+
+int view_json_read_file(const char *data, size_t len, struct view_json_file *file,
+			char error[VIEW_JSON_ERROR])
+{
+	json_t *root = NULL;
+	int err;
+
+	memset(file, 0, sizeof(*file));
+	err = parse(&root, data, len, error);
+	if (!err)
+		err = read_head(root, file, error);
+	if (err == -ENOMEM)
+		fail(error, "out of memory");
+	json_decref(root);
+	if (err)
+		view_json_file_free(file);
+	return err;
+}
+
 #endif
+
+void view_json_file_free(struct view_json_file *file)
+{
+	for (unsigned i = 0; i < VIEW_JSON_PASSES; i++)
+		free(file->info[i]);
+	free(file->address);
+	free(file->note);
+	memset(file, 0, sizeof(*file));
+}

@@ -61,6 +61,8 @@ struct view_match {
  * frees what it holds. O(n) but for ends that only sequence numbers can pair.
  */
 int view_match(struct view_match *m, const struct view_look *look, unsigned hosts);
+/* The ends alone, not paired. */
+int view_match_ends(struct view_match *m, const struct view_look *look, unsigned hosts);
 void view_match_free(struct view_match *m);
 
 /* The record of END (an index into end, or VIEW_NONE) in PASS, from 0; NULL: it was not there. */
@@ -70,10 +72,12 @@ const struct cpl_info *view_match_last(const struct view_match *m, size_t end);
 
 /*
  * The checks of pair.h for one of m->pair, with passes 0 and 1 as the sandwich, or with the only
- * pass as one instant that it is not (report->certainty is never better than VIEW_GUESS then).
- * ENDS gives the names and what an absence means; its x and y are not looked at.
+ * pass by view_compare_apart().
+ * ENDS gives the names and what an absence means; its x and y are not looked at. WORDS false: of
+ * many, no sentences are made. APART: the looks of two hosts are of different times.
  */
 void view_match_compare(const struct view_match *m, const struct view_pair *pair,
-			const struct view_ends *ends, struct view_report *report);
+			const struct view_ends *ends, bool words, bool apart,
+			struct view_report *report);
 
 #endif

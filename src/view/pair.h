@@ -45,6 +45,7 @@ long view_pairs(const struct cpl_info *infos, size_t n, struct view_pair **pairs
 enum view_verdict {
 	VIEW_OK,       /* every check that could be made holds, nothing is outstanding */
 	VIEW_BEHIND,   /* they differ as ends on a network must: behind, will heal */
+	VIEW_STUCK,    /* behind, and sending again has not helped: nothing gets through */
 	VIEW_DISAGREE, /* disagree for good: no exchange that TCP does by itself mends it */
 	VIEW_UNSEEN,   /* too little was seen to say */
 };
@@ -62,6 +63,9 @@ enum view_rule {
 	VIEW_RULE_ACKED,    /* snd_una <= rcv_nxt */
 	VIEW_RULE_RECEIVED, /* rcv_nxt <= snd_nxt */
 	VIEW_RULE_WINDOW,   /* snd_una + snd_wnd <= rcv_edge */
+	/* The same without sequence numbers, by counters; SYN and FIN may count, or not. */
+	VIEW_RULE_BYTES_ACKED,	  /* bytes_acked <= bytes_received */
+	VIEW_RULE_BYTES_RECEIVED, /* bytes_received <= bytes_sent - bytes_retrans */
 	VIEW_RULES
 };
 
@@ -71,7 +75,8 @@ struct view_check {
 	uint8_t seen;	/* 0: not looked at: a value is unknown */
 	enum view_verdict verdict;
 	enum view_certainty certainty;
-	char text[256]; /* a clause with the numbers */
+	uint8_t wordless; /* text was not made */
+	char text[256];	  /* a clause with the numbers */
 };
 
 #define VIEW_CHECKS (2 * VIEW_RULES)
@@ -87,12 +92,13 @@ struct view_report {
 
 /* How much is known of an end that was not found. Its absence counts only if somebody looked. */
 enum view_absent {
-	VIEW_NOT_LOOKED, /* its host was not asked */
-	VIEW_LOOKED,	 /* its host was asked: it has no such connection */
+	VIEW_NOT_LOOKED,    /* its host was not asked */
+	VIEW_LOOKED,	    /* its host was asked: it has no such connection */
+	VIEW_LOOKED_PARTLY, /* its host was asked, and could not look at all of it */
 };
 
 struct view_ends {
-	const char *x_name, *y_name;  /* of the hosts, for the sentences: "client", "server" */
+	const char *x_name, *y_name;  /* of the ends, for the sentences: "client", "server" */
 	const struct cpl_info *x, *y; /* either, not both, may be NULL */
 	enum view_absent absent;      /* why it is NULL */
 };
@@ -107,8 +113,28 @@ void view_compare(const struct view_ends *ends, struct view_report *report);
 void view_compare_passes(const struct view_ends *ends, const struct cpl_info *x2,
 			 const struct cpl_info *y2, struct view_report *report);
 
-/* "OK", "behind, will heal", "disagree for good", "not seen" */
+/* The same of many: no sentences are made (text and why stay empty), which take most of the time.
+ */
+void view_compare_quick(const struct view_ends *ends, const struct cpl_info *x2,
+			const struct cpl_info *y2, struct view_report *report);
+
+/*
+ * One look at each, at two times of which nothing is known: only what no time can excuse (the
+ * initial sequence numbers) counts as broken, all else that does not fit counts as not seen.
+ */
+void view_compare_apart(const struct view_ends *ends, struct view_report *report);
+
+/* True for what makes the exit status 1: they disagree for good, or nothing gets through. */
+static inline bool view_is_trouble(enum view_verdict verdict)
+{
+	return verdict == VIEW_DISAGREE || verdict == VIEW_STUCK;
+}
+
+/* "OK", "behind, will heal", "stuck", "disagree for good", "not seen" */
 const char *view_verdict_text(enum view_verdict verdict);
+/* As JSON has them: "ok", "behind", "stuck", "disagree", "unseen"; "states". */
+const char *view_verdict_name(enum view_verdict verdict);
+const char *view_rule_name(enum view_rule rule);
 
 /* The one sentence of `couplet lab --story`, wrapped: "Verdict: why (certainty)." */
 void view_report_line(struct text *t, const struct view_report *report);

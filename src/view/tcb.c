@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-#define NAME_AT	 2
-#define VALUE_AT 21
-#define TEXT_AT	 45
+#define NAME_AT	   2
+#define VALUE_AT   21
+#define TEXT_AT	   45
+#define PATH_CELLS 58
 
 /* Units that are said with the number; times say theirs themselves. */
 static const char *said_unit(const struct view_field *f)
@@ -26,7 +27,17 @@ static void put_value(struct text *t, const struct cpl_info *info, enum cpl_fiel
 
 	if (is_known && !cpl_info_is_read(info, f))
 		text_puts(t, "~");
-	text_styled(t, TEXT_BOLD, w.s);
+	/* A path may be longer than a line. */
+	for (const char *at = w.s; *at || at == w.s;) {
+		struct view_word part = word_format("%.*s", PATH_CELLS, at);
+
+		text_column(t, VALUE_AT, 0);
+		text_styled(t, TEXT_BOLD, part.s);
+		if (!*part.s)
+			break;
+		at += strlen(part.s);
+		text_puts(t, *at ? "\n" : "");
+	}
 	if (is_known && said_unit(field) && strcmp(w.s, "none yet") != 0)
 		text_printf(t, " %s", said_unit(field));
 	if (is_known && field->type == VIEW_TYPE_seq) {
@@ -107,6 +118,8 @@ void view_tcb(struct text *t, const struct cpl_info *info, unsigned flags)
 		text_puts(t, field->name);
 		text_column(t, VALUE_AT, 1);
 		put_value(t, info, f);
+		if (text_at(t) > TEXT_AT + 9) /* the meaning below */
+			text_puts(t, "\n");
 		text_column(t, TEXT_AT, 2);
 		put_text(t, field->text);
 		text_puts(t, "\n");

@@ -11,7 +11,9 @@
 #include "view/drawing.h"
 #include "view/json.h"
 #include "view/ladder.h"
+#include "view/match.h"
 #include "view/netstat.h"
+#include "view/pairs.h"
 #include "view/svg.h"
 #include "view/tcb.h"
 
@@ -85,17 +87,57 @@ static void compare(struct text *t, const struct cpl_info *x, const struct cpl_i
 	struct view_ends ends = { "x", "y", x, y, VIEW_LOOKED };
 	struct cpl_info both[2] = { *x, *y };
 	struct view_report report;
+	enum view_verdict verdict;
 	struct view_pair *pairs = NULL;
 
 	view_compare(&ends, &report);
 	check_report(t, &report);
 	view_compare_passes(&ends, y, x, &report);
 	check_report(t, &report);
+	verdict = report.verdict;
+	view_compare_quick(&ends, y, x, &report);
+	CHECK(report.verdict == verdict);
+	view_compare_apart(&ends, &report);
+	check_report(t, &report);
 	ends.x = NULL;
 	view_compare(&ends, &report);
 	check_report(t, &report);
 	CHECK(view_pairs(both, 2, &pairs) <= 2);
 	free(pairs);
+}
+
+/* Two passes of two hosts, matched, paired and printed in both ways. */
+static void pairs(struct text *t, const struct cpl_info *x, const struct cpl_info *y)
+{
+	struct cpl_info both[2] = { *x, *y }, again[2] = { *y, *x };
+	struct view_look look[2] = { { .pass = { { both, 2 }, { again, 2 } }, .passes = 2 },
+				     { .pass = { { again, 1 } }, .passes = 1 } };
+	struct view_ends ends = { "x", "y", NULL, NULL, VIEW_LOOKED };
+	struct view_pair_row row;
+	struct view_report report;
+	struct view_match m;
+
+	CHECK(view_match(&m, look, 2) == 0);
+	for (size_t i = 0; i < m.pairs; i++) {
+		const struct view_pair *p = &m.pair[i];
+
+		view_match_compare(&m, p, &ends, true, false, &report);
+		check_report(t, &report);
+		memset(&row, 0, sizeof(row));
+		row.x = view_match_last(&m, p->x);
+		row.y = p->y == VIEW_ALONE ? NULL : view_match_last(&m, p->y);
+		row.x_name = "x";
+		row.y_name = "y";
+		row.by = p->by;
+		view_pair_judge(&row, &report, true);
+		view_pair_print(t, &row, 0);
+		check_text(t, 0);
+		view_pair_table(t, &row, 1, 0);
+		check_text(t, 0);
+		if (view_pair_json(t, &row, 1, NULL, 0) == 0)
+			check_text(t, 0);
+	}
+	view_match_free(&m);
 }
 
 static void draw(struct text *t, const struct cpl_info *x, const struct cpl_info *y)
@@ -143,6 +185,9 @@ static void two_ends(struct text *t, unsigned pick, const struct cpl_info *x,
 		break;
 	case 5:
 		list(t, x, y);
+		break;
+	case 8:
+		pairs(t, x, y);
 		break;
 	case 6:
 	case 7:

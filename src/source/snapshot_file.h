@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One host's passes with what must be known to compare them with another host's: its name, its
+ * addresses, when it looked, and whether it could see all. Taken here, or read from a file or from
+ * a peer (peer.h) who may be anyone.
+ */
+#ifndef SOURCE_SNAPSHOT_FILE_H
+#define SOURCE_SNAPSHOT_FILE_H
+
+#include "source/passes.h"
+#include "view/json.h"
+
+struct snapshot {
+	char host[65]; /* "": not told */
+	char boot[40]; /* boot_id of its kernel; "": not told */
+	uint64_t when; /* when the first pass began: nanoseconds since 1970 by its clock; 0: not
+			  told */
+	bool all_namespaces;	  /* every namespace of the host was asked */
+	bool here;		  /* it is this host, now */
+	struct cpl_addr *address; /* its own, in whatever namespace; without loopback */
+	size_t addresses;
+	struct cpl_addr *used; /* see snapshot_learn() */
+	size_t uses;
+	struct passes passes;
+};
+
+void snapshot_init(struct snapshot *s);
+void snapshot_free(struct snapshot *s);
+
+/* This host: all but the passes, which passes_take(&s->passes, ...) takes. 0 or -ENOMEM. */
+int snapshot_here(struct snapshot *s, const struct source_options *options);
+
+/* True if ADDR is one of the host's own, loopback included. */
+bool snapshot_owns(const struct snapshot *s, const struct cpl_addr *addr);
+/* Learns which addresses the records of the first pass have as their own. 0 or -ENOMEM. */
+int snapshot_learn(struct snapshot *s);
+/* True if one does: some namespace of the host has this address. */
+bool snapshot_uses(const struct snapshot *s, const struct cpl_addr *addr);
+
+/* The document of view/json.h. Returns 0, -ENOMEM, or -ENOSYS: built without jansson. */
+int snapshot_write(struct text *t, const struct snapshot *s);
+
+/*
+ * From a document of anyone. S was initialized. Returns 0, or a negative errno with ERROR one
+ * sentence.
+ */
+int snapshot_read(struct snapshot *s, const char *data, size_t len, char error[VIEW_JSON_ERROR]);
+/* From the file PATH, "-" for standard input. */
+int snapshot_load(struct snapshot *s, const char *path, char error[VIEW_JSON_ERROR]);
+
+#endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/connections.h"
+#include "view/line.h"
 #include "view/netstat.h"
 #include "view/tcb.h"
 
@@ -109,7 +110,10 @@ static void list(FILE *file, const struct snapshot_set *set, const size_t *at, s
 		rows[i].number = numbers ? numbers[row] : row + 1;
 	}
 	text_for(&t, file);
-	view_netstat(&t, rows, shown, VIEW_NETSTAT_NUMBER | VIEW_NETSTAT_PROGRAM);
+	if (shown && rows[0].info->family == 1)
+		view_netstat_unix(&t, rows, shown, VIEW_NETSTAT_NUMBER | VIEW_NETSTAT_PROGRAM);
+	else
+		view_netstat(&t, rows, shown, VIEW_NETSTAT_NUMBER | VIEW_NETSTAT_PROGRAM);
 	if (n > shown)
 		text_printf(&t, "... and %zu more\n", n - shown);
 	text_end(&t, file);
@@ -163,32 +167,58 @@ static void keep_first_end(const struct select *select, struct snapshot_set *set
 /* "tcp 10.0.0.1:5000 - 10.0.0.2:443, ESTABLISHED, of curl (pid 812, descriptor 3)" */
 static void title(struct text *t, const struct cpl_info *i)
 {
-	text_printf(t, "%s %s", i->protocol == 17 ? "udp" : "tcp",
-		    word_endpoint(&i->local_addr, i->local_port).s);
-	if (i->remote_port)
-		text_printf(t, " - %s", word_endpoint(&i->remote_addr, i->remote_port).s);
-	if (cpl_info_known(i, CPL_F_state))
-		text_printf(t, ", %s", view_state_name(i->state));
+	if (i->family == 1) {
+		text_printf(t, "unix %s",
+			    cpl_info_known(i, CPL_F_path) ? view_field_word(i, CPL_F_path, 0).s
+							  : "without a name");
+	} else {
+		text_printf(t, "%s %s", i->protocol == 17 ? "udp" : "tcp",
+			    word_endpoint(&i->local_addr, i->local_port).s);
+		if (i->remote_port)
+			text_printf(t, " - %s", word_endpoint(&i->remote_addr, i->remote_port).s);
+	}
+	if (cpl_info_known(i, CPL_F_state) && i->protocol == 6) {
+		text_puts(t, ", ");
+		text_styled(t, view_state_style(i), view_state_name(i->state));
+	}
 	if (cpl_info_known(i, CPL_F_pid))
 		text_printf(t, ", of %s (pid %u, descriptor %u)", word_foreign(i->program).s,
 			    i->pid, i->fd);
-	text_puts(t, "\n\n");
+	text_puts(t, "\n");
+}
+
+/* What that means, and why it is not sending: the sentences above the fields. */
+static void summary(struct text *t, const struct snapshot_set *all, const struct cpl_info *i)
+{
+	struct view_line line = { .info = i };
+
+	if (view_detached(i))
+		line.listener = view_listener(all->info, all->n, i);
+	for (size_t n = 0; n < all->n && cpl_info_known(i, CPL_F_peer_inode); n++)
+		if (all->info[n].family == 1 && cpl_info_known(&all->info[n], CPL_F_inode) &&
+		    all->info[n].inode == i->peer_inode)
+			line.peer = &all->info[n];
+	line.why_said = view_line_why(t, i);
+	view_line(t, &line, 0);
+	text_puts(t, "\n");
 }
 
 /* Why so much of it is unknown. */
 static void limits(struct text *t, const struct cpl_info *i)
 {
-	if (i->source != CPL_SOURCE_SOCK_DIAG || i->protocol == 17)
+	if (i->source != CPL_SOURCE_SOCK_DIAG || i->protocol != 6)
 		return;
 	if (i->state == CPL_TIME_WAIT || i->state == CPL_SYN_RECEIVED)
 		text_puts(
 			t,
 			"\nOf a connection in this state the kernel keeps only a small record.\n");
 	else if (i->state != CPL_LISTEN)
-		text_puts(t, "\nThe kernel tells no sequence numbers through sock_diag.\n");
+		text_puts(t, "\nThe kernel tells no sequence numbers through sock_diag; root sees "
+			     "them by BPF.\n");
 }
 
-static int print(const struct show *s, const struct snapshot_set *set)
+static int print(const struct show *s, const struct snapshot_set *all,
+		 const struct snapshot_set *set)
 {
 	struct text t;
 	bool without_owner = false;
@@ -200,6 +230,7 @@ static int print(const struct show *s, const struct snapshot_set *set)
 		if (i)
 			text_puts(&t, "\n");
 		title(&t, info);
+		summary(&t, all, info);
 		view_tcb(&t, info, s->verbose ? VIEW_VERBOSE : 0);
 		limits(&t, info);
 		without_owner |=
@@ -250,19 +281,32 @@ static int follow(const struct show *s, struct snapshot_set *set)
 	return CLI_OK;
 }
 
-static int show(const struct show *s, struct snapshot_set *set, const char *name)
+/* The chosen ones of ALL in SET. */
+static int chosen(const struct show *s, const struct snapshot_set *all, struct snapshot_set *set,
+		  size_t **numbers)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (snapshot_set_add(set, &all->info[i]))
+			return cli_fail(CLI_CANNOT, "out of memory");
+	set->notes = all->notes;
+	return connections_select(set, &s->select, numbers);
+}
+
+static int show(const struct show *s, struct snapshot_set *all, struct snapshot_set *set,
+		const char *name)
 {
 	struct source_options options = connections_everything(&s->select);
 	size_t *numbers = NULL;
 	int status;
 
 	options.owners = true;
-	status = connections_collect(set, &options);
+	options.unix_sockets = select_names_unix(&s->select);
+	status = connections_collect(all, &options);
 	if (status != CLI_OK)
 		return status;
-	if (!connections_match(set, &s->select))
-		return not_found(set, name);
-	status = connections_select(set, &s->select, &numbers);
+	if (!connections_match(all, &s->select))
+		return not_found(all, name);
+	status = chosen(s, all, set, &numbers);
 	if (status == CLI_OK && set->n > 1)
 		keep_first_end(&s->select, set, numbers);
 	if (status == CLI_OK && set->n > 1 && !s->all && !s->json) {
@@ -272,7 +316,7 @@ static int show(const struct show *s, struct snapshot_set *set, const char *name
 				  set->n, name);
 		list(stdout, set, NULL, set->n, numbers);
 	} else if (status == CLI_OK) {
-		status = s->json ? connections_json(set) : print(s, set);
+		status = s->json ? connections_json(set) : print(s, all, set);
 		if (status == CLI_OK && s->repeat)
 			status = follow(s, set);
 	}
@@ -283,15 +327,17 @@ static int show(const struct show *s, struct snapshot_set *set, const char *name
 int cmd_show(int argc, char **argv)
 {
 	struct show s = { 0 };
-	struct snapshot_set set;
+	struct snapshot_set all, set;
 	char *name;
 	int status = options_read(&s, argc, argv);
 
 	if (status >= 0)
 		return status;
 	name = joined(argc - optind, argv + optind);
+	snapshot_set_init(&all);
 	snapshot_set_init(&set);
-	status = show(&s, &set, name ? name : "");
+	status = show(&s, &all, &set, name ? name : "");
+	snapshot_set_free(&all);
 	snapshot_set_free(&set);
 	free(name);
 	return status;

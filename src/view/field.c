@@ -46,6 +46,46 @@ const char *view_group_title(const char *group)
 	return group;
 }
 
+static bool any_of(enum cpl_field f, const enum cpl_field *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == f)
+			return true;
+	return false;
+}
+
+#define ANY_OF(f, list) any_of((f), (list), sizeof(list) / sizeof(*(list)))
+
+bool view_field_applies(const struct cpl_info *info, enum cpl_field f)
+{
+	static const enum cpl_field of_unix[] = { CPL_F_socket_type, CPL_F_path, CPL_F_peer_inode };
+	static const enum cpl_field of_ip[] = { CPL_F_local_addr,  CPL_F_local_port,
+						CPL_F_remote_addr, CPL_F_remote_port,
+						CPL_F_ifindex,	   CPL_F_passive };
+	/* Of the groups that are TCP's, what every socket has. */
+	static const enum cpl_field of_all[] = {
+		CPL_F_send_queue, CPL_F_send_buffer, CPL_F_send_memory, CPL_F_snd_shutdown,
+		CPL_F_recv_queue, CPL_F_recv_buffer, CPL_F_recv_memory, CPL_F_rcv_shutdown,
+		CPL_F_drops,	  CPL_F_tos,	     CPL_F_ttl,		CPL_F_soft_error,
+	};
+	const char *group = view_fields[f].group;
+
+	if (cpl_info_known(info, f))
+		return true;
+	if (ANY_OF(f, of_unix))
+		return info->family == 1;
+	if (ANY_OF(f, of_ip))
+		return info->family != 1 && (f != CPL_F_passive || info->protocol == 6);
+	if (f == CPL_F_state)
+		return info->protocol != 17;
+	if (info->protocol == 6 || strcmp(group, "identity") == 0 || strcmp(group, "owner") == 0)
+		return true;
+	if (strcmp(group, "listener") == 0)
+		return info->family == 1 && info->state == CPL_LISTEN &&
+		       (f == CPL_F_accept_queue || f == CPL_F_backlog);
+	return ANY_OF(f, of_all) && !(info->family == 1 && (f == CPL_F_tos || f == CPL_F_ttl));
+}
+
 static const void *field_at(const struct cpl_info *info, enum cpl_field field)
 {
 	return (const char *)info + view_fields[field].offset;
@@ -146,8 +186,12 @@ static bool named_word(enum cpl_field field, uint64_t v, struct view_word *w)
 		*w = word_options(n);
 	else if (field == CPL_F_protocol && (n == 6 || n == 17))
 		*w = word_format("%s", n == 6 ? "TCP" : "UDP");
-	else if (field == CPL_F_family && (n == 4 || n == 6))
-		*w = word_format("%s", n == 4 ? "IPv4" : "IPv6");
+	else if (field == CPL_F_protocol && n == 0)
+		*w = word_format("%s", "none");
+	else if (field == CPL_F_family && (n == 4 || n == 6 || n == 1))
+		*w = word_format("%s", n == 4 ? "IPv4" : n == 6 ? "IPv6" : "UNIX");
+	else if (field == CPL_F_socket_type && (n == 1 || n == 2 || n == 5))
+		*w = word_format("%s", n == 1 ? "stream" : n == 2 ? "datagram" : "packets");
 	else if (field == CPL_F_ssthresh && n == UINT32_MAX)
 		*w = word_format("%s", "none yet");
 	else if (field == CPL_F_soft_error && n)
@@ -162,9 +206,9 @@ static bool named_word(enum cpl_field field, uint64_t v, struct view_word *w)
 /* Numbers that name something, and are not counted: no thousands separators. */
 static bool is_label(enum cpl_field field)
 {
-	return field == CPL_F_id || field == CPL_F_inode || field == CPL_F_pid ||
-	       field == CPL_F_fd || field == CPL_F_uid || field == CPL_F_netns ||
-	       field == CPL_F_ifindex || field == CPL_F_ts_recent ||
+	return field == CPL_F_id || field == CPL_F_inode || field == CPL_F_peer_inode ||
+	       field == CPL_F_pid || field == CPL_F_fd || field == CPL_F_uid ||
+	       field == CPL_F_netns || field == CPL_F_ifindex || field == CPL_F_ts_recent ||
 	       strcmp(view_fields[field].unit, "port") == 0;
 }
 

@@ -34,6 +34,12 @@ int view_field_find(const char *name);
 /* "Send sequence variables" for "send". */
 const char *view_group_title(const char *group);
 
+/*
+ * True if a socket of this kind can have the field at all: UDP has no sequence numbers, only UNIX
+ * sockets have a path. What does not apply is not even unknown.
+ */
+bool view_field_applies(const struct cpl_info *info, enum cpl_field field);
+
 /* The value of a numeric field. False, and *VALUE 0, if it is unknown or no number. */
 bool view_get(const struct cpl_info *info, enum cpl_field field, uint64_t *value);
 /* Store a number that fits the type; false if it does not fit, or the field is no number. */

@@ -201,8 +201,9 @@ static void say_send(const struct teller *s)
 		    word_count(queue).s, knows(i, CPL_F_srtt) ? "; a round trip takes " : "",
 		    knows(i, CPL_F_srtt) ? word_ns(i->srtt).s : "");
 	else
-		say(s, "Send-Q %s: %s in flight, %s not yet sent: %s.", word_count(queue).s,
-		    word_count(i->in_flight).s, word_count(i->not_sent).s, why_not(i).s);
+		say(s, "Send-Q %s: %s in flight, %s not yet sent%s%s.", word_count(queue).s,
+		    word_count(i->in_flight).s, word_count(i->not_sent).s,
+		    s->line->why_said ? "" : ": ", s->line->why_said ? "" : why_not(i).s);
 	if (again)
 		say(s, "The oldest segment was sent %s more, no ACK came%s%s.",
 		    again == 1 ? "once" : word_format("%u times", (unsigned)again).s,
@@ -465,6 +466,22 @@ void view_line(struct text *t, const struct view_line *line, unsigned indent)
 		say_udp(&s);
 	else
 		say_tcp(&s);
+}
+
+bool view_line_why(struct text *t, const struct cpl_info *i)
+{
+	struct view_line line = { .info = i };
+	struct teller s = { t, &line, i, 0 };
+	bool since = knows(i, CPL_F_why_for) && i->why_for;
+
+	if (i->protocol != TCP || !knows(i, CPL_F_why) || i->state == CPL_LISTEN ||
+	    i->state == CPL_TIME_WAIT)
+		return false;
+	say(&s, "%s: %s%s%s.", i->why == CPL_WHY_SENDING ? "Sending" : "Not sending",
+	    i->why == CPL_WHY_IDLE || i->why == CPL_WHY_CLOSED ? view_why_text(i->why)
+							       : why_not(i).s,
+	    since ? ", for " : "", since ? word_ns(i->why_for).s : "");
+	return true;
 }
 
 /* ---- Colour ---------------------------------------------------------------------------------- */

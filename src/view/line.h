@@ -18,11 +18,17 @@ struct view_line {
 	/* The socket at the other end, on this machine; of UNIX sockets. Or NULL. */
 	const struct cpl_info *peer;
 	bool pasted;   /* the row is all there is: nothing can be said of what it does not hold */
+	bool why_said; /* view_line_why() stands above */
 	bool no_limit; /* of a listener: the table that it is from shows no limit in Send-Q */
 };
 
 /* Whole lines, each INDENT spaces from the left, in the width of T. */
 void view_line(struct text *t, const struct view_line *line, unsigned indent);
+
+/* Why it is not sending now, in one sentence and a line of its own; nothing where that is not
+ * known.
+ */
+bool view_line_why(struct text *t, const struct cpl_info *info);
 
 /*
  * Which of INFOS[0..N) is the listener that answers for the connection INFO: same source, namespace

@@ -4,10 +4,9 @@
 
 #include <string.h>
 
-#define NAME_AT	   2
-#define VALUE_AT   21
-#define TEXT_AT	   45
-#define PATH_CELLS 58
+#define NAME_AT	 2
+#define VALUE_AT 21
+#define TEXT_AT	 45
 
 /* Units that are said with the number; times say theirs themselves. */
 static const char *said_unit(const struct view_field *f)
@@ -16,6 +15,21 @@ static const char *said_unit(const struct view_field *f)
 			       strcmp(f->unit, "hops") == 0
 		       ? f->unit
 		       : NULL;
+}
+
+/* Text that is wider than the column goes on in the next line. */
+static void put_long(struct text *t, const char *s)
+{
+	while (*s) {
+		unsigned at = text_at(t), room = t->width > at + 8 ? t->width - at : 8;
+
+		text_printf(t, "%.*s", (int)room, s);
+		s += strnlen(s, room);
+		if (*s) {
+			text_puts(t, "\n");
+			text_column(t, VALUE_AT, 0);
+		}
+	}
 }
 
 /* "65,536 bytes", "1000001 iss+1", "40.2 ms" */
@@ -27,17 +41,10 @@ static void put_value(struct text *t, const struct cpl_info *info, enum cpl_fiel
 
 	if (is_known && !cpl_info_is_read(info, f))
 		text_puts(t, "~");
-	/* A path may be longer than a line. */
-	for (const char *at = w.s; *at || at == w.s;) {
-		struct view_word part = word_format("%.*s", PATH_CELLS, at);
-
-		text_column(t, VALUE_AT, 0);
-		text_styled(t, TEXT_BOLD, part.s);
-		if (!*part.s)
-			break;
-		at += strlen(part.s);
-		text_puts(t, *at ? "\n" : "");
-	}
+	if (field->type == VIEW_TYPE_path)
+		put_long(t, w.s);
+	else
+		text_styled(t, TEXT_BOLD, w.s);
 	if (is_known && said_unit(field) && strcmp(w.s, "none yet") != 0)
 		text_printf(t, " %s", said_unit(field));
 	if (is_known && field->type == VIEW_TYPE_seq) {
@@ -61,24 +68,38 @@ static void put_text(struct text *t, const char *meaning)
 	text_wrap(t, s, TEXT_AT, t->width);
 }
 
-static bool is_empty_group(const struct cpl_info *info, const char *group)
+/* No field of it is known; with VIEW_VERBOSE: none of it can be. */
+static bool is_empty_group(const struct cpl_info *info, const char *group, unsigned flags)
 {
 	for (int f = 0; f < CPL_FIELDS; f++)
 		if (strcmp(view_fields[f].group, group) == 0 &&
-		    cpl_info_known(info, (enum cpl_field)f))
+		    (flags & VIEW_VERBOSE ? view_field_applies(info, (enum cpl_field)f)
+					  : cpl_info_known(info, (enum cpl_field)f)))
 			return false;
 	return true;
+}
+
+/* A listener has no sequence numbers, and of these states only a small record is kept: that most is
+ * unknown need not be said field by field. */
+static bool is_small(const struct cpl_info *info)
+{
+	return cpl_info_known(info, CPL_F_state) &&
+	       (info->state == CPL_LISTEN || info->state == CPL_TIME_WAIT ||
+		info->state == CPL_SYN_RECEIVED);
 }
 
 static void put_unknown(struct text *t, const struct cpl_info *info, const char *group)
 {
 	bool first = true;
 
+	if (is_small(info))
+		return;
 	for (int f = 0; f < CPL_FIELDS; f++) {
 		const char *name = view_fields[f].name;
 
 		if (strcmp(view_fields[f].group, group) != 0 ||
-		    cpl_info_known(info, (enum cpl_field)f))
+		    cpl_info_known(info, (enum cpl_field)f) ||
+		    !view_field_applies(info, (enum cpl_field)f))
 			continue;
 		if (first)
 			text_puts(t, "  unknown:");
@@ -104,23 +125,24 @@ void view_tcb(struct text *t, const struct cpl_info *info, unsigned flags)
 			if (*group && !skip && !(flags & VIEW_VERBOSE))
 				put_unknown(t, info, group);
 			group = field->group;
-			skip = !(flags & VIEW_VERBOSE) && is_empty_group(info, group);
+			skip = is_empty_group(info, group, flags);
 			if (!skip) {
 				text_puts(t, n ? "\n" : "");
 				text_styled(t, TEXT_CYAN, view_group_title(group));
 				text_puts(t, "\n");
 			}
 		}
-		if (skip || (!cpl_info_known(info, f) && !(flags & VIEW_VERBOSE)))
+		if (skip || !view_field_applies(info, f) ||
+		    (!cpl_info_known(info, f) && !(flags & VIEW_VERBOSE)))
 			continue;
 		derived |= cpl_info_known(info, f) && !cpl_info_is_read(info, f);
 		text_column(t, NAME_AT, 0);
 		text_puts(t, field->name);
 		text_column(t, VALUE_AT, 1);
 		put_value(t, info, f);
-		if (text_at(t) > TEXT_AT + 9) /* the meaning below */
-			text_puts(t, "\n");
-		text_column(t, TEXT_AT, 2);
+		if (text_at(t) + 2 > TEXT_AT + 10)
+			text_puts(t, "\n"); /* no room left beside a long value */
+		text_column(t, TEXT_AT, text_at(t) ? 2 : 0);
 		put_text(t, field->text);
 		text_puts(t, "\n");
 	}

@@ -122,8 +122,51 @@ static void whole_block(void **state)
 	view_tcb(&t, &x, VIEW_VERBOSE);
 	check_width(80);
 	for (int f = 0; f < CPL_FIELDS; f++)
-		has(view_fields[f].name);
+		if (view_field_applies(&x, (enum cpl_field)f))
+			has(view_fields[f].name);
 	has("accept_queue       -");
+	assert_null(strstr(t.data, "socket_type")); /* of UNIX sockets only */
+}
+
+/* Of another kind of socket only what that kind has; a path may be as long as it likes. */
+static void other_kinds(void **state)
+{
+	struct cpl_info i;
+
+	(void)state;
+	memset(&i, 0, sizeof(i));
+	CPL_INFO_READ(&i, family, 1);
+	CPL_INFO_READ(&i, protocol, 0);
+	CPL_INFO_READ(&i, socket_type, 1);
+	CPL_INFO_READ(&i, recv_queue, 5);
+	memset(i.path, 'p', sizeof(i.path) - 1);
+	CPL_INFO_DERIVED(&i, peer_inode, 1234567);
+	cpl_info_mark_derived(&i, CPL_F_path);
+	text_init(&t);
+	view_tcb(&t, &i, VIEW_VERBOSE);
+	check_width(80);
+	has("family             UNIX");
+	has("protocol           none");
+	has("socket_type        stream");
+	has("peer_inode         ~1234567");
+	has("path               ~pppp");
+	has("\n                     pppp");
+	has("send_queue         -");
+	assert_null(strstr(t.data, "iss"));
+	assert_null(strstr(t.data, "local_addr"));
+	assert_null(strstr(t.data, "Round-trip"));
+	teardown(NULL);
+	i.family = 4;
+	i.protocol = 17;
+	i.read[CPL_F_socket_type / 64] &= ~((uint64_t)1 << (CPL_F_socket_type % 64));
+	i.derived[CPL_F_path / 64] = 0;
+	i.derived[CPL_F_peer_inode / 64] = 0;
+	text_init(&t);
+	view_tcb(&t, &i, 0);
+	has("protocol           UDP");
+	has("unknown: source local_addr local_port remote_addr remote_port ifindex id taken\n");
+	assert_null(strstr(t.data, "snd_una"));
+	assert_null(strstr(t.data, "path"));
 }
 
 static void side_by_side(void **state)
@@ -270,6 +313,7 @@ int main(void)
 		T(get_and_set),
 		T(words),
 		T(whole_block),
+		T(other_kinds),
 		T(side_by_side),
 		T(broken_rows_are_marked),
 		T(one_side_missing),

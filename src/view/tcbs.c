@@ -322,6 +322,8 @@ static void all_fields(struct tcbs *s)
 			text_styled(s->t, TEXT_CYAN, view_group_title(group));
 			text_puts(s->t, "\n");
 		}
+		if (field->type == VIEW_TYPE_path)
+			continue; /* of a UNIX socket: no connection over a network */
 		text_printf(s->t, "  %s", field->name);
 		for (unsigned end = 0; end < 2; end++) {
 			struct half h = half_of(s->info[end], f, "", VIEW_RELATIVE);

@@ -18,7 +18,7 @@
 
 static const char help[] =
 	"  -i, --interval SECONDS   between two samples (1; at least 0.05)\n"
-	"  -N, --namespaces   every network namespace of this machine, not only this one\n"
+	"  -A, --namespaces   every network namespace of this machine, not only this one\n"
 	"  -l, --listening    listening sockets too\n"
 	"  -s, --sort NAME    by matter, in, out, recv-q, send-q, rtt, cwnd, state, local,\n"
 	"                     foreign or program; \"matter\" (trouble first) unless given\n"
@@ -28,7 +28,7 @@ static const char help[] =
 	"FILTER: as in couplet netstat: :443  curl  pid:812  'state established and srtt > 10ms'\n";
 
 static const struct option long_options[] = {
-	{ "interval", required_argument, NULL, 'i' }, { "namespaces", no_argument, NULL, 'N' },
+	{ "interval", required_argument, NULL, 'i' }, { "namespaces", no_argument, NULL, 'A' },
 	{ "listening", no_argument, NULL, 'l' },      { "sort", required_argument, NULL, 's' },
 	{ "help", no_argument, NULL, 'h' },	      { NULL, 0, NULL, 0 },
 };
@@ -86,7 +86,7 @@ static int options_read(struct program *p, int argc, char **argv)
 
 	opterr = 0;
 	p->setup.interval_ms = 1000;
-	while ((c = getopt_long(argc, argv, "+i:Nls:h", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "+i:Als:h", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'i':
 			if (!connections_interval(optarg, &p->setup.interval_ms))
@@ -94,7 +94,7 @@ static int options_read(struct program *p, int argc, char **argv)
 			if (p->setup.interval_ms < 50)
 				p->setup.interval_ms = 50;
 			break;
-		case 'N':
+		case 'A':
 			p->setup.namespaces = true;
 			break;
 		case 'l':

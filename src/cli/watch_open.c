@@ -110,7 +110,7 @@ static void part_blocks(const struct watch *w, struct text *t)
 
 	if (!w->open.known)
 		return;
-	if (seen || d->absent == VIEW_LOOKED)
+	if (seen || d->absent != VIEW_NOT_LOOKED)
 		view_tcbs(t, "A", &d->end[0], "B", d->have[1] ? &d->end[1] : NULL, 0);
 	else
 		view_tcb(t, &d->end[0], 0);

@@ -9,8 +9,9 @@
 #include <string.h>
 
 #include "cli/watch.h"
+#include "source/snapshot_file.h"
 
-/* The record of ROW in SET, or SIZE_MAX. Sources may differ: the kernel's number is one. */
+/* The record of ROW in SET, or SIZE_MAX. Sources may differ: the kernel numbers all its sockets. */
 static size_t find(const struct snapshot_set *set, const struct rank_row *row)
 {
 	for (size_t i = 0; i < set->n; i++) {
@@ -30,11 +31,13 @@ static size_t find(const struct snapshot_set *set, const struct rank_row *row)
 	return SIZE_MAX;
 }
 
-static bool is_loopback(const struct cpl_addr *a)
+/* As couplet pair judges it: whether the other end should have been seen on this machine. */
+static enum view_absent absence(const struct snapshot *s, const struct cpl_addr *remote)
 {
-	static const struct cpl_addr one6 = { { [15] = 1 } };
-
-	return cpl_addr_is4(a) ? a->b[12] == 127 : cpl_addr_equal(a, &one6);
+	if (snapshot_owns(s, remote))
+		return s->all_namespaces && !passes_incomplete(&s->passes) ? VIEW_LOOKED
+									   : VIEW_LOOKED_PARTLY;
+	return snapshot_uses(s, remote) ? VIEW_LOOKED_PARTLY : VIEW_NOT_LOOKED;
 }
 
 /* What was not seen, of the notes: the gravest first. */
@@ -70,52 +73,92 @@ static int pair(const struct snapshot_set *set, size_t at, struct watch_detail *
 	return 0;
 }
 
+static int find_in(struct snapshot *s, const struct rank_row *row, struct watch_detail *d)
+{
+	static const struct source_options options = { .namespaces = true, .owners = true };
+	const struct snapshot_set *set = &s->passes.set[0];
+	size_t at;
+	int err = snapshot_here(s, &options);
+
+	if (!err)
+		err = passes_take(&s->passes, &options);
+	if (!err)
+		err = snapshot_learn(s);
+	if (err)
+		return err;
+	at = find(set, row);
+	if (at == SIZE_MAX)
+		return -ENOENT;
+	d->end[0] = set->info[at];
+	d->have[0] = true;
+	err = pair(set, at, d);
+	if (err || d->have[1])
+		return err;
+	d->absent = absence(s, &row->remote);
+	say_missing(&set->notes, d);
+	return 0;
+}
+
 int watch_peer_find(const struct rank_row *row, struct watch_detail *d)
 {
-	struct source_options options = { .namespaces = true, .owners = true };
-	struct snapshot_set set;
-	size_t at;
+	struct snapshot s;
 	int err;
 
-	snapshot_set_init(&set);
-	err = source_collect(&set, &options);
-	at = err ? SIZE_MAX : find(&set, row);
-	if (!err && at == SIZE_MAX)
-		err = -ENOENT;
-	if (!err) {
-		d->end[0] = set.info[at];
-		d->have[0] = true;
-		err = pair(&set, at, d);
-	}
-	/*
-	 * That the other end does not exist can be said only where it could be nowhere else: on
-	 * the loopback of a namespace whose connections were all seen.
-	 */
-	d->absent = !err && is_loopback(&row->remote) ? VIEW_LOOKED : VIEW_NOT_LOOKED;
-	if (!d->have[1])
-		say_missing(&set.notes, d);
+	snapshot_init(&s);
+	err = find_in(&s, row, d);
 	d->gone[0] = err == -ENOENT;
-	snapshot_set_free(&set);
+	snapshot_free(&s);
 	return err;
 }
 
-/* One end again; whatever the kernel's sockets were seen through, they are the same sockets. */
-static bool again(struct cpl_info *seen, bool *gone)
+/* Those of the ends that cannot be read by themselves: among all, with those that can. */
+static void again_among_all(struct watch_detail *d)
 {
 	struct source_options options = { .namespaces = true };
-	struct cpl_info now;
-	int err = source_again(&options, seen, &now);
+	struct snapshot_set set;
 
-	if (err == -EOPNOTSUPP && seen->source == CPL_SOURCE_BPF) {
-		struct cpl_info other = *seen;
+	snapshot_set_init(&set);
+	if (source_collect(&set, &options) == 0) {
+		for (unsigned end = 0; end < 2; end++) {
+			struct rank_row row;
+			size_t at;
 
-		other.source = CPL_SOURCE_SOCK_DIAG;
-		err = source_again(&options, &other, &now);
+			if (!d->have[end])
+				continue;
+			rank_row_init(&row, &d->end[end]);
+			at = find(&set, &row);
+			d->gone[end] = at == SIZE_MAX;
+			d->have[end] = at != SIZE_MAX;
+			if (d->have[end])
+				d->end[end] = set.info[at];
+		}
 	}
-	if (!err)
-		*seen = now;
-	*gone = err == -ENOENT;
-	return !err;
+	snapshot_set_free(&set);
+}
+
+/* A pass over the two ends. */
+static void pass(struct watch_detail *d)
+{
+	struct source_options options = { .namespaces = true };
+	struct watch_detail before = *d;
+
+	for (unsigned end = 0; end < 2; end++) {
+		struct cpl_info now;
+		int err;
+
+		if (!d->have[end])
+			continue;
+		err = source_again(&options, &d->end[end], &now);
+		if (err == -EOPNOTSUPP) {
+			*d = before;
+			again_among_all(d);
+			return;
+		}
+		d->gone[end] = err == -ENOENT;
+		d->have[end] = !err;
+		if (!err)
+			d->end[end] = now;
+	}
 }
 
 void watch_peer_again(struct watch_detail *d)
@@ -124,15 +167,13 @@ void watch_peer_again(struct watch_detail *d)
 	struct cpl_info first[2];
 
 	d->compared = false;
-	for (unsigned end = 0; end < 2; end++) {
-		d->have[end] = d->have[end] && again(&d->end[end], &d->gone[end]);
-		first[end] = d->end[end];
-	}
+	pass(d);
+	first[0] = d->end[0];
+	first[1] = d->end[1];
 	ends.x = d->have[0] ? &first[0] : NULL;
 	ends.y = d->have[1] ? &first[1] : NULL;
 	ends.absent = d->gone[1] ? VIEW_LOOKED : d->absent;
-	for (unsigned end = 0; end < 2; end++)
-		d->have[end] = d->have[end] && again(&d->end[end], &d->gone[end]);
+	pass(d);
 	if (!ends.x || (!ends.y && ends.absent == VIEW_NOT_LOOKED))
 		return;
 	view_compare_passes(&ends, d->have[0] ? &d->end[0] : NULL, d->have[1] ? &d->end[1] : NULL,

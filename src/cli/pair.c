@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -13,16 +14,26 @@ static const char help[] =
 	"  -v, --verbose      every check and every field; with --all: remote ones too\n"
 	"  -c, --continuous[=SECONDS]   again and again\n"
 	"      --json         as JSON\n"
+	"      --peer ssh:HOST          look at HOST as well\n"
+	"      --peer-cmd COMMAND       the same, by COMMAND: 'docker exec -i web'\n"
+	"      --peer-couplet PATH      what couplet is called there\n"
+	"      --peer-timeout SECONDS   wait no longer for an answer (20)\n"
 	"\n"
 	"CONN: :443  curl  pid:812  10.0.0.1:5000-10.0.0.2:443  '#3' of couplet netstat -aN\n"
 	"      or any FILTER of couplet netstat.\n"
 	"\n"
+	"FILE: one or two of couplet snap, instead of this machine: couplet pair A.json B.json\n"
+	"\n"
 	"Both ends are seen on one machine, in whatever namespace, in the kernel and in\n"
-	"Couplet's stacks.\n"
+	"Couplet's stacks; on two with --peer or two files.\n"
 	"Exit status: 0 nothing disagrees, 1 some do for good, or nothing gets through.\n";
 
 enum {
-	OPTION_JSON = 256
+	OPTION_JSON = 256,
+	OPTION_PEER,
+	OPTION_PEER_CMD,
+	OPTION_PEER_COUPLET,
+	OPTION_PEER_TIMEOUT
 };
 
 static const struct option long_options[] = {
@@ -31,9 +42,24 @@ static const struct option long_options[] = {
 	{ "continuous", optional_argument, NULL, 'c' },
 	{ "watch", optional_argument, NULL, 'c' },
 	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "peer", required_argument, NULL, OPTION_PEER },
+	{ "peer-cmd", required_argument, NULL, OPTION_PEER_CMD },
+	{ "peer-couplet", required_argument, NULL, OPTION_PEER_COUPLET },
+	{ "peer-timeout", required_argument, NULL, OPTION_PEER_TIMEOUT },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
+
+/* A snapshot file, not a connection: ends in .json, or is a path. */
+static bool is_file(const char *s)
+{
+	const char *dot = strrchr(s, '.');
+	struct stat st;
+
+	if (dot && strcmp(dot, ".json") == 0)
+		return true;
+	return strchr(s, '/') && stat(s, &st) == 0 && !S_ISDIR(st.st_mode);
+}
 
 /* -1: go on; else the exit status. */
 static int options_read(struct pair_options *o, int argc, char **argv)
@@ -57,12 +83,33 @@ static int options_read(struct pair_options *o, int argc, char **argv)
 			if (!connections_interval(optarg, &o->interval_ms))
 				return CLI_USAGE;
 			break;
+		case OPTION_PEER:
+			o->peer = optarg;
+			break;
+		case OPTION_PEER_CMD:
+			o->peer_command = optarg;
+			break;
+		case OPTION_PEER_COUPLET:
+			o->peer_couplet = optarg;
+			break;
+		case OPTION_PEER_TIMEOUT:
+			if (!connections_interval(optarg, &o->peer_timeout_ms))
+				return CLI_USAGE;
+			break;
 		case 'h':
 			return cli_help("pair", help);
 		default:
 			return connections_bad_option(argv);
 		}
 	}
+	while (optind < argc && o->files < VIEW_HOSTS && is_file(argv[optind]))
+		o->file[o->files++] = argv[optind++];
+	if (o->files && (o->peer || o->peer_command))
+		return cli_fail(CLI_USAGE, "either files or a peer");
+	if (o->peer && o->peer_command)
+		return cli_fail(CLI_USAGE, "either --peer or --peer-cmd");
+	if (o->files && optind == argc)
+		o->all = true;
 	if (optind == argc && !o->all)
 		return cli_fail(CLI_USAGE,
 				"which connection? :443, pid:812, a program's name, '#3' "

@@ -27,6 +27,7 @@ struct pair_world {
 	struct view_match match;
 	unsigned hosts;
 	bool apart;	   /* the hosts were not looked at in one sandwich */
+	bool by_clocks;	   /* that they were rests on the clocks of both */
 	char caution[200]; /* what makes the verdicts weaker, a sentence; "": nothing */
 };
 

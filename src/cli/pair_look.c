@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "source/peer.h"
+
 void pair_world_init(struct pair_world *w)
 {
 	memset(w, 0, sizeof(*w));
@@ -117,8 +119,144 @@ int pair_look_closer(const struct pair_options *o, struct pair_world *w,
 	return status == CLI_OK ? match(w) : status;
 }
 
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+/* Looks that begin or end nearer to each other than this are not told apart by two clocks. */
+#define CLOCKS_NS 1000000000
+
+static int64_t clock_at(const struct snapshot *s, uint64_t since)
+{
+	return (int64_t)(s->when + since - s->passes.began[0]);
+}
+
+/*
+ * By how much A's first pass ended before B's second began, and B's first before A's second: what
+ * the clocks may be apart for the sandwich to hold. Less than 0: it does not.
+ */
+static int64_t margin(const struct snapshot *a, const struct snapshot *b)
+{
+	int64_t ab, ba;
+
+	if (a->passes.taken < 2 || b->passes.taken < 2 || !a->when || !b->when ||
+	    a->when > INT64_MAX / 4 || b->when > INT64_MAX / 4)
+		return -1;
+	ab = clock_at(b, b->passes.began[1]) - clock_at(a, a->passes.ended[0]);
+	ba = clock_at(a, a->passes.began[1]) - clock_at(b, b->passes.ended[0]);
+	return ab < ba ? ab : ba;
+}
+
+static bool same_machine(const struct snapshot *a, const struct snapshot *b)
+{
+	return *a->boot && strcmp(a->boot, b->boot) == 0;
+}
+
+/* Two looks at one machine are two passes of it, if they are not of two of its containers. */
+static void join_passes(struct pair_world *w)
+{
+	struct snapshot *a = &w->host[0], *b = &w->host[1];
+
+	if (b->when < a->when) {
+		struct snapshot s = *a;
+
+		*a = *b;
+		*b = s;
+	}
+	a->passes.set[1] = b->passes.set[0];
+	a->passes.began[1] = a->passes.ended[1] = a->passes.ended[0];
+	a->passes.taken = 2;
+	snapshot_set_init(&b->passes.set[0]);
+	snapshot_free(b);
+	w->hosts = 1;
+}
+
+static void judge_times(struct pair_world *w)
+{
+	int64_t clocks = margin(&w->host[0], &w->host[1]);
+
+	w->apart = clocks < CLOCKS_NS;
+	w->by_clocks = !w->apart;
+	if (w->by_clocks)
+		snprintf(w->caution, sizeof(w->caution),
+			 "The looks of the two machines overlap by their clocks: the verdicts hold "
+			 "if those agree to within %.30s.",
+			 word_ns((uint64_t)clocks).s);
+	else
+		snprintf(w->caution, sizeof(w->caution),
+			 "One look at each, not of one instant: what seems to differ may have been "
+			 "sent in between. couplet pair --peer, or couplet snap --passes=10 begun "
+			 "on "
+			 "both at once, can tell.");
+}
+
+static int look_files(const struct pair_options *o, struct pair_world *w)
+{
+	struct snapshot *a = &w->host[0], *b = &w->host[1];
+
+	w->hosts = o->files;
+	for (unsigned i = 0; i < o->files; i++) {
+		char error[VIEW_JSON_ERROR];
+
+		if (snapshot_load(&w->host[i], o->file[i], error))
+			return cli_fail(CLI_CANNOT, "%s: %s", o->file[i], error);
+		if (!*w->host[i].host)
+			snprintf(w->host[i].host, sizeof(w->host[i].host), "%s",
+				 i ? "the second" : "the first");
+	}
+	if (w->hosts == 2 && same_machine(a, b) && strcmp(a->host, b->host) == 0 &&
+	    a->passes.taken == 1 && b->passes.taken == 1) {
+		join_passes(w);
+	} else if (w->hosts == 2) {
+		if (same_machine(a, b) && snapshot_subtract(b, a))
+			return no_memory();
+		judge_times(w);
+	} else if (a->passes.taken == 1) {
+		snprintf(w->caution, sizeof(w->caution),
+			 "One look, in which the two ends were not read at one instant: couplet "
+			 "snap "
+			 "--passes looks twice.");
+	}
+	return match(w);
+}
+
+/* ---- A peer ---------------------------------------------------------------------------------- */
+
+static int look_peer(const struct pair_options *o, struct pair_world *w)
+{
+	struct peer_options peer = {
+		.host = o->peer,
+		.command = o->peer_command,
+		.couplet = o->peer_couplet,
+		.timeout_ms = o->peer_timeout_ms,
+	};
+	struct source_options options = options_here(o);
+	struct snapshot *here = &w->host[0], *there = &w->host[1];
+	char error[PEER_ERROR];
+	struct peer *p;
+	int err;
+
+	w->hosts = 2;
+	if (snapshot_here(here, &options))
+		return no_memory();
+	err = peer_open(&p, &peer, error);
+	if (err)
+		return cli_fail(err == -EINVAL ? CLI_USAGE : CLI_CANNOT, "%s", error);
+	err = peer_sandwich(p, &options, here, there, error);
+	peer_close(p);
+	if (err)
+		return cli_fail(CLI_CANNOT, "%s", error);
+	if (!*there->host)
+		snprintf(there->host, sizeof(there->host), "the peer");
+	if (same_machine(here, there) && snapshot_subtract(there, here))
+		return no_memory();
+	return match(w);
+}
+
 int pair_look(const struct pair_options *o, struct pair_world *w)
 {
+	if (o->files)
+		return look_files(o, w);
+	if (o->peer || o->peer_command)
+		return look_peer(o, w);
 	return look_here(o, w);
 }
 

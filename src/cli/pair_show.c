@@ -43,8 +43,10 @@ static const char *where(const struct pair_world *w, size_t end, const struct cp
 	if (end == VIEW_ALONE || !info)
 		return NULL;
 	s = &w->host[w->match.end[end].host];
-	if (w->hosts > 1 && *s->host)
+	if (w->hosts > 1 && strcmp(w->host[0].host, w->host[1].host) != 0)
 		return s->host;
+	if (w->hosts > 1 && s == &w->host[1])
+		return "(peer)";
 	return s->here ? namespace_name(info, name, size) : NULL;
 }
 
@@ -60,13 +62,15 @@ static const struct cpl_info *end_info(const struct pair_world *w, size_t end)
 }
 
 /* True if a machine that was asked has this address, so that the other end should be there. */
-static enum view_absent absence(const struct pair_world *w, const struct cpl_info *x)
+static enum view_absent absence(const struct pair_world *w, const struct cpl_info *x, unsigned host)
 {
 	bool partly = false, own = false;
 
 	for (unsigned i = 0; i < w->hosts; i++) {
 		const struct snapshot *s = &w->host[i];
 
+		if (i != host && snapshot_loopback(&x->remote_addr))
+			continue;
 		if (snapshot_owns(s, &x->remote_addr)) {
 			own = true;
 			partly |= !s->all_namespaces || passes_incomplete(&s->passes);
@@ -84,7 +88,7 @@ struct view_ends pair_ends(const struct pair_world *w, const struct view_pair *p
 	int x_calls = caller(x), y_calls = caller(y);
 
 	if (!y)
-		e.absent = absence(w, x);
+		e.absent = absence(w, x, w->match.end[pair->x].host);
 	*remote = !y && e.absent == VIEW_NOT_LOOKED;
 	if (x_calls < 0 && y_calls >= 0)
 		x_calls = !y_calls;
@@ -125,6 +129,14 @@ static void say_how(struct text *t, const struct pair_options *o, const struct c
 	struct view_word host = word_addr(&x->remote_addr);
 	struct text line;
 
+	if (o->files || o->peer || o->peer_command) {
+		text_wrap(t,
+			  "The other end is on neither of the two, or behind a translator (NAT) "
+			  "through which only sequence numbers lead: those need root on both.",
+			  0, t->width);
+		text_puts(t, "\n");
+		return;
+	}
 	text_init(&line);
 	text_printf(&line,
 		    "The other end is on %s, another machine, which was not asked. To see both: "
@@ -201,6 +213,14 @@ static int show_json(const struct pair_world *w, const struct view_pair_row *row
 	return text_end(&t, view_pair_json(&t, rows, n, not_seen, count));
 }
 
+static void compare(const struct pair_world *w, const struct view_pair *pair,
+		    const struct view_ends *ends, bool words, struct view_report *report)
+{
+	view_match_compare(&w->match, pair, ends, words, w->apart, report);
+	if (w->by_clocks && report->certainty == VIEW_CERTAIN)
+		report->certainty = VIEW_DERIVED;
+}
+
 static void fill_row(const struct view_pair *pair, const struct view_ends *ends,
 		     struct view_pair_row *row)
 {
@@ -227,7 +247,7 @@ int pair_show_one(const struct pair_options *o, const struct pair_world *w,
 	row.remote = remote;
 	row.x_where = where(w, pair->x, row.x, x_where, sizeof(x_where));
 	row.y_where = where(w, pair->y, row.y, y_where, sizeof(y_where));
-	view_match_compare(&w->match, pair, &ends, true, w->apart, &report);
+	compare(w, pair, &ends, true, &report);
 	view_pair_judge(&row, &report, true);
 	if (o->json) {
 		int status = show_json(w, &row, 1);
@@ -276,14 +296,14 @@ int pair_show_all(const struct pair_options *o, const struct pair_world *w,
 			rows[i].x_where = where(w, pairs[i].x, ends.x, wheres[i][0], 80);
 			rows[i].y_where = where(w, pairs[i].y, ends.y, wheres[i][1], 80);
 		}
-		view_match_compare(&w->match, &pairs[i], &ends, o->json, w->apart, &report);
+		compare(w, &pairs[i], &ends, o->json, &report);
 		view_pair_judge(&rows[i], &report, false);
 		if (!o->json && !view_is_trouble(rows[i].verdict))
 			continue;
 		reports[i] = malloc(sizeof(report));
 		if (!reports[i])
 			continue; /* then without words */
-		view_match_compare(&w->match, &pairs[i], &ends, true, w->apart, reports[i]);
+		compare(w, &pairs[i], &ends, true, reports[i]);
 		view_pair_judge(&rows[i], reports[i], true);
 		if (view_is_trouble(rows[i].verdict))
 			status = CLI_TROUBLE;

@@ -27,7 +27,7 @@ void snapshot_free(struct snapshot *s)
 
 /* ---- This host ------------------------------------------------------------------------------- */
 
-static bool is_loopback(const struct cpl_addr *a)
+bool snapshot_loopback(const struct cpl_addr *a)
 {
 	static const struct cpl_addr one = { { [15] = 1 } };
 
@@ -46,7 +46,7 @@ static int add_address(struct snapshot *s, const struct cpl_addr *addr)
 {
 	struct cpl_addr *more;
 
-	if (is_loopback(addr) || has(s, addr))
+	if (snapshot_loopback(addr) || has(s, addr))
 		return 0;
 	more = reallocarray(s->address, s->addresses + 1, sizeof(*more));
 	if (!more)
@@ -113,7 +113,7 @@ int snapshot_here(struct snapshot *s, const struct source_options *options)
 
 bool snapshot_owns(const struct snapshot *s, const struct cpl_addr *addr)
 {
-	return is_loopback(addr) || has(s, addr);
+	return snapshot_loopback(addr) || has(s, addr);
 }
 
 static int by_address(const void *a, const void *b)
@@ -144,4 +144,146 @@ int snapshot_learn(struct snapshot *s)
 bool snapshot_uses(const struct snapshot *s, const struct cpl_addr *addr)
 {
 	return s->uses && bsearch(addr, s->used, s->uses, sizeof(*addr), by_address);
+}
+
+/* What B's pass has in common with A's. */
+static int subtract(struct snapshot_set *b, const struct snapshot_set *a)
+{
+	struct view_look look = { .pass = { { a->info, a->n }, { b->info, b->n } }, .passes = 2 };
+	struct view_match m;
+	int err = view_match_ends(&m, &look, 1);
+	size_t kept = 0;
+
+	for (size_t i = 0; !err && i < b->n; i++)
+		if (!view_match_info(&m, m.end_of[0][1][i], 0))
+			b->info[kept++] = b->info[i];
+	if (!err)
+		b->n = kept;
+	view_match_free(&m);
+	return err;
+}
+
+int snapshot_subtract(struct snapshot *b, const struct snapshot *a)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < b->passes.taken; i++)
+		for (unsigned k = 0; !err && k < a->passes.taken; k++)
+			err = subtract(&b->passes.set[i], &a->passes.set[k]);
+	return err;
+}
+
+/* ---- The file -------------------------------------------------------------------------------- */
+
+int snapshot_write(struct text *t, const struct snapshot *s)
+{
+	const struct passes *p = &s->passes;
+	struct view_json_file file = { .when = s->when, .all_namespaces = s->all_namespaces };
+	char note[SOURCE_NOTES][VIEW_JSON_NOTE];
+	struct source_notes notes;
+
+	passes_notes(p, &notes);
+	for (unsigned i = 0; i < notes.n; i++)
+		snprintf(note[i], sizeof(note[i]), "%s", notes.note[i].text);
+	memcpy(file.host, s->host, sizeof(file.host));
+	memcpy(file.boot, s->boot, sizeof(file.boot));
+	file.address = s->address;
+	file.addresses = s->addresses;
+	file.note = note;
+	file.notes = notes.n;
+	file.passes = p->taken;
+	for (unsigned i = 0; i < p->taken; i++) {
+		file.began[i] = p->began[i] - p->began[0];
+		file.ended[i] = p->ended[i] - p->began[0];
+		file.info[i] = p->set[i].info;
+		file.n[i] = p->set[i].n;
+	}
+	return view_json_write_file(t, &file);
+}
+
+/* Numbers that stand for something must be among those that do. */
+static bool makes_sense(const struct cpl_info *i)
+{
+	return i->state < CPL_STATES && i->source <= CPL_SOURCE_CAPTURE &&
+	       i->recovery <= CPL_RECOVERY_RTO && i->why < CPL_WHYS;
+}
+
+/* Takes over what FILE holds; what is left is to be freed. */
+static int from_file(struct snapshot *s, struct view_json_file *file, char error[VIEW_JSON_ERROR])
+{
+	for (unsigned i = 0; i < file->passes; i++) {
+		for (size_t k = 0; k < file->n[i]; k++) {
+			if (makes_sense(&file->info[i][k]))
+				continue;
+			snprintf(error, VIEW_JSON_ERROR, "snapshot %zu makes no sense", k + 1);
+			return -EINVAL;
+		}
+	}
+	memcpy(s->host, file->host, sizeof(s->host));
+	memcpy(s->boot, file->boot, sizeof(s->boot));
+	s->when = file->when;
+	s->all_namespaces = file->all_namespaces;
+	s->address = file->address;
+	s->addresses = file->addresses;
+	file->address = NULL;
+	for (unsigned i = 0; i < file->passes; i++) {
+		struct snapshot_set *set = &s->passes.set[i];
+
+		set->info = file->info[i];
+		set->n = set->room = file->n[i];
+		file->info[i] = NULL;
+		s->passes.began[i] = file->began[i];
+		s->passes.ended[i] = file->ended[i];
+	}
+	s->passes.taken = file->passes;
+	for (size_t i = 0; i < file->notes; i++)
+		source_note(&s->passes.set[0].notes, CPL_SOURCE_SOCK_DIAG, SOURCE_PARTIAL, 0, "%s",
+			    file->note[i]);
+	return 0;
+}
+
+int snapshot_read(struct snapshot *s, const char *data, size_t len, char error[VIEW_JSON_ERROR])
+{
+	struct view_json_file file;
+	int err = view_json_read_file(data, len, &file, error);
+
+	if (err)
+		return err;
+	snapshot_free(s);
+	err = from_file(s, &file, error);
+	view_json_file_free(&file);
+	return err;
+}
+
+int snapshot_load(struct snapshot *s, const char *path, char error[VIEW_JSON_ERROR])
+{
+	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	char *data = NULL, *more;
+	size_t len = 0, room = 0, n = 1;
+	int err = file ? 0 : -errno;
+
+	while (!err && n) {
+		if (len == room) {
+			room = room ? room * 2 : 65536;
+			more = room > SNAPSHOT_BYTES ? NULL : realloc(data, room);
+			if (!more) {
+				err = room > SNAPSHOT_BYTES ? -EFBIG : -ENOMEM;
+				break;
+			}
+			data = more;
+		}
+		errno = 0;
+		n = fread(data + len, 1, room - len, file);
+		len += n;
+		if (!n && ferror(file))
+			err = errno ? -errno : -EIO;
+	}
+	if (file && file != stdin)
+		fclose(file);
+	if (err)
+		snprintf(error, VIEW_JSON_ERROR, "%s", strerror(-err));
+	else
+		err = snapshot_read(s, data, len, error);
+	free(data);
+	return err;
 }

@@ -10,6 +10,9 @@
 #include "source/passes.h"
 #include "view/json.h"
 
+/* A document that is longer is refused: a million connections are as long. */
+#define SNAPSHOT_BYTES ((size_t)1 << 30)
+
 struct snapshot {
 	char host[65]; /* "": not told */
 	char boot[40]; /* boot_id of its kernel; "": not told */
@@ -27,9 +30,16 @@ struct snapshot {
 void snapshot_init(struct snapshot *s);
 void snapshot_free(struct snapshot *s);
 
+/*
+ * Forgets what B saw that A saw as well: two looks at one machine, from two of its namespaces. 0
+ * or -ENOMEM.
+ */
+int snapshot_subtract(struct snapshot *b, const struct snapshot *a);
+
 /* This host: all but the passes, which passes_take(&s->passes, ...) takes. 0 or -ENOMEM. */
 int snapshot_here(struct snapshot *s, const struct source_options *options);
 
+bool snapshot_loopback(const struct cpl_addr *addr);
 /* True if ADDR is one of the host's own, loopback included. */
 bool snapshot_owns(const struct snapshot *s, const struct cpl_addr *addr);
 /* Learns which addresses the records of the first pass have as their own. 0 or -ENOMEM. */

@@ -167,18 +167,98 @@ static void rule(struct tcbs *s, const char *left, const char *right, int arrow)
 	text_puts(t, "\n");
 }
 
-static void direction(struct tcbs *s, unsigned from)
+/* A counter, in full if there is room for it. */
+static struct half counter_half(const char *name, bool known, bool derived, uint64_t n)
 {
-	char sends[64], receives[64];
+	struct half h = { name, word_format("-"), known };
+
+	if (known)
+		h.value = word_format("%s%s", derived ? "~" : "",
+				      n < 1000000000000000u ? word_count(n).s : word_size(n).s);
+	return h;
+}
+
+/* A field that counts bytes. */
+static struct half bytes_half(const struct cpl_info *info, enum cpl_field f, const char *name)
+{
+	uint64_t n = 0;
+	bool known = info && view_get(info, f, &n);
+
+	return counter_half(name, known, known && !cpl_info_is_read(info, f), n);
+}
+
+/* The difference of two counters has a name of its own. */
+static struct half sent_once(const struct cpl_info *x)
+{
+	bool known = knows(x, CPL_F_bytes_sent) && knows(x, CPL_F_bytes_retrans);
+
+	return counter_half("sent once", known, true, known ? x->bytes_sent - x->bytes_retrans : 0);
+}
+
+/* What the receiver got lies at or beyond (acked), or at or before (sent), the sender's count. */
+static const char *count_mark(uint64_t sender, uint64_t receiver, bool at_most, bool sender_left)
+{
+	/* A SYN or a FIN may count, or not: see view/compare.c. */
+	if ((sender > receiver ? sender - receiver : receiver - sender) <= 2)
+		return "=";
+	if ((sender > receiver) == at_most)
+		return "!";
+	return (sender < receiver) == sender_left ? "<" : ">";
+}
+
+/* Without sequence numbers: bytes counted at both ends. */
+static void rows_counted(struct tcbs *s, unsigned from)
+{
+	const struct cpl_info *x = s->info[from], *y = s->info[!from];
+	struct half acked = bytes_half(x, CPL_F_bytes_acked, "bytes_acked"), once = sent_once(x);
+	struct half got = bytes_half(y, CPL_F_bytes_received, "received");
+	const char *mark = "?";
+
+	if (acked.known && got.known)
+		mark = count_mark(x->bytes_acked, y->bytes_received, true, from == 0);
+	put_row(s, from ? &got : &acked, mark, from ? &acked : &got);
+	mark = "?";
+	if (once.known && got.known)
+		mark = count_mark(x->bytes_sent - x->bytes_retrans, y->bytes_received, false,
+				  from == 0);
+	put_row(s, from ? &got : &once, mark, from ? &once : &got);
+	if (from)
+		row_plain(s, CPL_F_rcv_wnd, CPL_F_snd_wnd);
+	else
+		row_plain(s, CPL_F_snd_wnd, CPL_F_rcv_wnd);
+}
+
+/* Neither end tells a sequence number of this direction, and counters are there. */
+static bool is_counted(const struct tcbs *s, unsigned from)
+{
+	const struct cpl_info *x = s->info[from], *y = s->info[!from];
+
+	return !knows(x, CPL_F_snd_una) && !knows(x, CPL_F_iss) && !knows(y, CPL_F_rcv_nxt) &&
+	       !knows(y, CPL_F_irs) &&
+	       (knows(x, CPL_F_bytes_acked) || knows(y, CPL_F_bytes_received));
+}
+
+static void rows_numbered(struct tcbs *s, unsigned from)
+{
 	unsigned flags = relative(s, from);
 
-	snprintf(sends, sizeof(sends), "%.24s sends", s->name[from]);
-	snprintf(receives, sizeof(receives), "%.24s receives", s->name[!from]);
-	rule(s, from ? receives : sends, from ? sends : receives, from ? -1 : 1);
 	row_bound(s, from, CLAIM_EQUAL, CPL_F_iss, CPL_F_irs, 0);
 	row_bound(s, from, CLAIM_AT_MOST, CPL_F_snd_una, CPL_F_rcv_nxt, flags);
 	row_bound(s, from, CLAIM_AT_LEAST, CPL_F_snd_nxt, CPL_F_rcv_nxt, flags);
 	row_window(s, from, flags);
+}
+
+static void direction(struct tcbs *s, unsigned from)
+{
+	char sends[64], receives[64];
+
+	snprintf(sends, sizeof(sends), "%.24s sends", s->name[from]);
+	snprintf(receives, sizeof(receives), "%.24s receives", s->name[!from]);
+	rule(s, from ? receives : sends, from ? sends : receives, from ? -1 : 1);
+	if (is_counted(s, from))
+		rows_counted(s, from);
+	else
+		rows_numbered(s, from);
 	row_bound(s, from, CLAIM_EQUAL, CPL_F_snd_wscale, CPL_F_rcv_wscale, 0);
 	if (from) {
 		row_plain(s, CPL_F_recv_queue, CPL_F_send_queue);

@@ -58,7 +58,7 @@ uint64_t golden_goodput(const struct golden_cell *cell)
 
 void golden_print(FILE *file, unsigned seconds, unsigned runs)
 {
-	static const char *const cc[] = { "cubic", "reno" };
+	static const char *const cc[] = { "cubic", "reno", "bbr" };
 	static const unsigned rtt_ms[] = { 10, 50, 100 };
 	static const double loss[] = { 0, 0.001, 0.01, 0.03 };
 
@@ -67,7 +67,7 @@ void golden_print(FILE *file, unsigned seconds, unsigned runs)
 		"# RTT   cc         0%%    0.1%%      1%%      3%%\n",
 		seconds, runs);
 	for (unsigned r = 0; r < 3; r++) {
-		for (unsigned c = 0; c < 2; c++) {
+		for (unsigned c = 0; c < 3; c++) {
 			fprintf(file, "%4u ms %-5s", rtt_ms[r], cc[c]);
 			for (unsigned l = 0; l < 4; l++) {
 				uint64_t sum = 0;

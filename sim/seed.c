@@ -142,7 +142,10 @@ static void draw_config(struct seed_run *run, struct cpl_config *c)
 					   : CPL_SYNCOOKIES_NEVER;
 	c->initial_window = (uint32_t)from_to(run, 1, 10);
 	c->trace_records = percent(run, 30) ? 256 : 0;
-	snprintf(c->cc_name, sizeof(c->cc_name), "%s", percent(run, 60) ? "cubic" : "reno");
+	snprintf(c->cc_name, sizeof(c->cc_name), "%s",
+		 percent(run, 50)   ? "cubic"
+		 : percent(run, 50) ? "reno"
+				    : "bbr");
 }
 
 static struct net_host *draw_host(struct seed_run *run, unsigned n)
@@ -238,7 +241,10 @@ static void draw_manners(struct seed_run *run, struct app_plan *p)
 	if (percent(run, 10))
 		p->maxseg = (uint32_t)from_to(run, 88, 1460);
 	if (percent(run, 30))
-		snprintf(p->cc, sizeof(p->cc), "%s", percent(run, 50) ? "reno" : "cubic");
+		snprintf(p->cc, sizeof(p->cc), "%s",
+			 percent(run, 40)   ? "reno"
+			 : percent(run, 50) ? "cubic"
+					    : "bbr");
 	/* Tiny steps with pauses would take hours. */
 	if (p->read_gap_ns && p->read_size && p->read_size < 200)
 		p->read_size = 200;

@@ -19,12 +19,37 @@ struct rate_sample {
 	uint32_t lost;		  /* bytes declared lost in the interval */
 	uint32_t tx_in_flight;	  /* bytes in flight when that record was sent */
 	bool app_limited;
+	bool has_data; /* something was delivered: prior_delivered and tx_in_flight are known */
+};
+
+/* More than one in so many bytes lost since a record was sent: it was sent into too much. */
+#define LOSS_HIGH_DEN 50
+
+/* What was declared lost since the last ACK. */
+struct loss_sample {
+	uint32_t bytes;
+	uint32_t events; /* ranges that do not touch */
+	bool high;	 /* one met a loss rate above 1 in LOSS_HIGH_DEN; the first of these: */
+	bool app_limited;
+	uint32_t tx_in_flight; /* when it was sent */
+	uint32_t lost;	       /* since then, its own bytes included */
+	uint32_t size;
+};
+
+/* New data is about to be sent. */
+struct send_event {
+	uint64_t now;
+	uint64_t delivered;
+	uint64_t srtt_ns; /* 0: not known */
+	uint32_t in_flight;
+	bool app_limited; /* the program had nothing to send before */
 };
 
 /* One acknowledgment, after the send map was updated. */
 struct ack_event {
 	uint64_t now;
 	uint64_t delivered;	   /* bytes delivered so far, this ACK included */
+	uint32_t newly_acked;	   /* bytes that this ACK reported delivered, in either way */
 	uint32_t acked_bytes;	   /* cumulatively acknowledged by this ACK */
 	uint32_t sacked_bytes;	   /* newly reported by SACK */
 	uint32_t newly_lost_bytes; /* declared lost while this ACK was processed */
@@ -38,6 +63,7 @@ struct ack_event {
 	bool ece;	   /* ECN echo */
 	uint32_t ce_bytes; /* bytes newly reported as marked (AccECN, DCTCP) */
 	struct rate_sample rate;
+	struct loss_sample loss;
 };
 
 #endif

@@ -13,7 +13,7 @@
 #include "cc/hystart.h"
 
 #define CC_SSTHRESH_NONE UINT32_MAX
-#define CC_STATE_BYTES	 48 /* a controller that needs more asks for it with state_bytes */
+#define CC_STATE_BYTES	 384
 
 struct cc_ops;
 
@@ -25,7 +25,10 @@ struct cc {
 	uint32_t acked;	     /* bytes acknowledged towards the next increase (RFC 5681 3.1, ABC) */
 	uint32_t prior_cwnd; /* before the last reduction, for its undo */
 	uint32_t prior_ssthresh;
-	uint64_t pacing_rate; /* bytes/s; 0: not paced */
+	uint64_t pacing_rate;  /* bytes/s; 0: not paced */
+	uint32_t send_quantum; /* bytes that leave at once, where paced */
+	bool app_limited; /* set by ack(): rates until what is now in flight is acknowledged are
+			   * the controller's own doing */
 	struct hystart hystart;
 	uint64_t state[CC_STATE_BYTES / 8];
 };
@@ -36,6 +39,8 @@ struct cc_ops {
 	bool owns_recovery; /* sets cwnd itself, also in recovery */
 	/* cwnd, ssthresh and mss are set: prepare the rest. */
 	void (*init)(struct cc *cc, uint64_t now);
+	/* New data is about to be sent; NULL: does not matter. */
+	void (*sent)(struct cc *cc, const struct send_event *ev);
 	/* An ACK was processed. */
 	void (*ack)(struct cc *cc, const struct ack_event *ev);
 	/* Loss or ECN starts a reduction: set ssthresh; recovery brings cwnd down to it. */
@@ -50,6 +55,7 @@ struct cc_ops {
 
 extern const struct cc_ops cc_reno;
 extern const struct cc_ops cc_cubic;
+extern const struct cc_ops cc_bbr;
 
 /* By name; NULL if there is none. */
 const struct cc_ops *cc_find(const char *name);

@@ -350,6 +350,7 @@ void sendmap_rate(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
 	if (map->app_limited_until && map->delivered > map->app_limited_until)
 		map->app_limited_until = 0;
 	res->rate.rtt_ns = res->rtt_ns;
+	res->rate.has_data = res->sampled;
 	res->rate.interval_ns = 0;
 	if (!res->sampled)
 		return;

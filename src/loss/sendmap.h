@@ -80,6 +80,7 @@ struct sendmap {
 	uint64_t first_sent_time;
 	uint64_t app_limited_until; /* 0, or the value of delivered that ends it */
 	uint64_t lost_total;
+	struct loss_sample loss; /* for the controller: whoever takes it clears it */
 };
 
 /* What an ACK did to the map. The first two the caller sets before. */

@@ -184,10 +184,28 @@ void sendmap_sack(struct sendmap *map, const struct sack_block *blocks, unsigned
 
 /* ---- Loss ----------------------------------------------------------------------------------- */
 
+static void sample_loss(struct sendmap *map, const struct sent *record)
+{
+	const struct sent *below = record_prev(map, record);
+	uint32_t lost = (uint32_t)map->lost_total - record->lost_then;
+	struct loss_sample *s = &map->loss;
+
+	s->bytes += record_len(record);
+	s->events += !below || !(below->flags & SENT_LOST);
+	if (s->high || lost <= record->tx_in_flight / LOSS_HIGH_DEN)
+		return;
+	s->high = true;
+	s->app_limited = record->flags & SENT_APP_LIMITED;
+	s->tx_in_flight = record->tx_in_flight;
+	s->lost = lost;
+	s->size = record_len(record);
+}
+
 static void lose(struct sendmap *map, struct sent *record, uint32_t flags)
 {
 	record_set_flags(map, record, flags);
 	map->lost_total += record_len(record);
+	sample_loss(map, record);
 	if (record_pending(record))
 		record_made_pending(map, record);
 }

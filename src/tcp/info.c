@@ -153,8 +153,7 @@ static void info_timers(const struct tcb *tcb, struct cpl_info *info, uint64_t n
 		CPL_INFO_READ(info, timer_user, CPL_TIMER_OFF);
 	CPL_INFO_READ(info, timer_reorder, io ? left(io->recovery.t_reorder, now) : CPL_TIMER_OFF);
 	CPL_INFO_READ(info, timer_probe, io ? left(io->recovery.t_probe, now) : CPL_TIMER_OFF);
-	/* Timers that this stack does not have do not run. */
-	CPL_INFO_READ(info, timer_pace, CPL_TIMER_OFF);
+	CPL_INFO_READ(info, timer_pace, io ? left(io->t_pace, now) : CPL_TIMER_OFF);
 	CPL_INFO_READ(info, rexmt_count, tcb->rexmt_n);
 	CPL_INFO_READ(info, probe_count, tcb->probes_n);
 }

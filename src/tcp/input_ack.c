@@ -144,6 +144,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 		struct ack_event ev = {
 			.now = now,
 			.delivered = io->map.delivered,
+			.newly_acked = res->delivered,
 			.acked_bytes = res->acked,
 			.sacked_bytes = res->newly_sacked,
 			.in_flight_before = ra->prior_pipe,
@@ -155,6 +156,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 			.newly_lost_bytes = (uint32_t)(io->map.lost_total - lost),
 			.cwnd_limited = io->cwnd_limited,
 			.rate = res->rate,
+			.loss = io->map.loss,
 		};
 
 		/* Slow start needs room to double into before the window is ever full. */
@@ -162,7 +164,11 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 			ev.cwnd_limited = true;
 		if (ev.acked_bytes || io->cc.ops->owns_recovery)
 			io->cc.ops->ack(&io->cc, &ev);
+		if (io->cc.app_limited)
+			sendmap_app_limited(&io->map);
+		io->cc.app_limited = false;
 	}
+	io->map.loss = (struct loss_sample){ 0 };
 	if (io->recovery.state != state) {
 		if (io->recovery.state == CPL_RECOVERY_FAST)
 			tcb->fast_recoveries++;

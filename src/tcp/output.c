@@ -168,6 +168,9 @@ static uint32_t burst_max(const struct tcp *tcp, const struct tcb *tcb, uint32_t
 	const struct tcp_iface *iface = &tcp->ifaces[tcb->ifindex];
 	uint32_t max = iface->gso_max < GSO_LIMIT ? iface->gso_max : GSO_LIMIT;
 
+	if (tcb->io->cc.pacing_rate && max > tcb->io->cc.send_quantum)
+		max = tcb->io->cc.send_quantum;
+
 	if (!(tcb_is4(tcb) ? iface->gso4 : iface->gso6) || mss != tcb->snd_mss ||
 	    tcb_has(tcb, TCB_URG_OUT) || max < 2 * mss)
 		return mss;
@@ -445,6 +448,7 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 
 	if (seq_gt(write_seq, seq)) {
 		restart_after_idle(tcp, tcb, now);
+		pace_before(tcb, now);
 		len = new_data(tcp, tcb, mss, &why);
 		if (!len) {
 			tcb_why(tcb, why, now);
@@ -540,6 +544,9 @@ static bool pull_data(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 {
 	struct recovery *rec = &tcb->io->recovery;
 
+	if (pace_holds(tcb, now))
+		return false;
+
 	/* RFC 5682 2.1 step 2b: new data first; where there is none, the usual way. */
 	if (recovery_new_first(rec) && tcb->snd_nxt - rec->point < 2u * mss_now(tcb)) {
 		if (pull_new(tcp, tcb, out, now))
@@ -563,6 +570,7 @@ static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	if (tcb->io)
 		data = pull_data(tcp, tcb, out, now);
 	if (data) {
+		pace_sent(tcb->io, out->seg.len, now);
 		set_urgent(tcb, &out->seg);
 		ack_goes(tcb, false);
 		return true;
@@ -584,7 +592,7 @@ static void check_wakes(const struct tcb *tcb)
 	if (tcb->snd_nxt == tcb_write_seq(tcb) + tcb_has(tcb, TCB_FIN_SENT) && !io->map.pending &&
 	    (!tcb_has(tcb, TCB_FIN_QUEUED) || tcb_has(tcb, TCB_FIN_SENT)))
 		return;
-	ASSERT(io->t_rexmt != CPL_NEVER || io->t_cork != CPL_NEVER);
+	ASSERT(io->t_rexmt != CPL_NEVER || io->t_cork != CPL_NEVER || io->t_pace != CPL_NEVER);
 }
 #endif
 
@@ -634,65 +642,4 @@ struct tcb *tcp_next_ready(struct tcp *tcp, int ifindex)
 	struct list *ready = &tcp->ifaces[ifindex].ready;
 
 	return list_empty(ready) ? NULL : list_first(ready, struct tcb, ready);
-}
-
-/* [start, end) did not leave, whatever has become of its record since. */
-static void refuse_range(struct tcb_io *io, uint32_t start, uint32_t end)
-{
-	struct recovery *recovery = &io->recovery;
-	struct sendmap *map = &io->map;
-
-	while (seq_lt(start, end)) {
-		struct sent *rec;
-
-		start = seq_max(start, map->una);
-		rec = sendmap_find(map, start);
-		if (!rec || !seq_lt(start, end)) /* acknowledged meanwhile */
-			return;
-		if (!(rec->flags & SENT_SACKED)) {
-			if (seq_lt(rec->start, start))
-				rec = sendmap_split(map, rec, start);
-			if (!rec || (seq_gt(rec->end, end) && !sendmap_split(map, rec, end)))
-				return; /* no memory: the timer will see to it */
-			start = rec->end;
-			recovery_refused(recovery, rec->end - rec->start);
-			sendmap_refused(map, rec);
-		} else {
-			start = rec->end;
-		}
-	}
-}
-
-static struct tcb *not_sent(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end,
-			    uint64_t now)
-{
-	struct tcb *tcb = tcp_tcb(tcp, handle);
-
-	if (!tcb || tcb->state == CPL_LISTEN || tcb->state == CPL_CLOSED)
-		return NULL;
-	if (start == end) {
-		tcb->flags |= TCB_ACK_NOW;
-	} else if (tcb->io) {
-		refuse_range(tcb->io, start, end);
-		tcb_why(tcb, CPL_WHY_DEVICE, now);
-	}
-	return tcb;
-}
-
-void tcp_refused(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now)
-{
-	struct tcb *tcb = not_sent(tcp, handle, start, end, now);
-
-	if (tcb)
-		tcb_kick(tcp, tcb);
-}
-
-void tcp_stalled(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now)
-{
-	struct tcb *tcb = not_sent(tcp, handle, start, end, now);
-
-	if (!tcb)
-		return;
-	list_del(&tcb->ready);
-	timer_retry(tcp, tcb, now);
 }

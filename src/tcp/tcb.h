@@ -99,6 +99,8 @@ struct tcb_io {
 	uint64_t t_delack;
 	uint64_t t_quiet; /* when this block may go */
 	uint64_t t_cork;
+	uint64_t t_pace;   /* when pacing lets more go; CPL_NEVER: nothing waits for that */
+	uint64_t pace_at;  /* when the next may leave */
 	uint64_t progress; /* when the peer last acknowledged something new, or the flight began */
 	uint64_t last_sent;
 	uint64_t why_since;

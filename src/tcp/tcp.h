@@ -396,6 +396,10 @@ void timer_update(struct tcp *tcp, struct tcb *tcb);
 /* Look at TCB again in a moment: it lacks what nobody will announce. */
 void timer_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* pace.c: new data is about to go; whether the pacer holds it; LEN bytes left. */
+void pace_before(struct tcb *tcb, uint64_t now);
+bool pace_holds(struct tcb *tcb, uint64_t now);
+void pace_sent(struct tcb_io *io, uint32_t len, uint64_t now);
 /* New data was sent, or something was acknowledged: the loss probe (RFC 8985 7.2). */
 void timer_probe_schedule(struct tcb *tcb, uint64_t now);
 void timer_rexmt_stop(struct tcp *tcp, struct tcb *tcb);

@@ -24,6 +24,7 @@ static uint64_t tcb_deadline(const struct tcb *tcb)
 		t = least(t, io->t_delack);
 		t = least(t, io->t_quiet);
 		t = least(t, io->t_cork);
+		t = least(t, io->t_pace);
 		t = least(t, io->recovery.t_reorder);
 		t = least(t, io->recovery.t_probe);
 	}
@@ -264,6 +265,8 @@ static void io_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		tcb->flags &= ~TCB_PINGPONG;
 		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 2, 0);
 	}
+	if (io->t_pace <= now)
+		io->t_pace = CPL_NEVER; /* the connection is looked at again below */
 	if (io->t_cork <= now) {
 		io->t_cork = CPL_NEVER;
 		io->hold_over = true; /* MUST-60 */

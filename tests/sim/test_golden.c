@@ -57,5 +57,5 @@ int main(void)
 	printf("1..%u\n", n);
 	fclose(golden);
 	fclose(now);
-	return failed || n != 6;
+	return failed || n != 9;
 }

@@ -17,15 +17,16 @@
 #include "cli/watch.h"
 
 static const char help[] =
-	"  -i, --interval SECONDS   between two samples (1; at least 0.05)\n"
-	"  -A, --namespaces   every network namespace of this machine, not only this one\n"
+	"  -i, --interval SECONDS   between two samples: 1 unless given, at least 0.05\n"
+	"  -A, --namespaces   every network namespace of this machine, as far as we may\n"
 	"  -l, --listening    listening sockets too\n"
-	"  -s, --sort NAME    by matter, in, out, recv-q, send-q, rtt, cwnd, state, local,\n"
-	"                     foreign or program; \"matter\" (trouble first) unless given\n"
+	"  -s, --sort NAME    matter (trouble first) unless given; in, out, recv-q,\n"
+	"                     send-q, rtt, cwnd, state, local, foreign, program\n"
 	"\n"
 	"Keys: arrows choose, Enter opens a connection, / filters, s sorts, Space pauses,\n"
 	"      ? tells all of them, q quits.\n"
-	"FILTER: as in couplet netstat: :443  curl  pid:812  'state established and srtt > 10ms'\n";
+	"FILTER: :443  curl  pid:812  state established  'srtt > 10ms and not curl'\n"
+	"        as in couplet netstat\n";
 
 static const struct option long_options[] = {
 	{ "interval", required_argument, NULL, 'i' }, { "namespaces", no_argument, NULL, 'A' },

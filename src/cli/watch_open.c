@@ -60,6 +60,8 @@ static unsigned put_verdict(const struct watch *w, struct text *t)
 		text_puts(&body, "looking for both ends ...");
 	else if (d->gone[0])
 		text_puts(&body, "This connection is gone; what it was at last stays here.");
+	else if (o->key.state == CPL_LISTEN)
+		text_puts(&body, "A listener has no other end: it waits for calls.");
 	else if (d->compared)
 		view_report_line(&body, &d->report);
 	else

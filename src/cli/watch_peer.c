@@ -174,7 +174,7 @@ void watch_peer_again(struct watch_detail *d)
 	ends.y = d->have[1] ? &first[1] : NULL;
 	ends.absent = d->gone[1] ? VIEW_LOOKED : d->absent;
 	pass(d);
-	if (!ends.x || (!ends.y && ends.absent == VIEW_NOT_LOOKED))
+	if (!ends.x || d->key.state == CPL_LISTEN || (!ends.y && ends.absent == VIEW_NOT_LOOKED))
 		return;
 	view_compare_passes(&ends, d->have[0] ? &d->end[0] : NULL, d->have[1] ? &d->end[1] : NULL,
 			    &d->report);

@@ -22,7 +22,7 @@
 #include "cli/watch.h"
 #include "source/owner.h"
 
-#define WALK_SHARE   4
+#define WATCH_SHARE  4
 #define OWNER_SHARE  10
 /* An opened connection is looked at so many times in an interval: for the plot. */
 #define DETAIL_SHARE 5
@@ -187,8 +187,8 @@ static uint64_t turn_table(struct watch_sampler *s)
 	sample_drop(s->before);
 	s->before = sample;
 	ring(s);
-	if (interval < sample->cost_ns * WALK_SHARE)
-		interval = sample->cost_ns * WALK_SHARE;
+	if (interval < sample->cost_ns * WATCH_SHARE)
+		interval = sample->cost_ns * WATCH_SHARE;
 	return began + interval;
 }
 

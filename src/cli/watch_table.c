@@ -338,9 +338,21 @@ static size_t in_trouble(const struct watch *w)
 	return n;
 }
 
+static struct view_word cost_of(const struct watch *w)
+{
+	uint64_t every = w->interval_ms * 1000000ull;
+
+	if (w->paused || !w->sample)
+		return word_format("%s", w->paused ? "paused" : "sampling ...");
+	if (every < w->sample->cost_ns * WATCH_SHARE)
+		every = w->sample->cost_ns * WATCH_SHARE;
+	return word_format("sampled in %s, every %.3g s", word_ns(w->sample->cost_ns).s,
+			   (double)every / 1e9);
+}
+
 static void put_title(const struct watch *w, struct text *t)
 {
-	struct view_word cost = word_format("%s", w->paused ? "paused" : "sampling ...");
+	struct view_word cost = cost_of(w);
 	struct text line;
 	size_t trouble;
 
@@ -355,16 +367,14 @@ static void put_title(const struct watch *w, struct text *t)
 			text_styled(&line, TEXT_RED,
 				    word_format("%s in trouble", word_count(trouble).s).s);
 		}
-		if (!w->paused)
-			cost = word_format("sampled in %s, every %g s",
-					   word_ns(w->sample->cost_ns).s,
-					   (double)w->interval_ms / 1000);
 	}
+	if (strchr(cost.s, ',') && text_at(&line) + view_cells(cost.s) >= w->columns)
+		*strchr(cost.s, ',') = 0; /* how much is in trouble matters more */
 	put_ends(t, w->columns, &line, cost.s);
 	text_free(&line);
 }
 
-/* What was not seen, or else how many samples were. */
+/* What was chosen, and the first thing that was not seen. */
 static void put_choice(const struct watch *w, struct text *t)
 {
 	struct view_word sort =

@@ -477,6 +477,33 @@ static void a_connection_that_ends(void **state)
 	assert_int_equal(w.open.marks.visited[0], 1u << CPL_ESTABLISHED | 1u << CPL_FIN_WAIT_1);
 }
 
+static void a_listener_has_no_other_end(void **state)
+{
+	(void)state;
+	press("l");
+	watch_press(&w, WATCH_KEY_END);
+	open_first();
+	detail.have[1] = false;
+	look(1);
+	draw(80, 24);
+	has("A listener has no other end");
+	has_not("is not to be seen");
+}
+
+static void what_sampling_costs(void **state)
+{
+	(void)state;
+	sample.cost_ns = 800 * 1000000ull; /* too long for each second */
+	draw(80, 24);
+	has("sampled in 800.0 ms, every 3.2 s");
+	for (unsigned i = 0; i < ROWS; i++)
+		rows[i].trouble = RANK_RESENDS;
+	watch_set_sample(&w, &sample);
+	draw(70, 24);
+	has("200 in trouble");
+	has(" sampled in 800.0 ms\n");
+}
+
 static void cut_lines(void **state)
 {
 	static const char coloured[] = "ab\033[31mcdef\033[0mgh";
@@ -511,6 +538,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(scrolling_ends_at_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_end_that_is_not_seen, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_that_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_listener_has_no_other_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_sampling_costs, setup, teardown),
 		cmocka_unit_test_setup_teardown(cut_lines, setup, teardown),
 	};
 

@@ -95,7 +95,7 @@ def make_all():
 
 
 def watch(*args, columns=80, lines=24, **more):
-    return Terminal([COUPLET, "watch", "-i0.2", *args], columns, lines, **more)
+    return Terminal([COUPLET, "watch", "-i0.1", *args], columns, lines, **more)
 
 
 class open_watch:
@@ -125,7 +125,7 @@ def what_matters_stands_on_top():
         t.until(r"\d\.\dK ")  # there are rates
         lines = t.screen.text()
         assert re.match(r"couplet watch  \d+ connections, \d+ in trouble +sampled in [\d.]+ [mu]s,"
-                        r" every 0.2 s$", lines[0]), lines[0]
+                        r" every 0.1 s$", lines[0]), lines[0]
         assert lines[1].endswith("by what matters"), lines[1]
         order = [re.search(r"127\.0\.0\.1:(\d+)", line).group(1) for line in lines[3:]
                  if re.match(r"[> ][! ]127", line)]
@@ -194,10 +194,10 @@ def keys_choose_sort_and_pause():
         t.press(" ")
         t.until(r"paused$")
         before = t.screen.text()
-        t.read(0.6)
+        t.read(0.3)
         assert t.screen.text() == before, "it goes on"
         t.press("p")
-        t.until(r"every 0.2 s$")
+        t.until(r"every 0.1 s$")
         t.press("RIGHT")
         t.press("RIGHT")
         t.until(r"^  Local.*Program.*$")

@@ -44,7 +44,7 @@ struct watch_detail {
 	char missing[160]; /* what a look at more would need; or "" */
 };
 
-/* A walk takes at most one part in so many of the time: it is repeated more rarely if it is long. */
+/* A walk takes at most one part in so many of the time: a long one is repeated more rarely. */
 #define WATCH_SHARE 4
 
 struct watch_sampler;

@@ -13,10 +13,11 @@
 #include <couplet/addr.h>
 
 #include "source/select.h"
+#include "source/stairs.h"
 #include "view/finding.h"
 
 #define DOCTOR_FILES	 2
-#define DOCTOR_ADDRESSES 8
+#define DOCTOR_ADDRESSES STAIRS_ADDRESSES
 
 struct doctor_options {
 	uint64_t watch_ns; /* how long to watch; 0: as long as it takes, about a second */
@@ -25,6 +26,11 @@ struct doctor_options {
 	bool peer_is_command;
 	const char *from[DOCTOR_FILES]; /* snapshot files in place of this machine */
 	unsigned files;
+	/*
+	 * Of a destination: -4, -6, --probe-data (STAIRS_GREET_HTTP), --timeout SECONDS,
+	 * --environment PID. Its target is not used.
+	 */
+	struct stairs_options stairs;
 };
 
 /* What is to be reached. */

@@ -73,7 +73,8 @@ static void describe(struct stairs *s)
 	s->d->stairs = true;
 }
 
-int stairs_climb(struct view_diagnosis *d, const struct stairs_options *options)
+int stairs_climb(struct view_diagnosis *d, const struct stairs_options *options,
+		 struct cpl_addr addr[STAIRS_ADDRESSES], unsigned *addrs)
 {
 	struct stairs *s = calloc(1, sizeof(*s));
 
@@ -87,6 +88,10 @@ int stairs_climb(struct view_diagnosis *d, const struct stairs_options *options)
 	s->best = &s->call[0];
 	describe(s);
 	climb(s);
+	if (addrs) {
+		*addrs = s->name.n;
+		memcpy(addr, s->name.addr, s->name.n * sizeof(*addr));
+	}
 	stairs_hang_up(s);
 	tap_close(&s->tap);
 	far_close(&s->far);

@@ -28,6 +28,7 @@
 
 #include "view/finding.h"
 
+#define STAIRS_ADDRESSES   8 /* of one name that are called */
 #define STAIRS_ERROR	   200
 /* The kernel sends a SYN at 0 and 1 s, and most kernels again at 2 or 3 s. */
 #define STAIRS_PATIENCE_MS 3000
@@ -64,9 +65,10 @@ int stairs_target_parse(struct stairs_target *target, const char *first, const c
 
 /*
  * Climbs the stairs and fills D, which the caller has initialised: what, stairs, step, findings and
- * what was not seen; the caller settles it. Blocks: some seconds where nothing answers. Returns 0,
- * or -ENOMEM.
+ * what was not seen; the caller settles it. ADDR and *ADDRS (NULL: not wanted) tell what the name
+ * stands for. Blocks: some seconds where nothing answers. Returns 0, or -ENOMEM.
  */
-int stairs_climb(struct view_diagnosis *d, const struct stairs_options *options);
+int stairs_climb(struct view_diagnosis *d, const struct stairs_options *options,
+		 struct cpl_addr addr[STAIRS_ADDRESSES], unsigned *addrs);
 
 #endif

@@ -325,13 +325,13 @@ static bool blame_queue(struct stairs *s, struct far_socket *l, const struct far
 		return false;
 	f = stairs_find(s, VIEW_FINDING_accept_queue_full, VIEW_CERTAIN);
 	stairs_of(f, l, place);
-	view_finding_say(f, "%u connections wait for %s to accept them, and %u are as many as may",
+	view_finding_say(f, "%u connections wait for %s to accept them; there is room for %u",
 			 l->info.accept_queue, who.s, l->info.backlog + 1);
 	if (far_grown(place, FAR_LISTEN_OVERFLOWS))
-		view_finding_say(f, "the kernel counted %llu calls for want of room meanwhile",
+		view_finding_say(f, "meanwhile the kernel dropped %llu calls for want of room",
 				 (unsigned long long)far_grown(place, FAR_LISTEN_OVERFLOWS));
-	snprintf(text, sizeof(text), "no answer: the accept queue of %.60s is full (%u of %u)",
-		 who.s, l->info.accept_queue, l->info.backlog + 1);
+	snprintf(text, sizeof(text), "no answer: %.60s has a full accept queue (%u of %u)", who.s,
+		 l->info.accept_queue, l->info.backlog + 1);
 	fails(s, text);
 	stairs_blame_process(s, l, place);
 	return true;

@@ -130,7 +130,6 @@ static bool ends_agree(struct stairs *s, const struct far_socket *end)
 bool stairs_handshake(struct stairs *s)
 {
 	const struct far_socket *end = far_end(&s->far, s->best, s->o->target.port);
-	struct view_word local = word_endpoint(&s->best->local, s->best->local_port);
 
 	if (end && end->info.state == CPL_SYN_RECEIVED && answer_comes_again(&s->talk))
 		return not_completed(s, end);
@@ -141,19 +140,19 @@ bool stairs_handshake(struct stairs *s)
 		return false;
 	if (end && end->info.state == CPL_SYN_RECEIVED)
 		view_diagnosis_step(s->d, VIEW_STEP_HANDSHAKE, VIEW_STEP_HOLDS,
-				    "established from %s; there it waits for the first data "
-				    "(TCP_DEFER_ACCEPT)",
-				    local.s);
+				    "from port %u; there it waits for data (TCP_DEFER_ACCEPT)",
+				    s->best->local_port);
 	else if (end && waits_for_accept(end))
 		view_diagnosis_step(s->d, VIEW_STEP_HANDSHAKE, VIEW_STEP_HOLDS,
-				    "established from %s; there it waits for accept()", local.s);
+				    "from port %u; there it waits to be accepted",
+				    s->best->local_port);
 	else if (end)
 		view_diagnosis_step(s->d, VIEW_STEP_HANDSHAKE, VIEW_STEP_HOLDS,
-				    "established from %s; there %s has it", local.s,
+				    "from port %u; %s has the other end", s->best->local_port,
 				    far_who(&end->info).s);
 	else
 		view_diagnosis_step(s->d, VIEW_STEP_HANDSHAKE, VIEW_STEP_HOLDS,
-				    "established from %s", local.s);
+				    "established here, from port %u", s->best->local_port);
 	return true;
 }
 

@@ -167,7 +167,7 @@ static void ask_dns(struct stairs *s)
 			n = sizeof(answer);
 		if (n > 0)
 			name->dns_n += name_dns_answers(answer, (size_t)n, name->dns + name->dns_n,
-							STAIRS_CALLS - name->dns_n);
+							STAIRS_ADDRESSES - name->dns_n);
 	}
 	res_nclose(&state);
 }
@@ -203,7 +203,7 @@ static void keep(struct stairs *s, const struct addrinfo *list)
 		}
 		if (same_as_before(name, &addr, scope))
 			continue;
-		if (name->n == STAIRS_CALLS) {
+		if (name->n == STAIRS_ADDRESSES) {
 			name->more++;
 			continue;
 		}

@@ -12,7 +12,7 @@
 #include "source/tcp_info.h"
 #include "source/watcher.h"
 
-#define STAIRS_CALLS	 8   /* addresses of one name that are called */
+#define STAIRS_ADDRESSES 8   /* addresses of one name that are called */
 #define STAIRS_MACS	 4   /* machines that answer for one address */
 #define STAIRS_PLACES	 256 /* network namespaces that are looked into */
 #define STAIRS_ANSWER	 2048
@@ -41,7 +41,7 @@ struct tap_claim {
 	uint8_t mac[STAIRS_MACS][6];
 };
 
-#define TAP_CLAIMS (2 * STAIRS_CALLS)
+#define TAP_CLAIMS (2 * STAIRS_ADDRESSES)
 
 struct stairs_tap {
 	int fd; /* -1: not open */
@@ -184,12 +184,12 @@ struct stairs_name {
 	enum name_from from;
 	unsigned line; /* of the hosts file */
 	unsigned n;
-	struct cpl_addr addr[STAIRS_CALLS];
-	uint32_t scope[STAIRS_CALLS];
+	struct cpl_addr addr[STAIRS_ADDRESSES];
+	uint32_t scope[STAIRS_ADDRESSES];
 	unsigned more;	/* addresses beyond those */
 	bool asked_dns; /* although the hosts file answered */
 	unsigned dns_n; /* what it says */
-	struct cpl_addr dns[STAIRS_CALLS];
+	struct cpl_addr dns[STAIRS_ADDRESSES];
 	uint64_t took_ns;
 };
 
@@ -255,7 +255,7 @@ struct stairs {
 	struct view_diagnosis *d;
 	const struct stairs_options *o;
 	struct stairs_name name;
-	struct stairs_call call[STAIRS_CALLS];
+	struct stairs_call call[STAIRS_ADDRESSES];
 	unsigned calls;
 	struct stairs_call *best; /* that got furthest */
 	struct stairs_tap tap;

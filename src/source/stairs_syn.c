@@ -179,8 +179,8 @@ static void settle(struct stairs_call *c)
 /* One round: what has happened within MS. Returns how many have not ended. */
 static unsigned wait_once(struct stairs_call *call, unsigned calls, unsigned ms)
 {
-	struct pollfd p[STAIRS_CALLS];
-	struct stairs_call *of[STAIRS_CALLS];
+	struct pollfd p[STAIRS_ADDRESSES];
+	struct stairs_call *of[STAIRS_ADDRESSES];
 	unsigned n = 0, left = 0;
 
 	for (unsigned i = 0; i < calls; i++) {

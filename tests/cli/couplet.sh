@@ -30,8 +30,8 @@ version=$(sed -n 's/.*define CPL_VERSION "\(.*\)"/\1/p' include/couplet/couplet.
 expect "version" 0 "^couplet $version\$" "" --version
 expect "help lists the commands" 0 "couplet explain" "" --help
 expect "help says the exit status" 0 "3 could not" "" --help
-expect "help of a command" 0 "^usage: couplet explain \[WORD\]" "" explain --help
-expect "help command" 0 "^usage: couplet explain \[WORD\]" "" help explain
+expect "help of a command" 0 "^usage: couplet explain \[WORD|ROW" "" explain --help
+expect "help command" 0 "^usage: couplet explain \[WORD|ROW" "" help explain
 expect "unknown command: suggestion" 2 "" 'did you mean "explain"' explian
 expect "unknown command: the list" 2 "" 'couplet --help' xyzzyx
 expect "unknown option" 2 "" 'there is no option "--frobnicate"' --frobnicate

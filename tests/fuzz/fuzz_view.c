@@ -11,9 +11,11 @@
 #include "view/drawing.h"
 #include "view/json.h"
 #include "view/ladder.h"
+#include "view/line.h"
 #include "view/match.h"
 #include "view/netstat.h"
 #include "view/pairs.h"
+#include "view/sockets.h"
 #include "view/svg.h"
 #include "view/tcb.h"
 
@@ -156,8 +158,22 @@ static void draw(struct text *t, const struct cpl_info *x, const struct cpl_info
 static void list(struct text *t, const struct cpl_info *x, const struct cpl_info *y)
 {
 	struct view_row rows[2] = { { .info = x }, { .info = y } };
+	struct view_descriptor d = { .inode = x->inode, .pid = 7, .fd = 3, .program = "x" };
 
 	view_netstat(t, rows, 2, VIEW_NETSTAT_NUMBER | VIEW_NETSTAT_PROGRAM | VIEW_NETSTAT_SOURCE);
+	check_text(t, 0);
+	view_netstat(t, rows, 2, ~0u & ~VIEW_NETSTAT_BSD);
+	check_text(t, 0);
+	view_netstat(t, rows, 2, VIEW_NETSTAT_BSD | VIEW_NETSTAT_TIMER);
+	check_text(t, 0);
+	rows[0].peer = y;
+	view_netstat_unix(t, rows, 2, VIEW_NETSTAT_PROGRAM | VIEW_NETSTAT_EXPLAIN);
+	check_text(t, 0);
+	view_line(t, &(struct view_line){ .info = x, .listener = y, .peer = y }, 6);
+	view_line_why(t, x);
+	check_text(t, 80);
+	view_sockets(t, &(struct view_sockets){
+				.info = x, .n = 1, .descriptor = &d, .descriptors = 1 });
 	check_text(t, 0);
 	view_diff_print(t, x, y, 2, VIEW_VERBOSE);
 	check_text(t, 0);

@@ -2,7 +2,11 @@
 /*
  * The rules of doctor: pure functions from what was seen (passes of snapshots, facts of the hosts)
  * to findings. Each rule is one function with the finding's name; the rules stand in diagnose_*.c
- * by subject, in one table.
+ * by subject.
+ *
+ * One finding for one cause: what a rule explains (the callers that hang on a full accept queue,
+ * the sender that stands before a stopped reader) later rules leave alone. So the order of the
+ * rules, in diagnose.c, goes from causes to their effects: host, program, listener, connection.
  */
 #ifndef VIEW_DIAGNOSE_H
 #define VIEW_DIAGNOSE_H
@@ -13,20 +17,27 @@
 
 /*
  * What was seen. Pass 1 and 2 follow each other at once (the sandwich of pair.h); pass 3 comes
- * `later_ns` after pass 2, so that what stands still is told from what moves. A pass may be missing
- * (n = 0): the rules that need it say in d->not_seen what they could not tell.
+ * `later_ns` after pass 2, so that what stands still is told from what moves. With fewer passes the
+ * rules go by what the ends themselves remember (retransmissions, times), and are less sure.
  */
 struct view_seen {
-	struct view_pass pass[3];
+	const struct view_match *match; /* one host, or two */
 	uint64_t later_ns;
-	const struct view_facts *facts;	 /* of pass 3's time, or NULL */
-	const struct view_facts *before; /* counters of pass 1's time, or NULL */
-	bool all_namespaces;		 /* every namespace of the machine was asked */
-	bool owners;			 /* every owner could be found */
+	const struct view_facts *facts;		/* of the first host, of pass 3's time, or NULL */
+	const struct view_facts *before;	/* the same of pass 1's time, or NULL */
+	const struct cpl_addr *own[VIEW_HOSTS]; /* each host's addresses, in order of memcmp() */
+	size_t owns[VIEW_HOSTS];
+	bool all_namespaces[VIEW_HOSTS]; /* every namespace of that host was asked */
+	bool complete[VIEW_HOSTS];	 /* every connection that was asked for was given */
+	bool remarks;			 /* what limits each connection is told, too */
+	const bool *wanted; /* by index of match->end: only of those findings; NULL: of all */
 };
 
-/* Applies every rule to every connection and host; adds to D, which view_diagnosis_settle() ends.
+/*
+ * Applies every rule to every connection and host; adds to D, which view_diagnosis_settle() ends.
+ * Returns how long pass 3 should come after pass 2 to tell what could not be told now: more than
+ * seen->later_ns if looking longer is worth it, else 0.
  */
-void view_diagnose(struct view_diagnosis *d, const struct view_seen *seen);
+uint64_t view_diagnose(struct view_diagnosis *d, const struct view_seen *seen);
 
 #endif

@@ -55,6 +55,8 @@ struct view_host {
 	bool ours;	/* the namespace of this process */
 	uint64_t known; /* bits: 1 << enum view_fact */
 	uint64_t fact[VIEW_FACTS];
+	struct cpl_addr *addr; /* its own addresses, in order of memcmp(); NULL: not known */
+	size_t addrs;
 };
 
 /* One process that holds sockets. */
@@ -104,6 +106,8 @@ struct view_facts {
 /* NULL: nothing is known of that namespace, process. */
 const struct view_host *view_facts_host(const struct view_facts *facts, uint32_t netns);
 const struct view_process *view_facts_process(const struct view_facts *facts, uint32_t pid);
+/* True if that namespace is known to have this address. */
+bool view_host_has(const struct view_host *host, const struct cpl_addr *addr);
 /* False, and *VALUE 0, if it is not known. */
 bool view_fact_get(const struct view_host *host, enum view_fact fact, uint64_t *value);
 

@@ -188,8 +188,11 @@ static void put_tabs(const struct watch *w, struct text *t, bool all)
 				    .s);
 		text_puts(&line, " ");
 	}
-	text_puts(&line,
-		  all ? "d direction  Space pause  ? help  Esc back" : "d direction  Esc back");
+	text_puts(&line, "d direction  Esc back");
+	if (w->columns >= 100)
+		text_puts(&line, "  ? help");
+	if (w->open.known && w->columns >= 120)
+		text_printf(&line, "   both read twice in %s", word_ns(w->open.detail.cost_ns).s);
 	watch_line(t, line.data, line.len, w->columns);
 	text_free(&line);
 }

@@ -194,7 +194,7 @@ static uint64_t turn_table(struct watch_sampler *s)
 
 static uint64_t turn_open(struct watch_sampler *s, struct watch_detail *d, uint64_t *search_due)
 {
-	uint64_t began = now_ns();
+	uint64_t began = now_ns(), interval = s->setup.interval_ms * 1000000ull / DETAIL_SHARE;
 	struct rank_row key = s->open_key;
 
 	pthread_mutex_unlock(&s->lock);
@@ -208,15 +208,18 @@ static uint64_t turn_open(struct watch_sampler *s, struct watch_detail *d, uint6
 			*d = found;
 		*search_due = now_ns() + (now_ns() - began) * OWNER_SHARE + 1000000000u;
 	}
+	d->cost_ns = now_ns();
 	watch_peer_again(d);
-	d->cost_ns = now_ns() - began;
+	d->cost_ns = now_ns() - d->cost_ns;
+	if (interval < d->cost_ns * WATCH_SHARE)
+		interval = d->cost_ns * WATCH_SHARE;
 	pthread_mutex_lock(&s->lock);
 	if (s->opened && rank_same(&s->open_key, &key)) {
 		s->detail = *d;
 		s->detail_ready = true;
 		ring(s);
 	}
-	return began + s->setup.interval_ms * 1000000ull / DETAIL_SHARE;
+	return began + interval;
 }
 
 static void *run(void *arg)

@@ -243,13 +243,36 @@ static void fill_receive(struct cpl_info *i, const struct tcb_record *r)
 	CPL_INFO_DERIVED(i, irs, r->rcv_nxt - 1 - (uint32_t)r->bytes_received);
 }
 
-static void fill_iss(struct cpl_info *i, const struct tcb_record *r)
+/*
+ * Who opened. Sequence numbers used - payload sent once is 1, the SYN, for who did. Payload that
+ * the local firewall refused is counted as sent and was not: then the sum is less, and only the
+ * listener's limit, which an accepted socket inherits, tells the passive end.
+ */
+static void fill_passive(struct cpl_info *i, const struct tcb_record *r)
 {
+	uint64_t used = r->bytes_acked + (r->snd_nxt - r->snd_una);
+	int64_t syn = (int64_t)(used - (r->bytes_sent - r->bytes_retrans));
+
+	if (state_is(i, WE_CLOSED) && r->snd_nxt == r->write_seq)
+		syn--; /* our FIN */
+	i->passive = 0;
+	i->derived[CPL_F_passive / 64] &= ~(1ull << CPL_F_passive % 64);
+	i->read[CPL_F_passive / 64] &= ~(1ull << CPL_F_passive % 64);
 	/* With data in the SYN the counters do not tell who opened, but the kernel's notes do. */
 	if (r->flags & (TCB_FASTOPEN_ACTIVE | TCB_FASTOPEN_PASSIVE))
 		CPL_INFO_DERIVED(i, passive, !!(r->flags & TCB_FASTOPEN_PASSIVE));
 	else if (i->state == CPL_SYN_RECEIVED)
 		CPL_INFO_DERIVED(i, passive, 0); /* a whole socket here: both opened at once */
+	else if (i->state == CPL_SYN_SENT)
+		CPL_INFO_READ(i, passive, 0);
+	else if (syn == 1)
+		CPL_INFO_DERIVED(i, passive, 0);
+	else if (syn <= 0 && r->max_ack_backlog)
+		CPL_INFO_DERIVED(i, passive, 1);
+}
+
+static void fill_iss(struct cpl_info *i, const struct tcb_record *r)
+{
 	if (cpl_info_known(i, CPL_F_passive))
 		CPL_INFO_DERIVED(i, iss, r->snd_una - (uint32_t)r->bytes_acked - i->passive);
 }
@@ -344,6 +367,7 @@ static void full_info(struct cpl_info *i, const struct tcb_record *r, unsigned h
 		i->options |= r->ecn_flags & ECN_ACCURATE ? CPL_OPT_BIT_ACCECN : 0;
 	fill_send(i, r);
 	fill_receive(i, r);
+	fill_passive(i, r);
 	fill_iss(i, r);
 }
 
@@ -395,6 +419,7 @@ static void request_info(struct cpl_info *i, const struct tcb_record *r, unsigne
 	if (r->mss_clamp)
 		CPL_INFO_READ(i, peer_mss, r->mss_clamp);
 	CPL_INFO_READ(i, timer_rexmt, jiffies_ns((uint32_t)r->rexmt_left, hz));
+	CPL_INFO_READ(i, timer_persist, CPL_TIMER_OFF);
 	CPL_INFO_READ(i, rexmt_count, r->retransmits);
 	if (r->synack_us && r->taken > r->synack_us * 1000)
 		CPL_INFO_DERIVED(i, age, r->taken - r->synack_us * 1000);

@@ -31,11 +31,35 @@ int bpf_source_again(const struct netns *ns, const struct cpl_info *seen, struct
 	return -EOPNOTSUPP;
 }
 
+int bpf_source_pair(const struct netns *const ns[2], const struct cpl_info *const seen[2],
+		    struct source_pair *pair)
+{
+	(void)ns, (void)seen, (void)pair;
+	return -ENOSYS;
+}
+
+void bpf_source_forget(void)
+{
+}
+
+bool bpf_source_loaded(void)
+{
+	return false;
+}
+
+int bpf_source_owners(struct owner_table *table)
+{
+	(void)table;
+	return -ENOSYS;
+}
+
 #else
 
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <linux/capability.h>
 #include <linux/types.h>
@@ -43,6 +67,7 @@ int bpf_source_again(const struct netns *ns, const struct cpl_info *seen, struct
 #include <bpf/libbpf.h>
 
 #include "source/bpf_record.h"
+#include "source/owner.h"
 #include "source/tcp_info.h"
 #include "tcb.skel.h"
 
@@ -54,7 +79,7 @@ static struct {
 	int error;
 	unsigned hz;
 	struct tcb *skeleton;
-	struct bpf_link *tcbs;
+	struct bpf_link *tcbs, *owners;
 	bool busy; /* an iterator is being read: there is one filter */
 } loaded;
 
@@ -102,11 +127,11 @@ static int load(void)
 	if (!loaded.skeleton)
 		return errno ? -errno : -EOPNOTSUPP;
 	loaded.tcbs = bpf_program__attach_iter(loaded.skeleton->progs.tcb_dump, NULL);
-	if (!loaded.tcbs) {
+	loaded.owners = bpf_program__attach_iter(loaded.skeleton->progs.owner_dump, NULL);
+	if (!loaded.tcbs || !loaded.owners) {
 		int err = -errno;
 
-		tcb__destroy(loaded.skeleton);
-		loaded.skeleton = NULL;
+		bpf_source_forget();
 		return err ? err : -EOPNOTSUPP;
 	}
 	return 0;
@@ -119,6 +144,19 @@ int bpf_source_load(void)
 		loaded.tried = true;
 	}
 	return loaded.error;
+}
+
+void bpf_source_forget(void)
+{
+	bpf_link__destroy(loaded.tcbs);
+	bpf_link__destroy(loaded.owners);
+	tcb__destroy(loaded.skeleton);
+	memset(&loaded, 0, sizeof(loaded));
+}
+
+bool bpf_source_loaded(void)
+{
+	return loaded.skeleton != NULL;
 }
 
 /* ---- Reading an iterator --------------------------------------------------------------------- */
@@ -138,6 +176,38 @@ static int iterator(const struct netns *ns, struct bpf_link *link)
 	return result < -4095 ? result - INT32_MIN : result;
 }
 
+/*
+ * Reads FD to its end and hands on whole records of SIZE bytes. EACH returns 0 to go on; what else
+ * it returns ends it and is returned in *RESULT.
+ */
+static int read_all(int fd, size_t size, int (*each)(void *arg, const void *record), void *arg,
+		    int *result)
+{
+	char *buffer = malloc(BUFFER);
+	size_t len = 0;
+	int err = buffer ? 0 : -ENOMEM;
+
+	*result = 0;
+	while (!err && !*result) {
+		ssize_t n = read(fd, buffer + len, BUFFER - len);
+		size_t at = 0;
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue; /* it passed many, none of them wanted */
+		if (n <= 0) {
+			err = n < 0 ? -errno : len ? -EPROTO : 0;
+			break;
+		}
+		len += (size_t)n;
+		for (; !*result && len - at >= size; at += size)
+			*result = each(arg, buffer + at);
+		memmove(buffer, buffer + at, len - at);
+		len -= at;
+	}
+	free(buffer);
+	return err;
+}
+
 struct walk {
 	source_visit visit;
 	void *arg;
@@ -146,47 +216,19 @@ struct walk {
 	unsigned strange; /* records of another layout */
 };
 
-static size_t records(struct walk *w, const char *data, size_t len)
+static int walk_record(void *arg, const void *data)
 {
-	size_t at = 0;
+	struct walk *w = arg;
 	struct tcb_record record;
 	struct cpl_info info;
 
-	for (; !w->result && len - at >= sizeof(record); at += sizeof(record)) {
-		memcpy(&record, data + at, sizeof(record));
-		if (!bpf_record_info(&info, &record, loaded.hz)) {
-			w->strange++;
-			continue;
-		}
-		w->visited++;
-		w->result = w->visit(w->arg, &info);
+	memcpy(&record, data, sizeof(record));
+	if (!bpf_record_info(&info, &record, loaded.hz)) {
+		w->strange++;
+		return 0;
 	}
-	return at;
-}
-
-static int read_all(int fd, struct walk *w)
-{
-	char *buffer = malloc(BUFFER);
-	size_t len = 0;
-	int err = buffer ? 0 : -ENOMEM;
-
-	while (!err && !w->result) {
-		ssize_t n = read(fd, buffer + len, BUFFER - len);
-		size_t done;
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue; /* many sockets passed, none of them wanted */
-		if (n <= 0) {
-			err = n < 0 ? -errno : len ? -EPROTO : 0;
-			break;
-		}
-		len += (size_t)n;
-		done = records(w, buffer, len);
-		memmove(buffer, buffer + done, len - done);
-		len -= done;
-	}
-	free(buffer);
-	return err;
+	w->visited++;
+	return w->visit(w->arg, &info);
 }
 
 static int run(const struct netns *ns, const struct tcb_filter *filter, struct walk *w)
@@ -202,7 +244,7 @@ static int run(const struct netns *ns, const struct tcb_filter *filter, struct w
 		return fd;
 	loaded.busy = true;
 	loaded.skeleton->bss->tcb_filter = *filter;
-	err = read_all(fd, w);
+	err = read_all(fd, sizeof(struct tcb_record), walk_record, w, &w->result);
 	loaded.busy = false;
 	close(fd);
 	return err;
@@ -233,6 +275,151 @@ int bpf_source_walk(const struct netns *ns, const struct source_options *options
 	return 0;
 }
 
+/* ---- Owners ---------------------------------------------------------------------------------- */
+
+static int owner_record(void *arg, const void *data)
+{
+	struct owner_record record;
+	struct owner owner;
+
+	memcpy(&record, data, sizeof(record));
+	if (record.magic != OWNER_RECORD_MAGIC)
+		return -EPROTO;
+	if (!record.inode)
+		return 0;
+	owner = (struct owner){
+		.inode = record.inode,
+		.pid = record.pid,
+		.fd = record.fd,
+		.netns = record.netns,
+	};
+	memcpy(owner.program, record.program, sizeof(owner.program));
+	owner.program[sizeof(owner.program) - 1] = 0;
+	return owner_add(arg, &owner);
+}
+
+int bpf_source_owners(struct owner_table *table)
+{
+	int err = bpf_source_load(), fd, result;
+
+	if (err)
+		return err;
+	fd = iterator(NULL, loaded.owners);
+	if (fd < 0)
+		return fd;
+	err = read_all(fd, sizeof(struct owner_record), owner_record, table, &result);
+	close(fd);
+	if (!err)
+		err = result;
+	if (err)
+		owner_table_free(table);
+	return err;
+}
+
+/* ---- Looking up ------------------------------------------------------------------------------ */
+
+static void end_of(struct pair_end *end, const struct cpl_info *i)
+{
+	bool ip4 = cpl_addr_is4(&i->local_addr) && cpl_addr_is4(&i->remote_addr);
+
+	memset(end, 0, sizeof(*end));
+	end->family = ip4 ? AF_INET : AF_INET6;
+	end->local_port = htons(i->local_port);
+	end->remote_port = htons(i->remote_port);
+	memcpy(end->local, i->local_addr.b + (ip4 ? 12 : 0), ip4 ? 4 : 16);
+	memcpy(end->remote, i->remote_addr.b + (ip4 ? 12 : 0), ip4 ? 4 : 16);
+}
+
+/* Runs the program once, on a packet that never was, in the namespace in which this thread is. */
+static int read_ends(void *arg)
+{
+	static const unsigned char packet[64] = { [12] = 8 }; /* Ethernet, IPv4 */
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet),
+		    .repeat = 1);
+	int err =
+		bpf_prog_test_run_opts(bpf_program__fd(loaded.skeleton->progs.pair_read), &options);
+
+	(void)arg;
+	return err < 0 && errno ? -errno : err;
+}
+
+/* Reads END in NS into RECORD[0] and [1]; one at a time, of two that no program can see at once. */
+static int read_alone(const struct netns *ns, const struct pair_end *end, struct tcb_record *record,
+		      uint64_t *ended)
+{
+	struct tcb__bss *bss = loaded.skeleton->bss;
+	int err;
+
+	memset(bss->pair_ends, 0, sizeof(bss->pair_ends));
+	bss->pair_ends[0] = *end;
+	err = namespace_run(ns, read_ends, NULL);
+	*record = bss->pair_records[0];
+	*ended = bss->pair_ended[0];
+	return err;
+}
+
+static int read_both(const struct netns *const ns[2], const struct pair_end ends[2],
+		     struct tcb_record records[PAIR_READS], uint64_t ended[PAIR_READS])
+{
+	struct tcb__bss *bss = loaded.skeleton->bss;
+	int err = 0;
+
+	if (source_netns(ns[0]) == source_netns(ns[1]) || !ends[1].family) {
+		memcpy(bss->pair_ends, ends, sizeof(bss->pair_ends));
+		err = namespace_run(ns[0], read_ends, NULL);
+		memcpy(records, bss->pair_records, sizeof(bss->pair_records));
+		memcpy(ended, bss->pair_ended, sizeof(bss->pair_ended));
+		return err;
+	}
+	for (unsigned i = 0; !err && i < PAIR_READS; i++)
+		err = read_alone(ns[i % 2], &ends[i % 2], &records[i], &ended[i]);
+	return err;
+}
+
+/* The record that was SEEN, or one with its addresses if SEEN has no number. */
+static bool is_seen(struct cpl_info *now, const struct tcb_record *r, const struct cpl_info *seen)
+{
+	if (r->kind == TCB_RECORD_NONE || !bpf_record_info(now, r, loaded.hz))
+		return false;
+	return !cpl_info_known(seen, CPL_F_id) || seen->id == r->cookie;
+}
+
+static bool same_sequence(const struct tcb_record *a, const struct tcb_record *b)
+{
+	return a->state == b->state && a->snd_una == b->snd_una && a->snd_nxt == b->snd_nxt &&
+	       a->write_seq == b->write_seq && a->snd_wnd == b->snd_wnd &&
+	       a->rcv_nxt == b->rcv_nxt && a->copied_seq == b->copied_seq &&
+	       a->rcv_wup == b->rcv_wup && a->rcv_wnd == b->rcv_wnd;
+}
+
+int bpf_source_pair(const struct netns *const ns[2], const struct cpl_info *const seen[2],
+		    struct source_pair *pair)
+{
+	struct tcb_record r[PAIR_READS];
+	uint64_t ended[PAIR_READS];
+	struct pair_end ends[2];
+	int err = bpf_source_load();
+
+	if (err)
+		return err;
+	for (unsigned i = 0; i < 2; i++)
+		end_of(&ends[i], seen[i]);
+	err = read_both(ns, ends, r, ended);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < 2; i++)
+		pair->found[i] = is_seen(&pair->first[i], &r[i], seen[i]) &&
+				 is_seen(&pair->second[i], &r[i + 2], seen[i]);
+	if (!pair->found[0] && !pair->found[1])
+		return -ENOENT;
+	if (!pair->found[0] || !pair->found[1])
+		return 0;
+	pair->apart_ns = ended[1] - r[0].taken;
+	pair->apart2_ns = ended[3] - r[2].taken;
+	pair->still = same_sequence(&r[0], &r[2]) && same_sequence(&r[1], &r[3]);
+	return 0;
+}
+
 /* ---- The same one again ---------------------------------------------------------------------- */
 
 static int again_visit(void *arg, const struct cpl_info *info)
@@ -241,14 +428,35 @@ static int again_visit(void *arg, const struct cpl_info *info)
 	return 1;
 }
 
+/* By its addresses; -ENOENT: by these it is not found. */
+static int again_by_address(const struct netns *ns, const struct cpl_info *seen,
+			    struct cpl_info *now)
+{
+	const struct netns *const both[2] = { ns, ns };
+	struct tcb_record r[PAIR_READS];
+	uint64_t ended[PAIR_READS];
+	struct pair_end ends[2] = { 0 };
+	int err;
+
+	end_of(&ends[0], seen);
+	err = read_both(both, ends, r, ended);
+	return err ? err : is_seen(now, &r[0], seen) ? 0 : -ENOENT;
+}
+
 int bpf_source_again(const struct netns *ns, const struct cpl_info *seen, struct cpl_info *now)
 {
 	struct tcb_filter filter = { .cookie = seen->id };
 	struct walk w = { .visit = again_visit, .arg = now };
-	int err;
+	int err = bpf_source_load();
 
+	if (err)
+		return err;
 	if (!cpl_info_known(seen, CPL_F_id) || !seen->id)
 		return -EOPNOTSUPP;
+	err = again_by_address(ns, seen, now);
+	/* Several listeners may have one address; with a device, the address is not all. */
+	if (err != -ENOENT || (seen->remote_port && !seen->ifindex))
+		return err;
 	err = run(ns, &filter, &w);
 	return err ? err : w.result ? 0 : -ENOENT;
 }

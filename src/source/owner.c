@@ -60,7 +60,7 @@ static int grow(struct owner_table *table)
 	return 0;
 }
 
-static int insert(struct owner_table *table, const struct owner *owner)
+int owner_add(struct owner_table *table, const struct owner *owner)
 {
 	if (table->n * 4 >= table->size * 3) {
 		int err = grow(table);
@@ -171,7 +171,7 @@ static int scan_process(struct owner_table *table, int proc, uint32_t pid)
 			continue;
 		if (!owner.program[0])
 			program_name(proc, pid, owner.program);
-		err = insert(table, &owner);
+		err = owner_add(table, &owner);
 		errno = 0;
 	}
 	if (errno == EACCES || errno == EPERM)

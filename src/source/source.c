@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "source/bpf_source.h"
 #include "source/namespaces.h"
 #include "source/owner.h"
 
@@ -68,6 +69,7 @@ struct walk {
 	source_visit visit;
 	void *arg;
 	struct owner_table owners;
+	bool all_owners; /* of every process: BPF tells them */
 	size_t records;
 	int stopped;	    /* what the visitor returned */
 	unsigned senseless; /* records that make no sense */
@@ -119,6 +121,16 @@ static void fill_owner(struct walk *w, struct cpl_info *info)
 	CPL_INFO_READ(info, fd, o->fd);
 	memcpy(info->program, o->program, sizeof(info->program));
 	cpl_info_mark_read(info, CPL_F_program);
+	CPL_INFO_READ(info, attached, 1);
+	while (o) {
+		info->descriptors++;
+		o = owner_next(&w->owners, info->inode, &cursor);
+	}
+	/* Processes that we may not look into may hold it, too. */
+	if (w->owners.denied)
+		cpl_info_mark_derived(info, CPL_F_descriptors);
+	else
+		cpl_info_mark_read(info, CPL_F_descriptors);
 }
 
 static int walk_visit(void *arg, const struct cpl_info *info)
@@ -153,10 +165,76 @@ static void note_owners(const struct walk *w, struct source_notes *notes)
 			    geteuid() ? "other users' (root sees all)"
 				      : "in processes that even root may not look into here");
 	else
-		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, 0,
-			    "%u sockets are held by no process that /proc shows here: the kernel's "
-			    "own, or another PID namespace's",
-			    w->ownerless);
+		source_note(
+			notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, 0,
+			"%u sockets are held by no process that is seen here: the kernel's own, "
+			"or another PID namespace's",
+			w->ownerless);
+}
+
+/*
+ * BPF sees all in a third of /proc's time, and the namespaces of sockets; only for fewer than some
+ * ten thousand does loading it take longer.
+ */
+static void scan_owners(struct walk *w, struct source_notes *notes)
+{
+	unsigned chosen = w->options->sources ? w->options->sources : SOURCE_DEFAULT;
+	bool worth = !w->options->brief || w->options->namespaces || bpf_source_loaded();
+	int err = -EPERM;
+
+	if (chosen & SOURCE_BPF && worth)
+		err = bpf_source_owners(&w->owners);
+	w->all_owners = !err;
+	if (err && w->options->owners)
+		err = owner_scan(&w->owners);
+	if (err && w->options->owners)
+		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, err,
+			    "who holds the sockets was not looked at: /proc: %s", strerror(-err));
+}
+
+/* What was found last: source_again() looks here for the namespace of a record. */
+static struct netns_list known;
+
+static void find_namespaces(struct walk *w, struct source_notes *notes)
+{
+	int err;
+
+	namespaces_free(&known);
+	err = namespaces_find(&known, &w->owners);
+	if (err)
+		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, err,
+			    "other network namespaces were not looked at: /proc: %s",
+			    strerror(-err));
+	else if (known.denied && !w->all_owners)
+		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, -EACCES,
+			    "the network namespaces of %u processes were not looked at: seeing "
+			    "them needs root",
+			    known.denied);
+}
+
+/* SOURCE in all namespaces but ours, as far as we may. */
+static void walk_others(struct walk *w, const struct source *source, struct source_notes *notes)
+{
+	unsigned refused = 0;
+
+	for (size_t i = 0; i < known.n && !w->stopped; i++) {
+		const struct netns *ns = &known.ns[i];
+		int err = ns->ours ? -ENOENT : namespace_try(ns);
+
+		if (!err)
+			source->walk(ns, w->options, notes, walk_visit, w);
+		else if (err == -EPERM || err == -EACCES)
+			refused++;
+		else if (err != -ENOENT) /* else it is gone meanwhile */
+			source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, err,
+				    "network namespace %s was not looked at: %s",
+				    ns->name[0] ? ns->name : ns->path, strerror(-err));
+	}
+	if (refused)
+		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, -EPERM,
+			    "%u other network namespace%s not looked at: entering %s needs root "
+			    "(CAP_SYS_ADMIN)",
+			    refused, refused > 1 ? "s were" : " was", refused > 1 ? "them" : "it");
 }
 
 int source_walk(const struct source_options *options, struct source_notes *notes,
@@ -167,20 +245,19 @@ int source_walk(const struct source_options *options, struct source_notes *notes
 	unsigned failed = 0;
 
 	owner_table_init(&w.owners);
-	if (options->owners) {
-		int err = owner_scan(&w.owners);
-
-		if (err)
-			source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, err,
-				    "who holds the sockets was not looked at: /proc: %s",
-				    strerror(-err));
-	}
+	if (options->owners || options->namespaces)
+		scan_owners(&w, notes);
+	if (options->namespaces)
+		find_namespaces(&w, notes);
 	for (unsigned i = 0; i < SOURCES && !w.stopped; i++) {
 		size_t before = w.records;
 
-		if (chosen & sources[i]->bits)
-			failed += sources[i]->walk(NULL, options, notes, walk_visit, &w) &&
-				  w.records == before;
+		if (!(chosen & sources[i]->bits))
+			continue;
+		failed += sources[i]->walk(NULL, options, notes, walk_visit, &w) &&
+			  w.records == before;
+		if (options->namespaces && sources[i]->of_namespace)
+			walk_others(&w, sources[i], notes);
 	}
 	if (w.senseless)
 		source_note(notes, CPL_SOURCE_STACK, SOURCE_PARTIAL, -EPROTO,
@@ -193,13 +270,93 @@ int source_walk(const struct source_options *options, struct source_notes *notes
 	return failed && !w.records ? -EIO : 0;
 }
 
+const struct netns *source_namespace(uint32_t inode)
+{
+	const struct netns *ns = namespaces_get(&known, inode);
+
+	if (ns)
+		return ns;
+	namespaces_free(&known);
+	return namespaces_find(&known, NULL) ? NULL : namespaces_get(&known, inode);
+}
+
+/* What a reading of one socket does not tell: who holds it. */
+static void keep_owner(struct cpl_info *now, const struct cpl_info *before)
+{
+	static const enum cpl_field owner[] = { CPL_F_pid, CPL_F_fd, CPL_F_program,
+						CPL_F_descriptors };
+
+	if (cpl_info_known(now, CPL_F_pid) || !cpl_info_known(before, CPL_F_pid))
+		return;
+	now->pid = before->pid;
+	now->fd = before->fd;
+	now->descriptors = before->descriptors;
+	memcpy(now->program, before->program, sizeof(now->program));
+	for (unsigned i = 0; i < sizeof(owner) / sizeof(*owner); i++) {
+		if (cpl_info_is_read(before, owner[i]))
+			cpl_info_mark_read(now, owner[i]);
+		else if (cpl_info_known(before, owner[i]))
+			cpl_info_mark_derived(now, owner[i]);
+	}
+}
+
+/* The namespace of a record of the kernel's; *NS is NULL for ours. */
+static int namespace_of(const struct cpl_info *info, const struct netns **ns)
+{
+	*ns = NULL;
+	if (!cpl_info_known(info, CPL_F_netns) || info->netns == source_own_netns())
+		return 0;
+	*ns = source_namespace(info->netns);
+	return *ns ? 0 : -ENOENT;
+}
+
+static bool of_kernel(const struct cpl_info *i)
+{
+	return (i->source == CPL_SOURCE_BPF || i->source == CPL_SOURCE_SOCK_DIAG) &&
+	       i->protocol == 6 && i->remote_port;
+}
+
+int source_pair_now(const struct cpl_info *x, const struct cpl_info *y, struct source_pair *pair)
+{
+	const struct cpl_info *seen[2] = { x, y };
+	const struct netns *ns[2];
+	struct cpl_info other;
+	int err;
+
+	memset(pair, 0, sizeof(*pair));
+	if (!y) {
+		memset(&other, 0, sizeof(other));
+		other.source = x->source;
+		other.protocol = x->protocol;
+		other.local_addr = x->remote_addr;
+		other.local_port = x->remote_port;
+		other.remote_addr = x->local_addr;
+		other.remote_port = x->local_port;
+		CPL_INFO_READ(&other, netns, x->netns);
+		seen[1] = &other;
+	}
+	if (!of_kernel(seen[0]) || !of_kernel(seen[1]))
+		return -EOPNOTSUPP;
+	for (unsigned i = 0; i < 2; i++) {
+		err = namespace_of(seen[i], &ns[i]);
+		if (err)
+			return err;
+	}
+	err = bpf_source_pair(ns, seen, pair);
+	for (unsigned i = 0; !err && i < 2; i++) {
+		keep_owner(&pair->first[i], seen[i]);
+		keep_owner(&pair->second[i], seen[i]);
+	}
+	return err;
+}
+
 int source_again(const struct source_options *options, const struct cpl_info *seen,
 		 struct cpl_info *now)
 {
-	static const enum cpl_field owner[] = { CPL_F_pid, CPL_F_fd, CPL_F_program };
 	struct cpl_info before = *seen;
 	const struct source *source;
-	int err;
+	const struct netns *ns = NULL;
+	int err = 0;
 
 	switch (before.source) {
 	case CPL_SOURCE_STACK:
@@ -212,21 +369,15 @@ int source_again(const struct source_options *options, const struct cpl_info *se
 	default:
 		return -EOPNOTSUPP;
 	}
-	if (!source->again || (source->of_namespace && cpl_info_known(&before, CPL_F_netns) &&
-			       before.netns != source_own_netns()))
+	if (!source->again)
 		return -EOPNOTSUPP;
-	err = source->again(NULL, options, &before, now);
-	if (err)
-		return err;
-	if (cpl_info_known(now, CPL_F_pid) || !cpl_info_known(&before, CPL_F_pid))
-		return 0;
-	now->pid = before.pid;
-	now->fd = before.fd;
-	memcpy(now->program, before.program, sizeof(now->program));
-	for (unsigned i = 0; i < sizeof(owner) / sizeof(*owner); i++)
-		if (cpl_info_known(&before, owner[i]))
-			cpl_info_mark_read(now, owner[i]);
-	return 0;
+	if (source->of_namespace)
+		err = namespace_of(&before, &ns);
+	if (!err)
+		err = source->again(ns, options, &before, now);
+	if (!err)
+		keep_owner(now, &before);
+	return err;
 }
 
 /* ---- The set --------------------------------------------------------------------------------- */

@@ -145,6 +145,30 @@ int source_collect(struct snapshot_set *set, const struct source_options *option
 int source_again(const struct source_options *options, const struct cpl_info *seen,
 		 struct cpl_info *now);
 
+/*
+ * Both ends of one connection that this machine has, read together: X, Y, and both once more, so
+ * that first[] and second[] are two passes as view_compare_passes() wants them.
+ */
+struct source_pair {
+	struct cpl_info first[2], second[2]; /* X and Y */
+	bool found[2];	    /* in both readings; else that end's records are not to be used */
+	uint64_t apart_ns;  /* from when reading X began to when reading Y had ended, the first time
+			     */
+	uint64_t apart2_ns; /* the second time */
+	bool still;	    /* both times the same sequence numbers were read */
+};
+
+/*
+ * Reads the two ends that X and Y show; Y may be NULL: X's other end, in X's network namespace. No
+ * lock is taken: what moves meanwhile differs between the two readings. In one namespace the two
+ * ends are read by one call of the kernel's, microseconds apart; else one by one. An end whose id
+ * is known is found only if it still is the same. Owner fields are those of X and Y.
+ *
+ * Returns 0 if at least one end was found; -ENOENT: neither is there; -EPERM, -ENOSYS or another
+ * negative errno: BPF cannot be used here; -EOPNOTSUPP: not of TCP connections of the kernel's.
+ */
+int source_pair_now(const struct cpl_info *x, const struct cpl_info *y, struct source_pair *pair);
+
 /* A cleared record, of SOURCE; size, version, source and taken are set. */
 void source_info_init(struct cpl_info *info, enum cpl_source source);
 
@@ -153,6 +177,11 @@ uint32_t source_own_netns(void);
 struct netns; /* namespaces.h */
 /* That of NS; NULL: ours. */
 uint32_t source_netns(const struct netns *ns);
+/*
+ * The namespace with that INODE, as the last walk with options.namespaces found it, or looked for
+ * now; NULL: there is none that we can see. It lives until the next such walk or call.
+ */
+const struct netns *source_namespace(uint32_t inode);
 
 /* ---- One source ------------------------------------------------------------------------------ */
 

@@ -63,6 +63,29 @@ struct bpf_iter__task_file {
 	struct file *file;
 };
 
+/* ---- What a packet's program is given, and may look up: fixed for all kernels ---------------- */
+
+struct __sk_buff;
+
+struct bpf_sock {
+	__u32 bound_dev_if;
+};
+
+struct bpf_sock_tuple {
+	union {
+		struct {
+			__be32 saddr, daddr;
+			__be16 sport, dport;
+		} ipv4;
+		struct {
+			__be32 saddr[4], daddr[4];
+			__be16 sport, dport;
+		} ipv6;
+	};
+};
+
+#define CURRENT_NETNS (-1LL)
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 /* ---- What everything is made of -------------------------------------------------------------- */
@@ -112,6 +135,10 @@ struct net {
 typedef struct {
 	struct net *net;
 } possible_net_t;
+
+typedef struct {
+	unsigned int val;
+} kuid_t;
 
 struct upid {
 	int nr;
@@ -190,7 +217,7 @@ struct sock {
 	int sk_sndbuf;
 	int sk_wmem_queued;
 	int sk_err_soft;
-	__u16 sk_protocol;
+	kuid_t sk_uid;
 	__u8 sk_shutdown;
 	struct socket *sk_socket;
 	unsigned long sk_pacing_rate;

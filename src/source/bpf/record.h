@@ -108,12 +108,14 @@ struct tcb_filter {
 	__u64 cookie; /* not 0: only this one */
 };
 
-/* Which two sockets pair_read looks up: X by its own addresses, Y likewise. */
+/* One of the two sockets that pair_read looks up: by its addresses, as it sees them itself. */
 struct pair_end {
-	__u8 family; /* 0: do not look */
-	__u8 reserved[3];
-	__u16 local_port, remote_port; /* network order */
+	__u32 family;		       /* 0: do not look */
+	__u16 local_port, remote_port; /* network order, all */
 	__u32 local[4], remote[4];
 };
+
+/* X, Y, and both once more: kind says whether it was found. */
+#define PAIR_READS 4
 
 #endif

@@ -258,6 +258,7 @@ static __always_inline void fill_full(struct tcb_record *r, struct tcp_sock *tp,
 	r->ack_backlog = sk->sk_ack_backlog;
 	r->max_ack_backlog = sk->sk_max_ack_backlog;
 	r->qlen = (__u32)ic->icsk_accept_queue.qlen.counter;
+	r->uid = sk->sk_uid.val;
 	r->rmem = (__u32)sk->sk_backlog.rmem_alloc.counter;
 	r->wmem = (__u32)sk->sk_wmem_queued;
 	r->rcvbuf = (__u32)sk->sk_rcvbuf;
@@ -311,29 +312,41 @@ static __always_inline void fill_request(struct tcb_record *r, struct tcp_reques
 	r->rcv_wscale = (__u8)BPF_CORE_READ_BITFIELD(ir, rcv_wscale);
 }
 
-/* False: it is no TCP socket. The caller fills cookie and uid. */
-static __always_inline bool record_fill(struct tcb_record *r, struct sock_common *c)
+/*
+ * 0: it is no TCP socket. What a lookup found may be read only as what it was turned into here,
+ * so that C itself is not. The cookie is 0 if nobody has asked for it yet.
+ */
+static __always_inline int record_fill(struct tcb_record *r, struct sock_common *c)
 {
-	struct tcp_timewait_sock *tw;
-	struct tcp_request_sock *tr;
-	struct tcp_sock *tp;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(c);
+	struct tcp_timewait_sock *tw = NULL;
+	struct tcp_request_sock *tr = NULL;
 	__u64 now = bpf_jiffies64();
 
 	r->magic = TCB_RECORD_MAGIC;
 	r->flags = 0;
 	r->kind = TCB_RECORD_NONE;
-	r->state = c->skc_state;
 	r->inode = 0;
 	r->taken = bpf_ktime_get_ns();
 	r->jiffies = (__u32)now;
-	fill_addresses(r, c);
-	if ((tp = bpf_skc_to_tcp_sock(c)) != NULL)
-		fill_full(r, tp, now);
+	if (tp)
+		c = &tp->inet_conn.icsk_inet.sk.__sk_common;
 	else if ((tw = bpf_skc_to_tcp_timewait_sock(c)) != NULL)
-		fill_time_wait(r, tw, now);
+		c = &tw->tw_sk.__tw_common;
 	else if ((tr = bpf_skc_to_tcp_request_sock(c)) != NULL)
+		c = &tr->req.req.__req_common;
+	else
+		return 0;
+	r->state = c->skc_state;
+	r->cookie = (__u64)c->skc_cookie.counter;
+	fill_addresses(r, c);
+	if (tp)
+		fill_full(r, tp, now);
+	else if (tw)
+		fill_time_wait(r, tw, now);
+	else if (tr)
 		fill_request(r, tr, now);
-	return r->kind != TCB_RECORD_NONE;
+	return 1;
 }
 
 #endif

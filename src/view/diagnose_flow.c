@@ -134,6 +134,21 @@ bool rule_zero_window_stuck(struct rule_pair *p)
 #define AGAIN	   4
 #define AGAIN_SEEN 2
 
+/* The next retransmission is waited for if it comes this soon: who drops it is seen then. */
+#define NEXT_WITHIN (8 * RULE_SECOND)
+#define NEXT_MARGIN (200 * RULE_MS)
+
+static void await_next(struct rule_look *l, const struct cpl_info *now)
+{
+	uint64_t until = l->seen->later_ns + NEXT_MARGIN;
+
+	if (!l->seen->facts || !l->seen->facts->watched || !rule_timer_runs(now, CPL_F_timer_rexmt))
+		return;
+	until += now->timer_rexmt;
+	if (now->timer_rexmt < NEXT_WITHIN && until < NEXT_WITHIN && until > l->wanted_ns)
+		l->wanted_ns = until;
+}
+
 /* The segment that X sends again is at least as large as it may be. */
 static bool full_sized(const struct cpl_info *x)
 {
@@ -254,6 +269,8 @@ static bool not_acknowledged(struct rule_pair *p, unsigned x)
 	drop = rule_drop(p->l, arrived == 1 ? peer : now, NULL);
 	if (again < AGAIN && !(drop && strcmp(drop->reason_name, "QDISC_DROP") != 0))
 		return false;
+	if (!drop)
+		await_next(p->l, now);
 	if (arrived == 1)
 		return find_ack_path(p, x);
 	too_big = rule_drop(p->l, now, "PKT_TOO_BIG");

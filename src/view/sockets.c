@@ -199,16 +199,30 @@ static void put_others(const struct picture *p, uint64_t inode, uint32_t pid)
 		put_note(p, word_format("the same socket: %s (fork, or passed on)", others.s).s);
 }
 
-/* What waits at the listener I to be accepted. */
+static void put_queue(const struct picture *p, const struct cpl_info *listener)
+{
+	put_note(p,
+		 word_format("a connection without a descriptor: it waits in the queue of socket "
+			     "%llu",
+			     (unsigned long long)listener->inode)
+			 .s);
+}
+
+/* True if no program has it because none has accepted it. */
+static bool is_waiting(const struct cpl_info *i)
+{
+	return i->family != 1 && view_detached(i) &&
+	       (i->state == CPL_ESTABLISHED || i->state == CPL_CLOSE_WAIT);
+}
+
+/* What waits at the listener to be accepted. */
 static void put_waiting(const struct picture *p, const struct cpl_info *listener)
 {
 	for (size_t n = 0; n < p->s->n; n++) {
 		const struct cpl_info *i = &p->s->info[n];
 
 		if (p->drawn[n] || !is_shown(p, i) || i->local_port != listener->local_port ||
-		    i->family == 1 || !view_detached(i) ||
-		    (i->state != CPL_ESTABLISHED && i->state != CPL_CLOSE_WAIT) ||
-		    view_listener(p->s->info, p->s->n, i) != listener)
+		    !is_waiting(i) || view_listener(p->s->info, p->s->n, i) != listener)
 			continue;
 		p->drawn[n] = true;
 		text_column(p->t, FD_AT, 0);
@@ -217,10 +231,7 @@ static void put_waiting(const struct picture *p, const struct cpl_info *listener
 		text_puts(p->t, "not accepted");
 		arrow(p->t, STATE_AT);
 		put_connection(p, i);
-		put_note(p, word_format("a connection without a descriptor: it waits in the queue "
-					"of socket %llu",
-					(unsigned long long)listener->inode)
-				    .s);
+		put_queue(p, listener);
 		text_puts(p->t, "\n");
 	}
 }
@@ -308,6 +319,7 @@ static const char *orphan_note(const struct cpl_info *i)
 /* What no process holds, or none that is seen. */
 static void put_rest(struct picture *p, bool detached)
 {
+	const struct cpl_info *listener;
 	bool titled = false;
 
 	for (size_t n = 0; n < p->s->n; n++) {
@@ -329,15 +341,20 @@ static void put_rest(struct picture *p, bool detached)
 		text_column(p->t, FD_AT, 0);
 		text_puts(p->t, detached ? "no fd" : "fd ?");
 		text_column(p->t, SOCKET_AT, 1);
+		listener = detached ? view_listener(p->s->info, p->s->n, i) : NULL;
 		if (detached && (i->state == CPL_TIME_WAIT || i->state == CPL_SYN_RECEIVED))
 			text_puts(p->t, "no socket");
+		else if (is_waiting(i) && listener)
+			text_puts(p->t, "not accepted");
 		else if (detached)
 			text_puts(p->t, "orphan");
 		else
 			text_printf(p->t, "socket %llu", (unsigned long long)i->inode);
 		arrow(p->t, STATE_AT);
 		put_connection(p, i);
-		if (detached)
+		if (is_waiting(i) && listener)
+			put_queue(p, listener);
+		else if (detached)
 			put_note(p, orphan_note(i));
 		text_puts(p->t, "\n");
 		p->drawn[n] = true;

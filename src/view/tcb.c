@@ -79,6 +79,34 @@ static bool is_empty_group(const struct cpl_info *info, const char *group, unsig
 	return true;
 }
 
+static bool is_off(const struct cpl_info *info, enum cpl_field f)
+{
+	uint64_t left;
+
+	return strncmp(view_fields[f].name, "timer_", 6) == 0 && view_get(info, f, &left) &&
+	       left == CPL_TIMER_OFF;
+}
+
+/* The timers that do not run, in one line. */
+static void put_off(struct text *t, const struct cpl_info *info)
+{
+	bool first = true;
+
+	for (int f = 0; f < CPL_FIELDS; f++) {
+		const char *name = view_fields[f].name;
+
+		if (!is_off(info, (enum cpl_field)f))
+			continue;
+		if (first)
+			text_puts(t, "  off:");
+		if (text_at(t) + 1 + strlen(name) > t->width)
+			text_puts(t, "\n      ");
+		text_printf(t, " %s", name);
+		first = false;
+	}
+	text_puts(t, first ? "" : "\n");
+}
+
 /* A listener has no sequence numbers, and of these states only a small record is kept: that most is
  * unknown need not be said field by field. */
 static bool is_small(const struct cpl_info *info)
@@ -122,6 +150,8 @@ void view_tcb(struct text *t, const struct cpl_info *info, unsigned flags)
 		const struct view_field *field = &view_fields[f];
 
 		if (strcmp(field->group, group) != 0) {
+			if (strcmp(group, "timers") == 0 && !skip && !(flags & VIEW_VERBOSE))
+				put_off(t, info);
 			if (*group && !skip && !(flags & VIEW_VERBOSE))
 				put_unknown(t, info, group);
 			group = field->group;
@@ -132,6 +162,8 @@ void view_tcb(struct text *t, const struct cpl_info *info, unsigned flags)
 				text_puts(t, "\n");
 			}
 		}
+		if (!(flags & VIEW_VERBOSE) && is_off(info, f))
+			continue;
 		if (skip || !view_field_applies(info, f) ||
 		    (!cpl_info_known(info, f) && !(flags & VIEW_VERBOSE)))
 			continue;

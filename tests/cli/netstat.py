@@ -373,11 +373,11 @@ def an_ordinary_user():
 
 # ---- The frame ----------------------------------------------------------------------------------
 
-def main():
+def main(tests):
     make_all()
-    print(f"1..{len(TESTS)}", flush=True)
+    print(f"1..{len(tests)}", flush=True)
     failed = 0
-    for number, function in enumerate(TESTS, 1):
+    for number, function in enumerate(tests, 1):
         name = function.__name__.replace("_", " ")
         try:
             function()
@@ -394,8 +394,8 @@ def skip(reason):
     sys.exit(0)
 
 
-def enter():
-    """This program again, in a network namespace and a /run of its own: no stack is seen there."""
+def enter(program):
+    """The program again, in a network namespace and a /run of its own: no stack is seen there."""
     for tool in "ss", "ip", "unshare":
         if not shutil.which(tool):
             skip(f"{tool} is not installed")
@@ -407,11 +407,11 @@ def enter():
         skip("no network namespace: " + probe.stderr.strip().split("\n")[0])
     os.environ["NETSTAT_INSIDE"] = "root" if os.getuid() == 0 else "user"
     os.execvp("unshare", ["unshare", how, "sh", "-c", inside, sys.executable,
-                          os.path.abspath(__file__)])
+                          os.path.abspath(program)])
 
 
 if __name__ == "__main__":
     if INSIDE:
-        main()
+        main(TESTS)
     else:
-        enter()
+        enter(__file__)

@@ -3,13 +3,12 @@
 #define _GNU_SOURCE /* asprintf */
 #include "cli/netstat.h"
 
-#include <dirent.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <net/if.h>
-#include <sys/stat.h>
 
+#include "source/namespaces.h"
 #include "view/line.h"
 
 #define UDP 17
@@ -18,15 +17,10 @@
 struct netstat_texts {
 	char **text;
 	size_t n, room;
-	/* The last user, and the namespaces that ip-netns(8) has named. */
-	uint32_t uid;
-	const char *user;
-	bool user_known, namespaces_known;
-	struct named_namespace {
-		uint32_t netns;
-		char name[32];
-	} * namespace;
-	size_t namespaces;
+	/* The last user and the last namespace that were asked for. */
+	uint32_t uid, netns;
+	const char *user, *namespace;
+	bool user_known, namespace_known;
 	/* UNIX sockets by inode. */
 	const struct cpl_info **by_inode;
 	size_t inodes;
@@ -122,38 +116,25 @@ static const char *user_name(struct netstat_texts *x, uint32_t uid)
 	return x->user;
 }
 
-/* The names in /run/netns; our own namespace is called "-" unless it has one. */
-static void namespaces_read(struct netstat_texts *x)
-{
-	DIR *dir = opendir("/run/netns");
-	struct dirent *entry;
-
-	x->namespaces_known = true;
-	while (dir && (entry = readdir(dir)) != NULL) {
-		struct named_namespace *more;
-		struct stat st;
-
-		if (entry->d_name[0] == '.' || fstatat(dirfd(dir), entry->d_name, &st, 0) < 0)
-			continue;
-		more = reallocarray(x->namespace, x->namespaces + 1, sizeof(*more));
-		if (!more)
-			break;
-		x->namespace = more;
-		more[x->namespaces].netns = (uint32_t)st.st_ino;
-		snprintf(more[x->namespaces++].name, sizeof(more->name), "%.31s", entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-}
-
+/* As ip-netns(8) calls it, or who is in it; NULL: its inode is all there is. */
 static const char *namespace_name(struct netstat_texts *x, uint32_t netns)
 {
-	if (!x->namespaces_known)
-		namespaces_read(x);
-	for (size_t i = 0; i < x->namespaces; i++)
-		if (x->namespace[i].netns == netns)
-			return x->namespace[i].name;
-	return netns && netns == source_own_netns() ? "(this)" : NULL;
+	const struct netns *ns;
+	char *name = NULL;
+
+	if (x->namespace_known && x->netns == netns)
+		return x->namespace;
+	ns = source_namespace(netns);
+	if (ns && ns->name[0])
+		name = strdup(ns->name);
+	else if (ns && ns->ours)
+		name = strdup("(this)");
+	else if (ns && ns->pid && asprintf(&name, "of pid %u", ns->pid) < 0)
+		name = NULL;
+	x->namespace = keep(x, name);
+	x->netns = netns;
+	x->namespace_known = true;
+	return x->namespace;
 }
 
 /* ---- UNIX sockets ---------------------------------------------------------------------------- */
@@ -252,7 +233,6 @@ void netstat_rows_free(struct netstat_rows *rows)
 		free(x->text[i]);
 	if (x) {
 		free(x->text);
-		free(x->namespace);
 		free(x->by_inode);
 	}
 	free(x);

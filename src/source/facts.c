@@ -250,12 +250,15 @@ int facts_take(struct view_facts *facts, bool namespaces, const uint32_t *pids, 
 	       struct source_notes *notes)
 {
 	struct netns ours = { .inode = source_own_netns(), .ours = true, .socket_fd = -1 };
+	struct netns_list found = { 0 }, list = { .ns = &ours, .n = 1 };
 
 	memset(facts, 0, sizeof(*facts));
-	(void)namespaces;
-	facts->host = calloc(1, sizeof(*facts->host));
-	if (facts->host)
-		read_namespace(facts, &ours, notes);
+	if (namespaces && namespaces_find(&found, NULL) == 0)
+		list = found;
+	facts->host = calloc(list.n ? list.n : 1, sizeof(*facts->host));
+	for (size_t i = 0; facts->host && i < list.n; i++)
+		read_namespace(facts, &list.ns[i], notes);
+	namespaces_free(&found);
 	return facts->host ? read_processes(facts, pids, n) : -ENOMEM;
 }
 

@@ -93,6 +93,8 @@ static struct wire_params draw_wire(struct seed_run *run)
 	if (percent(run, 40)) {
 		p.rate_bps = from_to(run, 1, 50) * 1000000;
 		p.queue_bytes = (uint32_t)from_to(run, 3000, 100000);
+		if (percent(run, 50))
+			p.ecn_bytes = p.queue_bytes / (uint32_t)from_to(run, 2, 6);
 	}
 	if (percent(run, 15)) {
 		p.drop_data_n = (unsigned)from_to(run, 1, 5);
@@ -146,6 +148,7 @@ static void draw_config(struct seed_run *run, struct cpl_config *c)
 		 percent(run, 50)   ? "cubic"
 		 : percent(run, 50) ? "reno"
 				    : "bbr");
+	c->ecn = (uint8_t)from_to(run, CPL_ECN_NEVER, CPL_ECN_ACTIVE);
 }
 
 static struct net_host *draw_host(struct seed_run *run, unsigned n)
@@ -243,7 +246,8 @@ static void draw_manners(struct seed_run *run, struct app_plan *p)
 	if (percent(run, 30))
 		snprintf(p->cc, sizeof(p->cc), "%s",
 			 percent(run, 40)   ? "reno"
-			 : percent(run, 50) ? "cubic"
+			 : percent(run, 40) ? "cubic"
+			 : percent(run, 50) ? "dctcp"
 					    : "bbr");
 	/* Tiny steps with pauses would take hours. */
 	if (p->read_gap_ns && p->read_size && p->read_size < 200)

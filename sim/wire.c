@@ -158,9 +158,11 @@ static bool bottleneck_takes(struct wire *wire, uint32_t len, uint64_t now, uint
 		wire->busy_until = now;
 		wire->busy_part = 0;
 	}
+	wire->backlog = 0;
 	if (wire->busy_until > now) {
 		bits = (unsigned __int128)(wire->busy_until - now) * p->rate_bps + wire->busy_part;
-		if ((uint64_t)((bits + 7999999999u) / 8000000000u) + len > p->queue_bytes)
+		wire->backlog = (uint32_t)((bits + 7999999999u) / 8000000000u);
+		if ((uint64_t)wire->backlog + len > p->queue_bytes)
 			return false;
 	}
 	bits = (unsigned __int128)len * 8 * 1000000000u + wire->busy_part;
@@ -168,6 +170,30 @@ static bool bottleneck_takes(struct wire *wire, uint32_t len, uint64_t now, uint
 	wire->busy_part = (uint64_t)(bits % p->rate_bps);
 	*leaves = wire->busy_until;
 	return true;
+}
+
+/* RFC 3168 section 5: the mark, if both ends of it can do that. True: it was made. */
+static bool mark_ce(uint8_t *p, uint32_t len)
+{
+	uint32_t sum, old;
+
+	if (len >= 20 && p[0] >> 4 == 4 && (p[1] & 3) && (p[1] & 3) != 3) {
+		old = (uint32_t)p[0] << 8 | p[1];
+		p[1] |= 3;
+		/* RFC 1624, equation 3 */
+		sum = (uint16_t) ~((uint32_t)p[10] << 8 | p[11]);
+		sum += (uint16_t)~old + ((uint32_t)p[0] << 8 | p[1]);
+		sum = (sum & 0xffff) + (sum >> 16);
+		sum = ~((sum & 0xffff) + (sum >> 16));
+		p[10] = (uint8_t)(sum >> 8);
+		p[11] = (uint8_t)sum;
+		return true;
+	}
+	if (len >= 40 && p[0] >> 4 == 6 && (p[1] & 0x30) && (p[1] & 0x30) != 0x30) {
+		p[1] |= 0x30;
+		return true;
+	}
+	return false;
 }
 
 /* The frame, or its second copy, on its way: corruption and the time of arrival. */
@@ -187,6 +213,11 @@ static bool put_copy(struct wire *wire, const void *data, uint32_t len, uint32_t
 				  .flags = flags,
 				  .copy = copy };
 	memcpy(f->data, data, len);
+	if (p->ecn_bytes && p->rate_bps && wire->backlog >= p->ecn_bytes) {
+		uint32_t link = p->ether ? PACKET_ETHER : 0;
+
+		wire->marked += len > link && mark_ce(f->data + link, len - link) && !copy;
+	}
 	if (!gso_size && !(flags & CPL_FRAME_CSUM_PARTIAL) &&
 	    chance(wire, FOR_CORRUPT, copy, p->corrupt)) {
 		f->corrupt = corrupt_frame(f->data, &f->len, p->ether, p->corrupt_unseen,

@@ -41,8 +41,9 @@ struct wire_params {
 	bool ether;	      /* frames start with an Ethernet header; else with IP */
 	uint64_t rate_bps;    /* bits a second; 0: no limit */
 	uint32_t queue_bytes; /* bytes that may wait for it, what is being sent included */
-	uint32_t mtu;	      /* larger IP packets are too big; 0: no limit */
-	uint32_t frames_max;  /* frames inside at once; 0: 65,536 */
+	uint32_t ecn_bytes;  /* ECN-capable packets that find as many waiting are marked; 0: none */
+	uint32_t mtu;	     /* larger IP packets are too big; 0: no limit */
+	uint32_t frames_max; /* frames inside at once; 0: 65,536 */
 	uint32_t
 		drop_data[WIRE_DROPS]; /* the n-th TCP segments with payload are lost; 1 is first */
 	unsigned drop_data_n;
@@ -86,6 +87,8 @@ struct wire {
 	uint64_t busy_part;  /* ... and the part of a ns beyond, in 1/rate */
 	uint64_t last_at;    /* latest arrival so far: jitter does not go below it */
 	uint64_t burst_at;   /* when the state of the next one was last looked at */
+	uint32_t backlog;    /* bytes that the last frame found waiting */
+	uint64_t marked;     /* with CE */
 	bool bad;	     /* Gilbert-Elliott's state */
 	uint64_t fates[WIRE_FATES];
 	uint64_t corrupted, duplicated, reordered;

@@ -37,6 +37,13 @@ typedef uint64_t cpl_handle;
 
 /* ---- A stack -------------------------------------------------------------------------------- */
 
+/* Explicit congestion notification, RFC 3168. */
+enum cpl_ecn {
+	CPL_ECN_NEVER,	 /* neither ask for it nor agree to it */
+	CPL_ECN_PASSIVE, /* agree when asked, as Linux */
+	CPL_ECN_ACTIVE,	 /* ask for it as well */
+};
+
 enum cpl_syncookies {
 	CPL_SYNCOOKIES_NEVER,
 	CPL_SYNCOOKIES_WHEN_FULL, /* when the SYN queue is full, as Linux does by default */
@@ -99,6 +106,7 @@ struct cpl_config {
 	uint8_t source_routes;	   /* take IPv4 packets with a source route, RFC 7126 4.3 [0] */
 	uint32_t initial_window;   /* segments, RFC 6928 [10] */
 	char cc_name[16];	   /* congestion control of new connections ["cubic"] */
+	uint8_t ecn;		   /* enum cpl_ecn [passive] */
 };
 
 void cpl_config_init(struct cpl_config *config);

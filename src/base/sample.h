@@ -58,6 +58,7 @@ struct ack_event {
 	uint32_t mss;
 	uint64_t srtt_ns;
 	uint64_t min_rtt_ns;
+	bool in_reduction; /* cwnd is being moved by rate reduction: not to be grown */
 	bool in_recovery;  /* fast recovery, or loss recovery after an RTO */
 	bool cwnd_limited; /* the flight filled cwnd since the last ACK (RFC 9438, RFC 7661) */
 	bool ece;	   /* ECN echo */

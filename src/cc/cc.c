@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "cc/cc.h"
 
-static const struct cc_ops *const controllers[] = { &cc_cubic, &cc_reno, &cc_bbr };
+static const struct cc_ops *const controllers[] = { &cc_cubic, &cc_reno, &cc_bbr, &cc_dctcp };
 
 const struct cc_ops *cc_at(unsigned i)
 {

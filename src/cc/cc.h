@@ -27,6 +27,7 @@ struct cc {
 	uint32_t prior_ssthresh;
 	uint64_t pacing_rate;  /* bytes/s; 0: not paced */
 	uint32_t send_quantum; /* bytes that leave at once, where paced */
+	bool marked;	       /* while congestion() runs: for an ECN mark, not for a loss */
 	bool app_limited; /* set by ack(): rates until what is now in flight is acknowledged are
 			   * the controller's own doing */
 	struct hystart hystart;
@@ -36,7 +37,9 @@ struct cc {
 struct cc_ops {
 	const char *name;
 	bool paces;	    /* sets pacing_rate */
-	bool owns_recovery; /* sets cwnd itself, also in recovery */
+	bool owns_recovery; /* sets cwnd itself, also in recovery; implies every_ack */
+	bool every_ack;	    /* ack() is called for each, not only for those that may grow cwnd */
+	bool needs_ecn;	    /* asks for ECN, and wants each mark reported as it comes (RFC 8257) */
 	/* cwnd, ssthresh and mss are set: prepare the rest. */
 	void (*init)(struct cc *cc, uint64_t now);
 	/* New data is about to be sent; NULL: does not matter. */
@@ -56,6 +59,7 @@ struct cc_ops {
 extern const struct cc_ops cc_reno;
 extern const struct cc_ops cc_cubic;
 extern const struct cc_ops cc_bbr;
+extern const struct cc_ops cc_dctcp;
 
 /* By name; NULL if there is none. */
 const struct cc_ops *cc_find(const char *name);

@@ -103,11 +103,14 @@ static void end_reduction(struct recovery *rec, struct cc *cc)
 	rec->state = CPL_RECOVERY_OPEN;
 }
 
-void recovery_reduce(struct recovery *rec, const struct sendmap *map, struct cc *cc, uint64_t now)
+void recovery_reduce(struct recovery *rec, const struct sendmap *map, struct cc *cc, bool marked,
+		     uint64_t now)
 {
 	if (rec->state >= CPL_RECOVERY_CWR || sendmap_empty(map))
 		return;
+	cc->marked = marked;
 	begin_reduction(rec, map, cc, NULL, now);
+	cc->marked = false;
 	undo_disarm(&rec->undo);
 	rec->state = CPL_RECOVERY_CWR;
 	reduce_cwnd(rec, map, cc, 0, false);
@@ -365,7 +368,7 @@ static void take_news(struct recovery *rec, struct sendmap *map, struct cc *cc,
 		rec->reorderings++;
 	rack_update(&rec->rack, res, now);
 	if (tlp_ack(&rec->tlp, map->una, dsack, ack->pure) == TLP_REPAIRED)
-		recovery_reduce(rec, map, cc, now);
+		recovery_reduce(rec, map, cc, false, now);
 	if (!ack->advanced)
 		return;
 	rec->dup_acks = 0; /* RFC 6675 section 5; RFC 5681: duplicates in a row */

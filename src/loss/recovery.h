@@ -109,10 +109,12 @@ void recovery_sent(struct recovery *rec, uint32_t bytes, bool retrans, uint64_t 
 /* The device did not take BYTES after all. */
 void recovery_refused(struct recovery *rec, uint32_t bytes);
 /*
- * A congestion signal other than loss (ECN; a loss that a probe has mended): cwnd goes down to what
- * the controller says by proportional rate reduction. No effect while a reduction is under way.
+ * A congestion signal other than loss (MARKED: by ECN; else a loss that a probe has mended): cwnd
+ * goes down to what the controller says by proportional rate reduction. No effect while a reduction
+ * is under way.
  */
-void recovery_reduce(struct recovery *rec, const struct sendmap *map, struct cc *cc, uint64_t now);
+void recovery_reduce(struct recovery *rec, const struct sendmap *map, struct cc *cc, bool marked,
+		     uint64_t now);
 /*
  * Bytes of new data that may be sent beyond cwnd by limited transmit (RFC 3042): 0, 1 or 2 mss.
  * With SACK 0: there each SACK makes room, because it lowers the pipe (RFC 6675 5, step 3.3).

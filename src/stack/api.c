@@ -34,7 +34,7 @@ static void describe(const struct iface *iface, struct frame *f, struct cpl_out 
 	out->csum_offset = f->csum_offset;
 	out->header_len = f->len;
 	out->ipv6 = f->ipv6;
-	out->ecn = 0;
+	out->ecn = f->ecn;
 	out->reserved = 0;
 	(void)iface;
 }

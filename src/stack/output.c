@@ -366,7 +366,7 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	struct tcb *tcb = out->tcb;
 	struct ip_hdr h = { .src = tcb->node.id.local,
 			    .dst = tcb->node.id.remote,
-			    .tos = tcb->tos, /* SHLD-22 */
+			    .tos = (uint8_t)(tcb->tos | out->ect), /* SHLD-22 */
 			    .ttl = tcb->ttl,
 			    .protocol = IP_TCP,
 			    .dont_frag = true };
@@ -390,6 +390,7 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	f->pieces_n = (uint8_t)out->pieces_n;
 	f->payload_len = out->seg.len;
 	f->gso_size = (uint16_t)out->gso_size;
+	f->ecn = out->seg.flags & TCP_CWR && out->gso_size;
 	f->handle = handle;
 	f->start = out->start;
 	f->end = out->end;

@@ -43,6 +43,7 @@ void cpl_config_init(struct cpl_config *c)
 	c->window_scaling = 1;
 	c->initial_window = 10;
 	memcpy(c->cc_name, "cubic", 6);
+	c->ecn = CPL_ECN_PASSIVE;
 }
 
 static bool terminated(const char *text, size_t size)

@@ -41,6 +41,7 @@ struct frame {
 	uint8_t ifindex;
 	uint8_t pieces_n;
 	bool ipv6;
+	bool ecn; /* CWR must not be repeated in each segment that is cut */
 	bool at_device;
 	bool broadcast;
 	uint8_t headers[FRAME_HEADERS];

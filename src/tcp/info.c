@@ -165,6 +165,7 @@ static void info_options(const struct tcb *tcb, struct cpl_info *info, uint64_t 
 	bits |= tcb_has(tcb, TCB_WSCALE) ? CPL_OPT_BIT_WSCALE : 0;
 	bits |= tcb_has(tcb, TCB_TS) ? CPL_OPT_BIT_TS : 0;
 	bits |= tcb_has(tcb, TCB_SACK) ? CPL_OPT_BIT_SACK : 0;
+	bits |= tcb->ecn & ECN_AGREED ? CPL_OPT_BIT_ECN : 0;
 	CPL_INFO_READ(info, options, bits);
 	if (tcb_has(tcb, TCB_TS))
 		CPL_INFO_READ(info, ts_recent_age,
@@ -196,6 +197,8 @@ static void info_counters(const struct tcb *tcb, struct cpl_info *info, uint64_t
 	CPL_INFO_READ(info, data_segs_in, tcb->data_segs_in);
 	CPL_INFO_READ(info, retrans, tcb->retrans);
 	CPL_INFO_READ(info, rto_count, tcb->rto_count);
+	CPL_INFO_READ(info, ce_in, tcb->ce_in);
+	CPL_INFO_READ(info, ece_in, tcb->ece_in);
 	CPL_INFO_READ(info, fast_recoveries, tcb->fast_recoveries);
 	info_recovery(tcb, info);
 	CPL_INFO_READ(info, dsack_dups, tcb->dsack_dups);

@@ -131,7 +131,7 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_seg *seg,
 }
 
 static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sendmap_result *res,
-				    const struct recovery_ack *ra, uint64_t now)
+				    const struct recovery_ack *ra, bool ece, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t cwnd = io->cc.cwnd, state = io->recovery.state;
@@ -139,8 +139,13 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 	bool growing;
 
 	growing = recovery_on_ack(&io->recovery, &io->map, &io->cc, ra, res, now);
+	if (ece)
+		recovery_reduce(&io->recovery, &io->map, &io->cc, true, now);
+	growing = growing && io->recovery.state != CPL_RECOVERY_CWR;
+	if (io->recovery.state > state && io->recovery.state >= CPL_RECOVERY_CWR)
+		ecn_reduced(tcb);
 	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
-	if (growing || io->cc.ops->owns_recovery) {
+	if (growing || io->cc.ops->owns_recovery || io->cc.ops->every_ack) {
 		struct ack_event ev = {
 			.now = now,
 			.delivered = io->map.delivered,
@@ -152,6 +157,8 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 			.mss = tcb->snd_mss,
 			.srtt_ns = tcb->rtt.srtt_ns,
 			.min_rtt_ns = tcb->rtt.min_us * 1000ull,
+			.ece = ece,
+			.in_reduction = !growing || io->recovery.state == CPL_RECOVERY_CWR,
 			.in_recovery = io->recovery.state >= CPL_RECOVERY_FAST,
 			.newly_lost_bytes = (uint32_t)(io->map.lost_total - lost),
 			.cwnd_limited = io->cwnd_limited,
@@ -162,7 +169,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 		/* Slow start needs room to double into before the window is ever full. */
 		if (io->cc.cwnd < io->cc.ssthresh && io->cc.cwnd < 2 * ra->prior_pipe)
 			ev.cwnd_limited = true;
-		if (ev.acked_bytes || io->cc.ops->owns_recovery)
+		if (ev.acked_bytes || io->cc.ops->owns_recovery || io->cc.ops->every_ack)
 			io->cc.ops->ack(&io->cc, &ev);
 		if (io->cc.app_limited)
 			sendmap_app_limited(&io->map);
@@ -229,7 +236,7 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	ra.pure = !ra.advanced && !seg->len && !(seg->opts & TCP_HAS_SACK && seg->sack_n);
 	ra.duplicate = !ra.advanced && is_duplicate(tcb, seg, res, old_wnd);
 	take_rtt(tcp, tcb, seg, res, flight, now);
-	tell_congestion_control(tcp, tcb, res, &ra, now);
+	tell_congestion_control(tcp, tcb, res, &ra, ecn_echo(tcb, seg), now);
 	if (tcb_has(tcb, TCB_PERSIST))
 		return;
 	if (sendmap_empty(&io->map))

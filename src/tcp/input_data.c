@@ -151,8 +151,10 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 			return V_ACK;
 		}
 	}
-	if (len)
+	if (len) {
 		measure_mss(tcb, in);
+		ecn_data(tcp, tcb, in, now);
+	}
 	if (seq == tcb->rcv_nxt) {
 		*fin = has_fin;
 		if (!len && list_empty(&tcb->io->ooo))

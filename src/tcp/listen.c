@@ -51,6 +51,8 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 	}
 	if ((seg->opts & TCP_HAS_SACK_OK) && cfg->sack)
 		half->flags |= HALF_SACK;
+	if (ecn_syn_asks(tcp, seg))
+		half->flags |= HALF_ECN;
 	if ((seg->opts & TCP_HAS_TS) && cfg->timestamps) {
 		half->flags |= HALF_TS;
 		half->ts_recent = seg->tsval;
@@ -122,7 +124,9 @@ static void half_reply(struct tcp *tcp, const struct half_open *half, cpl_handle
 
 void half_send_synack(struct tcp *tcp, struct half_open *half, uint64_t now)
 {
-	half_reply(tcp, half, half_handle(tcp, half), TCP_SYN | TCP_ACK, half->iss, now);
+	uint16_t ecn = half->flags & HALF_ECN ? TCP_ECE : 0;
+
+	half_reply(tcp, half, half_handle(tcp, half), TCP_SYN | TCP_ACK | ecn, half->iss, now);
 }
 
 /* Wait for the ACK: longer each time (RFC 6298 5.5); each list is in order of deadlines. */
@@ -284,6 +288,7 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	tcb->flags |= half->flags & HALF_WSCALE ? TCB_WSCALE : 0;
 	tcb->flags |= half->flags & HALF_TS ? TCB_TS : 0;
 	tcb->flags |= half->flags & HALF_SACK ? TCB_SACK : 0;
+	tcb->ecn = half->flags & HALF_ECN ? ECN_AGREED : 0;
 	tcb->made = half->made;
 	tcb->iss = half->iss;
 	tcb->snd_una = tcb->snd_nxt = tcb->snd_up = half->iss + 1;

@@ -149,8 +149,8 @@ int tcp_set_option(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, uin
 		tcb->rcvbuf = value < 2048 ? 2048 : (uint32_t)value;
 		tcb->flags |= TCB_RCVBUF_FIXED;
 		return 0;
-	case CPL_OPT_TOS: /* MUST-48, SHLD-21 */
-		tcb->tos = (uint8_t)value;
+	case CPL_OPT_TOS:			  /* MUST-48, SHLD-21 */
+		tcb->tos = (uint8_t)(value & ~3); /* the other two bits are ECN's: ours */
 		return 0;
 	case CPL_OPT_TTL: /* MUST-49 */
 		tcb->ttl = (uint8_t)value;

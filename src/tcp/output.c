@@ -125,6 +125,8 @@ static bool pull_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 		tcb_why(tcb, CPL_WHY_HANDSHAKE, now);
 		return false;
 	}
+	if (flags == TCP_SYN)
+		flags |= ecn_syn_flags(tcp, tcb);
 	fill(tcp, tcb, out, tcb->iss, flags, now);
 	syn_options(tcp, tcb, &out->seg);
 	out->end = tcb->iss + 1;
@@ -602,6 +604,7 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 		tcb->state != CPL_CLOSED && tcb->state != CPL_LISTEN && tcb->state != CPL_TIME_WAIT;
 
 	if (live && pull_any(tcp, tcb, out, now)) {
+		ecn_out(tcb, out);
 		count_out(tcp, tcb, out, now);
 		timer_update(tcp, tcb);
 #ifdef CPL_DEBUG

@@ -146,6 +146,7 @@ enum verdict input_syn_sent(struct tcp *tcp, struct tcb *tcb, const struct seg_i
 	tcb->snd_wnd = tcb->snd_wnd_max = seg->wnd;	/* RFC 7323 2.2: never scaled in a SYN */
 	tcb->snd_wl1 = seg->seq;
 	tcb->snd_wl2 = seg->ack;
+	ecn_synack(tcp, tcb, seg);
 	syn_acked(tcp, tcb, seg, now);
 	tcb_established(tcp, tcb, now);
 	tcb->flags |= TCB_ACK_NOW;

@@ -68,6 +68,11 @@ struct demux_node {
 #define TCB_MORE	 (1u << 30) /* the last send said that more follows */
 #define TCB_SENT_ALL_DUE (1u << 31) /* CPL_EV_SENT_ALL is to come */
 
+/* Bits of tcb->ecn (RFC 3168). */
+#define ECN_AGREED  1u
+#define ECN_ECHO    2u /* ECE goes with each ACK */
+#define ECN_CWR_DUE 4u /* CWR goes with the next new data */
+
 /* Received early: one range of the out-of-order queue. */
 struct ooo_range {
 	struct list link; /* by sequence number */
@@ -187,6 +192,7 @@ struct tcb {
 	uint8_t snd_wscale : 4, rcv_wscale : 4;
 	uint8_t cc_id;
 	uint8_t tos, ttl;
+	uint8_t ecn;	  /* ECN_* */
 	uint8_t oob_byte; /* the urgent octet, once it was read past */
 	uint8_t rexmt_n;  /* retransmissions of the oldest segment */
 	uint8_t probes_n; /* probes unanswered */
@@ -201,7 +207,7 @@ struct tcb {
 
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
-	uint32_t retrans, drops, dsack_dups;
+	uint32_t retrans, drops, dsack_dups, ce_in, ece_in;
 	uint16_t rto_count, fast_recoveries;
 	/* What recovery counted before io went the last time. */
 	uint16_t rto_spurious, undone, loss_probes;
@@ -225,6 +231,7 @@ struct tcb {
 #define HALF_TS	     4u
 #define HALF_SACK    8u
 #define HALF_ACKED   16u /* the peer's ACK came while the accept queue was full */
+#define HALF_ECN     64u
 #define HALF_AGAIN   32u /* the SYN,ACK went again for a SYN that did: no RTT sample (Karn) */
 
 /* SYN-RECEIVED by passive OPEN (RFC 4987: small). */

@@ -137,6 +137,7 @@ struct tcp_out {
 	uint32_t gso_size;
 	uint32_t start, end; /* of the send map's record; equal: none */
 	bool retransmission;
+	uint8_t ect; /* ECN field of the IP header */
 };
 
 /* ---- floor 4 calls these ---- */
@@ -396,6 +397,23 @@ void timer_update(struct tcp *tcp, struct tcb *tcb);
 /* Look at TCB again in a moment: it lacks what nobody will announce. */
 void timer_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* ---- ecn.c ---- */
+
+/* Flags that a SYN carries to ask for ECN, or 0. */
+uint16_t ecn_syn_flags(const struct tcp *tcp, const struct tcb *tcb);
+/* SYN asks for ECN, and shall have it. */
+bool ecn_syn_asks(const struct tcp *tcp, const struct tcp_seg *syn);
+/* The answer to our SYN. */
+void ecn_synack(const struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg);
+/* Data came, that was acceptable: its mark, and what it says of ours. */
+void ecn_data(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
+/* True: the ACK says that data of ours was marked. */
+bool ecn_echo(struct tcb *tcb, const struct tcp_seg *seg);
+/* cwnd was reduced: the peer is to know. */
+void ecn_reduced(struct tcb *tcb);
+/* Sets OUT->ect, and the flags of its segment. */
+void ecn_out(struct tcb *tcb, struct tcp_out *out);
+
 /* pace.c: new data is about to go; whether the pacer holds it; LEN bytes left. */
 void pace_before(struct tcb *tcb, uint64_t now);
 bool pace_holds(struct tcb *tcb, uint64_t now);

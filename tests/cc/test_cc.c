@@ -28,7 +28,7 @@ static void test_list(void **state)
 		/* One that has a model of the path needs no restart. */
 		assert_true(ops->restart || ops->owns_recovery);
 	}
-	assert_int_equal(i, 3);
+	assert_int_equal(i, 4);
 	assert_null(cc_at(UINT32_MAX));
 }
 

@@ -18,7 +18,7 @@ static const char help[] =
 	"  -a, --all          listening sockets too (also when a FILTER is given)\n"
 	"  -l, --listening    listening sockets only\n"
 	"  -t, --tcp  -u, --udp  -x, --unix   only these, together or alone\n"
-	"  -4, --ipv4  -6, --ipv6             only this family (also -f inet, inet6, unix)\n"
+	"  -4, --ipv4  -6, --ipv6  -f FAMILY  only this family: inet, inet6, unix\n"
 	"  -n, --numeric      numbers, no names of hosts, services and users\n"
 	"  -p, --program      pid and program that hold each socket\n"
 	"  -e, --extend       user and inode\n"
@@ -30,11 +30,12 @@ static const char help[] =
 	"      --dress DRESS  columns and words of linux, bsd, or couplet's own\n"
 	"      --source       whose connection it is: the kernel's or a Couplet stack's\n"
 	"  -c, --continuous[=SECONDS]   again and again\n"
-	"      --watch[=SECONDS]        in place, with what changed; changes only on a pipe\n"
+	"      --watch[=SECONDS]        in place, with what changed; on a pipe that alone\n"
 	"      --json         every field as JSON\n"
 	"\n"
 	"FILTER: :443  curl  pid:812  10.0.0.1:443  10.0.0.1:5000-10.0.0.2:443  #3\n"
-	"        state established  'dport = :443 and not dst 10.0.0.0/8'  'send_queue > 0'\n";
+	"        state established  'dport = :443 and not dst 10/8'  'send_queue > 0'\n"
+	"        /run/*  'src @name'   (UNIX sockets)\n";
 
 enum {
 	OPTION_SOURCE = 256,

@@ -414,7 +414,6 @@ static void diagnose_pair(struct rule_look *l, const struct view_pair *pair)
 
 /* ---- All together ---------------------------------------------------------------------------- */
 
-/* Rules about hosts and programs are nobody's business who asked for one connection. */
 static void diagnose_causes(struct rule_look *l)
 {
 	rule_conntrack_full(l);
@@ -426,6 +425,49 @@ static void diagnose_causes(struct rule_look *l)
 	rule_listeners_sort(l);
 	rule_syn_queue_full(l);
 	rule_listeners_sort(l);
+}
+
+/* Whether F, of a host, a program or a listener, concerns this end. */
+static bool concerns(const struct view_finding *f, const struct cpl_info *end)
+{
+	if (!end)
+		return false;
+	switch (view_finding_kinds[f->id].subject) {
+	case VIEW_OF_PROCESS:
+		return rule_known(end, CPL_F_pid) && end->pid == f->pid;
+	case VIEW_OF_HOST:
+		return end->netns == f->netns;
+	default:
+		return (f->known_x && f->x.id == end->id && f->x.netns == end->netns) ||
+		       (f->x.local_port == end->local_port || f->x.local_port == end->remote_port);
+	}
+}
+
+/* Who asked for one connection is told of the causes that concern it. */
+static void keep_wanted(struct rule_look *l, size_t from)
+{
+	const struct view_match *m = l->m;
+	struct view_diagnosis *d = l->d;
+	size_t kept = from;
+
+	if (!l->seen->wanted)
+		return;
+	for (size_t k = from; k < d->n; k++) {
+		bool keep = false;
+
+		for (size_t i = 0; !keep && i < m->n; i++) {
+			if (!l->seen->wanted[i])
+				continue;
+			keep = concerns(&d->finding[k], rule_now(l, i));
+			if (!keep && m->end[i].other != VIEW_NONE)
+				keep = concerns(&d->finding[k], rule_now(l, m->end[i].other));
+		}
+		if (keep && kept != k)
+			d->finding[kept] = d->finding[k];
+		kept += keep;
+	}
+	d->n = d->folded = kept;
+	view_diagnosis_settle(d);
 }
 
 static void note_unseen(struct rule_look *l)
@@ -450,6 +492,7 @@ static void note_unseen(struct rule_look *l)
 uint64_t view_diagnose(struct view_diagnosis *d, const struct view_seen *seen)
 {
 	struct rule_look l = { .d = d, .seen = seen, .m = seen->match };
+	size_t before = d->n;
 
 	l.explained = calloc(l.m->n ? l.m->n : 1, sizeof(*l.explained));
 	if (!l.explained) {
@@ -458,9 +501,13 @@ uint64_t view_diagnose(struct view_diagnosis *d, const struct view_seen *seen)
 	}
 	l.translates = translates(seen->facts);
 	diagnose_causes(&l);
+	keep_wanted(&l, before);
 	for (size_t i = 0; i < l.m->pairs; i++)
 		diagnose_pair(&l, &l.m->pair[i]);
 	note_unseen(&l);
+	if (l.wanted_ns > seen->later_ns)
+		view_diagnosis_unseen(d, "what shows only after a longer look (--for=%u)",
+				      (unsigned)((l.wanted_ns + RULE_SECOND - 1) / RULE_SECOND));
 	free(l.explained);
 	free(l.listener);
 	return l.wanted_ns > seen->later_ns ? l.wanted_ns : 0;

@@ -8,8 +8,12 @@
  */
 #include "view/diagnose_rules.h"
 
-/* No program is so slow to close when its peer is gone. */
-#define GONE_FOR  (10 * RULE_SECOND)
+/* No program should be so slow to close when its peer is gone; none is so slow. */
+#define GONE_FOR  (3 * RULE_SECOND)
+#define GONE_LONG (10 * RULE_SECOND)
+/* Nothing comes for so long behind what was asked: that is likely for ever, but may be a thought.
+ */
+#define ASKED_FOR (5 * RULE_SECOND)
 /* The other half may be in use, and its program think for long. */
 #define IDLE_FOR  (300 * RULE_SECOND)
 /* One forgotten socket can be a thought, so many for this long cannot. */
@@ -30,6 +34,14 @@ static uint64_t quiet_for(const struct cpl_info *i)
 		if (rule_known(i, fields[k]) && rule_value(i, fields[k]) < least)
 			least = rule_value(i, fields[k]);
 	return least;
+}
+
+/* The same, or how long it was seen to stand still. */
+static uint64_t quiet_at_least(const struct rule_pair *p, unsigned x)
+{
+	uint64_t quiet = quiet_for(p->now[x]), later = p->l->seen->later_ns;
+
+	return p->before[x] && later > quiet ? later : quiet;
 }
 
 /* How many connections in this state its program holds, all of them quiet. */
@@ -68,14 +80,17 @@ bool rule_close_wait_stuck(struct rule_pair *p)
 	if (!rule_state_is(now, RULE_STATE(CLOSE_WAIT)) || !rule_attached(now) ||
 	    !rule_end_still(p->before[x], now) || rule_at_least(now, CPL_F_send_queue, 1))
 		return false;
-	quiet = quiet_for(now);
+	quiet = quiet_at_least(p, x);
 	if (quiet < (listens ? IDLE_FOR : GONE_FOR)) {
 		many = rule_known(now, CPL_F_pid) && p->before[x] &&
 		       crowd(p->l, now, CPL_CLOSE_WAIT) >= CROWD;
+		if (!many && !listens && p->before[x])
+			rule_want(p->l, GONE_FOR);
 		if (!many)
 			return false;
 	}
-	f = rule_find(p, VIEW_FINDING_close_wait_stuck, listens ? VIEW_DERIVED : VIEW_CERTAIN, x);
+	f = rule_find(p, VIEW_FINDING_close_wait_stuck,
+		      listens || quiet < GONE_LONG ? VIEW_DERIVED : VIEW_CERTAIN, x);
 	view_finding_blame(f, now);
 	if (quiet >= RULE_SECOND)
 		view_finding_say(f,
@@ -105,12 +120,16 @@ bool rule_fin_wait_2_stuck(struct rule_pair *p)
 	    !rule_attached(now) || rule_timer_runs(now, CPL_F_timer_close) ||
 	    !rule_end_still(p->before[0], now))
 		return false;
-	quiet = quiet_for(now);
-	many = quiet < IDLE_FOR && rule_known(now, CPL_F_pid) && p->before[0] &&
+	quiet = quiet_at_least(p, 0);
+	many = quiet < ASKED_FOR && rule_known(now, CPL_F_pid) && p->before[0] &&
 	       crowd(p->l, now, CPL_FIN_WAIT_2) >= CROWD;
-	if (quiet < IDLE_FOR && !many)
+	if (quiet < ASKED_FOR && !many) {
+		if (p->before[0])
+			rule_want(p->l, ASKED_FOR);
 		return false;
-	f = rule_find(p, VIEW_FINDING_fin_wait_2_stuck, VIEW_DERIVED, 0);
+	}
+	f = rule_find(p, VIEW_FINDING_fin_wait_2_stuck,
+		      quiet >= IDLE_FOR ? VIEW_DERIVED : VIEW_GUESS, 0);
 	if (quiet >= RULE_SECOND)
 		view_finding_say(f, "%s closed its side, and nothing came for %s", rule_who(now).s,
 				 word_ns(quiet).s);

@@ -67,7 +67,7 @@ static bool find_reader(struct rule_pair *p, unsigned reader)
 	      : !rule_known(r, CPL_F_rcv_wnd) || r->rcv_wnd || !p->before[reader])
 		return false;
 	if (p->before[reader] && l->seen->later_ns < READS_WITHIN) {
-		l->wanted_ns = READS_WITHIN;
+		rule_want(l, READS_WITHIN);
 		return false;
 	}
 	f = rule_find(p, VIEW_FINDING_zero_window_stuck,
@@ -132,7 +132,7 @@ bool rule_zero_window_stuck(struct rule_pair *p)
  * are lost in each direction, of 40 segments one gets so far. A drop that was seen needs fewer.
  */
 #define AGAIN	   4
-#define AGAIN_SEEN 2
+#define AGAIN_SEEN 3
 
 /* The next retransmission is waited for if it comes this soon: who drops it is seen then. */
 #define NEXT_WITHIN (8 * RULE_SECOND)
@@ -145,8 +145,8 @@ static void await_next(struct rule_look *l, const struct cpl_info *now)
 	if (!l->seen->facts || !l->seen->facts->watched || !rule_timer_runs(now, CPL_F_timer_rexmt))
 		return;
 	until += now->timer_rexmt;
-	if (now->timer_rexmt < NEXT_WITHIN && until < NEXT_WITHIN && until > l->wanted_ns)
-		l->wanted_ns = until;
+	if (now->timer_rexmt < NEXT_WITHIN && until < NEXT_WITHIN)
+		rule_want(l, until);
 }
 
 /* The segment that X sends again is at least as large as it may be. */
@@ -207,13 +207,36 @@ static bool find_ack_path(struct rule_pair *p, unsigned x)
 	return true;
 }
 
+/* The message that a packet was too large, to X, was thrown away. */
+static const struct view_event *lost_message(const struct rule_look *l, const struct cpl_info *x)
+{
+	const struct view_facts *facts = l->seen->facts;
+
+	for (size_t i = 0; facts && i < facts->events; i++) {
+		const struct view_event *e = &facts->event[i];
+		bool told = (e->protocol == 1 && e->from_port == 3 && e->to_port == 4) ||
+			    (e->protocol == 58 && e->from_port == 2);
+
+		if (e->kind == VIEW_EVENT_DROP && told && cpl_addr_equal(&e->to, &x->local_addr))
+			return e;
+	}
+	return NULL;
+}
+
+/* Of all that X sent nothing as large as what it sends again ever arrived. */
+static bool only_small_before(const struct cpl_info *x)
+{
+	return rule_at_least(x, CPL_F_bytes_acked, 1) && x->bytes_acked < x->snd_mss;
+}
+
 static bool find_mtu(struct rule_pair *p, unsigned x, const struct view_event *too_big)
 {
+	const struct view_event *message = lost_message(p->l, p->now[x]);
 	const struct cpl_info *now = p->now[x], *peer = p->now[!x];
 	struct view_finding *f = rule_find(p, VIEW_FINDING_mtu_black_hole,
-					   too_big ? VIEW_CERTAIN
-					   : peer  ? VIEW_DERIVED
-						   : VIEW_GUESS,
+					   too_big		? VIEW_CERTAIN
+					   : small_passed(p, x) ? VIEW_DERIVED
+								: VIEW_GUESS,
 					   x);
 
 	say_again(f, p, x);
@@ -225,7 +248,14 @@ static bool find_mtu(struct rule_pair *p, unsigned x, const struct view_event *t
 	else if (rule_at_least(now, CPL_F_sacked, 1))
 		view_finding_say(f, "the other end has got %s of later, smaller segments (SACK)",
 				 word_bytes(now->sacked).s);
+	else if (only_small_before(now))
+		view_finding_say(f, "all that ever arrived, %s, was smaller than one such segment",
+				 word_bytes(now->bytes_acked).s);
 	rule_say_drop(f, too_big);
+	if (message)
+		view_finding_say(f,
+				 "the message that says so (ICMP) was dropped on this machine: %s",
+				 word_foreign(message->reason_name).s);
 	return true;
 }
 
@@ -275,7 +305,7 @@ static bool not_acknowledged(struct rule_pair *p, unsigned x)
 		return find_ack_path(p, x);
 	too_big = rule_drop(p->l, now, "PKT_TOO_BIG");
 	if (too_big || (full_sized(now) && (!drop || strcmp(drop->reason_name, "NETFILTER_DROP")) &&
-			small_passed(p, x)))
+			(small_passed(p, x) || only_small_before(now))))
 		return find_mtu(p, x, too_big);
 	return find_black_hole(p, x, drop);
 }
@@ -305,6 +335,8 @@ bool rule_syn_not_answered(struct rule_pair *p)
 		drop = rule_drop(p->l, peer, NULL);
 	if (again < SYN_AGAIN && !(again && drop))
 		return false;
+	if (!drop)
+		await_next(p->l, now);
 	f = rule_find(p, VIEW_FINDING_syn_not_answered, VIEW_CERTAIN, x);
 	view_finding_blame(f, now);
 	view_finding_say(f, "%s has sent its SYN %u times", rule_who(now).s, (unsigned)again + 1);

@@ -75,6 +75,13 @@ bool rule_end_still(const struct cpl_info *before, const struct cpl_info *now);
 /* Whether the program that holds END is stopped: 'T' or 't'; 0: not, or not known. */
 char rule_stopped(const struct rule_look *l, const struct cpl_info *end);
 
+/* A third pass so long after the second would tell more. */
+static inline void rule_want(struct rule_look *l, uint64_t ns)
+{
+	if (ns > l->wanted_ns)
+		l->wanted_ns = ns;
+}
+
 /* A finding about a connection with both ends as last seen, which are explained by it. */
 struct view_finding *rule_find(struct rule_pair *p, enum view_finding_id id,
 			       enum view_certainty certainty, unsigned x);

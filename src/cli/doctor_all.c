@@ -192,21 +192,30 @@ static int by_address(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct cpl_addr));
 }
 
+/* Each host's own addresses: of this one in all namespaces that facts tell of. */
 static int own_addresses(struct look *l, struct view_seen *seen)
 {
 	for (unsigned i = 0; i < l->hosts; i++) {
 		const struct snapshot *s = &l->host[i];
+		const struct view_facts *facts = l->here && !i ? &l->facts : NULL;
+		size_t n = s->addresses;
 
+		for (size_t k = 0; facts && k < facts->hosts; k++)
+			n += facts->host[k].addrs;
 		free(l->own[i]);
-		l->own[i] = malloc((s->addresses ? s->addresses : 1) * sizeof(*l->own[i]));
+		l->own[i] = malloc((n ? n : 1) * sizeof(*l->own[i]));
 		if (!l->own[i])
 			return -ENOMEM;
-		if (s->addresses) {
-			memcpy(l->own[i], s->address, s->addresses * sizeof(*l->own[i]));
-			qsort(l->own[i], s->addresses, sizeof(*l->own[i]), by_address);
-		}
+		n = s->addresses;
+		if (n)
+			memcpy(l->own[i], s->address, n * sizeof(*l->own[i]));
+		for (size_t k = 0; facts && k < facts->hosts; k++)
+			for (size_t a = 0; a < facts->host[k].addrs; a++)
+				l->own[i][n++] = facts->host[k].addr[a];
+		if (n)
+			qsort(l->own[i], n, sizeof(*l->own[i]), by_address);
 		seen->own[i] = l->own[i];
-		seen->owns[i] = s->addresses;
+		seen->owns[i] = n;
 	}
 	return 0;
 }

@@ -51,9 +51,9 @@ int cli_help(const char *name, const char *options)
 
 	if (!c)
 		return cli_fail(CLI_USAGE, "there is no subcommand \"%s\"", name);
-	printf("usage: couplet %s %s\n\n%c%s.\n", c->name, c->arguments,
+	printf("usage: couplet %s %s\n\n%c%s%s\n", c->name, c->arguments,
 	       c->line[0] >= 'a' && c->line[0] <= 'z' ? c->line[0] - 'a' + 'A' : c->line[0],
-	       c->line + 1);
+	       c->line + 1, c->line[strlen(c->line) - 1] == '?' ? "" : ".");
 	if (options)
 		printf("\n%s", options);
 	printf("\nMore: man couplet-%s\n", c->name);

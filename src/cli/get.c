@@ -309,13 +309,12 @@ static int parse_url(struct get *g)
 static const char help[] =
 	"  -o, --output FILE    write there, not to standard output\n"
 	"  -I, --head           ask for the headers only\n"
-	"  -b, --both           show both control blocks, ours and the kernel's, in "
-	"mid-transfer\n" NET_HELP "\n"
-	"What can be reached: programs that listen on 10.99.0.1 or fd99::1, the kernel's end of "
-	"the\n"
-	"link, or on all addresses: of COMMAND, which runs beside and is ended afterwards, or when "
-	"root\n"
-	"of this machine; further hosts only if the kernel forwards to them. https is not spoken.\n"
+	"  -b, --both           show both control blocks, ours and the kernel's, "
+	"half-way\n" NET_HELP "\n"
+	"What can be reached: programs that listen on 10.99.0.1 or fd99::1, the kernel's\n"
+	"end of the link, or on all addresses: those of COMMAND, which runs beside and is\n"
+	"ended afterwards; when root, those of this machine. Other hosts only if the\n"
+	"kernel forwards to them. https is not spoken.\n"
 	"Example: couplet get http://10.99.0.1:8000/ -- python3 -m http.server 8000\n";
 
 static const struct option options[] = {

@@ -119,12 +119,12 @@ static void introduce(const struct serve *s, bool shell)
 
 static const char help[] =
 	"  -p, --port PORT      listen on PORT (80)\n"
-	"  -b, --both           show both control blocks, ours and the kernel's, in "
-	"mid-transfer\n" NET_HELP
-	"      --idle SECONDS   close a connection on which nothing moves for so long (60)\n"
+	"  -b, --both           show both control blocks, ours and the kernel's, "
+	"half-way\n" NET_HELP
+	"      --idle SECONDS   close a connection on which nothing moves so long (60)\n"
 	"  -q, --quiet          no line for each request\n"
 	"\n"
-	"COMMAND (default: a shell) runs where the address is reachable; serve ends with it.\n"
+	"COMMAND (or a shell) runs where the address is reachable; serve ends with it.\n"
 	"Example: couplet serve . -- curl -s http://10.99.0.2/README.md\n";
 
 #define OPT_IDLE 256

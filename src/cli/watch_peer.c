@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Both ends of one connection for couplet watch: found once among everything that can be seen of
- * this machine, then read again by themselves, twice in a row, and compared as the sandwich of
- * pair.h. Called in the sampler's thread.
+ * this machine, then read again twice in a row, by themselves where that is possible, and compared
+ * as the sandwich of pair.h. Called in the sampler's thread.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -161,19 +161,39 @@ static void pass(struct watch_detail *d)
 	}
 }
 
+/* Both ends twice, at one go. False: it cannot be had so, or one of them is not there. */
+static bool both_at_once(struct watch_detail *d, struct cpl_info first[2])
+{
+	struct source_pair p;
+
+	if (!d->have[0] || !d->have[1] || d->end[0].source != CPL_SOURCE_BPF ||
+	    source_pair_now(&d->end[0], &d->end[1], &p) || !p.found[0] || !p.found[1])
+		return false;
+	for (unsigned end = 0; end < 2; end++) {
+		first[end] = p.first[end];
+		d->end[end] = p.second[end];
+	}
+	return true;
+}
+
 void watch_peer_again(struct watch_detail *d)
 {
 	struct view_ends ends = { .x_name = "A", .y_name = "B" };
 	struct cpl_info first[2];
+	bool had[2] = { true, true };
 
 	d->compared = false;
-	pass(d);
-	first[0] = d->end[0];
-	first[1] = d->end[1];
-	ends.x = d->have[0] ? &first[0] : NULL;
-	ends.y = d->have[1] ? &first[1] : NULL;
+	if (!both_at_once(d, first)) {
+		pass(d);
+		for (unsigned end = 0; end < 2; end++) {
+			first[end] = d->end[end];
+			had[end] = d->have[end];
+		}
+		pass(d);
+	}
+	ends.x = had[0] ? &first[0] : NULL;
+	ends.y = had[1] ? &first[1] : NULL;
 	ends.absent = d->gone[1] ? VIEW_LOOKED : d->absent;
-	pass(d);
 	if (!ends.x || d->key.state == CPL_LISTEN || (!ends.y && ends.absent == VIEW_NOT_LOOKED))
 		return;
 	view_compare_passes(&ends, d->have[0] ? &d->end[0] : NULL, d->have[1] ? &d->end[1] : NULL,

@@ -249,6 +249,35 @@ def a_plot_that_moves():
 
 
 @test
+def the_other_end_in_another_namespace():
+    call = "import socket; input(); s = socket.create_connection(('10.78.0.1', 2008)); " \
+           "s.send(b'x' * 777); input()"
+    with subprocess.Popen(["unshare", "-n", sys.executable, "-c", "print(flush=True);" + call],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()  # it is in its namespace
+        inside = ["nsenter", "-t", str(other.pid), "-n"]
+        for command in (["ip", "link", "add", "vw0", "type", "veth", "peer", "name", "vw1", "netns",
+                         str(other.pid)],
+                        ["ip", "addr", "add", "10.78.0.1/24", "dev", "vw0"],
+                        ["ip", "link", "set", "vw0", "up"],
+                        inside + ["ip", "addr", "add", "10.78.0.2/24", "dev", "vw1"],
+                        inside + ["ip", "link", "set", "vw1", "up"]):
+            subprocess.run(command, check=True)
+        listener = socket.create_server(("10.78.0.1", 2008))
+        other.stdin.write(b"\n")
+        other.stdin.flush()
+        held = listener.accept()[0]
+        with open_watch("sport = :2008 and established") as t:
+            t.until(r"couplet watch  1 connection ")
+            t.press("ENTER")
+            t.until(r"^A 10\.78\.0\.1:2008 .*   B 10\.78\.0\.2:\d+ python")
+            t.until(r"^recv_queue +777 +send_queue +0$")
+        held.close()
+        listener.close()
+        other.kill()
+
+
+@test
 def one_that_ends_meanwhile():
     client, server = pair(2006, 3006)
     with open_watch("sport = :3006", lines=40) as t:
@@ -446,7 +475,7 @@ def enter():
     done = subprocess.run([COUPLET, "watch"], capture_output=True, text=True)
     if "without ncurses" in done.stderr:
         skip("couplet was built without ncurses")
-    for tool in "ip", "unshare":
+    for tool in "ip", "unshare", "nsenter":
         if not shutil.which(tool):
             skip(f"{tool} is not installed")
     how = "-mn" if os.getuid() == 0 else "-rmn"

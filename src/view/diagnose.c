@@ -310,6 +310,22 @@ static int by_bytes(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct cpl_addr));
 }
 
+/*
+ * Another namespace of this machine has that address, and all of them were asked. That it is the
+ * one that is meant is likely: a namespace may have any address for itself.
+ */
+static bool a_namespace_has(const struct rule_look *l, const struct cpl_addr *addr, unsigned host)
+{
+	const struct view_seen *seen = l->seen;
+
+	if (host || !seen->all_namespaces[0] || !seen->complete[0])
+		return false;
+	for (size_t i = 0; seen->facts && i < seen->facts->hosts; i++)
+		if (view_host_has(&seen->facts->host[i], addr))
+			return true;
+	return false;
+}
+
 /* Whether a namespace that should hold the other end of END, of host HOST, was asked for it. */
 static bool was_asked(const struct rule_look *l, const struct cpl_info *end, unsigned host)
 {
@@ -359,6 +375,9 @@ static void pair_init(struct rule_pair *p, struct rule_look *l, const struct vie
 	}
 	if (pair->y == VIEW_ALONE && p->now[0]) {
 		p->looked = was_asked(l, p->now[0], l->m->end[pair->x].host);
+		if (!p->looked)
+			p->looked = p->elsewhere = a_namespace_has(l, &p->now[0]->remote_addr,
+								   l->m->end[pair->x].host);
 		p->nat = l->translates;
 	}
 }

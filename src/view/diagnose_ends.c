@@ -127,7 +127,8 @@ bool rule_half_open(struct rule_pair *p)
 	    rule_moved(p->before[0], now, CPL_F_bytes_acked) == 1 ||
 	    rule_moved(p->before[0], now, CPL_F_bytes_received) == 1)
 		return false;
-	f = rule_find(p, VIEW_FINDING_half_open, three && !p->nat ? VIEW_DERIVED : VIEW_GUESS, 0);
+	f = rule_find(p, VIEW_FINDING_half_open,
+		      three && !p->nat && !p->elsewhere ? VIEW_DERIVED : VIEW_GUESS, 0);
 	view_finding_blame(f, now);
 	view_finding_say(f, "%s was asked for its connections and has no such end",
 			 word_endpoint(&now->remote_addr, now->remote_port).s);

@@ -36,8 +36,9 @@ struct rule_pair {
 	size_t end[2];			  /* indices into m->end; VIEW_ALONE: not seen */
 	const struct cpl_info *before[2]; /* in the pass before the last; NULL: not there */
 	const struct cpl_info *now[2];	  /* in the last pass; NULL: not seen, or gone */
-	bool looked; /* the end that is missing was looked for where it should be */
-	bool nat;    /* an address translator may have hidden it */
+	bool looked;	/* the end that is missing was looked for where it should be */
+	bool elsewhere; /* or where it likely should be: in a namespace that has its address */
+	bool nat;	/* an address translator may have hidden it */
 };
 
 /* ---- What ends tell (diagnose.c) ------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #include <netinet/in.h>
 #include <linux/rtnetlink.h>
 
@@ -212,7 +213,8 @@ static bool dns_would_do(struct stairs *s)
 {
 	struct stairs other = { .o = s->o, .tried_to_watch = true };
 
-	if (!s->name.dns_n || s->name.from != NAME_FROM_HOSTS)
+	name_ask_dns(s);
+	if (!s->name.dns_n)
 		return false;
 	for (unsigned i = 0; i < s->name.n; i++)
 		if (cpl_addr_equal(&s->name.addr[i], &s->name.dns[0]))
@@ -228,11 +230,12 @@ static bool dns_would_do(struct stairs *s)
 
 bool stairs_blame_name(struct stairs *s)
 {
-	struct view_word is = word_addr(&s->best->addr), dns = word_addr(&s->name.dns[0]);
+	struct view_word is = word_addr(&s->best->addr), dns;
 	struct view_finding *f;
 
 	if (!dns_would_do(s))
 		return false;
+	dns = word_addr(&s->name.dns[0]);
 	f = stairs_find(s, VIEW_FINDING_name_wrong_address, VIEW_CERTAIN);
 	view_finding_say(f, "/etc/hosts line %u gives %s the address %s; DNS says %s", s->name.line,
 			 word_foreign(s->o->target.host).s, is.s, dns.s);
@@ -307,8 +310,10 @@ void stairs_blame_refused(struct stairs *s)
 	view_finding_say(f, "no socket %s listens on port %u", far_where(place).s,
 			 s->o->target.port);
 	if (place->ours && s->far.denied)
-		view_diagnosis_unseen(s->d, "who listens in other network namespaces "
-					    "(containers): needs root");
+		view_diagnosis_unseen(s->d,
+				      "who listens in other network namespaces "
+				      "(containers): %s",
+				      geteuid() ? "needs root" : "some may not be entered");
 	fails(s, "refused by RST: nobody listens on that port");
 }
 

@@ -169,6 +169,12 @@ static bool data_fails(struct stairs *s, const char *text)
 	return false;
 }
 
+/* The other end has no room for more: its program does not read. */
+static bool window_is_shut(const struct stairs_talk *t)
+{
+	return t->request && !t->acked && !t->answer_n && !t->info.snd_wnd && t->info.notsent_bytes;
+}
+
 /* What was sent is not acknowledged. */
 static bool vanishes(struct stairs *s)
 {
@@ -181,11 +187,6 @@ static bool vanishes(struct stairs *s)
 
 	snprintf(text, sizeof(text), "%zu bytes sent %u times, not acknowledged", t->request,
 		 t->info.total_retrans + 1);
-	if (!t->info.snd_wnd && t->info.notsent_bytes) {
-		f = of_connection(s, VIEW_FINDING_zero_window_stuck, VIEW_CERTAIN);
-		view_finding_say(f, "its window is zero from the start");
-		return data_fails(s, "the other end takes no data: its window is zero");
-	}
 	if (end && cpl_info_known(&end->info, CPL_F_bytes_received) &&
 	    end->info.bytes_received >= t->request) {
 		f = of_connection(s, VIEW_FINDING_ack_path_broken, VIEW_CERTAIN);
@@ -302,6 +303,12 @@ bool stairs_data(struct stairs *s)
 					    "unknown protocol (--probe-data)");
 		return true;
 	}
+	if (window_is_shut(t)) {
+		view_diagnosis_step(s->d, VIEW_STEP_DATA, VIEW_STEP_HOLDS,
+				    "%u of %zu bytes acknowledged, then its window is zero",
+				    (unsigned)t->request - t->info.notsent_bytes, t->request);
+		return true;
+	}
 	if (!t->acked && !t->answer_n && !t->eof && !t->error)
 		return vanishes(s);
 	if (!t->answer_n && !t->eof && !t->error && t->info.rcv_ooopack)
@@ -383,6 +390,25 @@ static bool no_answer(struct stairs *s, const struct far_socket *end)
 	return reads_fails(s, text);
 }
 
+static bool shut(struct stairs *s, const struct far_socket *end)
+{
+	struct view_finding *f = of_connection(s, VIEW_FINDING_zero_window_stuck, VIEW_CERTAIN);
+	char text[200];
+
+	if (end) {
+		f->pid = end->info.pid;
+		memcpy(f->program, end->info.program, sizeof(f->program));
+	}
+	view_finding_say(f, "its window is zero, %u bytes wait here to be sent",
+			 s->talk.info.notsent_bytes);
+	if (end && end->info.recv_queue)
+		view_finding_say(f, "%u bytes wait in its Recv-Q for %s to read them",
+				 end->info.recv_queue, far_who(&end->info).s);
+	snprintf(text, sizeof(text), "%.80s does not read: the window is zero",
+		 end ? far_who(&end->info).s : "the program there");
+	return reads_fails(s, text);
+}
+
 bool stairs_reads(struct stairs *s)
 {
 	struct stairs_talk *t = &s->talk;
@@ -404,6 +430,8 @@ bool stairs_reads(struct stairs *s)
 	}
 	if (end && !idle_program(s, end))
 		return false;
+	if (window_is_shut(t))
+		return shut(s, end);
 	if (t->greeting != STAIRS_GREET_NOBODY)
 		return no_answer(s, end);
 	if (end && end->info.state == CPL_SYN_RECEIVED) {

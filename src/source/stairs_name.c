@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The step NAME: what the name means, by getaddrinfo(3) as every program asks, and where the answer
- * came from: hosts(5) is read here as well, and where it answers, DNS is asked for what it would
- * have said (RFC 1035), since a forgotten line there is a frequent cause.
+ * came from: hosts(5) is read here as well. Where its address does not answer, DNS is asked for
+ * what it would have said (RFC 1035), since a forgotten line there is a frequent cause.
  */
 #define _GNU_SOURCE /* AI_IDN */
 #include "source/stairs_step.h"
@@ -142,14 +142,16 @@ unsigned name_dns_answers(const uint8_t *m, size_t len, struct cpl_addr *addr, u
 	return n;
 }
 
-/* What DNS would have said, had the hosts file not. */
-static void ask_dns(struct stairs *s)
+void name_ask_dns(struct stairs *s)
 {
 	static const int types[] = { ns_t_a, ns_t_aaaa };
 	struct stairs_name *name = &s->name;
 	struct __res_state state;
 	uint8_t answer[DNS_ANSWER];
 
+	/* RFC 6761 6.3: localhost is nobody else's business. */
+	if (name->from != NAME_FROM_HOSTS || strcasecmp(s->o->target.host, "localhost") == 0)
+		return;
 	memset(&state, 0, sizeof(state));
 	if (res_ninit(&state) < 0)
 		return;
@@ -160,9 +162,8 @@ static void ask_dns(struct stairs *s)
 
 		if (i ? s->o->no_ip6 : s->o->no_ip4)
 			continue;
-		n = res_nquery(&state, s->o->target.host, ns_c_in, types[i], answer,
-			       sizeof(answer));
-		name->asked_dns |= n >= 0;
+		n = res_nsearch(&state, s->o->target.host, ns_c_in, types[i], answer,
+				sizeof(answer));
 		if (n > (int)sizeof(answer))
 			n = sizeof(answer);
 		if (n > 0)
@@ -289,10 +290,9 @@ static void list(const struct cpl_addr *addr, unsigned n, char *text, size_t siz
 static void holds(struct stairs *s)
 {
 	struct stairs_name *name = &s->name;
-	char addresses[120], dns[100], where[60] = "from DNS", slow[140] = "";
+	char addresses[120], where[60] = "from DNS", slow[140] = "";
 
 	list(name->addr, name->n, addresses, sizeof(addresses));
-	list(name->dns, name->dns_n, dns, sizeof(dns));
 	if (name->from == NAME_LITERAL) {
 		view_diagnosis_step(s->d, VIEW_STEP_NAME, VIEW_STEP_NEEDLESS,
 				    "%s is an address: no name to look up", addresses);
@@ -302,12 +302,8 @@ static void holds(struct stairs *s)
 		snprintf(where, sizeof(where), "%s line %u", HOSTS, name->line);
 	if (name->took_ns > 1000000000u)
 		snprintf(slow, sizeof(slow), " after %s", word_ns(name->took_ns).s);
-	if (name->dns_n && !same_as_before(name, &name->dns[0], 0))
-		view_diagnosis_step(s->d, VIEW_STEP_NAME, VIEW_STEP_HOLDS, "%s (%s; DNS says %s)%s",
-				    addresses, where, dns, slow);
-	else
-		view_diagnosis_step(s->d, VIEW_STEP_NAME, VIEW_STEP_HOLDS, "%s (%s)%s", addresses,
-				    where, slow);
+	view_diagnosis_step(s->d, VIEW_STEP_NAME, VIEW_STEP_HOLDS, "%s (%s)%s", addresses, where,
+			    slow);
 }
 
 bool stairs_name(struct stairs *s)
@@ -333,10 +329,6 @@ bool stairs_name(struct stairs *s)
 	}
 	if (!s->name.n)
 		return fails(s, err ? err : EAI_NODATA);
-	/* RFC 6761 6.3: localhost is nobody else's business. */
-	if (s->name.from == NAME_FROM_HOSTS && strcasecmp(host, "localhost") != 0 &&
-	    strchr(host, '.'))
-		ask_dns(s);
 	holds(s);
 	return true;
 }

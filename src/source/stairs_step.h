@@ -187,14 +187,16 @@ struct stairs_name {
 	struct cpl_addr addr[STAIRS_ADDRESSES];
 	uint32_t scope[STAIRS_ADDRESSES];
 	unsigned more;	/* addresses beyond those */
-	bool asked_dns; /* although the hosts file answered */
-	unsigned dns_n; /* what it says */
+	unsigned dns_n; /* name_ask_dns(): what DNS says */
 	struct cpl_addr dns[STAIRS_ADDRESSES];
 	uint64_t took_ns;
 };
 
 /* The line of the hosts file TEXT that names NAME, from 1; 0: none. */
 unsigned name_hosts_line(const char *text, const char *name);
+struct stairs;
+/* What DNS would have said, had the hosts file not answered. */
+void name_ask_dns(struct stairs *s);
 /* Addresses among the answers of a DNS message; hostile input. */
 unsigned name_dns_answers(const uint8_t *message, size_t len, struct cpl_addr *addr, unsigned max);
 /* True if the list of no_proxy names HOST (curl's rules, CIDR included). */
@@ -239,8 +241,6 @@ struct stairs_talk {
 	size_t answer_n;
 	struct linux_tcp_info info; /* the last look at it */
 };
-
-struct stairs;
 
 /* Says GREETING over CALL, or waits for a banner. LARGE: so that a segment is full. */
 void talk_run(struct stairs *s, const struct stairs_call *call, struct stairs_talk *t,

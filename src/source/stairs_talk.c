@@ -13,10 +13,11 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#define REQUEST	    8192
-/* Servers take 8 KiB of headers at least. */
-#define REQUEST_MAX 7600
-#define STEP_MS	    20
+#define REQUEST	      8192
+/* A segment of Ethernet's MTU and some; servers take 8 KiB of headers at least. */
+#define REQUEST_USUAL 1560
+#define REQUEST_MAX   7600
+#define STEP_MS	      20
 
 void talk_info(const struct stairs_call *c, struct stairs_talk *t)
 {
@@ -63,9 +64,12 @@ static void say(const struct stairs_call *c, struct stairs_talk *t,
 	size_t to_length = 0, n;
 
 	/* One segment as large as they may be: it shows whether the path takes it. */
-	if (large && t->info.snd_mss < REQUEST)
-		to_length =
-			t->info.snd_mss + 100 < REQUEST_MAX ? t->info.snd_mss + 100 : REQUEST_MAX;
+	if (large && t->info.snd_mss < REQUEST_MAX)
+		to_length = t->info.snd_mss + 100u;
+	if (to_length && to_length < REQUEST_USUAL)
+		to_length = REQUEST_USUAL;
+	if (to_length > REQUEST_MAX)
+		to_length = REQUEST_MAX;
 	n = t->greeting == STAIRS_GREET_HTTP
 		    ? greet_http((char *)request, sizeof(request), target, to_length)
 		    : greet_tls(request, sizeof(request), target, to_length);

@@ -7,11 +7,9 @@
 #define _GNU_SOURCE
 #include "cli/doctor.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netdb.h>
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +24,12 @@ static const char help[] =
 	"      --peer-cmd=COMMAND   the same through a command that leads there\n"
 	"      --from=FILE    what couplet snap wrote, in place of this machine; once or twice\n"
 	"      --json         as JSON\n"
+	"Of a destination:\n"
+	"  -4, -6             by IPv4 only, by IPv6 only\n"
+	"      --timeout=SECONDS    how long to wait for the answer to a call; else 3\n"
+	"      --probe-data   send \"HEAD /\" whatever the port; else only where HTTP or TLS\n"
+	"                     is expected (http://, https://, ports 80, 8080, 443, 8443)\n"
+	"      --environment=PID    look for proxies in the environment of that process\n"
 	"\n"
 	"HOST PORT, HOST:PORT or a URL: the steps that lead there, up to the first that fails.\n"
 	"CONN: :443  curl  pid:812  10.0.0.1:5000-10.0.0.2:443  '#3' of couplet netstat -aN\n"
@@ -36,6 +40,9 @@ enum {
 	OPTION_PEER,
 	OPTION_PEER_COMMAND,
 	OPTION_FROM,
+	OPTION_TIMEOUT,
+	OPTION_PROBE_DATA,
+	OPTION_ENVIRONMENT,
 };
 
 static const struct option long_options[] = {
@@ -46,21 +53,55 @@ static const struct option long_options[] = {
 	{ "peer-cmd", required_argument, NULL, OPTION_PEER_COMMAND },
 	{ "from", required_argument, NULL, OPTION_FROM },
 	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+	{ "probe-data", no_argument, NULL, OPTION_PROBE_DATA },
+	{ "environment", required_argument, NULL, OPTION_ENVIRONMENT },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
-static bool seconds_read(const char *s, uint64_t *ns)
+static bool seconds_read(const char *s, const char *what, uint64_t *ns)
 {
 	char *end;
 	double seconds = strtod(s, &end);
 
 	if (end == s || *end || !(seconds >= 0.1 && seconds <= 3600)) {
-		cli_fail(CLI_USAGE, "\"%s\" is no time to watch: seconds, 0.1 to 3600", s);
+		cli_fail(CLI_USAGE, "\"%s\" is no time to %s: seconds, 0.1 to 3600", s, what);
 		return false;
 	}
 	*ns = (uint64_t)(seconds * 1e9);
 	return true;
+}
+
+/* An option about a destination; false after complaining, or if it is none. */
+static bool option_of_destination(struct stairs_options *o, int c, char **argv)
+{
+	uint64_t ns;
+	char *end;
+
+	switch (c) {
+	case '4':
+	case '6':
+		o->no_ip4 = c == '6';
+		o->no_ip6 = c == '4';
+		return true;
+	case OPTION_TIMEOUT:
+		if (!seconds_read(optarg, "wait", &ns))
+			return false;
+		o->patience_ms = (unsigned)(ns / 1000000);
+		return true;
+	case OPTION_PROBE_DATA:
+		o->greeting = STAIRS_GREET_HTTP;
+		return true;
+	case OPTION_ENVIRONMENT:
+		o->pid = (uint32_t)strtoul(optarg, &end, 10);
+		if (!*end && o->pid)
+			return true;
+		cli_fail(CLI_USAGE, "\"%s\" is no process: --environment=PID", optarg);
+		return false;
+	}
+	connections_bad_option(argv);
+	return false;
 }
 
 /* -1: go on; else the exit status. */
@@ -69,13 +110,13 @@ static int options_read(struct doctor_options *o, bool *all, int argc, char **ar
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+af:vh", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "+af:vh46", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'a':
 			*all = true;
 			break;
 		case 'f':
-			if (!seconds_read(optarg, &o->watch_ns))
+			if (!seconds_read(optarg, "watch", &o->watch_ns))
 				return CLI_USAGE;
 			break;
 		case 'v':
@@ -97,7 +138,8 @@ static int options_read(struct doctor_options *o, bool *all, int argc, char **ar
 		case 'h':
 			return cli_help("doctor", help);
 		default:
-			return connections_bad_option(argv);
+			if (!option_of_destination(&o->stairs, c, argv))
+				return CLI_USAGE;
 		}
 	}
 	if (o->peer && o->files)
@@ -106,76 +148,6 @@ static int options_read(struct doctor_options *o, bool *all, int argc, char **ar
 }
 
 /* ---- What was asked for ---------------------------------------------------------------------- */
-
-static bool port_read(const char *s, uint16_t *port)
-{
-	const struct servent *service;
-	unsigned long n;
-	char *end;
-
-	if (isdigit((unsigned char)*s)) {
-		n = strtoul(s, &end, 10);
-		*port = (uint16_t)n;
-		return !*end && n >= 1 && n <= 65535;
-	}
-	service = *s ? getservbyname(s, "tcp") : NULL;
-	if (service)
-		*port = ntohs((uint16_t)service->s_port);
-	return service;
-}
-
-static bool host_set(struct doctor_destination *to, const char *host, size_t n)
-{
-	if (n >= 2 && host[0] == '[' && host[n - 1] == ']') {
-		host++;
-		n -= 2;
-	}
-	if (!n || n >= sizeof(to->host))
-		return false;
-	memcpy(to->host, host, n);
-	to->host[n] = 0;
-	return true;
-}
-
-/* HOST:PORT or [HOST]:PORT of N bytes. */
-static bool endpoint_read(struct doctor_destination *to, const char *s, size_t n)
-{
-	char word[320];
-	char *colon;
-
-	if (n >= sizeof(word))
-		return false;
-	memcpy(word, s, n);
-	word[n] = 0;
-	colon = strrchr(word, ':');
-	if (!colon || colon == word || !port_read(colon + 1, &to->port))
-		return false;
-	/* An IPv6 address without brackets has colons of its own. */
-	if (word[0] != '[' && strchr(word, ':') != colon)
-		return false;
-	return host_set(to, word, (size_t)(colon - word));
-}
-
-/* scheme://[user@]host[:port][/...] */
-static bool url_read(struct doctor_destination *to, const char *s)
-{
-	const char *host = strstr(s, "://"), *at;
-	size_t n;
-
-	if (!host || host == s || (size_t)(host - s) >= sizeof(to->scheme))
-		return false;
-	snprintf(to->scheme, sizeof(to->scheme), "%.*s", (int)(host - s), s);
-	host += 3;
-	n = strcspn(host, "/?#");
-	at = memrchr(host, '@', n);
-	if (at) {
-		n -= (size_t)(at + 1 - host);
-		host = at + 1;
-	}
-	if (endpoint_read(to, host, n))
-		return true;
-	return port_read(to->scheme, &to->port) && host_set(to, host, n);
-}
 
 /* Words of the grammar for connections that may stand before a colon or a port. */
 static bool is_keyword(const char *s, size_t n)
@@ -190,21 +162,43 @@ static bool is_keyword(const char *s, size_t n)
 	return n == 1 && *s == '*';
 }
 
-/* True if the words name a destination; else they are for the grammar of connections. */
-static bool destination_read(struct doctor_destination *to, int argc, char **argv)
+/* Digits, or the name of a service. */
+static bool is_port(const char *s)
 {
-	const char *s = argv[0];
+	return *s && (strspn(s, "0123456789") == strlen(s) || getservbyname(s, "tcp"));
+}
 
-	memset(to, 0, sizeof(*to));
-	if (argc == 2 && !is_keyword(s, strlen(s)) && !strpbrk(s, "=<>!()") &&
-	    strcmp(s, "tcp") != 0 && port_read(argv[1], &to->port))
-		return host_set(to, s, strlen(s));
+/* Whether the words name a destination; else they are for the grammar of connections. */
+static bool is_destination(int argc, char **argv)
+{
+	const char *s = argv[0], *colon = strrchr(s, ':');
+
+	if (argc == 2)
+		return !is_keyword(s, strlen(s)) && !strpbrk(s, "=<>!()") &&
+		       strcmp(s, "tcp") != 0 && is_port(argv[1]);
 	if (argc != 1)
 		return false;
 	if (strstr(s, "://"))
-		return url_read(to, s);
-	return !is_keyword(s, strcspn(s, ":")) && !strpbrk(s, "=<>!()/#") &&
-	       endpoint_read(to, s, strlen(s));
+		return true;
+	if (!colon || colon == s || is_keyword(s, strcspn(s, ":")) || strpbrk(s, "=<>!()/#"))
+		return false;
+	/* An IPv6 address without brackets has colons of its own. */
+	return is_port(colon + 1) && (*s == '[' || strchr(s, ':') == colon);
+}
+
+/* Complains about what is wrong with it. */
+static int destination_read(struct doctor_destination *to, int argc, char **argv)
+{
+	struct stairs_target target;
+	char error[STAIRS_ERROR];
+
+	memset(to, 0, sizeof(*to));
+	if (stairs_target_parse(&target, argv[0], argc == 2 ? argv[1] : NULL, error))
+		return cli_fail(CLI_USAGE, "%s", error);
+	memcpy(to->host, target.host, sizeof(to->host));
+	memcpy(to->scheme, target.scheme, sizeof(to->scheme));
+	to->port = target.port;
+	return CLI_OK;
 }
 
 /* The connections to it, for the findings that follow the stairs; false: they have no address. */
@@ -223,6 +217,37 @@ static bool select_destination(struct select *select, const struct doctor_destin
 	ok = !t.failed && t.data && select_parse(select, t.data, &error) == 0;
 	text_free(&t);
 	return ok;
+}
+
+/* Whether there is one, beside those that our own call has left. */
+static bool any_connection(const struct select *select)
+{
+	struct source_options options = { .brief = true };
+	struct snapshot_set set;
+	bool any = false;
+
+	snapshot_set_init(&set);
+	source_collect(&set, &options);
+	for (size_t i = 0; i < set.n && !any; i++)
+		any = set.info[i].state != CPL_TIME_WAIT && select_match(select, &set.info[i], 0);
+	snapshot_set_free(&set);
+	return any;
+}
+
+/* The stairs, and if they hold, what is wrong with the connections that are there. */
+static int diagnose_destination(struct view_diagnosis *d, const struct doctor_options *o, int argc,
+				char **argv)
+{
+	struct doctor_destination to;
+	struct select select;
+	int status = destination_read(&to, argc, argv);
+
+	if (status == CLI_OK)
+		status = doctor_stairs(d, o, &to);
+	if (status == CLI_OK && !view_diagnosis_trouble(d) && select_destination(&select, &to) &&
+	    any_connection(&select))
+		status = doctor_connections(d, o, &select);
+	return status;
 }
 
 /* ---- The command ----------------------------------------------------------------------------- */
@@ -267,20 +292,12 @@ static void say_again(struct view_diagnosis *d, int argc, char **argv)
 
 static int diagnose(struct view_diagnosis *d, const struct doctor_options *o, int argc, char **argv)
 {
-	struct doctor_destination to;
 	struct select select;
-	int status;
 
 	if (!argc)
 		return doctor_connections(d, o, NULL);
-	if (!o->files && destination_read(&to, argc, argv)) {
-		snprintf(d->what, sizeof(d->what), "%.150s port %u", word_foreign(to.host).s,
-			 to.port);
-		status = doctor_stairs(d, o, &to);
-		if (status == CLI_OK && select_destination(&select, &to))
-			status = doctor_connections(d, o, &select);
-		return status;
-	}
+	if (!o->files && is_destination(argc, argv))
+		return diagnose_destination(d, o, argc, argv);
 	if (connections_parse(&select, argc, argv) != CLI_OK)
 		return CLI_USAGE;
 	snprintf(d->what, sizeof(d->what), "%.120s", word_foreign(argv[0]).s);

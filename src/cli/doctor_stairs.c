@@ -3,26 +3,9 @@
 #include "cli/doctor.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "source/stairs.h"
-
-/* How to see what was not: as root, the same once more. */
-static void say_again(struct view_diagnosis *d, const struct doctor_destination *to)
-{
-	bool ip6 = strchr(to->host, ':') != NULL;
-	struct view_word host = word_foreign(to->host);
-
-	if (geteuid() == 0 || !d->unseen || *d->again)
-		return;
-	if (to->scheme[0])
-		snprintf(d->again, sizeof(d->again), "sudo couplet doctor %s://%s%.100s%s:%u",
-			 to->scheme, ip6 ? "[" : "", host.s, ip6 ? "]" : "", to->port);
-	else
-		snprintf(d->again, sizeof(d->again), "sudo couplet doctor %.100s %u", host.s,
-			 to->port);
-}
 
 int doctor_stairs(struct view_diagnosis *d, const struct doctor_options *options,
 		  struct doctor_destination *to)
@@ -35,6 +18,5 @@ int doctor_stairs(struct view_diagnosis *d, const struct doctor_options *options
 	stairs.target.port = to->port;
 	if (stairs_climb(d, &stairs, to->addr, &to->addrs))
 		return cli_fail(CLI_CANNOT, "out of memory");
-	say_again(d, to);
 	return CLI_OK;
 }

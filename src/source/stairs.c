@@ -26,6 +26,19 @@ void stairs_hang_up(struct stairs *s)
 	}
 }
 
+/* The calls may all have been made before the kernel was watched: one more, for its reasons. */
+static void call_watched(struct stairs *s)
+{
+	struct stairs_call again = { .addr = s->best->addr, .scope = s->best->scope, .fd = -1 };
+
+	if (s->best->outcome != STAIRS_SILENT || !s->watcher)
+		return;
+	call_alone(&again, s->o->target.port, STAIRS_AGAIN_MS);
+	s->best->watched_port = again.local_port;
+	if (again.fd >= 0)
+		close(again.fd);
+}
+
 /* All that goes over the network, and a look at what it left behind. */
 static void go(struct stairs *s)
 {
@@ -35,6 +48,7 @@ static void go(struct stairs *s)
 	stairs_call_all(s);
 	if (s->best->outcome == STAIRS_OPEN)
 		talk_run(s, s->best, &s->talk, greet_choose(s->o), true);
+	call_watched(s);
 	far_look(&s->far, s->best, s->o->target.port);
 	stairs_reconsider(s);
 	tap_read(&s->tap, s->call, s->calls, s->o->target.port);

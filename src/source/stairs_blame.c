@@ -204,6 +204,13 @@ static void blame_container(struct stairs *s, struct far_socket *l)
 		bound = word_format("port %u", l->info.local_port);
 	stairs_of(f, l, place);
 	view_finding_say(f, "%s listens on %s %s; here nobody does", who.s, bound.s, where.s);
+	if (place->has_own &&
+	    (addr_is_any(&l->info.local_addr) || cpl_addr_equal(&l->info.local_addr, &place->own)))
+		snprintf(f->next, sizeof(f->next),
+			 "Publish the port (docker run -p %u:%u ...), or call the container's own "
+			 "address: %s port %u.",
+			 s->o->target.port, s->o->target.port, word_addr(&place->own).s,
+			 s->o->target.port);
 	snprintf(text, sizeof(text), "refused by RST: %.60s listens %.80s", who.s, where.s);
 	fails(s, text);
 }
@@ -517,12 +524,12 @@ const struct view_event *stairs_drop(struct stairs *s)
 
 	for (size_t i = 0; i < s->facts.events; i++) {
 		const struct view_event *e = &s->facts.event[i];
-		bool there = cpl_addr_equal(&e->to, &c->addr) && e->to_port == port &&
-			     e->from_port == c->local_port;
-		bool back = cpl_addr_equal(&e->from, &c->addr) && e->from_port == port &&
-			    e->to_port == c->local_port;
+		bool there = cpl_addr_equal(&e->to, &c->addr) && e->to_port == port;
+		bool back = cpl_addr_equal(&e->from, &c->addr) && e->from_port == port;
+		uint16_t ours = there ? e->from_port : e->to_port;
 
-		if (e->kind == VIEW_EVENT_DROP && e->protocol == IPPROTO_TCP && (there || back))
+		if (e->kind == VIEW_EVENT_DROP && e->protocol == IPPROTO_TCP && (there || back) &&
+		    ours && (ours == c->local_port || ours == c->watched_port))
 			return e;
 	}
 	return NULL;

@@ -146,7 +146,7 @@ bool stairs_handshake(struct stairs *s)
 		view_diagnosis_step(s->d, VIEW_STEP_HANDSHAKE, VIEW_STEP_HOLDS,
 				    "from port %u; there it waits to be accepted",
 				    s->best->local_port);
-	else if (end)
+	else if (end && cpl_info_known(&end->info, CPL_F_inode))
 		view_diagnosis_step(s->d, VIEW_STEP_HANDSHAKE, VIEW_STEP_HOLDS,
 				    "from port %u; %s has the other end", s->best->local_port,
 				    far_who(&end->info).s);

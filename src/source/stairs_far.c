@@ -134,10 +134,15 @@ struct inside {
 static int own_address(void *arg, const struct rt_address *a)
 {
 	struct inside *in = arg;
+	struct far_place *p = &in->far->place[in->place];
 
+	if (a->scope == RT_SCOPE_UNIVERSE && !p->has_own) {
+		p->has_own = true;
+		p->own = a->addr;
+	}
 	for (unsigned i = 0; i < in->n; i++)
 		if (cpl_addr_equal(&a->addr, &in->to[i]) && a->scope != RT_SCOPE_HOST)
-			in->far->place[in->place].has_address = true;
+			p->has_address = true;
 	return 0;
 }
 

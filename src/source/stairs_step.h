@@ -20,6 +20,7 @@
 #define STAIRS_ANSWER_MS 3000 /* for an answer to a greeting */
 #define STAIRS_STILL_MS	 1500 /* data without an ACK so long: three retransmissions or so */
 #define STAIRS_ARP_MS	 300
+#define STAIRS_AGAIN_MS	 200
 #define STAIRS_WATCH_MS	 400  /* without an answer so long: the kernel is watched */
 #define STAIRS_OTHERS_MS 1200 /* for the other addresses, once one has answered */
 
@@ -106,7 +107,8 @@ struct stairs_call {
 	uint64_t began, ended; /* ns */
 	struct cpl_addr local;
 	uint16_t local_port;
-	unsigned syns; /* sent */
+	uint16_t watched_port; /* of one more call while the kernel was watched; 0: none */
+	unsigned syns;	       /* sent */
 	struct stairs_icmp icmp;
 	struct tap_seen seen;
 };
@@ -128,8 +130,10 @@ struct far_place {
 	bool ours;
 	char name[32]; /* as ip-netns(8) has it, or a program in it */
 	bool entered;
-	bool has_address; /* the destination is an address of it */
-	bool has_hop;	  /* the next hop's link address is one of its links' */
+	bool has_own;
+	struct cpl_addr own; /* one of its addresses, if it has one beside loopback */
+	bool has_address;    /* the destination is an address of it */
+	bool has_hop;	     /* the next hop's link address is one of its links' */
 	bool counted;
 	uint64_t before[FAR_COUNTERS], after[FAR_COUNTERS];
 	bool asked_back; /* its route to our address was looked up */

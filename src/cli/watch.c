@@ -270,6 +270,8 @@ int cmd_watch(int argc, char **argv)
 	status = options_read(&p, argc, argv);
 	if (status >= 0)
 		return status;
+	if (watch_screen_missing())
+		return cli_fail(CLI_CANNOT, "%s", watch_screen_missing());
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return cli_fail(CLI_CANNOT, "needs a terminal; couplet netstat --watch prints what "
 					    "changes to anywhere");

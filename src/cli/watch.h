@@ -193,6 +193,8 @@ unsigned watch_lines(struct text *t, const struct text *body, unsigned from, uns
 
 /* ---- The terminal ---------------------------------------------------------------------------- */
 
+/* NULL, or the sentence that says what this couplet was built without. */
+const char *watch_screen_missing(void);
 /* Takes the terminal over. NULL, or the sentence that says why it cannot. */
 const char *watch_screen_begin(bool colour);
 void watch_screen_end(void);

@@ -44,7 +44,7 @@ struct watch_sampler {
 	struct watch_sample *before; /* the last one: rates are against it */
 	struct owner_table owners;
 	uint64_t owners_due; /* not read again before */
-	bool owners_wanted;
+	unsigned ownerless;  /* sockets of the last walk that somebody holds whom we did not find */
 };
 
 static uint64_t now_ns(void)
@@ -73,7 +73,7 @@ static void fill_owner(struct watch_sampler *s, struct cpl_info *i)
 		return;
 	o = owner_next(&s->owners, i->inode, &cursor);
 	if (!o) {
-		s->owners_wanted = true;
+		s->ownerless++;
 		return;
 	}
 	CPL_INFO_READ(i, pid, o->pid);
@@ -117,7 +117,14 @@ static void read_owners(struct watch_sampler *s)
 	owner_scan(&s->owners); /* what it cannot see has no owner in the table */
 	ended = now_ns();
 	s->owners_due = ended + (ended - began) * OWNER_SHARE;
-	s->owners_wanted = false;
+}
+
+static void note_owners(const struct watch_sampler *s, struct source_notes *notes)
+{
+	if (s->ownerless && s->owners.denied)
+		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, -EACCES,
+			    "who holds %u socket%s is not seen: other users' (root sees all)",
+			    s->ownerless, s->ownerless == 1 ? "" : "s");
 }
 
 static void sample_drop(struct watch_sample *sample)
@@ -142,10 +149,12 @@ static struct watch_sample *take_table(struct watch_sampler *s, const struct sel
 
 	if (!sample)
 		return NULL;
-	if (s->owners_wanted)
+	if (s->ownerless || !s->owners_due)
 		read_owners(s);
+	s->ownerless = 0;
 	sample->refs = 1;
 	sample->error = source_walk(&options, &sample->notes, visit, &w);
+	note_owners(s, &sample->notes);
 	n = rank_join(sample->row, sample->n, s->before ? s->before->row : NULL,
 		      s->before ? s->before->n : 0);
 	if (n < 0) {
@@ -263,7 +272,6 @@ struct watch_sampler *watch_sampler_new(const struct watch_setup *setup)
 		return NULL;
 	s->setup = *setup;
 	s->select = setup->select;
-	s->owners_wanted = true;
 	owner_table_init(&s->owners);
 	s->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (s->fd < 0) {

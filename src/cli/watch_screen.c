@@ -7,10 +7,15 @@
 
 #ifndef HAVE_NCURSESW
 
+const char *watch_screen_missing(void)
+{
+	return "couplet was built without ncurses; install libncurses-dev and build again";
+}
+
 const char *watch_screen_begin(bool colour)
 {
 	(void)colour;
-	return "couplet was built without ncurses; install libncurses-dev and build again";
+	return watch_screen_missing();
 }
 
 void watch_screen_end(void)
@@ -41,6 +46,11 @@ int watch_screen_key(bool *resized)
 
 static SCREEN *screen;
 static bool coloured;
+
+const char *watch_screen_missing(void)
+{
+	return NULL;
+}
 
 const char *watch_screen_begin(bool colour)
 {

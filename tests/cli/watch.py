@@ -175,6 +175,8 @@ def a_filter_on_the_command_line():
     with open_watch("dport", "=", ":2004") as t:
         t.until(r"couplet watch  1 connection ")
         t.until(r"^filter: dport = :2004 ")
+    with open_watch(f"pid:{os.getpid()}", "state", "fin-wait-2") as t:
+        t.until(r"couplet watch  1 connection ")
     done = subprocess.run([COUPLET, "watch", "state", "sent"], capture_output=True, text=True)
     assert done.returncode == 2 and "no state" in done.stderr, done.stderr
 
@@ -390,6 +392,7 @@ def no_terminal():
 def an_ordinary_user_sees_the_same_rows_and_what_is_missing():
     with open_watch(user=65534) as t:
         assert "ESTABLISHED" in row(t, 3001)
+        t.until(r"^who holds \d+ sockets is not seen: other users' \(root sees all\) +by what")
         t.press("/sport = :3001\r")
         t.until(r"couplet watch  1 connection ")
         t.press("ENTER")

@@ -30,7 +30,9 @@ struct look {
 	struct snapshot host[VIEW_HOSTS];
 	struct view_look look[VIEW_HOSTS];
 	unsigned hosts;
-	bool here; /* the first is this machine, now */
+	bool here;	   /* the first is this machine, now */
+	const char *name;  /* what was asked for */
+	bool after_stairs; /* connections to a destination: there may be none */
 	struct peer *peer;
 	struct watcher *watcher;
 	struct view_facts before, facts;
@@ -192,30 +194,21 @@ static int by_address(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct cpl_addr));
 }
 
-/* Each host's own addresses: of this one in all namespaces that facts tell of. */
 static int own_addresses(struct look *l, struct view_seen *seen)
 {
 	for (unsigned i = 0; i < l->hosts; i++) {
 		const struct snapshot *s = &l->host[i];
-		const struct view_facts *facts = l->here && !i ? &l->facts : NULL;
-		size_t n = s->addresses;
 
-		for (size_t k = 0; facts && k < facts->hosts; k++)
-			n += facts->host[k].addrs;
 		free(l->own[i]);
-		l->own[i] = malloc((n ? n : 1) * sizeof(*l->own[i]));
+		l->own[i] = malloc((s->addresses ? s->addresses : 1) * sizeof(*l->own[i]));
 		if (!l->own[i])
 			return -ENOMEM;
-		n = s->addresses;
-		if (n)
-			memcpy(l->own[i], s->address, n * sizeof(*l->own[i]));
-		for (size_t k = 0; facts && k < facts->hosts; k++)
-			for (size_t a = 0; a < facts->host[k].addrs; a++)
-				l->own[i][n++] = facts->host[k].addr[a];
-		if (n)
-			qsort(l->own[i], n, sizeof(*l->own[i]), by_address);
+		if (s->addresses) {
+			memcpy(l->own[i], s->address, s->addresses * sizeof(*l->own[i]));
+			qsort(l->own[i], s->addresses, sizeof(*l->own[i]), by_address);
+		}
 		seen->own[i] = l->own[i];
-		seen->owns[i] = n;
+		seen->owns[i] = s->addresses;
 	}
 	return 0;
 }
@@ -337,16 +330,16 @@ static int apply(struct look *l, struct view_diagnosis *d, uint64_t later_ns, ui
 		if (!wanted)
 			status = no_memory();
 	}
-	if (!any && !d->stairs) {
+	if (!any && !l->after_stairs) {
 		status = cli_fail(CLI_TROUBLE,
 				  "no connection is called \"%s\"; \"couplet netstat -an\" lists "
 				  "all, \"couplet doctor HOST PORT\" tries to reach one",
-				  d->what);
+				  l->name);
 	} else if (status == CLI_OK) {
 		seen.match = &m;
 		seen.wanted = wanted;
 		*longer = view_diagnose(d, &seen);
-		if (wanted && !l->o->json && !*longer && !d->stairs)
+		if (wanted && !l->o->json && !*longer && !l->after_stairs)
 			show_wanted(l, &m, wanted);
 	}
 	free(wanted);
@@ -354,25 +347,12 @@ static int apply(struct look *l, struct view_diagnosis *d, uint64_t later_ns, ui
 	return status;
 }
 
-/* D as it was before the rules, for the next time. */
-static void begin_again(struct view_diagnosis *d, size_t findings, unsigned unseen)
-{
-	d->n = findings;
-	d->connections = d->pairs = d->checks = 0;
-	d->unseen = unseen;
-	view_diagnosis_settle(d);
-}
-
 static int look_on(struct look *l, struct view_diagnosis *d)
 {
-	uint64_t later = l->o->watch_ns ? l->o->watch_ns : LATER_NS, second, longer;
-	size_t findings;
-	unsigned unseen = d->unseen;
+	uint64_t later = l->o->watch_ns ? l->o->watch_ns : LATER_NS, longer;
+	uint64_t second = l->host[0].passes.ended[1];
 	int status;
 
-	view_diagnosis_settle(d);
-	findings = d->n;
-	second = l->host[0].passes.ended[1];
 	for (;;) {
 		sleep_until(second + later);
 		status = take_later(l);
@@ -381,11 +361,10 @@ static int look_on(struct look *l, struct view_diagnosis *d)
 		if (status == CLI_OK)
 			status = apply(l, d, l->host[0].passes.began[2] - second, &longer);
 		if (status != CLI_OK || !longer || l->o->watch_ns || longer <= later)
-			break;
+			return status;
 		later = longer;
-		begin_again(d, findings, unseen);
+		view_diagnosis_free(d);
 	}
-	return status;
 }
 
 static void say_notes(struct look *l, struct view_diagnosis *d)
@@ -406,32 +385,43 @@ static void say_notes(struct look *l, struct view_diagnosis *d)
 		view_diagnosis_unseen(d, "%s", l->notes.note[k].text);
 }
 
-int doctor_connections(struct view_diagnosis *d, const struct doctor_options *options,
-		       const struct select *wanted)
+/* The looking itself; D is empty. */
+static int look_at_all(struct look *l, struct view_diagnosis *d)
 {
-	struct look l;
+	const struct passes *p = &l->host[0].passes;
 	uint64_t longer;
 	int status;
 
-	look_init(&l, options, wanted);
-	if (options->files) {
-		status = load_files(&l);
-		if (status == CLI_OK) {
-			const struct passes *p = &l.host[0].passes;
-
-			status =
-				apply(&l, d, p->taken > 2 ? p->began[2] - p->ended[1] : 0, &longer);
-		}
-	} else {
-		l.watcher = watcher_start(&l.notes);
-		status = take_sandwich(&l);
-		if (status == CLI_OK)
-			status = take_facts(&l, &l.before);
-		if (status == CLI_OK)
-			status = look_on(&l, d);
+	if (l->o->files) {
+		status = load_files(l);
+		return status != CLI_OK
+			       ? status
+			       : apply(l, d, p->taken > 2 ? p->began[2] - p->ended[1] : 0, &longer);
 	}
+	l->watcher = watcher_start(&l->notes);
+	status = take_sandwich(l);
 	if (status == CLI_OK)
-		say_notes(&l, d);
+		status = take_facts(l, &l->before);
+	return status == CLI_OK ? look_on(l, d) : status;
+}
+
+int doctor_connections(struct view_diagnosis *d, const struct doctor_options *options,
+		       const struct select *wanted)
+{
+	struct view_diagnosis found;
+	struct look l;
+	int status;
+
+	look_init(&l, options, wanted);
+	l.name = d->what;
+	l.after_stairs = d->stairs;
+	view_diagnosis_init(&found);
+	status = look_at_all(&l, &found);
+	if (status == CLI_OK) {
+		say_notes(&l, &found);
+		view_diagnosis_join(d, &found);
+	}
+	view_diagnosis_free(&found);
 	look_free(&l);
 	return status;
 }

@@ -147,6 +147,13 @@ struct view_finding *rule_find(struct rule_pair *p, enum view_finding_id id,
 
 /* ---- Events ---------------------------------------------------------------------------------- */
 
+bool rule_event_here(const struct rule_look *l, const struct view_event *e)
+{
+	/* The kernel tells of all, those included that have our addresses and are not ours to see.
+	 */
+	return !e->netns || view_facts_host(l->seen->facts, e->netns);
+}
+
 const struct view_event *rule_drop(const struct rule_look *l, const struct cpl_info *x,
 				   const char *reason)
 {
@@ -156,7 +163,7 @@ const struct view_event *rule_drop(const struct rule_look *l, const struct cpl_i
 	for (size_t i = 0; facts && x && i < facts->events; i++) {
 		const struct view_event *e = &facts->event[i];
 
-		if (e->kind != VIEW_EVENT_DROP || e->protocol != 6 ||
+		if (e->kind != VIEW_EVENT_DROP || e->protocol != 6 || !rule_event_here(l, e) ||
 		    e->from_port != x->local_port || e->to_port != x->remote_port ||
 		    !cpl_addr_equal(&e->from, &x->local_addr) ||
 		    !cpl_addr_equal(&e->to, &x->remote_addr))
@@ -463,15 +470,16 @@ static bool concerns(const struct view_finding *f, const struct cpl_info *end)
 }
 
 /* Who asked for one connection is told of the causes that concern it. */
-static void keep_wanted(struct rule_look *l, size_t from)
+static void keep_wanted(struct rule_look *l)
 {
 	const struct view_match *m = l->m;
 	struct view_diagnosis *d = l->d;
-	size_t kept = from;
+	size_t kept = 0;
 
 	if (!l->seen->wanted)
 		return;
-	for (size_t k = from; k < d->n; k++) {
+	view_diagnosis_settle(d);
+	for (size_t k = 0; k < d->n; k++) {
 		bool keep = false;
 
 		for (size_t i = 0; !keep && i < m->n; i++) {
@@ -511,7 +519,6 @@ static void note_unseen(struct rule_look *l)
 uint64_t view_diagnose(struct view_diagnosis *d, const struct view_seen *seen)
 {
 	struct rule_look l = { .d = d, .seen = seen, .m = seen->match };
-	size_t before = d->n;
 
 	l.explained = calloc(l.m->n ? l.m->n : 1, sizeof(*l.explained));
 	if (!l.explained) {
@@ -520,7 +527,7 @@ uint64_t view_diagnose(struct view_diagnosis *d, const struct view_seen *seen)
 	}
 	l.translates = translates(seen->facts);
 	diagnose_causes(&l);
-	keep_wanted(&l, before);
+	keep_wanted(&l);
 	for (size_t i = 0; i < l.m->pairs; i++)
 		diagnose_pair(&l, &l.m->pair[i]);
 	note_unseen(&l);

@@ -130,6 +130,7 @@ bool rule_fin_wait_2_stuck(struct rule_pair *p)
 	}
 	f = rule_find(p, VIEW_FINDING_fin_wait_2_stuck,
 		      quiet >= IDLE_FOR ? VIEW_DERIVED : VIEW_GUESS, 0);
+	view_finding_blame(f, now);
 	if (quiet >= RULE_SECOND)
 		view_finding_say(f, "%s closed its side, and nothing came for %s", rule_who(now).s,
 				 word_ns(quiet).s);

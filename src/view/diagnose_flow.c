@@ -217,16 +217,23 @@ static const struct view_event *lost_message(const struct rule_look *l, const st
 		bool told = (e->protocol == 1 && e->from_port == 3 && e->to_port == 4) ||
 			    (e->protocol == 58 && e->from_port == 2);
 
-		if (e->kind == VIEW_EVENT_DROP && told && cpl_addr_equal(&e->to, &x->local_addr))
+		if (e->kind == VIEW_EVENT_DROP && told && rule_event_here(l, e) &&
+		    cpl_addr_equal(&e->to, &x->local_addr))
 			return e;
 	}
 	return NULL;
 }
 
-/* Of all that X sent nothing as large as what it sends again ever arrived. */
-static bool only_small_before(const struct cpl_info *x)
+/*
+ * Of all that X sent nothing as large as what it sends again ever arrived, and the other end is
+ * alive: it was seen, or heard of.
+ */
+static bool only_small_before(const struct rule_pair *p, unsigned x)
 {
-	return rule_at_least(x, CPL_F_bytes_acked, 1) && x->bytes_acked < x->snd_mss;
+	const struct cpl_info *now = p->now[x];
+
+	return rule_at_least(now, CPL_F_bytes_acked, 1) && now->bytes_acked < now->snd_mss &&
+	       (p->now[!x] || rule_moved(p->before[x], now, CPL_F_segs_in) == 1);
 }
 
 static bool find_mtu(struct rule_pair *p, unsigned x, const struct view_event *too_big)
@@ -248,7 +255,7 @@ static bool find_mtu(struct rule_pair *p, unsigned x, const struct view_event *t
 	else if (rule_at_least(now, CPL_F_sacked, 1))
 		view_finding_say(f, "the other end has got %s of later, smaller segments (SACK)",
 				 word_bytes(now->sacked).s);
-	else if (only_small_before(now))
+	else if (only_small_before(p, x))
 		view_finding_say(f, "all that ever arrived, %s, was smaller than one such segment",
 				 word_bytes(now->bytes_acked).s);
 	rule_say_drop(f, too_big);
@@ -305,7 +312,7 @@ static bool not_acknowledged(struct rule_pair *p, unsigned x)
 		return find_ack_path(p, x);
 	too_big = rule_drop(p->l, now, "PKT_TOO_BIG");
 	if (too_big || (full_sized(now) && (!drop || strcmp(drop->reason_name, "NETFILTER_DROP")) &&
-			(small_passed(p, x) || only_small_before(now))))
+			(small_passed(p, x) || only_small_before(p, x))))
 		return find_mtu(p, x, too_big);
 	return find_black_hole(p, x, drop);
 }

@@ -390,7 +390,7 @@ void rule_rp_filter(struct rule_look *l)
 		struct view_finding *f;
 		size_t end, other;
 
-		if (e->kind != VIEW_EVENT_DROP || e->protocol != 6 ||
+		if (e->kind != VIEW_EVENT_DROP || e->protocol != 6 || !rule_event_here(l, e) ||
 		    strcmp(e->reason_name, "IP_RPFILTER") != 0)
 			continue;
 		looked_for++;

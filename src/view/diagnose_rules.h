@@ -91,6 +91,8 @@ struct view_word rule_who(const struct cpl_info *i);
 /* The same for an end that may not have been seen, from what its peer says. */
 struct view_word rule_who_at(const struct rule_pair *p, unsigned end);
 
+/* False: of a namespace that was not looked at. */
+bool rule_event_here(const struct rule_look *l, const struct view_event *e);
 /* What the kernel dropped of what X sent to its peer, of any reason that is not its peer's. */
 const struct view_event *rule_drop(const struct rule_look *l, const struct cpl_info *x,
 				   const char *reason);

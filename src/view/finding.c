@@ -247,6 +247,23 @@ struct view_finding *view_diagnosis_add(struct view_diagnosis *d, enum view_find
 	return f;
 }
 
+void view_diagnosis_join(struct view_diagnosis *d, const struct view_diagnosis *other)
+{
+	for (size_t i = 0; i < other->n; i++) {
+		struct view_finding *f = view_diagnosis_add(d, other->finding[i].id, VIEW_CERTAIN);
+
+		if (!f)
+			return;
+		*f = other->finding[i];
+	}
+	for (unsigned i = 0; i < other->unseen; i++)
+		view_diagnosis_unseen(d, "%s", other->not_seen[i]);
+	d->connections += other->connections;
+	d->pairs += other->pairs;
+	d->checks += other->checks;
+	d->failed |= other->failed;
+}
+
 static int by_weight(const void *pa, const void *pb)
 {
 	const struct view_finding *a = pa, *b = pb;

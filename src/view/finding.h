@@ -125,6 +125,8 @@ __attribute__((format(printf, 4, 5))) void view_diagnosis_step(struct view_diagn
 							       enum view_step_id step,
 							       enum view_step_result result,
 							       const char *format, ...);
+/* All that OTHER found and did not see, and how much it looked at, becomes D's too. */
+void view_diagnosis_join(struct view_diagnosis *d, const struct view_diagnosis *other);
 /* Sorts (troubles first, certain before likely) and folds the same trouble of many connections. */
 void view_diagnosis_settle(struct view_diagnosis *d);
 /* True if there is a TROUBLE: exit status 1. */

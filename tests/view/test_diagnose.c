@@ -52,6 +52,7 @@ static void not_half_open(void **state)
 	w.own[1] = cpl_addr4(10, 0, 0, 3); /* its host was not asked */
 	nothing();
 	w.own[1] = cpl_addr4(10, 0, 0, 2);
+
 	w.complete = false;
 	nothing();
 	w.complete = true;
@@ -208,7 +209,7 @@ static void a_closed_window_of_another_machine(void **state)
 	(void)state;
 	close_window();
 	seen_gone(Y);
-	w.owns = 1;
+	w.owns = w.host[0].addrs = 1;
 	nothing();
 	ALL(X, last_sent, 20 * SECOND);
 	f = found(VIEW_FINDING_zero_window_stuck);
@@ -266,7 +267,7 @@ static void black_hole(void **state)
 	assert_int_equal(f->certainty, VIEW_DERIVED);
 	assert_true(evidence(f, "the oldest 5 times"));
 	seen_gone(Y);
-	w.owns = 1;
+	w.owns = w.host[0].addrs = 1;
 	assert_int_equal(found(VIEW_FINDING_black_hole)->certainty, VIEW_GUESS);
 	seen_drop(w.own[0], 40000, cpl_addr4(10, 0, 0, 2), 80, "NETFILTER_DROP", 2);
 	f = found(VIEW_FINDING_black_hole);
@@ -332,6 +333,15 @@ static void mtu_black_hole(void **state)
 	ALL(Y, ooo_bytes, 0);
 	ALL(X, bytes_acked, 300);
 	assert_int_equal(found(VIEW_FINDING_mtu_black_hole)->certainty, VIEW_GUESS);
+	/* Of another machine nothing was heard: who knows. */
+	seen_gone(Y);
+	w.owns = w.host[0].addrs = 1;
+	found(VIEW_FINDING_black_hole);
+	ALL(X, segs_in, 7);
+	LATER(X, segs_in, 8);
+	found(VIEW_FINDING_mtu_black_hole);
+	memset(w.gone, 0, sizeof(w.gone));
+	w.owns = w.host[0].addrs = 2;
 	/* The kernel said so. */
 	ALL(X, bytes_acked, 300000);
 	seen_drop(w.own[0], 40000, w.own[1], 80, "PKT_TOO_BIG", 3);
@@ -437,7 +447,7 @@ static void many_close_waits_are_one_finding(void **state)
 	ALL(Y, last_ack, 2 * SECOND);
 	y = w.info[0][Y];
 	seen_gone(X);
-	w.owns = 1; /* their peers are elsewhere */
+	w.owns = w.host[0].addrs = 1; /* their peers are elsewhere */
 	w.own[0] = w.own[1];
 	for (unsigned i = 0; i < 8; i++)
 		seen_more(&y, (uint16_t)(50000 + i));
@@ -451,7 +461,7 @@ static void fin_wait_2_stuck(void **state)
 {
 	(void)state;
 	seen_gone(Y);
-	w.owns = 1;
+	w.owns = w.host[0].addrs = 1;
 	ALL(X, state, CPL_FIN_WAIT_2);
 	ALL(X, last_ack, SECOND);
 	nothing();

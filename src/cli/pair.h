@@ -28,6 +28,7 @@ struct pair_world {
 	unsigned hosts;
 	bool apart;	   /* the hosts were not looked at in one sandwich */
 	bool by_clocks;	   /* that they were rests on the clocks of both */
+	uint64_t apart_ns; /* how far apart the two ends were read; 0: not known */
 	char caution[200]; /* what makes the verdicts weaker, a sentence; "": nothing */
 };
 

@@ -78,21 +78,37 @@ static int look_here(const struct pair_options *o, struct pair_world *w)
 
 /* ---- One connection, closely ----------------------------------------------------------------- */
 
-/* Two passes over these two ends alone: microseconds apart. -EOPNOTSUPP: not possible. */
-static int take_closely(struct snapshot *s, struct passes *closely, const struct cpl_info *x,
-			const struct cpl_info *y)
+/* Without locks a window may be read together with another moment's numbers: trouble seen so is
+ * looked at again. */
+static bool is_trouble(const struct passes *p)
+{
+	struct view_ends ends = { "x", "y", &p->set[0].info[0], &p->set[0].info[1], VIEW_LOOKED };
+	struct view_report report;
+
+	view_compare_quick(&ends, &p->set[1].info[0], &p->set[1].info[1], &report);
+	return view_is_trouble(report.verdict);
+}
+
+/* Two passes over these two ends alone, microseconds apart. -EOPNOTSUPP: not possible. */
+static int take_closely(struct passes *closely, const struct cpl_info *x, const struct cpl_info *y,
+			uint64_t *apart_ns)
 {
 	const struct cpl_info *seen[] = { x, y };
 	struct source_options options = { .states = SOURCE_USUAL_STATES, .namespaces = true };
-	int err = 0;
+	size_t n = x == y ? 1 : 2;
+	int err = n == 2 ? passes_take_pair(closely, x, y, apart_ns) : -EOPNOTSUPP;
 
-	passes_init(closely);
-	for (unsigned i = 0; !err && i < 2; i++)
-		err = passes_take_again(closely, &options, seen, x == y ? 1 : 2);
-	if (!err && closely->set[1].n != (x == y ? 1u : 2u))
+	if (!err && is_trouble(closely)) {
+		passes_free(closely);
+		*apart_ns = 0;
+		err = -EOPNOTSUPP;
+	}
+	if (err != -EOPNOTSUPP)
+		return err;
+	err = passes_take_again(closely, &options, seen, n);
+	err = err ?: passes_take_again(closely, &options, seen, n);
+	if (!err && closely->set[1].n != n)
 		err = -EOPNOTSUPP; /* one is gone: look at all */
-	if (!err)
-		closely->set[0].notes = s->passes.set[0].notes;
 	return err;
 }
 
@@ -104,12 +120,12 @@ int pair_look_closer(const struct pair_options *o, struct pair_world *w,
 	struct passes closely;
 	int status = CLI_OK, err = -EOPNOTSUPP;
 
+	passes_init(&closely);
 	if (pair->y != VIEW_ALONE)
-		err = take_closely(s, &closely, view_match_last(&w->match, pair->x),
-				   view_match_last(&w->match, pair->y));
-	else
-		passes_init(&closely);
+		err = take_closely(&closely, view_match_last(&w->match, pair->x),
+				   view_match_last(&w->match, pair->y), &w->apart_ns);
 	if (!err) {
+		closely.set[0].notes = s->passes.set[0].notes;
 		passes_free(&s->passes);
 		s->passes = closely;
 	} else {

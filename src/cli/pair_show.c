@@ -89,7 +89,7 @@ struct view_ends pair_ends(const struct pair_world *w, const struct view_pair *p
 
 	if (!y)
 		e.absent = absence(w, x, w->match.end[pair->x].host);
-	*remote = !y && e.absent == VIEW_NOT_LOOKED;
+	*remote = !y && e.absent == VIEW_NOT_LOOKED && pair->by != VIEW_BY_SEVERAL;
 	if (x_calls < 0 && y_calls >= 0)
 		x_calls = !y_calls;
 	if (x_calls < 0 || x_calls == y_calls) {
@@ -256,6 +256,8 @@ int pair_show_one(const struct pair_options *o, const struct pair_world *w,
 	}
 	text_for(&t);
 	view_pair_print(&t, &row, o->verbose ? VIEW_VERBOSE : 0);
+	if (w->apart_ns)
+		text_printf(&t, "Both were read within %s, twice.\n", word_ns(w->apart_ns).s);
 	if (row.unseen && !remote && (is_counted(row.x) || is_counted(row.y)))
 		say_counted(&t);
 	if (remote)

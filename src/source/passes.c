@@ -107,6 +107,27 @@ int passes_take_again(struct passes *p, const struct source_options *options,
 	return 0;
 }
 
+int passes_take_pair(struct passes *p, const struct cpl_info *x, const struct cpl_info *y,
+		     uint64_t *apart_ns)
+{
+	struct source_pair pair;
+	int err;
+
+	p->began[0] = now_ns();
+	if (source_pair_now(x, y, &pair) || !pair.found[0] || !pair.found[1])
+		return -EOPNOTSUPP;
+	p->ended[0] = p->began[1] = p->ended[1] = now_ns();
+	for (unsigned end = 0; end < 2; end++) {
+		err = snapshot_set_add(&p->set[0], &pair.first[end]);
+		err = err ?: snapshot_set_add(&p->set[1], &pair.second[end]);
+		if (err)
+			return err;
+	}
+	p->taken = 2;
+	*apart_ns = pair.apart_ns > pair.apart2_ns ? pair.apart_ns : pair.apart2_ns;
+	return 0;
+}
+
 void passes_look(const struct passes *p, struct view_look *look)
 {
 	memset(look, 0, sizeof(*look));

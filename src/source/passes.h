@@ -46,6 +46,14 @@ int passes_take(struct passes *p, const struct source_options *options);
 int passes_take_again(struct passes *p, const struct source_options *options,
 		      const struct cpl_info *const *seen, size_t n);
 
+/*
+ * Two passes, the first two, over the two ends of one connection of this machine's kernel, each of
+ * which reads both within microseconds (source_pair_now()). *APART_NS: how far apart. 0, -ENOMEM,
+ * or -EOPNOTSUPP: cannot, or one of them is gone; no pass was taken.
+ */
+int passes_take_pair(struct passes *p, const struct cpl_info *x, const struct cpl_info *y,
+		     uint64_t *apart_ns);
+
 /* What was taken, for view_match(). */
 void passes_look(const struct passes *p, struct view_look *look);
 

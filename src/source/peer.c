@@ -43,7 +43,9 @@
 #define LAST_WORDS_MS 1000
 
 struct peer {
-	pid_t pid;
+	pid_t pid;   /* 0: it has ended */
+	pid_t group; /* of processes, of which it is the first */
+	bool failed; /* it hangs, or talks nonsense: no use in waiting for it */
 	int to, from;
 	unsigned timeout_ms;
 	bool greeted;
@@ -108,6 +110,7 @@ static void child(const struct peer_options *o, char *line, int in, int out)
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	setpgid(0, 0); /* so that what a shell starts ends with it */
 	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
 		_exit(126);
 	if (o->command)
@@ -135,6 +138,7 @@ static int start(struct peer *p, const struct peer_options *o, char error[PEER_E
 		if (p->pid < 0)
 			err = fail(error, -errno, "cannot start a process: %s", strerror(errno));
 	}
+	p->group = p->pid;
 	free(line);
 	p->to = err ? -1 : down[1];
 	p->from = err ? -1 : up[0];
@@ -197,7 +201,8 @@ void peer_close(struct peer *peer)
 		return;
 	close(peer->to);
 	close(peer->from);
-	if (!reap(peer, LAST_WORDS_MS, &status) && peer->pid > 0) {
+	if (!reap(peer, peer->failed ? 0 : LAST_WORDS_MS, &status) && peer->pid > 0) {
+		kill(-peer->group, SIGKILL);
 		kill(peer->pid, SIGKILL);
 		reap(peer, LAST_WORDS_MS, &status);
 	}
@@ -250,9 +255,11 @@ int peer_ask(struct peer *peer, unsigned n, bool owners, char error[PEER_ERROR])
 {
 	const char *request = owners ? "pass owners\n" : "pass\n";
 
-	for (unsigned i = 0; i < n; i++)
-		if (write_quietly(peer->to, request, strlen(request)) < 0)
-			return ended(peer, error);
+	for (unsigned i = 0; i < n; i++) {
+		/* If it has ended, its last words say more than that: peer_answer() reads them. */
+		if (write_quietly(peer->to, request, strlen(request)) < 0 && errno != EPIPE)
+			return fail(error, -errno, "writing to the far end: %s", strerror(errno));
+	}
 	return 0;
 }
 
@@ -396,7 +403,7 @@ static int take_pass(struct snapshot *s, struct snapshot *pass, char error[PEER_
 	return 0;
 }
 
-int peer_answer(struct peer *peer, struct snapshot *s, char error[PEER_ERROR])
+static int answer(struct peer *peer, struct snapshot *s, char error[PEER_ERROR])
 {
 	uint64_t until = now_ms() + LONGEST_MS;
 	char refused[VIEW_JSON_ERROR];
@@ -419,6 +426,14 @@ int peer_answer(struct peer *peer, struct snapshot *s, char error[PEER_ERROR])
 	peer->len -= peer->at + length;
 	memmove(peer->data, peer->data + peer->at + length, peer->len);
 	peer->at = 0;
+	return err;
+}
+
+int peer_answer(struct peer *peer, struct snapshot *s, char error[PEER_ERROR])
+{
+	int err = answer(peer, s, error);
+
+	peer->failed |= err != 0;
 	return err;
 }
 

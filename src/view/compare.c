@@ -188,6 +188,11 @@ static void check_peer(struct compare *c, unsigned missing)
 	unsigned there = !missing;
 	int state = state_of(c->info[1][there]);
 
+	if (c->absent == VIEW_SEVERAL) {
+		check_text(k, "several ends could be that of %s, and nothing tells which",
+			   c->name[missing]);
+		return;
+	}
 	if (c->absent == VIEW_NOT_LOOKED) {
 		check_text(k, "not looked at: %s was not asked", c->name[missing]);
 		return;
@@ -510,6 +515,8 @@ static void check_window(struct compare *c, unsigned from)
 		return;
 	k = check_add(c, VIEW_RULE_WINDOW, from);
 	if (!known(x, CPL_F_snd_una) || !known(x, CPL_F_snd_wnd)) {
+		if (say_zero_window(c, k, from))
+			return;
 		check_unseen(k, xn, known(x, CPL_F_snd_una) ? CPL_F_snd_wnd : CPL_F_snd_una);
 		return;
 	}

@@ -230,7 +230,7 @@ static int pair_ends(struct view_match *m, struct pairing_end *ends, uint32_t *p
 		if (err)
 			return err;
 		for (size_t i = 0; i < m->n; i++) {
-			if (peer[i] == VIEW_NONE)
+			if (peer[i] == VIEW_NONE && by[i] == VIEW_BY_NONE)
 				continue;
 			m->end[i].other = peer[i];
 			m->end[i].by = by[i];
@@ -344,6 +344,8 @@ void view_match_compare(const struct view_match *m, const struct view_pair *pair
 	unsigned host_y = y == VIEW_ALONE ? m->hosts - 1 - host_x : m->end[y].host;
 	const struct cpl_info *x2, *y2;
 
+	if (pair->by == VIEW_BY_SEVERAL)
+		e.absent = VIEW_SEVERAL;
 	if (m->look[host_x].passes > 1 && m->look[host_y].passes > 1 &&
 	    (!apart || host_x == host_y)) {
 		e.x = view_match_info(m, x, 0);

@@ -281,6 +281,16 @@ static void pair_few(struct pairing *p, struct pairing_end *const *e, size_t n, 
 	}
 }
 
+/* Those that had a choice are not alone: it is only not known who their other end is. */
+static void mark_undecided(struct pairing *p, struct pairing_end *const *e, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; !e[i]->paired && p->by[e[i]->index] == VIEW_BY_NONE && j < n;
+		     j++)
+			if (n > CROWD ? e[j]->low != e[i]->low : cost(e[i], e[j]) != NEVER)
+				p->by[e[i]->index] = VIEW_BY_SEVERAL;
+}
+
 static int by_place(const void *pa, const void *pb)
 {
 	const struct pairing_end *a = *(struct pairing_end *const *)pa;
@@ -298,6 +308,8 @@ static void pair_group(struct pairing *p, struct pairing_end **e, size_t n, uint
 {
 	if (n <= CROWD) {
 		pair_few(p, e, n, limit);
+		if (limit == NEVER)
+			mark_undecided(p, e, n);
 		return;
 	}
 	/* Many namespaces with the same addresses: each by itself, if that explains the numbers. */
@@ -309,6 +321,8 @@ static void pair_group(struct pairing *p, struct pairing_end **e, size_t n, uint
 			;
 		pair_few(p, e + i, end - i, limit);
 	}
+	if (limit == NEVER)
+		mark_undecided(p, e, n);
 }
 
 /* ---- All of them ----------------------------------------------------------------------------- */
@@ -417,7 +431,7 @@ long pairing_list(const uint32_t *peer, const uint8_t *by, size_t indices,
 			continue;
 		other = y == UINT32_MAX ? NULL : last(arg, y);
 		if (!other) {
-			list[n++] = (struct view_pair){ x, VIEW_ALONE, VIEW_BY_NONE };
+			list[n++] = (struct view_pair){ x, VIEW_ALONE, (enum view_paired_by)by[x] };
 			continue;
 		}
 		/* Of two that both seem to have called, the first in the set. */

@@ -25,6 +25,8 @@ enum view_paired_by {
 	VIEW_BY_NONE,
 	VIEW_BY_ADDRESS,  /* the 4-tuple, mirrored */
 	VIEW_BY_SEQUENCE, /* sequence numbers: an address translator stands between */
+	VIEW_BY_SEVERAL, /* not paired: several ends could be its other end, and nothing tells which
+			  */
 };
 
 struct view_pair {
@@ -95,6 +97,7 @@ enum view_absent {
 	VIEW_NOT_LOOKED,    /* its host was not asked */
 	VIEW_LOOKED,	    /* its host was asked: it has no such connection */
 	VIEW_LOOKED_PARTLY, /* its host was asked, and could not look at all of it */
+	VIEW_SEVERAL,	    /* several ends there could be it, and nothing tells which */
 };
 
 struct view_ends {

@@ -62,7 +62,9 @@ void view_pair_print(struct text *t, const struct view_pair_row *row, unsigned f
 		text_column(t, 8, 1);
 		text_printf(t, "%s, %s\n",
 			    word_endpoint(&row->x->remote_addr, row->x->remote_port).s,
-			    row->remote ? "on a machine that was not asked" : "not found");
+			    row->remote			 ? "on a machine that was not asked"
+			    : row->by == VIEW_BY_SEVERAL ? "not known which"
+							 : "not found");
 	}
 	if (row->by == VIEW_BY_SEQUENCE)
 		text_puts(t, "\nTheir addresses differ: a translator (NAT) stands between. They "
@@ -272,7 +274,8 @@ static int row_json(struct text *t, const struct view_pair_row *row)
 {
 	static const char *const by[] = { [VIEW_BY_NONE] = "none",
 					  [VIEW_BY_ADDRESS] = "address",
-					  [VIEW_BY_SEQUENCE] = "sequence" };
+					  [VIEW_BY_SEQUENCE] = "sequence",
+					  [VIEW_BY_SEVERAL] = "several" };
 	int err;
 
 	text_printf(t, "{\"verdict\": \"%s\", \"certainty\": \"%s\", \"paired_by\": \"%s\"",

@@ -379,10 +379,11 @@ static void states(struct tcbs *s)
 	if ((l.known || !s->info[0]) && (r.known || !s->info[1])) {
 		pair = view_state_pair(l.known ? s->info[0]->state : CPL_CLOSED,
 				       r.known ? s->info[1]->state : CPL_CLOSED, NULL);
-		mark = !pair				   ? "?"
-		       : pair->reach == VIEW_REACH_STUCK   ? "!"
-		       : strcmp(l.value.s, r.value.s) == 0 ? "="
-							   : "~";
+		mark = !pair				 ? "?"
+		       : pair->reach == VIEW_REACH_STUCK ? "!"
+		       : pair->reach == VIEW_REACH_STEADY || strcmp(l.value.s, r.value.s) == 0
+			       ? "="
+			       : "~";
 	}
 	put_row(s, &l, mark, &r);
 }

@@ -332,6 +332,67 @@ static void counters_serve(void **state)
 	assert_int_equal(r.verdict, VIEW_BEHIND);
 }
 
+/* The program does not read: told without sequence numbers, too. */
+static void zero_window_by_counters(void **state)
+{
+	(void)state;
+	forget(&x, CPL_F_snd_una);
+	forget(&y, CPL_F_rcv_edge);
+	x.snd_wnd = 0;
+	x.not_sent = 9000;
+	y.rcv_wnd = 0;
+	y.recv_queue = 65536;
+	instant();
+	assert_int_equal(r.verdict, VIEW_BEHIND);
+	why_has("65,536 bytes unread");
+}
+
+/* Sent again and again: stuck, whichever way is broken. */
+static void sent_in_vain(void **state)
+{
+	(void)state;
+	end_sends(&x, 3000);
+	CPL_INFO_READ(&x, rexmt_count, 2);
+	x2 = x;
+	passes();
+	assert_int_equal(r.verdict, VIEW_BEHIND);
+	x2.rexmt_count = 3;
+	passes();
+	assert_int_equal(r.verdict, VIEW_STUCK);
+	why_has("3,000 bytes of client do not get through to server, sent 4 times");
+	assert_true(view_is_trouble(r.verdict));
+	end_receives(&y, 3000);
+	y2 = y;
+	passes();
+	assert_int_equal(r.verdict, VIEW_STUCK);
+	why_has("the ACKs of server do not arrive");
+}
+
+/* Two times tell what differs from one birth, and nothing of what may have moved. */
+static void apart(void **state)
+{
+	struct view_ends e = { "client", "server", &x, &y, VIEW_LOOKED };
+
+	(void)state;
+	view_compare_apart(&e, &r);
+	assert_int_equal(r.verdict, VIEW_OK);
+	assert_int_equal(r.certainty, VIEW_GUESS);
+	end_receives(&y, 10);
+	view_compare_apart(&e, &r);
+	assert_int_equal(r.verdict, VIEW_UNSEEN);
+	why_has("not told by two looks of different times: server has received 10 bytes");
+	y.state = CPL_CLOSE_WAIT;
+	view_compare_apart(&e, &r);
+	assert_int_equal(r.verdict, VIEW_UNSEEN);
+	y.irs++;
+	view_compare_apart(&e, &r);
+	assert_int_equal(r.verdict, VIEW_DISAGREE);
+	why_has("two different connections");
+	e.y = NULL;
+	view_compare_apart(&e, &r);
+	assert_int_equal(r.verdict, VIEW_UNSEEN);
+}
+
 static void derived_is_told(void **state)
 {
 	(void)state;
@@ -377,6 +438,9 @@ int main(void)
 		T(no_timer_for_lost_data),
 		T(unknown_is_not_healthy),
 		T(counters_serve),
+		T(zero_window_by_counters),
+		T(sent_in_vain),
+		T(apart),
 		T(derived_is_told),
 		T(printed),
 	};

@@ -193,6 +193,32 @@ static void two_hosts(void **state)
 	}
 }
 
+/* Who has several candidates is not accused of having none. */
+static void undecided(void **state)
+{
+	struct view_ends ends = { "client", "server", NULL, NULL, VIEW_LOOKED };
+
+	(void)state;
+	for (unsigned p = 0; p < 2; p++) {
+		look[0].pass[p].n = 3;
+		connection(&pass[0][p][1], 0); /* two of one name, and a third */
+		pass[0][p][1].id = 2000;
+		for (unsigned i = 0; i < 3; i++) {
+			pass[0][p][i].netns = 100 + i;
+			for (unsigned f = CPL_F_iss; f < CPL_FIELDS; f++)
+				forget(&pass[0][p][i], (enum cpl_field)f);
+		}
+	}
+	make(1);
+	assert_int_equal(m.pairs, 3);
+	for (size_t i = 0; i < m.pairs; i++) {
+		assert_int_equal(m.pair[i].by, VIEW_BY_SEVERAL);
+		view_match_compare(&m, &m.pair[i], &ends, true, false, &r);
+		assert_int_equal(r.verdict, VIEW_UNSEEN);
+		assert_non_null(strstr(r.why, "several ends could be that of server"));
+	}
+}
+
 /* Without words the verdict is the same. */
 static void quick_is_the_same(void **state)
 {
@@ -233,6 +259,7 @@ int main(void)
 		T(given_up_between_the_passes),
 		T(born_between_the_passes),
 		T(two_hosts),
+		T(undecided),
 		T(quick_is_the_same),
 	};
 

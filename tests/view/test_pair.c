@@ -251,6 +251,7 @@ static void same_addresses_in_namespaces(void **state)
 	for (int i = 0; i < 8; i++)
 		set[i].netns = (uint32_t)(100 + i);
 	assert_int_equal(pair(set, 8), 8);
+	assert_int_equal(pairs[0].by, VIEW_BY_SEVERAL);
 	/* If there is but one, it is it; */
 	assert_int_equal(pair(set, 2), 1);
 	/* but loopback never leads to another namespace. */
@@ -259,6 +260,7 @@ static void same_addresses_in_namespaces(void **state)
 		set[i].remote_addr = cpl_addr4(127, 0, 0, 1);
 	}
 	assert_int_equal(pair(set, 2), 2);
+	assert_int_equal(pairs[0].by, VIEW_BY_NONE);
 }
 
 /* Across namespaces with equal addresses the numbers decide, against the order of the list. */

@@ -21,7 +21,7 @@ void stairs_hang_up(struct stairs *s)
 {
 	for (unsigned i = 0; i < s->calls; i++) {
 		if (s->call[i].fd >= 0)
-			close(s->call[i].fd);
+			talk_end(s->call[i].fd);
 		s->call[i].fd = -1;
 	}
 }

@@ -442,7 +442,7 @@ int rt_route(const struct cpl_addr *to, uint32_t ifindex, struct rt_route *route
 	memset(route, 0, sizeof(*route));
 	if (!buffer)
 		return -ENOMEM;
-	err = ask_route(buffer, to, ifindex, 0, visit_route, route);
+	err = ask_route(buffer, to, ifindex, RTM_F_LOOKUP_TABLE, visit_route, route);
 	if (err == -ENETUNREACH || err == -EHOSTUNREACH || err == -EACCES || err == -EINVAL ||
 	    err == -EAGAIN) {
 		route->error = err == -EAGAIN ? -ENETUNREACH : err;

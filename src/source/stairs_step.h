@@ -251,6 +251,8 @@ void talk_run(struct stairs *s, const struct stairs_call *call, struct stairs_ta
 	      enum stairs_greeting greeting, bool large);
 /* The same, small, over a new connection to the best address. False: it could not be opened. */
 bool talk_again(struct stairs *s, struct stairs_talk *t, enum stairs_greeting greeting);
+/* Closes a connection, or a call; one that the other end does not close as well is aborted. */
+void talk_end(int fd);
 void talk_info(const struct stairs_call *call, struct stairs_talk *t);
 
 /* ---- All of it ------------------------------------------------------------------------------- */

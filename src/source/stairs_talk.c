@@ -18,6 +18,8 @@
 #define REQUEST_USUAL 1560
 #define REQUEST_MAX   7600
 #define STEP_MS	      20
+#define GOODBYE_MS    100
+#define LINE_MS	      200
 
 void talk_info(const struct stairs_call *c, struct stairs_talk *t)
 {
@@ -85,6 +87,20 @@ static bool hopeless(const struct stairs_talk *t, uint64_t ms)
 	return t->request && !t->acked && ms >= STAIRS_STILL_MS && t->info.total_retrans >= 2;
 }
 
+/* A greeting may come in pieces: its first line is wanted, within reason. */
+static void wait_for_line(const struct stairs_call *c, struct stairs_talk *t)
+{
+	uint64_t end = stairs_now() + LINE_MS * 1000000ull;
+
+	while (t->answer_n && !t->eof && !t->error && !memchr(t->answer, '\n', t->answer_n) &&
+	       t->answer_n < sizeof(t->answer) && stairs_now() < end) {
+		struct pollfd p = { .fd = c->fd, .events = POLLIN };
+
+		if (poll(&p, 1, STEP_MS) > 0)
+			take(c, t);
+	}
+}
+
 void talk_run(struct stairs *s, const struct stairs_call *c, struct stairs_talk *t,
 	      enum stairs_greeting greeting, bool large)
 {
@@ -111,18 +127,29 @@ void talk_run(struct stairs *s, const struct stairs_call *c, struct stairs_talk 
 		if (t->request && !t->acked && ms > STAIRS_WATCH_MS)
 			stairs_watch(s);
 	}
-	/* What belongs to the same answer comes with it. */
-	if (t->answer_n && !t->eof && !t->error) {
-		struct pollfd p = { .fd = c->fd, .events = POLLIN };
-
-		if (poll(&p, 1, STEP_MS) > 0)
-			take(c, t);
-	}
+	wait_for_line(c, t);
 	/* An answer shows that the request was taken; when it was, our last look may tell too late.
 	 */
 	if (t->answer_n && t->acked_ns > t->answered_ns)
 		t->acked_ns = t->answered_ns;
 	t->took_ns = stairs_now() - t->began;
+}
+
+void talk_end(int fd)
+{
+	static const struct linger abort = { .l_onoff = 1 };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint8_t rest[STAIRS_ANSWER];
+	uint64_t end = stairs_now() + GOODBYE_MS * 1000000ull;
+	ssize_t n = 1;
+
+	if (shutdown(fd, SHUT_WR) == 0)
+		while (n > 0 && stairs_now() < end && poll(&p, 1, GOODBYE_MS) > 0)
+			n = recv(fd, rest, sizeof(rest), MSG_DONTWAIT);
+	/* A program that does not read would keep its end for ever. */
+	if (n > 0)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+	close(fd);
 }
 
 bool talk_again(struct stairs *s, struct stairs_talk *t, enum stairs_greeting greeting)
@@ -134,6 +161,6 @@ bool talk_again(struct stairs *s, struct stairs_talk *t, enum stairs_greeting gr
 	if (call_alone(&c, s->o->target.port, STAIRS_OTHERS_MS))
 		talk_run(s, &c, t, greeting, false);
 	if (c.fd >= 0)
-		close(c.fd);
+		talk_end(c.fd);
 	return c.outcome == STAIRS_OPEN;
 }

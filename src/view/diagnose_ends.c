@@ -104,6 +104,24 @@ bool rule_disagree(struct rule_pair *p)
 
 /* ---- The other end is missing ---------------------------------------------------------------- */
 
+/* The other end of X, which only the last pass saw: it had not been there, or comes again. */
+static bool born_since(const struct rule_look *l, const struct cpl_info *x)
+{
+	for (size_t i = 0; i < l->m->n; i++) {
+		const struct view_end *e = &l->m->end[i];
+		const struct cpl_info *now;
+
+		if (e->at[0] != VIEW_NONE || e->at[1] != VIEW_NONE)
+			continue;
+		now = rule_now(l, i);
+		if (now && now->local_port == x->remote_port && now->remote_port == x->local_port &&
+		    cpl_addr_equal(&now->local_addr, &x->remote_addr) &&
+		    cpl_addr_equal(&now->remote_addr, &x->local_addr))
+			return true;
+	}
+	return false;
+}
+
 bool rule_half_open(struct rule_pair *p)
 {
 	static const unsigned states =
@@ -121,6 +139,8 @@ bool rule_half_open(struct rule_pair *p)
 		return false;
 	/* Who was translated has its other end elsewhere, and only its numbers would tell. */
 	if (p->nat && !rule_known(now, CPL_F_snd_una))
+		return false;
+	if (three && born_since(p->l, now))
 		return false;
 	/* Somebody answers it. */
 	if (rule_moved(p->before[0], now, CPL_F_segs_in) == 1 ||

@@ -263,15 +263,36 @@ int select_order(const struct cpl_info *a, const struct cpl_info *b)
 	return d ? d : order_number(a->id, b->id);
 }
 
-static int order(const void *left, const void *right)
+static int order_records(const void *left, const void *right)
 {
 	return select_order(left, right);
 }
 
+static int order(const void *left, const void *right)
+{
+	const struct cpl_info *const *a = left, *const *b = right;
+
+	return select_order(*a, *b);
+}
+
+/* Records are large: their places are sorted, then each is moved once. */
 void select_sort(struct cpl_info *infos, size_t n)
 {
-	if (n > 1)
-		qsort(infos, n, sizeof(*infos), order);
+	const struct cpl_info **place = calloc(n + 1, sizeof(*place));
+	struct cpl_info *sorted = place && n > 1 ? calloc(n, sizeof(*sorted)) : NULL;
+
+	for (size_t i = 0; sorted && i < n; i++)
+		place[i] = &infos[i];
+	if (sorted) {
+		qsort(place, n, sizeof(*place), order);
+		for (size_t i = 0; i < n; i++)
+			sorted[i] = *place[i];
+		memcpy(infos, sorted, n * sizeof(*infos));
+	} else if (n > 1) { /* no memory for that */
+		qsort(infos, n, sizeof(*infos), order_records);
+	}
+	free(sorted);
+	free(place);
 }
 
 /* ---- What is near ---------------------------------------------------------------------------- */

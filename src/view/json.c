@@ -134,7 +134,7 @@ static json_t *number(uint64_t v)
 static json_t *field_json(const struct cpl_info *info, enum cpl_field f)
 {
 	const char *at = (const char *)info + view_fields[f].offset;
-	char text[65];
+	char text[sizeof(info->path)];
 	uint64_t v;
 
 	if (view_fields[f].type == VIEW_TYPE_ip) {
@@ -181,7 +181,7 @@ static json_t *info_json(const struct cpl_info *info)
 
 static int dump(const char *buffer, size_t size, void *t)
 {
-	text_printf(t, "%.*s", (int)size, buffer);
+	text_write(t, buffer, size);
 	return ((struct text *)t)->failed ? -1 : 0;
 }
 

@@ -51,9 +51,8 @@ static void text_add(struct text *t, const char *s, size_t n)
 	if (!text_room(t, n))
 		return;
 	memcpy(t->data + t->len, s, n);
-	for (size_t i = 0; i < n; i++)
-		if (s[i] == '\n')
-			t->line = t->len + i + 1;
+	for (const char *end = s + n; (s = memchr(s, '\n', (size_t)(end - s))) != NULL; s++)
+		t->line = t->len + n - (size_t)(end - s) + 1;
 	t->len += n;
 	t->data[t->len] = 0;
 }
@@ -102,16 +101,33 @@ void text_printf(struct text *t, const char *format, ...)
 	va_end(again);
 }
 
+void text_write(struct text *t, const char *s, size_t n)
+{
+	text_add(t, s, n);
+}
+
 void text_foreign(struct text *t, const char *s)
 {
-	for (; *s; s++)
-		text_add(t, *s >= 0x20 && *s < 0x7f ? s : "?", 1);
+	while (*s) {
+		size_t n = 0;
+
+		while (s[n] >= 0x20 && s[n] < 0x7f)
+			n++;
+		text_add(t, s, n);
+		s += n;
+		if (*s) {
+			text_add(t, "?", 1);
+			s++;
+		}
+	}
 }
 
 void text_repeat(struct text *t, const char *s, unsigned n)
 {
+	size_t len = strlen(s);
+
 	while (n--)
-		text_puts(t, s);
+		text_add(t, s, len);
 }
 
 unsigned view_cells_n(const char *s, size_t n)

@@ -47,6 +47,7 @@ int text_flush(struct text *t, FILE *file);
 
 __attribute__((format(printf, 2, 3))) void text_printf(struct text *t, const char *format, ...);
 void text_puts(struct text *t, const char *s);
+void text_write(struct text *t, const char *s, size_t n);
 void text_repeat(struct text *t, const char *s, unsigned n);
 /* Spaces up to display column COLUMN (0: the first) of the current line; at least AT_LEAST. */
 void text_column(struct text *t, unsigned column, unsigned at_least);

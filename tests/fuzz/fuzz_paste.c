@@ -21,8 +21,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
 {
 	static const char *const words[] = {
 		"tcp4 0 0 10.226.245.157.60596 20.189.173.17.https ESTABLISHED\n",
-		"tcp        0   2896 10.0.0.1:22  10.0.0.9:51234  ESTABLISHED 9/sshd on "
-		"(0.2/3/0)\n",
+		"tcp 0 2896 10.0.0.1:22 10.0.0.9:5123 ESTABLISHED 9/sshd on (0.2/3/0)\n",
 		"ESTAB 0 0 10.0.0.1:22 10.0.0.9:51234 timer:(keepalive,119min,0)\n",
 		"\t cubic wscale:7,7 rto:204\n",
 		"  TCP    127.0.0.1:80           0.0.0.0:0              LISTENING       4\n",

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """couplet watch in a terminal, in a network namespace of its own: what is on the screen, what keys
 do, and how it leaves the terminal behind."""
+import concurrent.futures
 import os
 import re
 import resource
@@ -22,6 +23,7 @@ INSIDE = os.environ.get("WATCH_INSIDE")  # "root" or "user", in the namespace
 MANY = 50000 if os.environ.get("SOAK") else 0
 TESTS = []
 HELD = []
+LAST = "many_connections_leave_the_keys_quick"
 
 
 def test(function, where=True):
@@ -91,7 +93,7 @@ def make_all():
         except BlockingIOError:
             pass
         HELD.append(s)
-    time.sleep(1.2)  # probes have begun
+    time.sleep(0.4)  # probes have begun
 
 
 def watch(*args, columns=80, lines=24, **more):
@@ -125,7 +127,7 @@ def what_matters_stands_on_top():
         t.until(r"\d\.\dK ")  # there are rates
         lines = t.screen.text()
         assert re.match(r"couplet watch  \d+ connections, \d+ in trouble +sampled in [\d.]+ [mu]s,"
-                        r" every 0.1 s$", lines[0]), lines[0]
+                        r" every 0\.\d+ s$", lines[0]), lines[0]
         assert lines[1].endswith("by what matters"), lines[1]
         order = [re.search(r"127\.0\.0\.1:(\d+)", line).group(1) for line in lines[3:]
                  if re.match(r"[> ][! ]127", line)]
@@ -199,7 +201,7 @@ def keys_choose_sort_and_pause():
         t.read(0.3)
         assert t.screen.text() == before, "it goes on"
         t.press("p")
-        t.until(r"every 0.1 s$")
+        t.until(r"every 0\.\d+ s$")
         t.press("RIGHT")
         t.press("RIGHT")
         t.until(r"^  Local.*Program.*$")
@@ -451,20 +453,28 @@ def check_many(sockets):
 
 # ---- The frame ----------------------------------------------------------------------------------
 
+def attempt(function):
+    """What went wrong, as comments; "" if nothing did."""
+    try:
+        function()
+        return ""
+    except Exception:
+        return "".join(f"# {line}\n" for line in traceback.format_exc().split("\n"))
+
+
 def main():
+    """They mostly wait for a screen: some at a time, but for the one that needs the machine."""
     make_all()
     print(f"1..{len(TESTS)}", flush=True)
     failed = 0
-    for number, function in enumerate(TESTS, 1):
-        name = function.__name__.replace("_", " ")
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Exception:
-            failed = 1
-            print("\n".join("# " + line for line in traceback.format_exc().split("\n")))
-            print(f"not ok {number} - {name}", flush=True)
-    sys.stdout.flush()
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        results = [pool.submit(attempt, function) if function.__name__ != LAST else None
+                   for function in TESTS]
+        for number, (function, result) in enumerate(zip(TESTS, results), 1):
+            comments = result.result() if result else attempt(function)
+            failed |= bool(comments)
+            name = function.__name__.replace("_", " ")
+            print(f"{comments}{'not ' if comments else ''}ok {number} - {name}", flush=True)
     os._exit(failed)
 
 

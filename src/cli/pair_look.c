@@ -45,6 +45,7 @@ static struct source_options options_here(const struct pair_options *o)
 	struct source_options s = {
 		.states = SOURCE_USUAL_STATES,
 		.namespaces = true,
+		.no_stray_namespaces = true,
 		.owners = !o->all || o->verbose || o->json || select_needs_owners(&o->select),
 	};
 

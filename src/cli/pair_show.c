@@ -2,35 +2,30 @@
 /* What couplet pair says: one pair in full, all as a table, JSON. See pair.h. */
 #include "cli/pair.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "source/namespaces.h"
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
 /* As ip-netns(8) calls it, or by its number; NULL: ours, or not known. */
 static const char *namespace_name(const struct cpl_info *info, char *name, size_t size)
 {
-	DIR *dir;
-	struct dirent *entry;
+	static uint32_t own;
+	const struct netns *ns;
 
-	if (!cpl_info_known(info, CPL_F_netns) || info->netns == source_own_netns())
+	if (!own)
+		own = source_own_netns();
+	if (!cpl_info_known(info, CPL_F_netns) || info->netns == own)
 		return NULL;
-	snprintf(name, size, "namespace %u", info->netns);
-	dir = opendir("/run/netns");
-	while (dir && (entry = readdir(dir))) {
-		char path[280];
-		struct stat st;
-
-		snprintf(path, sizeof(path), "/run/netns/%.250s", entry->d_name);
-		if (stat(path, &st) == 0 && (uint32_t)st.st_ino == info->netns)
-			snprintf(name, size, "%.60s", entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
+	ns = source_namespace(info->netns);
+	if (ns && *ns->name)
+		snprintf(name, size, "%s", ns->name);
+	else
+		snprintf(name, size, "namespace %u", info->netns);
 	return name;
 }
 

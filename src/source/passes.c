@@ -71,6 +71,7 @@ int passes_take(struct passes *p, const struct source_options *options)
 	if (p->taken == VIEW_PASSES)
 		return -ENOSPC;
 	o.owners = options->owners && !p->taken;
+	o.same_namespaces = p->taken > 0;
 	p->began[p->taken] = now_ns();
 	err = source_collect(&p->set[p->taken], &o);
 	p->ended[p->taken] = now_ns();

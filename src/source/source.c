@@ -245,9 +245,10 @@ int source_walk(const struct source_options *options, struct source_notes *notes
 	unsigned failed = 0;
 
 	owner_table_init(&w.owners);
-	if (options->owners || options->namespaces)
+	if (options->owners ||
+	    (options->namespaces && !options->same_namespaces && !options->no_stray_namespaces))
 		scan_owners(&w, notes);
-	if (options->namespaces)
+	if (options->namespaces && !options->same_namespaces)
 		find_namespaces(&w, notes);
 	for (unsigned i = 0; i < SOURCES && !w.stopped; i++) {
 		size_t before = w.records;

@@ -47,6 +47,12 @@ struct source_options {
 	bool unix_sockets;
 	bool namespaces; /* every network namespace of the machine, as far as we may, not only ours
 			  */
+	/*
+	 * With namespaces, without owners: not those that live on by a socket alone, without a
+	 * process in them or a mount; finding them takes as long as a walk.
+	 */
+	bool no_stray_namespaces;
+	bool same_namespaces; /* with namespaces: those that the last such walk found */
 	bool no_ip4;
 	bool no_ip6;
 	bool brief;	 /* addresses, state and queues are enough: no tcp_info, half the time */

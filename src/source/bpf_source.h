@@ -36,6 +36,11 @@ int bpf_source_walk(const struct netns *ns, const struct source_options *options
 struct owner_table;
 int bpf_source_owners(struct owner_table *table);
 
+/* That this process may load programs: 0 or -EPERM. *HZ is the kernel's ticks in a second. */
+int bpf_source_prepare(unsigned *hz);
+/* The one with that COOKIE, by walking all: 0, -ENOENT or another negative errno. */
+int bpf_source_find(const struct netns *ns, uint64_t cookie, struct cpl_info *now);
+
 /* source_pair_now() for ends of NS[0] and NS[1] (NULL: ours). */
 int bpf_source_pair(const struct netns *const ns[2], const struct cpl_info *const seen[2],
 		    struct source_pair *pair);

@@ -115,7 +115,7 @@ struct pair_end {
 	__u32 local[4], remote[4];
 };
 
-/* X, Y, and both once more: kind says whether it was found. */
+/* X, Y, and both once more: kind says whether it was found. A power of two. */
 #define PAIR_READS 4
 
 #endif

@@ -2,11 +2,9 @@
 /*
  * Two iterators over the kernel's sockets: the TCP connections of the network namespace in which
  * the iterator is made, as records (record.h); and who holds sockets, of all namespaces at once.
- * And a program that reads the two ends of one connection, one right after the other: it is made as
- * one that looks at packets, as these may look up sockets, but never sees one of the network's.
  *
- * One of each may run at a time: records are put together in variables, since a program's stack has
- * no room for them.
+ * One of each may be read at a time: the record is put together in a variable, since a program's
+ * stack has no room for it.
  */
 #include "tcb_fill.h"
 
@@ -82,52 +80,5 @@ int owner_dump(struct bpf_iter__task_file *ctx)
 	r.inode = file->f_inode->i_ino;
 	bpf_probe_read_kernel(r.program, sizeof(r.program), leader->comm);
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
-	return 0;
-}
-
-struct pair_end pair_ends[2];
-struct tcb_record pair_records[PAIR_READS];
-__u64 pair_ended[PAIR_READS]; /* when the last word was read */
-
-static __noinline int read_end(struct __sk_buff *packet, struct pair_end *end, struct tcb_record *r,
-			       __u64 *ended)
-{
-	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *sk;
-
-	r->kind = TCB_RECORD_NONE;
-	if (end->family == KERNEL_AF_INET) {
-		/* As a packet that comes in names them: it is from the remote end. */
-		tuple.ipv4.saddr = end->remote[0];
-		tuple.ipv4.daddr = end->local[0];
-		tuple.ipv4.sport = end->remote_port;
-		tuple.ipv4.dport = end->local_port;
-		sk = bpf_skc_lookup_tcp(packet, &tuple, sizeof(tuple.ipv4), CURRENT_NETNS, 0);
-	} else if (end->family == KERNEL_AF_INET6) {
-		for (int i = 0; i < 4; i++) {
-			tuple.ipv6.saddr[i] = end->remote[i];
-			tuple.ipv6.daddr[i] = end->local[i];
-		}
-		tuple.ipv6.sport = end->remote_port;
-		tuple.ipv6.dport = end->local_port;
-		sk = bpf_skc_lookup_tcp(packet, &tuple, sizeof(tuple.ipv6), CURRENT_NETNS, 0);
-	} else {
-		return 0;
-	}
-	if (!sk)
-		return 0;
-	record_fill(r, (struct sock_common *)sk);
-	*ended = bpf_ktime_get_ns();
-	bpf_sk_release(sk);
-	return 0;
-}
-
-SEC("tc")
-int pair_read(struct __sk_buff *packet)
-{
-	read_end(packet, &pair_ends[0], &pair_records[0], &pair_ended[0]);
-	read_end(packet, &pair_ends[1], &pair_records[1], &pair_ended[1]);
-	read_end(packet, &pair_ends[0], &pair_records[2], &pair_ended[2]);
-	read_end(packet, &pair_ends[1], &pair_records[3], &pair_ended[3]);
 	return 0;
 }

@@ -10,8 +10,26 @@
 #include "kernel.h"
 #include "record.h"
 
+/*
+ * A pointer in a socket, and what it leads to: followed directly, which is quick; or by a call,
+ * which is for programs of whose pointers the kernel has no proof: to look for one, it searches all
+ * its types by name, for milliseconds each time.
+ */
+#ifdef TCB_FILL_PROBES
+#define VALUE_OF(pointer, field)                                                                   \
+	({                                                                                         \
+		typeof((pointer)->field) value;                                                    \
+		bpf_probe_read_kernel(&value, sizeof(value), &(pointer)->field);                   \
+		value;                                                                             \
+	})
+#else
+#define VALUE_OF(pointer, field) ((pointer)->field)
+#endif
+
 static __always_inline void fill_addresses(struct tcb_record *r, struct sock_common *c)
 {
+	struct net *net;
+
 	r->family = (__u8)c->skc_family;
 	r->local_port = c->skc_num;
 	r->remote_port = bpf_ntohs(c->skc_dport);
@@ -25,7 +43,8 @@ static __always_inline void fill_addresses(struct tcb_record *r, struct sock_com
 		r->remote[0] = c->skc_daddr;
 	}
 	r->ifindex = (__u32)c->skc_bound_dev_if;
-	r->netns = c->skc_net.net->ns.inum;
+	net = VALUE_OF(c, skc_net.net);
+	r->netns = VALUE_OF(net, ns.inum);
 }
 
 static __always_inline __u64 inode_of(struct sock *sk)
@@ -35,8 +54,8 @@ static __always_inline __u64 inode_of(struct sock *sk)
 
 	if (bpf_core_field_exists(new->sk_ino))
 		return new->sk_ino;
-	made = (void *)sk->sk_socket;
-	return made ? made->vfs_inode.i_ino : 0;
+	made = (void *)VALUE_OF(sk, sk_socket);
+	return made ? VALUE_OF(made, vfs_inode.i_ino) : 0;
 }
 
 /* How long a timer has to run, in jiffies; overdue is 0. */
@@ -73,12 +92,12 @@ static __always_inline void fill_timers(struct tcb_record *r, struct tcp_sock *t
 	r->delack_left = jiffies_left(delack, now);
 	r->keep_left = 0;
 	if (bpf_core_field_exists(keepalive->icsk_keepalive_timer)) {
-		if (keepalive->icsk_keepalive_timer.entry.pprev) {
+		if (VALUE_OF(keepalive, icsk_keepalive_timer.entry.pprev)) {
 			r->flags |= TCB_KEEP_TIMER;
 			r->keep_left = jiffies_left(keepalive->icsk_keepalive_timer.expires, now);
 		}
 	} else if (bpf_core_field_exists(timer->sk_timer)) {
-		if (timer->sk_timer.entry.pprev) {
+		if (VALUE_OF(timer, sk_timer.entry.pprev)) {
 			r->flags |= TCB_KEEP_TIMER;
 			r->keep_left = jiffies_left(timer->sk_timer.expires, now);
 		}
@@ -118,7 +137,7 @@ static __always_inline void fill_options(struct tcb_record *r, struct tcp_sock *
 		flags |= TCB_FASTOPEN_PASSIVE;
 	if (sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_KEEPOPEN) & 1)
 		flags |= TCB_KEEPOPEN;
-	if (sk->sk_socket)
+	if (VALUE_OF(sk, sk_socket))
 		flags |= TCB_ATTACHED;
 	r->flags |= flags;
 	r->snd_wscale = (__u8)BPF_CORE_READ_BITFIELD(tp, rx_opt.snd_wscale);
@@ -132,10 +151,10 @@ static __always_inline void fill_options(struct tcb_record *r, struct tcp_sock *
 	r->tos = inet->tos;
 	r->ttl = inet->uc_ttl;
 	if (r->family == KERNEL_AF_INET6) {
-		struct ipv6_pinfo *np = inet->pinet6;
+		struct ipv6_pinfo *np = VALUE_OF(inet, pinet6);
 
 		if (np) {
-			r->tos = np->tclass;
+			r->tos = VALUE_OF(np, tclass);
 			r->ttl = (__s16)BPF_CORE_READ_BITFIELD_PROBED(np, hop_limit);
 		}
 	}
@@ -152,7 +171,7 @@ static __always_inline void fill_out_of_order(struct tcb_record *r, struct tcp_s
 
 	r->ooo_bytes = 0;
 	r->ranges = 0;
-	if (!tp->out_of_order_queue.rb_node)
+	if (!VALUE_OF(tp, out_of_order_queue.rb_node))
 		return;
 	r->flags |= TCB_OOO;
 	n = tp->rx_opt.num_sacks;
@@ -184,7 +203,7 @@ static __always_inline void fill_sequence(struct tcb_record *r, struct tcp_sock 
 static __always_inline void fill_congestion(struct tcb_record *r, struct tcp_sock *tp,
 					    struct inet_connection_sock *ic)
 {
-	const struct tcp_congestion_ops *ops = ic->icsk_ca_ops;
+	const struct tcp_congestion_ops *ops = VALUE_OF(ic, icsk_ca_ops);
 
 	r->ca_state = (__u8)BPF_CORE_READ_BITFIELD(ic, icsk_ca_state);
 	r->retransmits = ic->icsk_retransmits;
@@ -281,7 +300,7 @@ static __always_inline void fill_time_wait(struct tcb_record *r, struct tcp_time
 	r->rcv_wscale = small->tw_rcv_wscale;
 	r->ts_recent = tw->tw_ts_recent;
 	r->keep_left = jiffies_left(small->tw_timer.expires, now);
-	if (small->tw_timer.entry.pprev)
+	if (VALUE_OF(small, tw_timer.entry.pprev))
 		r->flags |= TCB_KEEP_TIMER;
 }
 

@@ -307,10 +307,12 @@ class Worker:
         """A segment with the addresses of others."""
         raw_send(source, target, flags, seq, ack, data, window, options)
 
-    def flood(self, sources, target, n):
+    @staticmethod
+    def flood(sources, target, n, pause=0.0):
         """SYNs from N addresses where nobody is."""
         for i in range(n):
             raw_send((sources.format(i // 250, i % 250 + 1), 1024 + i), target, SYN, i * 7919)
+        time.sleep(pause)
 
     def play(self, class_name, *args):
         """A peer that no kernel holds a socket for; see FarPeer."""

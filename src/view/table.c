@@ -25,7 +25,7 @@ static void put_foreign(struct text *t, enum text_style style, const char *s)
 {
 	struct view_word w;
 
-	if (!t->colour || style == TEXT_PLAIN) {
+	if (!t->colour || style == TEXT_PLAIN || !*s) {
 		text_foreign(t, s);
 		return;
 	}

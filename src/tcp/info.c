@@ -247,8 +247,6 @@ static void info_listener(const struct tcb *tcb, struct cpl_info *info)
 	CPL_INFO_READ(info, backlog, l->backlog);
 	CPL_INFO_READ(info, listen_overflows, l->overflows);
 	CPL_INFO_READ(info, syncookies_sent, l->cookies);
-	CPL_INFO_READ(info, recv_queue, l->accept_n);
-	CPL_INFO_READ(info, send_queue, l->backlog);
 }
 
 void tcp_info_tcb(struct tcp *tcp, const struct tcb *tcb, struct cpl_info *info, uint64_t now)

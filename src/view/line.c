@@ -477,10 +477,10 @@ bool view_line_why(struct text *t, const struct cpl_info *i)
 	if (i->protocol != TCP || !knows(i, CPL_F_why) || i->state == CPL_LISTEN ||
 	    i->state == CPL_TIME_WAIT)
 		return false;
-	say(&s, "%s: %s%s%s.", i->why == CPL_WHY_SENDING ? "Sending" : "Not sending",
+	say(&s, "%s%s%s: %s.", i->why == CPL_WHY_SENDING ? "Sending" : "Not sending",
+	    since ? " for " : "", since ? word_ns(i->why_for).s : "",
 	    i->why == CPL_WHY_IDLE || i->why == CPL_WHY_CLOSED ? view_why_text(i->why)
-							       : why_not(i).s,
-	    since ? ", for " : "", since ? word_ns(i->why_for).s : "");
+							       : why_not(i).s);
 	return true;
 }
 

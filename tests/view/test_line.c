@@ -218,7 +218,7 @@ static void why(void **state)
 	CPL_INFO_READ(&x, why_for, 2000000000);
 	assert_true(view_line_why(&t, &x));
 	assert_string_equal(t.data,
-			    "Not sending: the program gave it nothing to send, for 2.000 s.\n");
+			    "Not sending for 2.000 s: the program gave it nothing to send.\n");
 	forget(&x, CPL_F_why);
 	assert_false(view_line_why(&t, &x));
 }

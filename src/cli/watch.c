@@ -276,6 +276,7 @@ int cmd_watch(int argc, char **argv)
 		return cli_fail(CLI_CANNOT, "needs a terminal; couplet netstat --watch prints what "
 					    "changes to anywhere");
 	p.w.ascii = !cli_utf8();
+	p.w.own_netns = source_own_netns();
 	status = watch(&p);
 	watch_free(&p.w);
 	return status;

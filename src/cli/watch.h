@@ -141,6 +141,7 @@ struct watch {
 	unsigned columns, lines; /* of the terminal */
 	bool ascii, colour;
 	unsigned interval_ms;
+	uint32_t own_netns; /* that of others is named */
 
 	enum watch_page page, under; /* UNDER: what help was asked from */
 	enum rank_sort sort;

@@ -14,12 +14,14 @@
 
 /* "A 10.0.0.1:80 nginx (pid 812)" */
 static void put_end(struct text *t, char letter, const struct cpl_addr *addr, uint16_t port,
-		    const struct cpl_info *info)
+		    const struct cpl_info *info, uint32_t own_netns)
 {
 	text_styled(t, TEXT_BOLD, word_format("%c", letter).s);
 	text_printf(t, " %s", word_endpoint(addr, port).s);
 	if (info && cpl_info_known(info, CPL_F_pid))
 		text_printf(t, " %s (pid %u)", word_foreign(info->program).s, info->pid);
+	if (info && cpl_info_known(info, CPL_F_netns) && info->netns != own_netns)
+		text_printf(t, " netns %u", info->netns);
 }
 
 static void put_names(const struct watch *w, struct text *t)
@@ -30,13 +32,15 @@ static void put_names(const struct watch *w, struct text *t)
 
 	text_init(&line);
 	line.colour = t->colour;
-	put_end(&line, 'A', &o->key.local, o->key.local_port, o->known ? &d->end[0] : NULL);
+	put_end(&line, 'A', &o->key.local, o->key.local_port, o->known ? &d->end[0] : NULL,
+		w->own_netns);
 	text_puts(&line, "   ");
 	if (o->known && d->have[1] && d->by == VIEW_BY_SEQUENCE)
-		put_end(&line, 'B', &d->end[1].local_addr, d->end[1].local_port, &d->end[1]);
+		put_end(&line, 'B', &d->end[1].local_addr, d->end[1].local_port, &d->end[1],
+			w->own_netns);
 	else
 		put_end(&line, 'B', &o->key.remote, o->key.remote_port,
-			o->known && d->have[1] ? &d->end[1] : NULL);
+			o->known && d->have[1] ? &d->end[1] : NULL, w->own_netns);
 	if (o->known && d->by == VIEW_BY_SEQUENCE)
 		text_puts(&line, "   (behind an address translator)");
 	if (w->paused)

@@ -409,6 +409,8 @@ static void put_selected(const struct watch *w, struct text *t)
 		    word_endpoint(&r->remote, r->remote_port).s);
 	if (rank_known(r, CPL_F_pid))
 		text_printf(&line, "  %s (pid %u)", word_foreign(r->program).s, r->pid);
+	if (rank_known(r, CPL_F_netns) && r->netns != w->own_netns)
+		text_printf(&line, "  netns %u", r->netns);
 	if (rank_known(r, CPL_F_srtt) && rank_known(r, CPL_F_cwnd))
 		text_printf(&line, "  rtt %s  cwnd %s", word_ns(r->srtt).s, word_count(r->cwnd).s);
 	watch_line(t, line.data, line.len, w->columns);

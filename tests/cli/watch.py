@@ -275,6 +275,7 @@ def the_other_end_in_another_namespace():
             t.until(r"couplet watch  1 connection ")
             t.press("ENTER")
             t.until(r"^A 10\.78\.0\.1:2008 .*   B 10\.78\.0\.2:\d+ python")
+            assert re.search(r"netns \d+$", t.screen.text()[0]) or len(t.screen.text()[0]) == 80
             t.until(r"^recv_queue +777 +send_queue +0$")
         held.close()
         listener.close()

@@ -174,8 +174,19 @@ struct store_want {
 	int64_t row;
 };
 int store_rows_at(struct store *store, struct store_want *wants, size_t n);
-/* Which host has ADDR; SIZE_MAX: none, or more than one. */
-size_t store_address_host(struct store *store, const struct store_host *hosts, size_t n,
-			  const struct cpl_addr *addr);
+/*
+ * Was an end there at SAMPLE that could be the other one of X: of the same endpoints or initial
+ * sequence numbers?
+ */
+int store_was_there(struct store *store, const struct cpl_info *x,
+		    const struct store_sample *sample, bool *there);
+
+/* What others call the hosts, each address once, in order; *LIST is to be freed. */
+struct store_address {
+	struct cpl_addr addr;
+	size_t host; /* its place among the hosts; SIZE_MAX: several have it */
+};
+int store_addresses(struct store *store, const struct store_host *hosts, size_t n,
+		    struct store_address **list, size_t *found);
 
 #endif

@@ -58,6 +58,7 @@ struct store_backend {
 	const char *size;   /* query that tells the bytes on disk */
 	const char *exists; /* query: 1 if there is a table couplet_schema, else 0 */
 	const char *lock;   /* statement: no other transaction that says so goes on; may be NULL */
+	const char *plan;   /* statement: joins are hashed from now on; NULL: they never are */
 	int (*open)(struct store *s);
 	void (*close)(struct store *s);
 	/* One statement, with $1 ... $N for PARAMS. Where there are numbers in an answer that may
@@ -133,6 +134,8 @@ struct store_row {
 	char text[6][4 * 112 + 1]; /* escaped names and paths */
 };
 
+/* The keys of a row: columns STORE_C_ENDPOINTS to STORE_C_SEQUENCE_SIDE, NULL without a peer. */
+void store_row_keys(struct store_row *row, const struct cpl_info *info, int64_t host);
 /* All columns but sample and number. HOST scopes addresses that mean nothing elsewhere. */
 void store_row_fill(const struct store *s, struct store_row *row, const struct cpl_info *info,
 		    int64_t host, bool gone);

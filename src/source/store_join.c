@@ -16,32 +16,51 @@
 #define CONTESTED_MAX 65536
 
 /*
- * `now` is what the chosen samples show: the latest row of each end in the window of its sample,
- * unless that says that the end is gone.
+ * The steps of the join, each a table made from those before it: parts of one statement where the
+ * planner joins by hashing (PostgreSQL), else temporary tables with indexes (SQLite, which would
+ * walk one list for each entry of the other).
+ *
+ * couplet_now is what the chosen samples show: the latest row of each end in the window of its
+ * sample, unless that says that the end is gone.
  */
-static const char now[] =
-	"), last AS MATERIALIZED (SELECT max(e.row_id) AS id, c.host AS host FROM chosen c "
-	"JOIN couplet_samples s ON s.run = c.run AND s.id BETWEEN c.since AND c.sample "
-	"JOIN couplet_ends e ON e.sample = s.id GROUP BY c.host, e.number), "
-	"now AS MATERIALIZED (SELECT e.row_id AS id, e.number AS number, last.host AS host, "
-	"e.endpoints AS endpoints, e.side AS side, e.sequence AS sequence, "
-	"e.sequence_side AS sequence_side FROM last JOIN couplet_ends e ON e.row_id = last.id "
-	"WHERE e.gone = 0 AND e.endpoints IS NOT NULL), ";
+struct step {
+	const char *name, *sql, *index;
+};
 
-static const char join[] =
-	"by_address AS MATERIALIZED (SELECT x.id AS x, x.number AS x_number, x.host AS x_host, "
-	"y.id AS y, y.number AS y_number, y.host AS y_host FROM now x JOIN now y "
-	"ON y.endpoints = x.endpoints WHERE x.side = 0 AND y.side = 1), "
-	"rest AS MATERIALIZED (SELECT * FROM now WHERE id NOT IN (SELECT x FROM by_address) "
-	"AND id NOT IN (SELECT y FROM by_address)), "
-	"by_sequence AS MATERIALIZED (SELECT x.id AS x, x.number AS x_number, x.host AS x_host, "
-	"y.id AS y, y.number AS y_number, y.host AS y_host FROM rest x JOIN rest y "
-	"ON y.sequence = x.sequence WHERE x.sequence_side = 0 AND y.sequence_side = 1) "
-	"SELECT 0, x, x_number, x_host, y, y_number, y_host, 0, '' FROM by_address "
-	"UNION ALL SELECT 1, x, x_number, x_host, y, y_number, y_host, 0, '' FROM by_sequence "
-	"UNION ALL SELECT CASE WHEN sequence IS NULL THEN 2 ELSE 3 END, id, number, host, 0, 0, 0, "
-	"side, endpoints FROM rest WHERE id NOT IN (SELECT x FROM by_sequence) "
-	"AND id NOT IN (SELECT y FROM by_sequence)";
+#define PAIR                                                                                       \
+	"x.id AS x, x.number AS x_number, x.host AS x_host, y.id AS y, y.number AS y_number, "     \
+	"y.host AS y_host "
+
+static const struct step steps[] = {
+	{ "couplet_now",
+	  "SELECT * FROM couplet_seen WHERE place = 1 AND gone = 0 AND endpoints IS NOT NULL",
+	  "endpoints, side" },
+	{ "couplet_by_address",
+	  "SELECT " PAIR "FROM couplet_now x JOIN couplet_now y ON y.endpoints = x.endpoints "
+	  "WHERE x.side = 0 AND y.side = 1",
+	  NULL },
+	{ "couplet_rest",
+	  "SELECT n.* FROM couplet_now n JOIN (SELECT id FROM couplet_now EXCEPT SELECT x "
+	  "FROM couplet_by_address EXCEPT SELECT y FROM couplet_by_address) r ON r.id = n.id",
+	  "sequence, sequence_side" },
+	{ "couplet_by_sequence",
+	  "SELECT " PAIR "FROM couplet_rest x JOIN couplet_rest y ON y.sequence = x.sequence "
+	  "WHERE x.sequence_side = 0 AND y.sequence_side = 1",
+	  NULL },
+	{ "couplet_alone",
+	  "SELECT n.* FROM couplet_rest n JOIN (SELECT id FROM couplet_rest EXCEPT SELECT x "
+	  "FROM couplet_by_sequence EXCEPT SELECT y FROM couplet_by_sequence) r ON r.id = n.id",
+	  NULL },
+};
+
+#define STEPS (sizeof(steps) / sizeof(*steps))
+
+static const char result[] =
+	"SELECT 0, x, x_number, x_host, y, y_number, y_host, 0, '' FROM couplet_by_address "
+	"UNION ALL SELECT 1, x, x_number, x_host, y, y_number, y_host, 0, '' "
+	"FROM couplet_by_sequence "
+	"UNION ALL SELECT CASE WHEN sequence IS NULL THEN 2 ELSE 3 END, id, number, host, "
+	"0, 0, 0, side, endpoints FROM couplet_alone";
 
 struct joined {
 	struct store_match *match;
@@ -232,7 +251,50 @@ out:
 	return err;
 }
 
-static int resolve(struct store *s, struct joined *j)
+struct socket_of {
+	uint64_t id;
+	uint32_t netns;
+	size_t at;
+};
+
+static int by_socket(const void *pa, const void *pb)
+{
+	const struct socket_of *a = pa, *b = pb;
+
+	if (a->id != b->id)
+		return a->id < b->id ? -1 : 1;
+	if (a->netns != b->netns)
+		return a->netns < b->netns ? -1 : 1;
+	return (a->at > b->at) - (a->at < b->at);
+}
+
+/* Of one socket that several recorders on a machine have seen, only the first is a candidate. */
+static int hide_copies(const struct store_host *hosts, const struct claim *c,
+		       struct cpl_info *infos, size_t n)
+{
+	struct socket_of *list = malloc(n * sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		list[i] = (struct socket_of){ infos[i].id, infos[i].netns, i };
+	qsort(list, n, sizeof(*list), by_socket);
+	for (size_t i = 1; i < n; i++) {
+		const struct cpl_info *a = &infos[list[i - 1].at];
+		struct cpl_info *b = &infos[list[i].at];
+
+		if (list[i].id == list[i - 1].id && list[i].netns == list[i - 1].netns &&
+		    cpl_info_known(a, CPL_F_id) && cpl_info_known(b, CPL_F_id) &&
+		    a->source != CPL_SOURCE_STACK && b->source != CPL_SOURCE_STACK &&
+		    strcmp(hosts[c[list[i - 1].at].host].last.boot_id,
+			   hosts[c[list[i].at].host].last.boot_id) == 0)
+			b->state = CPL_CLOSED; /* no connection for view_pairs() */
+	}
+	free(list);
+	return 0;
+}
+
+static int resolve(struct store *s, const struct store_host *hosts, struct joined *j)
 {
 	struct claim *claims = NULL;
 	struct view_pair *pairs = NULL;
@@ -254,6 +316,9 @@ static int resolve(struct store *s, struct joined *j)
 	for (size_t at = 0; at < n && !err; at += 256)
 		err = store_rows(s, ids + at, n - at < 256 ? n - at : 256, infos + at,
 				 monotonic + at, &bad);
+	if (err)
+		goto out;
+	err = hide_copies(hosts, claims, infos, n);
 	if (err)
 		goto out;
 	npairs = view_pairs(infos, n, &pairs);
@@ -279,32 +344,123 @@ void store_read_end(struct store *s)
 	s->backend->rollback(s);
 }
 
+/* A sample of a host's window. */
+struct chosen {
+	struct text *values, *list;
+	size_t host, n;
+};
+
+static int visit_chosen(void *arg, const struct store_value *v, unsigned n)
+{
+	struct chosen *c = arg;
+
+	if (n != 1 || v[0].kind != STORE_NUMBER)
+		return -EPROTO;
+	text_printf(c->values, "%s(%lld, %zu)", c->n ? ", " : "", (long long)v[0].number, c->host);
+	text_printf(c->list, "%s%lld", c->n ? ", " : "", (long long)v[0].number);
+	c->n++;
+	return 0;
+}
+
+static int choose(struct store *s, const struct store_host *hosts, size_t n, struct chosen *c)
+{
+	int err = 0;
+
+	for (c->host = 0; c->host < n && !err; c->host++) {
+		const struct store_sample *l = &hosts[c->host].last;
+		struct store_value v[3] = { store_number(l->run), store_number(l->since),
+					    store_number(l->id) };
+
+		if (l->id)
+			err = s->backend->query(s,
+						"SELECT id FROM couplet_samples WHERE run = $1 "
+						"AND id BETWEEN $2 AND $3",
+						v, 3, visit_chosen, c);
+	}
+	return err;
+}
+
+/* What leads to couplet_now, up to and with couplet_seen. */
+static int begin(struct store *s, const struct store_host *hosts, size_t n, struct text *sql,
+		 bool *any)
+{
+	struct text list;
+	struct chosen c = { .values = sql, .list = &list };
+	int err;
+
+	text_init(&list);
+	text_puts(sql, "WITH couplet_chosen(sample, host) AS (VALUES ");
+	err = choose(s, hosts, n, &c);
+	*any = c.n > 0;
+	text_puts(sql, "), couplet_seen AS MATERIALIZED (SELECT e.row_id AS id, "
+		       "e.number AS number, c.host AS host, e.gone AS gone, "
+		       "e.endpoints AS endpoints, e.side AS side, e.sequence AS sequence, "
+		       "e.sequence_side AS sequence_side, row_number() OVER "
+		       "(PARTITION BY e.number ORDER BY e.row_id DESC) AS place "
+		       "FROM couplet_ends e JOIN couplet_chosen c ON c.sample = e.sample "
+		       "WHERE e.sample IN (");
+	text_puts(sql, list.data ? list.data : "0");
+	text_puts(sql, "))");
+	if (list.failed)
+		err = -ENOMEM;
+	text_free(&list);
+	return err;
+}
+
+/* As one statement. */
+static int join_at_once(struct store *s, struct text *sql, struct joined *j)
+{
+	int err = store_run(s, "%s", s->backend->plan);
+
+	for (unsigned i = 0; i < STEPS; i++)
+		text_printf(sql, ", %s AS MATERIALIZED (%s)", steps[i].name, steps[i].sql);
+	text_printf(sql, " %s", result);
+	if (!err && sql->failed)
+		err = -ENOMEM;
+	return err ? err : s->backend->query(s, sql->data, NULL, 0, visit_match, j);
+}
+
+/* As temporary tables, step by step; SQL is what the first begins with. */
+static int join_by_steps(struct store *s, struct text *sql, struct joined *j)
+{
+	struct text t;
+	int err = 0;
+
+	text_init(&t);
+	for (unsigned i = 0; i < STEPS && !err; i++) {
+		err = store_run(s, "DROP TABLE IF EXISTS temp.%s", steps[i].name);
+		t.len = 0;
+		text_printf(&t, "CREATE TEMP TABLE %s AS ", steps[i].name);
+		if (!i && sql->data)
+			text_puts(&t, sql->data);
+		text_printf(&t, " %s", steps[i].sql);
+		if (!err && (t.failed || sql->failed))
+			err = -ENOMEM;
+		if (!err)
+			err = s->backend->query(s, t.data, NULL, 0, NULL, NULL);
+		if (!err && steps[i].index)
+			err = store_run(s, "CREATE INDEX temp.%s_index ON %s (%s)", steps[i].name,
+					steps[i].name, steps[i].index);
+	}
+	text_free(&t);
+	return err ? err : s->backend->query(s, result, NULL, 0, visit_match, j);
+}
+
 int store_join(struct store *s, const struct store_host *hosts, size_t n,
 	       struct store_match **matches, size_t *found)
 {
 	struct joined j = { .hosts = n };
 	struct text sql;
-	size_t chosen = 0;
-	int err = 0;
+	bool any;
+	int err;
 
 	text_init(&sql);
-	text_puts(&sql, "WITH chosen(host, run, since, sample) AS (VALUES ");
-	for (size_t i = 0; i < n; i++) {
-		const struct store_sample *l = &hosts[i].last;
-
-		if (l->id)
-			text_printf(&sql, "%s(%zu, %lld, %lld, %lld)", chosen++ ? ", " : "", i,
-				    (long long)l->run, (long long)l->since, (long long)l->id);
-	}
-	text_puts(&sql, now);
-	text_puts(&sql, join);
-	if (sql.failed)
-		err = -ENOMEM;
-	else if (chosen)
-		err = s->backend->query(s, sql.data, NULL, 0, visit_match, &j);
+	err = begin(s, hosts, n, &sql, &any);
+	if (!err && any)
+		err = s->backend->plan ? join_at_once(s, &sql, &j) : join_by_steps(s, &sql, &j);
 	text_free(&sql);
 	if (!err)
-		err = resolve(s, &j);
+		err = resolve(s, hosts, &j);
 	if (err) {
 		free(j.match);
 		return err == -ENOMEM ? store_fail(s, err, "out of memory") : err;
@@ -312,38 +468,4 @@ int store_join(struct store *s, const struct store_host *hosts, size_t n,
 	*matches = j.match;
 	*found = j.n;
 	return 0;
-}
-
-struct place {
-	const struct store_host *hosts;
-	size_t n, found;
-	unsigned times;
-};
-
-static int visit_place(void *arg, const struct store_value *v, unsigned n)
-{
-	struct place *p = arg;
-
-	if (n != 1 || v[0].kind != STORE_NUMBER)
-		return -EPROTO;
-	for (size_t i = 0; i < p->n; i++) {
-		if (p->hosts[i].last.run != v[0].number)
-			continue;
-		p->found = i;
-		p->times++;
-	}
-	return 0;
-}
-
-size_t store_address_host(struct store *s, const struct store_host *hosts, size_t n,
-			  const struct cpl_addr *addr)
-{
-	struct place p = { .hosts = hosts, .n = n };
-	struct store_value v = { .kind = STORE_ADDRESS, .addr = *addr };
-
-	if (s->backend->query(s, "SELECT run FROM couplet_addresses WHERE address = $1", &v, 1,
-			      visit_place, &p) ||
-	    p.times != 1)
-		return SIZE_MAX;
-	return p.found;
 }

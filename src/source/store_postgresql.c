@@ -527,8 +527,12 @@ const struct store_backend store_postgresql = {
 	.brackets = "{}",
 	.size = "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class "
 		"WHERE relkind = 'r' AND relname LIKE 'couplet\\_%'",
-	.exists = "SELECT count(to_regclass('couplet_schema'))",
+	/* Not to_regclass(), which may remember that there was none. */
+	.exists = "SELECT count(*) FROM pg_class WHERE relname = 'couplet_schema' AND "
+		  "pg_table_is_visible(oid)",
 	.lock = "SELECT pg_advisory_xact_lock(7164779915402634612)",
+	.plan = "SELECT set_config('enable_nestloop', 'off', false), "
+		"set_config('work_mem', '256MB', false), set_config('jit', 'off', false)",
 	.open = postgresql_open,
 	.close = postgresql_close,
 	.query = postgresql_query,

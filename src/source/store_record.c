@@ -399,6 +399,24 @@ static int plan_make(struct recorder *r, struct plan *p, uint64_t now)
 	return 0;
 }
 
+/*
+ * A connection that is nearly over leaves a small record only, which has no initial numbers: they
+ * are what they were.
+ */
+static void keep_sequence(struct known_end *e, struct store_row *row)
+{
+	struct store_value *v = &row->value[STORE_C_SEQUENCE];
+
+	if (v->kind != STORE_NULL) {
+		e->sequence = v[0];
+		e->sequence_side = v[1];
+		e->sequenced = true;
+	} else if (e->sequenced && row->value[STORE_C_ENDPOINTS].kind != STORE_NULL) {
+		v[0] = e->sequence;
+		v[1] = e->sequence_side;
+	}
+}
+
 /* ---- The transaction ------------------------------------------------------------------------- */
 
 static int write_sample(struct recorder *r, const struct recorder_pass *pass, const struct plan *p,
@@ -447,9 +465,10 @@ static int write_rows(struct recorder *r, const struct cpl_info *infos, const st
 		return 0;
 	err = b->rows_begin(r->store, "couplet_ends", store_columns, STORE_COLUMNS);
 	for (size_t i = 0; i < p->n && !err; i++) {
-		const struct known_end *e = p->row[i];
+		struct known_end *e = p->row[i];
 
 		store_row_fill(r->store, &row, &infos[e->at], r->host, e->reason == REASON_GONE);
+		keep_sequence(e, &row);
 		row.value[STORE_C_SAMPLE] = store_number(sample);
 		row.value[STORE_C_NUMBER] = store_number(e->number);
 		err = b->row(r->store, row.value);

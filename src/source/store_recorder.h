@@ -17,13 +17,15 @@ enum reason {
 
 struct known_end {
 	uint64_t identity[2];
-	int64_t number;		  /* in the store */
-	int64_t written;	  /* sample of its latest row; 0: it has none */
-	uint64_t at_pass;	  /* number of the pass in which it was written */
-	uint64_t seen_pass;	  /* in which it was seen last */
-	uint32_t at;		  /* its place in the records of this pass */
-	enum reason reason;	  /* of this pass */
-	bool planned;		  /* has a row in this pass */
+	int64_t number;	    /* in the store */
+	int64_t written;    /* sample of its latest row; 0: it has none */
+	uint64_t at_pass;   /* number of the pass in which it was written */
+	uint64_t seen_pass; /* in which it was seen last */
+	uint32_t at;	    /* its place in the records of this pass */
+	enum reason reason; /* of this pass */
+	bool planned;	    /* has a row in this pass */
+	bool sequenced;	    /* the next two are known */
+	struct store_value sequence, sequence_side;
 	struct store_print print; /* as written */
 };
 

@@ -158,6 +158,16 @@ static void fill_sequence(struct store_row *row, const struct cpl_info *i)
 	row->value[STORE_C_SEQUENCE_SIDE] = store_number(high);
 }
 
+void store_row_keys(struct store_row *row, const struct cpl_info *info, int64_t host)
+{
+	for (unsigned c = STORE_C_ENDPOINTS; c <= STORE_C_SEQUENCE_SIDE; c++)
+		row->value[c].kind = STORE_NULL;
+	if (!has_peer(info))
+		return;
+	fill_endpoints(row, info, host);
+	fill_sequence(row, info);
+}
+
 /* ---- Writing --------------------------------------------------------------------------------- */
 
 static void fill_field(struct store_row *row, const struct cpl_info *info, enum cpl_field f,
@@ -199,10 +209,7 @@ void store_row_fill(const struct store *s, struct store_row *row, const struct c
 	row->value[STORE_C_GONE] = store_number(gone);
 	if (gone)
 		return;
-	if (has_peer(info)) {
-		fill_endpoints(row, info, host);
-		fill_sequence(row, info);
-	}
+	store_row_keys(row, info, host);
 	for (int n = 0; n < CPL_FIELDS; n++) {
 		enum cpl_field f = (enum cpl_field)n;
 

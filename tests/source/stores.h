@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * For the tests of the store: a store of their own, and ends to put into it. STORE_URL in the
- * environment names a PostgreSQL store that they may do with as they like; without it they use a
- * file of SQLite in a directory of their own.
+ * environment names a PostgreSQL store that they may do with as they like, STORE_FILE a file of
+ * SQLite; without either they use one in a directory of their own.
  */
 #ifndef TESTS_SOURCE_STORES_H
 #define TESTS_SOURCE_STORES_H
@@ -36,6 +36,8 @@ static int stores_setup(void **state)
 	if (!mkdtemp(stores_dir))
 		return -1;
 	stores_remote = url != NULL;
+	if (!url)
+		url = getenv("STORE_FILE");
 	snprintf(stores_where, sizeof(stores_where), "%s", url ? url : stores_file("store.db"));
 	return 0;
 }
@@ -73,9 +75,13 @@ static inline struct store *stores_fresh(void)
 			assert_int_equal(store_run(s, "DROP TABLE couplet_%s", tables[i]), 0);
 		store_close(s);
 	} else {
-		unlink(stores_where);
-		unlink(stores_file("store.db-wal"));
-		unlink(stores_file("store.db-shm"));
+		static const char *const ends[] = { "", "-wal", "-shm" };
+		char path[300];
+
+		for (unsigned i = 0; i < ARRAY_LEN(ends); i++) {
+			snprintf(path, sizeof(path), "%s%s", stores_where, ends[i]);
+			unlink(path);
+		}
 	}
 	return stores_open(true);
 }

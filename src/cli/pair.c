@@ -18,6 +18,8 @@ static const char help[] =
 	"      --peer-cmd COMMAND       the same, by COMMAND: 'docker exec -i web'\n"
 	"      --peer-couplet PATH      what couplet is called there\n"
 	"      --peer-timeout SECONDS   wait no longer for an answer (20)\n"
+	"      --store FILE|URL   what hosts recorded (couplet record), joined\n"
+	"      --at TIME      with --store, then: -5m, \"2026-11-22 18:30\", @SECONDS\n"
 	"\n"
 	"CONN: :443  curl  pid:812  10.0.0.1:5000-10.0.0.2:443  '#3' of couplet netstat -aN\n"
 	"      or any FILTER of couplet netstat.\n"
@@ -33,7 +35,9 @@ enum {
 	OPTION_PEER,
 	OPTION_PEER_CMD,
 	OPTION_PEER_COUPLET,
-	OPTION_PEER_TIMEOUT
+	OPTION_PEER_TIMEOUT,
+	OPTION_STORE,
+	OPTION_AT,
 };
 
 static const struct option long_options[] = {
@@ -46,6 +50,8 @@ static const struct option long_options[] = {
 	{ "peer-cmd", required_argument, NULL, OPTION_PEER_CMD },
 	{ "peer-couplet", required_argument, NULL, OPTION_PEER_COUPLET },
 	{ "peer-timeout", required_argument, NULL, OPTION_PEER_TIMEOUT },
+	{ "store", required_argument, NULL, OPTION_STORE },
+	{ "at", required_argument, NULL, OPTION_AT },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -78,6 +84,12 @@ static int options_read(struct pair_options *o, int argc, char **argv)
 		case OPTION_JSON:
 			o->json = true;
 			break;
+		case OPTION_STORE:
+			o->store = optarg;
+			break;
+		case OPTION_AT:
+			o->at = optarg;
+			break;
 		case 'c':
 			o->repeat = true;
 			if (!connections_interval(optarg, &o->interval_ms))
@@ -108,7 +120,11 @@ static int options_read(struct pair_options *o, int argc, char **argv)
 		return cli_fail(CLI_USAGE, "either files or a peer");
 	if (o->peer && o->peer_command)
 		return cli_fail(CLI_USAGE, "either --peer or --peer-cmd");
-	if (o->files && optind == argc)
+	if (o->store && (o->files || o->peer || o->peer_command))
+		return cli_fail(CLI_USAGE, "--store takes neither files nor a peer");
+	if (o->at && !o->store)
+		return cli_fail(CLI_USAGE, "--at goes with --store");
+	if ((o->files || o->store) && optind == argc)
 		o->all = true;
 	if (optind == argc && !o->all)
 		return cli_fail(CLI_USAGE,
@@ -187,7 +203,7 @@ int cmd_pair(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	for (;;) {
-		status = once(&o);
+		status = o.store ? pair_store(&o) : once(&o);
 		if (!o.repeat || status > CLI_TROUBLE || fflush(stdout) != 0)
 			break;
 		usleep(o.interval_ms * 1000u);

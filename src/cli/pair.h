@@ -15,7 +15,8 @@ struct pair_options {
 	unsigned files;
 	const char *peer, *peer_command, *peer_couplet;
 	unsigned peer_timeout_ms;
-	bool named; /* a CONN or FILTER was given */
+	const char *store, *at; /* what hosts recorded, and when; see pair_store.c */
+	bool named;		/* a CONN or FILTER was given */
 	struct select select;
 	const char *name; /* as it was given */
 };
@@ -51,5 +52,8 @@ int pair_show_one(const struct pair_options *o, const struct pair_world *w,
 		  const struct view_pair *pair);
 int pair_show_all(const struct pair_options *o, const struct pair_world *w,
 		  const struct view_pair *pairs, size_t n);
+
+/* All of it for --store: see pair_store.h. */
+int pair_store(const struct pair_options *o);
 
 #endif

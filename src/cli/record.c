@@ -21,12 +21,13 @@
 #include "source/store.h"
 #include "view/text.h"
 
-#define SECOND	   1000000000u
-#define EVERY_MS   10000
-#define RATE	   10000
-#define PRUNE_NS   (60ull * SECOND) /* between looks for what is too old */
-#define RETRY_MS   200		    /* first wait after a failure; it doubles */
-#define RETRY_MOST 5000
+#define SECOND	     1000000000u
+#define EVERY_MS     10000
+#define RATE	     10000
+#define HEARTBEAT_NS (300ull * SECOND) /* the recorder's own */
+#define PRUNE_NS     (60ull * SECOND)  /* between looks for what is too old */
+#define RETRY_MS     200	       /* first wait after a failure; it doubles */
+#define RETRY_MOST   5000
 
 static const char help[] =
 	"  -s, --store FILE|URL   an SQLite file, or postgresql://USER@HOST/DATABASE\n"
@@ -420,8 +421,9 @@ static int prune(struct record *r, void *arg)
 	(void)arg;
 	err = recorder_prune(r->recorder, (int64_t)(clock_ns(CLOCK_REALTIME) - r->keep_ns),
 			     1000000ull * r->every_ms / 4, &more);
-	if (!err)
-		r->prune_at = clock_ns(CLOCK_MONOTONIC) + (more ? 0 : PRUNE_NS);
+	if (!err && !more)
+		r->prune_at = clock_ns(CLOCK_MONOTONIC) +
+			      (r->keep_ns / 4 < PRUNE_NS ? r->keep_ns / 4 : PRUNE_NS);
 	return err;
 }
 
@@ -503,6 +505,16 @@ static int summary(const struct record *r)
 	return t->missed || t->dropped ? CLI_TROUBLE : CLI_OK;
 }
 
+/* What is deleted soon must not be needed for long. */
+static unsigned heartbeat(const struct record *r)
+{
+	uint64_t passes = r->keep_ns / 4 / r->options.every_ns;
+
+	if (!r->keep_ns || r->keep_ns / 4 >= HEARTBEAT_NS)
+		return 0;
+	return passes < 2 ? 2 : (unsigned)passes;
+}
+
 static int record(struct record *r)
 {
 	char error[STORE_ERROR], host[72] = "", machine[40], boot[40];
@@ -520,6 +532,7 @@ static int record(struct record *r)
 	r->options.machine_id = machine;
 	r->options.boot_id = boot;
 	r->options.every_ns = 1000000ull * r->every_ms;
+	r->options.heartbeat = heartbeat(r);
 	r->options.namespaces = r->source.namespaces;
 	r->options.forwards = forwards();
 	/* Twice: the second one does not wait. */

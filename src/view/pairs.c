@@ -191,7 +191,7 @@ static void put_part(struct text *t, const char **separator, size_t n, enum view
 	*separator = "; ";
 }
 
-static void put_summary(struct text *t, const struct view_pair_count *c)
+void view_pair_summary(struct text *t, const struct view_pair_count *c)
 {
 	static const enum view_verdict order[] = { VIEW_DISAGREE, VIEW_STUCK, VIEW_UNSEEN,
 						   VIEW_BEHIND, VIEW_OK };
@@ -210,7 +210,7 @@ static void put_summary(struct text *t, const struct view_pair_count *c)
 			    word_count(c->remote).s, c->remote == 1 ? "s" : "");
 }
 
-void view_pair_table(struct text *t, struct view_pair_row *rows, size_t n, unsigned flags)
+void view_pair_rows(struct text *t, struct view_pair_row *rows, size_t n, unsigned flags)
 {
 	unsigned width[COLS] = { 6, 6, 8, 0 };
 	struct view_pair_count count;
@@ -236,7 +236,15 @@ void view_pair_table(struct text *t, struct view_pair_row *rows, size_t n, unsig
 		put_row(t, &rows[i], width);
 	if (shown)
 		text_puts(t, "\n");
-	put_summary(t, &count);
+}
+
+void view_pair_table(struct text *t, struct view_pair_row *rows, size_t n, unsigned flags)
+{
+	struct view_pair_count count;
+
+	view_pair_count(&count, rows, n);
+	view_pair_rows(t, rows, n, flags);
+	view_pair_summary(t, &count);
 }
 
 /* ---- As JSON --------------------------------------------------------------------------------- */
@@ -281,6 +289,14 @@ static int row_json(struct text *t, const struct view_pair_row *row)
 	text_printf(t, "{\"verdict\": \"%s\", \"certainty\": \"%s\", \"paired_by\": \"%s\"",
 		    view_verdict_name(row->verdict), certainty_name(row->certainty), by[row->by]);
 	err = row->report ? checks_json(t, row->report) : 0;
+	for (unsigned end = 0; end < 2; end++) {
+		const char *where = end ? row->y_where : row->x_where;
+
+		if (!where)
+			continue;
+		text_printf(t, ", \"%c_where\": ", end ? 'y' : 'x');
+		err |= view_json_string(t, where);
+	}
 	text_puts(t, ",\n\"x\": ");
 	err |= view_json_info(t, row->x);
 	text_puts(t, ",\n\"y\": ");

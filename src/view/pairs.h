@@ -43,6 +43,9 @@ void view_pair_print(struct text *t, const struct view_pair_row *row, unsigned f
  * Those with a remote end are only counted, unless VIEW_VERBOSE is given. ROWS are sorted.
  */
 void view_pair_table(struct text *t, struct view_pair_row *rows, size_t n, unsigned flags);
+/* The two parts of it, where not all that is summed up is listed. */
+void view_pair_rows(struct text *t, struct view_pair_row *rows, size_t n, unsigned flags);
+void view_pair_summary(struct text *t, const struct view_pair_count *count);
 
 /* One JSON object. Returns 0, -ENOMEM, or -ENOSYS: built without jansson. */
 int view_pair_json(struct text *t, const struct view_pair_row *rows, size_t n,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "view/field.h"
+#include "view/finding.h"
 
 enum theme {
 	THEME_THING,
@@ -205,6 +206,33 @@ static void put_counter(struct text *t, const struct counter *c)
 			 "counters: none vanishes without a reason.");
 }
 
+/* The number of the finding called WORD, or -1. */
+static int find_finding(const char *word)
+{
+	for (int id = 0; id < VIEW_FINDINGS; id++)
+		if (same_word(word, strlen(word), view_finding_kinds[id].name))
+			return id;
+	return -1;
+}
+
+static void put_finding(struct text *t, enum view_finding_id id)
+{
+	const struct view_finding_kind *k = &view_finding_kinds[id];
+	struct view_finding nobody = { .id = id };
+	struct view_word weight = word_format("a %s, of a %s", view_weight_name(k->weight),
+					      view_subject_name(k->subject));
+	char line[600];
+
+	put_title(t, view_finding_name(id).s, k->title, "");
+	view_finding_fill(line, sizeof(line), k->meaning, &nobody);
+	put_line(t, "What", line);
+	put_line(t, "Weight", weight.s);
+	view_finding_fill(line, sizeof(line), k->next, &nobody);
+	if (*line)
+		put_line(t, "Next", line);
+	put_line(t, "Found by", "couplet doctor; see couplet-doctor(1)");
+}
+
 int view_explain(struct text *t, const char *word)
 {
 	const struct entry *e = find_entry(word);
@@ -216,6 +244,8 @@ int view_explain(struct text *t, const char *word)
 		put_field(t, &view_fields[field]);
 	else if (find_counter(word))
 		put_counter(t, find_counter(word));
+	else if (find_finding(word) >= 0)
+		put_finding(t, (enum view_finding_id)find_finding(word));
 	else
 		return -ENOENT;
 	return 0;
@@ -244,11 +274,11 @@ void view_explain_list(struct text *t)
 		}
 		text_puts(t, "\n");
 	}
-	text_wrap(
-		t,
-		"Every field of \"couplet show\" and every counter explains itself, too: snd_wl1, "
-		"drop_tcp_paws.",
-		0, COLUMNS);
+	text_wrap(t,
+		  "Every field of \"couplet show\", every counter and every finding of \"couplet "
+		  "doctor\" "
+		  "explains itself, too: snd_wl1, drop_tcp_paws, black-hole.",
+		  0, COLUMNS);
 	text_puts(t, "\n");
 }
 
@@ -262,6 +292,9 @@ const char *view_explain_word(unsigned n)
 	if (n < COUNTERS)
 		return counters[n].name;
 	n -= COUNTERS;
+	if (n < VIEW_FINDINGS)
+		return view_finding_kinds[n].name;
+	n -= VIEW_FINDINGS;
 	return n < CPL_FIELDS ? view_fields[n].name : NULL;
 }
 

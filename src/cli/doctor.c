@@ -22,23 +22,25 @@ static const char help[] =
 	"  -v, --verbose      what limits each connection, too\n"
 	"      --peer=ssh:HOST      ask that machine for its ends as well\n"
 	"      --peer-cmd=COMMAND   the same through a command that leads there\n"
-	"      --from=FILE    what couplet snap wrote, in place of this machine; once or twice\n"
+	"      --peer-couplet=PATH  what couplet is called there\n"
+	"      --from=FILE    what couplet snap wrote, not this machine; once or twice\n"
 	"      --json         as JSON\n"
 	"Of a destination:\n"
 	"  -4, -6             by IPv4 only, by IPv6 only\n"
 	"      --timeout=SECONDS    how long to wait for the answer to a call; else 3\n"
-	"      --probe-data   send \"HEAD /\" whatever the port; else only where HTTP or TLS\n"
+	"      --probe-data   send \"HEAD /\" to any port; else only where HTTP or TLS\n"
 	"                     is expected (http://, https://, ports 80, 8080, 443, 8443)\n"
 	"      --environment=PID    look for proxies in the environment of that process\n"
 	"\n"
-	"HOST PORT, HOST:PORT or a URL: the steps that lead there, up to the first that fails.\n"
-	"CONN: :443  curl  pid:812  10.0.0.1:5000-10.0.0.2:443  '#3' of couplet netstat -aN\n"
+	"HOST PORT, HOST:PORT, URL: the steps that lead there, to the first that fails.\n"
+	"CONN: :443  curl  pid:812  10.0.0.1:5000-10.0.0.2:443  '#3' of netstat -aN\n"
 	"Exit status: 0 no trouble, 1 trouble found, 3 could not look.\n";
 
 enum {
 	OPTION_JSON = 256,
 	OPTION_PEER,
 	OPTION_PEER_COMMAND,
+	OPTION_PEER_COUPLET,
 	OPTION_FROM,
 	OPTION_TIMEOUT,
 	OPTION_PROBE_DATA,
@@ -51,6 +53,7 @@ static const struct option long_options[] = {
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "peer", required_argument, NULL, OPTION_PEER },
 	{ "peer-cmd", required_argument, NULL, OPTION_PEER_COMMAND },
+	{ "peer-couplet", required_argument, NULL, OPTION_PEER_COUPLET },
 	{ "from", required_argument, NULL, OPTION_FROM },
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
@@ -124,6 +127,9 @@ static int options_read(struct doctor_options *o, bool *all, int argc, char **ar
 			break;
 		case OPTION_JSON:
 			o->json = true;
+			break;
+		case OPTION_PEER_COUPLET:
+			o->peer_couplet = optarg;
 			break;
 		case OPTION_PEER:
 		case OPTION_PEER_COMMAND:

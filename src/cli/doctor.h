@@ -24,6 +24,7 @@ struct doctor_options {
 	bool json, verbose;
 	const char *peer; /* what --peer or --peer-cmd gave; NULL: nobody is asked */
 	bool peer_is_command;
+	const char *peer_couplet;	/* what couplet is called there; NULL: so */
 	const char *from[DOCTOR_FILES]; /* snapshot files in place of this machine */
 	unsigned files;
 	/*

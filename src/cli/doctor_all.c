@@ -103,6 +103,7 @@ static int take_both(struct look *l)
 		to.command = l->o->peer;
 	else
 		to.host = l->o->peer;
+	to.couplet = l->o->peer_couplet;
 	if (peer_open(&l->peer, &to, error) ||
 	    peer_sandwich(l->peer, &options, &l->host[0], &l->host[1], error))
 		return cli_fail(CLI_CANNOT, "%s", error);
@@ -367,22 +368,39 @@ static int look_on(struct look *l, struct view_diagnosis *d)
 	}
 }
 
+/* A note as a clause behind "Not looked at: ", of which it need not say the same again. */
+static void say_note(struct view_diagnosis *d, const char *host, const char *text)
+{
+	static const char *const same[] = { " were not looked at", " was not looked at" };
+	char clause[sizeof(((struct source_note *)0)->text)];
+
+	snprintf(clause, sizeof(clause), "%s", text);
+	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++) {
+		char *at = strstr(clause, same[i]);
+
+		if (at)
+			memmove(at, at + strlen(same[i]), strlen(at + strlen(same[i])) + 1);
+	}
+	view_diagnosis_unseen(d, "%s%s%s", host, *host ? ": " : "", clause);
+}
+
 static void say_notes(struct look *l, struct view_diagnosis *d)
 {
 	for (unsigned i = 0; i < l->hosts; i++) {
+		const char *host = l->hosts > 1 ? l->host[i].host : "";
+		bool told = false;
 		struct source_notes notes;
 
 		passes_notes(&l->host[i].passes, &notes);
-		for (unsigned k = 0; k < notes.n; k++)
-			view_diagnosis_unseen(d, "%s%s%s", l->hosts > 1 ? l->host[i].host : "",
-					      l->hosts > 1 ? ": " : "", notes.note[k].text);
-		if (l->host[i].passes.taken && !l->host[i].all_namespaces)
-			view_diagnosis_unseen(d, "other network namespaces%s%s",
-					      l->hosts > 1 ? " of " : "",
-					      l->hosts > 1 ? l->host[i].host : "");
+		for (unsigned k = 0; k < notes.n; k++) {
+			told |= strstr(notes.note[k].text, "namespace") != NULL;
+			say_note(d, host, notes.note[k].text);
+		}
+		if (!told && l->host[i].passes.taken && !l->host[i].all_namespaces)
+			say_note(d, host, "other network namespaces");
 	}
 	for (unsigned k = 0; k < l->notes.n; k++)
-		view_diagnosis_unseen(d, "%s", l->notes.note[k].text);
+		say_note(d, "", l->notes.note[k].text);
 }
 
 /* The looking itself; D is empty. */

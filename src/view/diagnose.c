@@ -464,9 +464,13 @@ static bool concerns(const struct view_finding *f, const struct cpl_info *end)
 	case VIEW_OF_HOST:
 		return end->netns == f->netns;
 	default:
-		return (f->known_x && f->x.id == end->id && f->x.netns == end->netns) ||
-		       (f->x.local_port == end->local_port || f->x.local_port == end->remote_port);
+		break;
 	}
+	if (f->known_x && f->x.id == end->id && f->x.netns == end->netns)
+		return true;
+	return (f->x.netns == end->netns && f->x.local_port == end->local_port) ||
+	       (f->x.local_port == end->remote_port &&
+		(f->x.netns == end->netns || cpl_addr_equal(&f->x.local_addr, &end->remote_addr)));
 }
 
 /* Who asked for one connection is told of the causes that concern it. */
@@ -516,6 +520,22 @@ static void note_unseen(struct rule_look *l)
 						    "was looked at)");
 }
 
+/* In whose namespace it was found, for who stands in another. */
+static void name_spaces(struct view_diagnosis *d, const struct view_facts *facts)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		struct view_finding *f = &d->finding[i];
+		const struct view_host *host = f->netns ? view_facts_host(facts, f->netns) : NULL;
+
+		if (!host || host->ours)
+			continue;
+		if (*host->name)
+			snprintf(f->space, sizeof(f->space), "%s", host->name);
+		else
+			snprintf(f->space, sizeof(f->space), "%u", host->netns);
+	}
+}
+
 uint64_t view_diagnose(struct view_diagnosis *d, const struct view_seen *seen)
 {
 	struct rule_look l = { .d = d, .seen = seen, .m = seen->match };
@@ -530,6 +550,7 @@ uint64_t view_diagnose(struct view_diagnosis *d, const struct view_seen *seen)
 	keep_wanted(&l);
 	for (size_t i = 0; i < l.m->pairs; i++)
 		diagnose_pair(&l, &l.m->pair[i]);
+	name_spaces(d, seen->facts);
 	note_unseen(&l);
 	if (l.wanted_ns > seen->later_ns)
 		view_diagnosis_unseen(d, "what shows only after a longer look (--for=%u)",

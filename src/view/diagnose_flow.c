@@ -66,6 +66,9 @@ static bool find_reader(struct rule_pair *p, unsigned reader)
 	if (s ? !held_by_window(s) && !out_of_memory(r, s)
 	      : !rule_known(r, CPL_F_rcv_wnd) || r->rcv_wnd || !p->before[reader])
 		return false;
+	if (!p->before[reader] && !rule_at_least(r, CPL_F_last_received, READS_WITHIN) &&
+	    !rule_at_least(s, CPL_F_last_sent, READS_WITHIN))
+		return false; /* one moment: it may read the next */
 	if (p->before[reader] && l->seen->later_ns < READS_WITHIN) {
 		rule_want(l, READS_WITHIN);
 		return false;

@@ -5,16 +5,6 @@
 
 #include "view/diagnose_rules.h"
 
-/* " (namespace blue)", or nothing for the one that the reader stands in. */
-static struct view_word where(const struct view_host *host)
-{
-	if (!host || host->ours)
-		return word_format("%s", "");
-	if (*host->name)
-		return word_format(" in namespace %s", word_foreign(host->name).s);
-	return word_format(" in namespace %u", host->netns);
-}
-
 /* How much a counter has grown since the first pass; 0 if that is not known. */
 static uint64_t grown(const struct rule_look *l, const struct view_host *host, enum view_fact fact)
 {
@@ -45,7 +35,7 @@ void rule_conntrack_full(struct rule_look *l)
 		if (!f)
 			return;
 		f->netns = host->netns;
-		snprintf(f->about, sizeof(f->about), "connection tracking%.60s", where(host).s);
+		snprintf(f->about, sizeof(f->about), "connection tracking");
 		view_finding_say(f, "%s entries, and %s may be (nf_conntrack_max)",
 				 word_count(number).s, word_count(max).s);
 		if (drops)
@@ -119,9 +109,9 @@ static void ports_of_one(struct rule_look *l, const struct call *calls, size_t n
 	if (!f)
 		return;
 	view_finding_of(f, first, NULL);
-	snprintf(f->about, sizeof(f->about), "calls from %.50s to %.60s%.60s",
+	snprintf(f->about, sizeof(f->about), "calls from %.50s to %.60s",
 		 word_addr(&first->local_addr).s,
-		 word_endpoint(&first->remote_addr, first->remote_port).s, where(host).s);
+		 word_endpoint(&first->remote_addr, first->remote_port).s);
 	view_finding_say(f, "%s of the %s ports from %u to %u are in use, %s of them by TIME-WAIT",
 			 word_count(used).s, word_count(room).s, (unsigned)low, (unsigned)high,
 			 word_count(waiting).s);

@@ -69,7 +69,9 @@ static unsigned share(const struct rule_pair *p, unsigned x, enum cpl_field f)
 		return 0;
 	now = rule_value(p->now[x], f);
 	before = rule_value(p->before[x], f);
-	return now > before ? (unsigned)((now - before) * 100 / later) : 0;
+	if (now <= before)
+		return 0;
+	return now - before < later ? (unsigned)((now - before) * 100 / later) : 100;
 }
 
 static bool limited(struct rule_pair *p, unsigned x)
@@ -77,7 +79,9 @@ static bool limited(struct rule_pair *p, unsigned x)
 	const struct cpl_info *now = p->now[x], *before = p->before[x];
 	uint64_t moved = 0;
 	struct view_finding *f;
-	unsigned window = share(p, x, CPL_F_why_time_rwnd) + share(p, x, CPL_F_why_time_zero_wnd);
+	unsigned full = share(p, x, CPL_F_why_time_rwnd),
+		 zero = share(p, x, CPL_F_why_time_zero_wnd);
+	unsigned window = full + zero < 100 ? full + zero : 100;
 	bool busy;
 
 	if (!before || !rule_state_is(now, RULE_STATE(ESTABLISHED) | RULE_STATE(CLOSE_WAIT)))

@@ -53,6 +53,7 @@ struct view_finding {
 	uint32_t pid;	       /* of the program that is to blame; 0: not known */
 	char program[16];      /* its name; "" likewise */
 	uint32_t netns;	       /* where; 0: here */
+	char space[32];	       /* its name or number, if the reader is in another; else "" */
 	unsigned times; /* that many of the same kind and subject were folded into this one */
 	unsigned evidences;
 	char evidence[VIEW_EVIDENCE][200]; /* sentences with the numbers, without a final stop */

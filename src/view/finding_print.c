@@ -161,13 +161,14 @@ static void put_heading(struct text *t, const struct view_finding *f)
 	text_free(&plain);
 }
 
-/* Which namespace that is, where it is not the one the reader stands in. */
 static void put_about(struct text *t, const struct view_finding *f)
 {
 	struct text about;
 
 	text_init(&about);
 	view_finding_about(&about, f);
+	if (*f->space && about.len)
+		text_printf(&about, ", in namespace %s", word_foreign(f->space).s);
 	if (f->times > 1 && about.len && !*f->about && f->known_x)
 		text_printf(&about, ", and %s more like it", word_count(f->times - 1).s);
 	if (about.data && about.len)
@@ -275,7 +276,7 @@ static void put_sum(struct text *t, const struct view_diagnosis *d)
 	if (!n[VIEW_TROUBLE])
 		text_puts(t, d->unseen ? "no trouble found in what was looked at"
 				       : "no trouble found");
-	first = !n[VIEW_TROUBLE] ? false : true;
+	first = n[VIEW_TROUBLE];
 	put_count(t, n[VIEW_TROUBLE], "trouble", &first);
 	put_count(t, n[VIEW_WARNING], "warning", &first);
 	put_count(t, n[VIEW_REMARK], "remark", &first);
@@ -407,6 +408,8 @@ static json_t *finding_json(const struct view_finding *f)
 		json_object_set_new(o, "program", json_string(f->program));
 	if (f->netns)
 		json_object_set_new(o, "netns", json_integer(f->netns));
+	if (*f->space)
+		json_object_set_new(o, "namespace", json_string(f->space));
 	if (*f->about)
 		json_object_set_new(o, "about", json_string(f->about));
 	if (f->known_x)

@@ -152,6 +152,9 @@ static void listeners(void **state)
 	assert_ptr_equal(view_listener(&l, 1, &waits), &l);
 	has(LINES(.info = &waits, .listener = &l),
 	    "nginx (pid 812) has not accepted it: it waits in the queue of *:80");
+	l.local_port++;
+	assert_null(view_listener(&l, 1, &waits));
+	l.local_port--;
 	l.local_addr = cpl_addr4(10, 0, 0, 9);
 	assert_null(view_listener(&l, 1, &waits));
 }

@@ -326,6 +326,9 @@ struct source_options netstat_options(const struct netstat *n)
 	o.brief = !n->json && !n->explain && !select_needs_details(&n->select);
 	o.unix_sockets = wants_unix(n);
 	o.namespaces = n->namespaces;
+	/* No row shows what only BPF tells, and loading that takes longer than the table. */
+	if (!n->json && !n->namespaces && !select_needs_block(&n->select))
+		o.sources = SOURCE_STACKS | SOURCE_SOCK_DIAG;
 	if (n->number || n->explain || select_needs_rows(&n->select))
 		return o;
 	o.no_tcp = !wants_tcp(n);
@@ -408,7 +411,7 @@ static int once(struct netstat *n, struct snapshot_set *set)
 
 	snapshot_set_clear(set);
 	status = connections_collect(set, &options);
-	if (n->program || n->explain || select_needs_owners(&n->select))
+	if (n->program || n->explain || n->namespaces || select_needs_owners(&n->select))
 		connections_notes(&set->notes, true);
 	if (status != CLI_OK)
 		return status;

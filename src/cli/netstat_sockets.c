@@ -83,6 +83,8 @@ int netstat_sockets(struct netstat *n)
 	if (err)
 		status = cli_fail(CLI_CANNOT, "cannot see who holds the sockets: /proc: %s",
 				  strerror(-err));
+	if (n->namespaces)
+		connections_notes(&set.notes, true);
 	if (status == CLI_OK)
 		status = draw(n, &set, &owners);
 	if (status == CLI_OK && owners.denied && geteuid())

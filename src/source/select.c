@@ -187,15 +187,48 @@ bool select_needs_owners(const struct select *select)
 	return false;
 }
 
+/* What sock_diag does not tell of a TCP connection. */
+static bool block_field(enum cpl_field f)
+{
+	static const enum cpl_field fields[] = {
+		CPL_F_attached,	   CPL_F_descriptors,  CPL_F_snd_wnd_max,  CPL_F_peer_mss,
+		CPL_F_send_memory, CPL_F_snd_shutdown, CPL_F_ooo_bytes,	   CPL_F_ooo_ranges,
+		CPL_F_recv_memory, CPL_F_rcv_shutdown, CPL_F_timer_delack, CPL_F_timer_reorder,
+		CPL_F_timer_probe, CPL_F_timer_pace,   CPL_F_ts_recent,	   CPL_F_ts_recent_age,
+		CPL_F_nodelay,	   CPL_F_keepalive,    CPL_F_soft_error,
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+		if (fields[i] == f)
+			return true;
+	return view_fields[f].type == VIEW_TYPE_seq;
+}
+
+/* What comes with every record, however brief. */
+static bool is_brief(enum cpl_field f)
+{
+	const char *group = view_fields[f].group;
+
+	return f == CPL_F_send_queue || f == CPL_F_recv_queue || f == CPL_F_accept_queue ||
+	       f == CPL_F_backlog || f == CPL_F_syn_queue || strcmp(group, "identity") == 0 ||
+	       (strcmp(group, "owner") == 0 && !block_field(f)) || f == CPL_F_timer_rexmt ||
+	       f == CPL_F_timer_persist || f == CPL_F_timer_keep || f == CPL_F_timer_close ||
+	       f == CPL_F_rexmt_count || f == CPL_F_probe_count;
+}
+
 bool select_needs_details(const struct select *select)
 {
-	for (int i = 0; i < select->n; i++) {
-		const struct select_node *n = &select->node[i];
-
-		if (n->kind == SELECT_FIELD && strcmp(view_fields[n->field].group, "identity") &&
-		    strcmp(view_fields[n->field].group, "owner"))
+	for (int i = 0; i < select->n; i++)
+		if (select->node[i].kind == SELECT_FIELD && !is_brief(select->node[i].field))
 			return true;
-	}
+	return false;
+}
+
+bool select_needs_block(const struct select *select)
+{
+	for (int i = 0; i < select->n; i++)
+		if (select->node[i].kind == SELECT_FIELD && block_field(select->node[i].field))
+			return true;
 	return false;
 }
 

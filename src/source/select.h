@@ -130,6 +130,8 @@ unsigned select_states(const struct select *select);
 bool select_needs_owners(const struct select *select);
 /* True if a match needs more than addresses, state, queues and timers. */
 bool select_needs_details(const struct select *select);
+/* True if it needs what the kernel does not tell through sock_diag: sequence numbers and more. */
+bool select_needs_block(const struct select *select);
 /* True if it can match UNIX sockets only: by their path, or by the word "unix". */
 bool select_names_unix(const struct select *select);
 /* True if it names single rows, so that the table must be complete and in order. */

@@ -503,6 +503,19 @@ static void needs(void **state)
 	assert_true(select_needs_owners(&s));
 	s = parsed(":3 srtt > 1ms");
 	assert_true(select_needs_details(&s));
+	assert_false(select_needs_block(&s));
+	s = parsed("send_queue > 0 or rexmt_count > 2");
+	assert_false(select_needs_details(&s));
+	s = parsed("snd_una > 0");
+	assert_true(select_needs_details(&s) && select_needs_block(&s));
+	s = parsed("attached = 0");
+	assert_true(select_needs_details(&s) && select_needs_block(&s));
+	s = parsed("unix or @x");
+	assert_true(select_names_unix(&s));
+	s = parsed("unix or :80");
+	assert_false(select_names_unix(&s));
+	s = parsed("listen and /run/?");
+	assert_true(select_names_unix(&s));
 	s = parsed(":3 or #4");
 	assert_true(select_needs_rows(&s));
 }

@@ -59,6 +59,7 @@ struct view_services {
 struct view_paste {
 	enum view_dress dress;
 	bool unix_sockets; /* below a heading of UNIX sockets */
+	bool other;	   /* below one of what is no connection: kernel events, Bluetooth */
 	bool after_row;
 	struct view_services services;
 };

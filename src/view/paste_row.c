@@ -112,8 +112,9 @@ static bool is_host(const char *host, char separator)
 		return true;
 	if (!*host || host[0] == '[')
 		return false;
-	/* Names hold no colon; what holds some is an address that was cut, in a BSD's dress. */
-	return separator == '.' || !strchr(host, ':');
+	/* Names hold no colon; what holds some is an address that was cut. */
+	return separator == '.' || !strchr(host, ':') ||
+	       !host[strspn(host, "0123456789abcdefABCDEF:")];
 }
 
 static bool split_at(const char *s, char separator, struct view_pasted_end *end)
@@ -138,6 +139,7 @@ static bool read_end(struct view_paste *p, const char *s, struct view_pasted *ro
 
 	memset(end, 0, sizeof(*end));
 	if (split_at(s, ':', end)) {
+		end->cut = strchr(end->host, ':') && !address(end->host, &addr);
 		/* net-tools cut names at the width of their column. */
 		end->maybe_cut = row->dress == VIEW_DRESS_LINUX && strlen(s) >= 23 &&
 				 !address(end->host, &addr);
@@ -511,8 +513,14 @@ static bool heading(struct view_paste *p, const struct words *w, const char *lin
 {
 	const char *first = word(w, 0);
 
+	if (strcasecmp(first, "Registered") == 0) {
+		p->other = true;
+		return true;
+	}
 	if (strcasecmp(first, "Active") == 0) {
 		p->unix_sockets = strstr(line, "UNIX") || strstr(line, "LOCAL");
+		p->other = strstr(line, "kernel") || strstr(line, "Bluetooth") ||
+			   strstr(line, "Multipath");
 		if (strcasecmp(word(w, 1), "Connections") == 0)
 			p->dress = VIEW_DRESS_WINDOWS;
 		else if (strstr(line, "including") || strstr(line, "LOCAL") ||
@@ -547,6 +555,21 @@ static bool is_hex(const char *s)
 	return n >= 6 && !s[n];
 }
 
+/* What else these tables list. */
+static bool other_protocol(const char *s)
+{
+	static const char *const names[] = {
+		"raw",	 "raw6",   "icmp",    "icmp6", "icm4",	"icm6",	 "sctp", "dccp",
+		"mptcp", "nl",	   "p_raw",   "p_dgr", "v_str", "v_dgr", "tipc", "xdp",
+		"vsock", "icmpv6", "udplite", "udpl",  "ti_rd", "ip4",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcasecmp(s, names[i]) == 0)
+			return true;
+	return false;
+}
+
 static void read_row(struct view_paste *p, const struct words *w, struct view_pasted *row)
 {
 	unsigned at = w->word[0][0] == '#' && is_number(w->word[0] + 1); /* "#3" */
@@ -567,6 +590,8 @@ static void read_row(struct view_paste *p, const struct words *w, struct view_pa
 		   is_number(word(w, at + 1)) && is_number(word(w, at + 2))) {
 		CPL_INFO_READ(&row->info, protocol, strcasecmp(first, "UNCONN") == 0 ? UDP : 6);
 		read_inet(p, w, at, row);
+	} else if (other_protocol(first)) {
+		unknown(row, "sockets of %s are not explained here: TCP, UDP and UNIX are", first);
 	} else {
 		unknown(row, "no row of netstat or ss begins like this");
 	}
@@ -588,7 +613,7 @@ void view_paste_line(struct view_paste *p, const char *s, size_t len, struct vie
 		n--;
 	row->line[n] = 0;
 	split(&w, row->line);
-	if (!w.n || heading(p, &w, row->line)) {
+	if (!w.n || heading(p, &w, row->line) || p->other) {
 		p->after_row = false;
 		return;
 	}

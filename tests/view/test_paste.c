@@ -159,6 +159,13 @@ static void rows(void **state)
 		  "tcp4 10.0.0.1:22 10.0.0.2:0 LISTEN waiting=0 linux" },
 		{ "tcp 0 0 \"x\" 10.0.0.2:1 LISTEN", "unknown" },
 		{ "tcpx 0 0 10.0.0.1:22 10.0.0.2:1 LISTEN", "unknown" },
+		{ "tcp6 0 0 2a02:8109:9a40:1:41234 2a00:1450:4001:80f:443 ESTABLISHED",
+		  "tcp6 -:41234 -:443 ESTABLISHED r=0 s=0 cut linux" },
+		{ "tcp          0      0  127.0.0.1.25   *.*    LISTEN", /* OpenBSD */
+		  "tcp4 127.0.0.1:25 0.0.0.0:0 LISTEN bsd" },
+		{ "tcp4 0 0 192.168.1.5.52345 17.57.144.87.5223 ESTABLISHED 131072 131072 389 0",
+		  "tcp4 192.168.1.5:52345 17.57.144.87:5223 ESTABLISHED r=0 s=0 bsd" },
+		{ "icm6 0 0 *.* *.*", "unknown" },
 		{ "hello world", "unknown" },
 		{ "   ", "blank" },
 		{ "$ netstat -an", "blank" },
@@ -190,6 +197,14 @@ static void tables(void **state)
 	assert_int_equal(paste.dress, VIEW_DRESS_LINUX);
 	line("Active UNIX domain sockets (w/o servers)");
 	assert_true(paste.unix_sockets);
+	/* What is no connection at all is passed over, up to the next table. */
+	line("Active kernel control sockets");
+	line("kctl       0      0      1      9 com.apple.netsrc");
+	assert_int_equal(row.kind, VIEW_PASTED_BLANK);
+	line("Active Internet connections (w/o servers)");
+	line("raw 0 0 0.0.0.0:1 0.0.0.0:* 7");
+	assert_int_equal(row.kind, VIEW_PASTED_UNKNOWN);
+	assert_non_null(strstr(row.why, "sockets of raw are not explained"));
 	start();
 	line("State    Recv-Q   Send-Q     Local Address:Port      Peer Address:Port  Process");
 	assert_int_equal(paste.dress, VIEW_DRESS_SS);

@@ -182,8 +182,8 @@ static void title(struct text *t, const struct cpl_info *i)
 		text_styled(t, view_state_style(i), view_state_name(i->state));
 	}
 	if (cpl_info_known(i, CPL_F_pid))
-		text_printf(t, ", of %s (pid %u, descriptor %u)", word_foreign(i->program).s,
-			    i->pid, i->fd);
+		text_printf(t, ", of %s (pid %u, descriptor %u)",
+			    view_field_word(i, CPL_F_program, 0).s, i->pid, i->fd);
 	text_puts(t, "\n");
 }
 

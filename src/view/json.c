@@ -118,66 +118,7 @@ static bool is_timer(enum cpl_field f)
 	return strncmp(view_fields[f].name, "timer_", 6) == 0;
 }
 
-/* JSON's integers are signed 64 bit: what is larger is written as text of digits. */
-static json_t *number(uint64_t v)
-{
-	char digits[24];
-
-	if (v <= INT64_MAX)
-		return json_integer((json_int_t)v);
-	snprintf(digits, sizeof(digits), "%llu", (unsigned long long)v);
-	return json_string(digits);
-}
-
 /* ---- Writing --------------------------------------------------------------------------------- */
-
-static json_t *field_json(const struct cpl_info *info, enum cpl_field f)
-{
-	const char *at = (const char *)info + view_fields[f].offset;
-	char text[sizeof(info->path)];
-	uint64_t v;
-
-	if (view_fields[f].type == VIEW_TYPE_ip) {
-		struct cpl_addr addr;
-
-		memcpy(&addr, at, sizeof(addr));
-		return json_string(word_addr(&addr).s);
-	}
-	if (view_fields[f].type == VIEW_TYPE_name || view_fields[f].type == VIEW_TYPE_path) {
-		snprintf(text, sizeof(text), "%.*s", (int)view_fields[f].size - 1, at);
-		/* Names of programs may hold any bytes; JSON holds UTF-8. */
-		return json_string(text) ?: json_string(word_foreign(text).s);
-	}
-	view_get(info, f, &v);
-	if (is_timer(f) && v == CPL_TIMER_OFF)
-		return json_null();
-	if (naming_of(f) != NAMING_NONE && strcmp(name_of(naming_of(f), (unsigned)v), "?") != 0)
-		return json_string(name_of(naming_of(f), (unsigned)v));
-	return number(v);
-}
-
-static json_t *info_json(const struct cpl_info *info)
-{
-	json_t *object = json_object(), *derived = json_array();
-	bool bad = !object || !derived;
-
-	for (int n = 0; !bad && n < CPL_FIELDS; n++) {
-		enum cpl_field f = (enum cpl_field)n;
-
-		if (!cpl_info_known(info, f))
-			continue;
-		bad |= json_object_set_new(object, view_fields[f].name, field_json(info, f)) < 0;
-		if (!cpl_info_is_read(info, f))
-			bad |= json_array_append_new(derived, json_string(view_fields[f].name)) < 0;
-	}
-	if (!bad && json_array_size(derived) > 0)
-		bad |= json_object_set(object, "derived", derived) < 0;
-	json_decref(derived);
-	if (!bad)
-		return object;
-	json_decref(object);
-	return NULL;
-}
 
 static int dump(const char *buffer, size_t size, void *t)
 {
@@ -194,14 +135,72 @@ static int dump_json(struct text *t, json_t *json)
 	return r < 0 ? -ENOMEM : 0;
 }
 
-int view_json_info(struct text *t, const struct cpl_info *info)
-{
-	return dump_json(t, info_json(info));
-}
-
 int view_json_string(struct text *t, const char *s)
 {
 	return dump_json(t, json_string(s) ?: json_string(word_foreign(s).s));
+}
+
+/* JSON's integers are signed 64 bit: what is larger is written as text of digits. */
+static void put_number(struct text *t, uint64_t v)
+{
+	text_printf(t, v <= INT64_MAX ? "%llu" : "\"%llu\"", (unsigned long long)v);
+}
+
+static int put_field(struct text *t, const struct cpl_info *info, enum cpl_field f)
+{
+	const char *at = (const char *)info + view_fields[f].offset;
+	char text[sizeof(info->path)];
+	uint64_t v;
+
+	if (view_fields[f].type == VIEW_TYPE_ip) {
+		struct cpl_addr addr;
+
+		memcpy(&addr, at, sizeof(addr));
+		text_printf(t, "\"%s\"", word_addr(&addr).s);
+		return 0;
+	}
+	if (view_fields[f].type == VIEW_TYPE_name || view_fields[f].type == VIEW_TYPE_path) {
+		snprintf(text, sizeof(text), "%.*s", (int)view_fields[f].size - 1, at);
+		return view_json_string(t, text); /* may hold any bytes */
+	}
+	view_get(info, f, &v);
+	if (is_timer(f) && v == CPL_TIMER_OFF)
+		text_puts(t, "null");
+	else if (naming_of(f) != NAMING_NONE && strcmp(name_of(naming_of(f), (unsigned)v), "?"))
+		text_printf(t, "\"%s\"", name_of(naming_of(f), (unsigned)v));
+	else
+		put_number(t, v);
+	return 0;
+}
+
+/* Written by hand: a tree of each would take ten times as long. */
+int view_json_info(struct text *t, const struct cpl_info *info)
+{
+	unsigned fields = 0, derived = 0;
+
+	text_puts(t, "{");
+	for (int n = 0; n < CPL_FIELDS; n++) {
+		enum cpl_field f = (enum cpl_field)n;
+
+		if (!cpl_info_known(info, f))
+			continue;
+		text_printf(t, "%s\"%s\": ", fields++ ? ", " : "", view_fields[f].name);
+		if (put_field(t, info, f) < 0)
+			return -ENOMEM;
+	}
+	for (int n = 0; n < CPL_FIELDS; n++) {
+		enum cpl_field f = (enum cpl_field)n;
+
+		if (!cpl_info_known(info, f) || cpl_info_is_read(info, f))
+			continue;
+		text_printf(t, "%s\"%s\"",
+			    derived++ ? ", "
+			    : fields  ? ", \"derived\": ["
+				      : "\"derived\": [",
+			    view_fields[f].name);
+	}
+	text_puts(t, derived ? "]}" : "}");
+	return t->failed ? -ENOMEM : 0;
 }
 
 /*

@@ -54,9 +54,9 @@ static bool timer_runs(const struct cpl_info *i, enum cpl_field f)
 static struct view_word who(const struct cpl_info *i)
 {
 	if (knows(i, CPL_F_program) && i->program[0] && knows(i, CPL_F_pid))
-		return word_format("%s (pid %u)", word_foreign(i->program).s, i->pid);
+		return word_format("%s (pid %u)", view_field_word(i, CPL_F_program, 0).s, i->pid);
 	if (knows(i, CPL_F_program) && i->program[0])
-		return word_foreign(i->program);
+		return view_field_word(i, CPL_F_program, 0);
 	if (knows(i, CPL_F_pid))
 		return word_format("process %u", i->pid);
 	return word_format("the program");

@@ -143,7 +143,8 @@ static void unix_cell(const void *arg, size_t at, unsigned column, struct view_c
 		cell->style = TEXT_BOLD;
 		return;
 	case COL_PATH:
-		cell->text = cpl_info_known(i, CPL_F_path) ? i->path : "";
+		cell->word = cpl_info_known(i, CPL_F_path) ? view_field_word(i, CPL_F_path, 0)
+							   : word_format("%s", "");
 		return;
 	case COLS:
 		break;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "view/field.h"
 #include "view/line.h"
 #include "view/netstat.h"
 
@@ -118,7 +119,7 @@ static void put_unix(const struct picture *p, const struct cpl_info *i)
 
 	text_puts(p->t, "unix ");
 	if (cpl_info_known(i, CPL_F_path))
-		text_foreign(p->t, i->path);
+		text_puts(p->t, view_field_word(i, CPL_F_path, 0).s);
 	else if (!peer)
 		text_puts(p->t, "without a name");
 	if (peer) {

@@ -44,12 +44,14 @@ static void go(struct stairs *s)
 {
 	stairs_routes(s);
 	far_open(&s->far, s->name.addr, s->name.n);
+	stairs_peer_open(s);
 	stairs_ask_neighbours(s);
 	stairs_call_all(s);
 	if (s->best->outcome == STAIRS_OPEN)
 		talk_run(s, s->best, &s->talk, greet_choose(s->o), true);
 	call_watched(s);
 	far_look(&s->far, s->best, s->o->target.port);
+	stairs_peer_look(s);
 	stairs_reconsider(s);
 	tap_read(&s->tap, s->call, s->calls, s->o->target.port);
 	if (s->watcher)
@@ -107,6 +109,7 @@ int stairs_climb(struct view_diagnosis *d, const struct stairs_options *options,
 		memcpy(addr, s->name.addr, s->name.n * sizeof(*addr));
 	}
 	stairs_hang_up(s);
+	stairs_peer_close(s);
 	tap_close(&s->tap);
 	far_close(&s->far);
 	watcher_stop(s->watcher);

@@ -41,6 +41,8 @@ enum stairs_greeting {
 	STAIRS_GREET_TLS,     /* a ClientHello */
 };
 
+struct peer_options; /* peer.h */
+
 /* Where to. */
 struct stairs_target {
 	char host[256]; /* name or address, with "%eth0" where it was given; no brackets */
@@ -52,8 +54,9 @@ struct stairs_options {
 	struct stairs_target target;
 	enum stairs_greeting greeting;
 	bool no_ip4, no_ip6;
-	unsigned patience_ms; /* for the answer to the SYN; 0: STAIRS_PATIENCE_MS */
-	uint32_t pid;	      /* whose environment is searched for proxies; 0: our own */
+	unsigned patience_ms;		 /* for the answer to the SYN; 0: STAIRS_PATIENCE_MS */
+	const struct peer_options *peer; /* how to ask the far host; NULL: not at all */
+	uint32_t pid;			 /* whose environment is searched for proxies; 0: our own */
 };
 
 /*

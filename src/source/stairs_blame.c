@@ -33,7 +33,7 @@ struct view_finding *stairs_find(struct stairs *s, enum view_finding_id id,
 void stairs_of(struct view_finding *f, const struct far_socket *socket,
 	       const struct far_place *place)
 {
-	if (place && !place->ours)
+	if (place && !place->ours && !place->peer)
 		f->netns = place->netns;
 	if (!socket)
 		return;
@@ -129,7 +129,7 @@ static struct far_socket *listener_elsewhere(struct stairs *s, const struct far_
 		struct far_socket *f = &s->far.socket[i];
 
 		if (f->info.state == CPL_LISTEN && f->info.local_port == s->o->target.port &&
-		    &s->far.place[f->place] != place)
+		    &s->far.place[f->place] != place && s->far.place[f->place].peer == place->peer)
 			return f;
 	}
 	return NULL;
@@ -203,7 +203,8 @@ static void blame_container(struct stairs *s, struct far_socket *l)
 	if (addr_is_any(&l->info.local_addr))
 		bound = word_format("port %u", l->info.local_port);
 	stairs_of(f, l, place);
-	view_finding_say(f, "%s listens on %s %s; here nobody does", who.s, bound.s, where.s);
+	view_finding_say(f, "%s listens on %s %s; %s nobody does", who.s, bound.s, where.s,
+			 place->peer ? "at the address itself" : "here");
 	if (place->has_own &&
 	    (addr_is_any(&l->info.local_addr) || cpl_addr_equal(&l->info.local_addr, &place->own)))
 		snprintf(f->next, sizeof(f->next),
@@ -307,7 +308,7 @@ void stairs_blame_refused(struct stairs *s)
 		blame_rst(s, l, place);
 		return;
 	}
-	elsewhere = place->ours ? listener_elsewhere(s, place) : NULL;
+	elsewhere = place->ours || place->peer ? listener_elsewhere(s, place) : NULL;
 	if (elsewhere) {
 		blame_container(s, elsewhere);
 		return;
@@ -457,11 +458,11 @@ static void blame_drop(struct stairs *s, struct far_socket *l, const struct far_
 		where = "on this machine, on the way out";
 	else if (tapped && c->seen.answer_in)
 		where = "on this machine: the answer came and was dropped";
-	else if (place)
+	else if (place && !place->peer)
 		where = place->ours ? "on this machine, on the way in" : there.s;
 	if (drop || (tapped && (!c->seen.syn_out || c->seen.answer_in)))
 		certainty = VIEW_CERTAIN;
-	else if (place)
+	else if (place && !place->peer)
 		certainty = VIEW_DERIVED;
 	f = stairs_find(s, VIEW_FINDING_syn_dropped, certainty);
 	stairs_of(f, l, place);
@@ -487,7 +488,12 @@ static void blame_drop(struct stairs *s, struct far_socket *l, const struct far_
 	if (l)
 		view_finding_say(f, "%s does listen %s, with room in its queues",
 				 far_who(&l->info).s, there.s);
-	if (drop || (tapped && !c->seen.syn_out) || place)
+	if (place && place->peer && !drop && !(tapped && !c->seen.syn_out))
+		snprintf(f->next, sizeof(f->next),
+			 "Look at the firewalls on the way and %s (nft list ruleset; iptables -S), "
+			 "and at its way back.",
+			 there.s);
+	else if (drop || (tapped && !c->seen.syn_out) || place)
 		snprintf(f->next, sizeof(f->next),
 			 "Look at the firewall %s (nft list ruleset; iptables -S).",
 			 place && !place->ours && c->seen.syn_out ? there.s : "of this machine");
@@ -515,6 +521,8 @@ void stairs_blame_silent(struct stairs *s)
 		view_diagnosis_unseen(s->d, "the kernel's reasons for drops: needs root");
 	if (!place)
 		view_diagnosis_unseen(s->d, "the far host: its queues, firewall and routes");
+	else if (place->peer)
+		view_diagnosis_unseen(s->d, "the far host: its firewall and routes");
 }
 
 const struct view_event *stairs_drop(struct stairs *s)

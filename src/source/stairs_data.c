@@ -44,6 +44,13 @@ static struct view_finding *of_connection(struct stairs *s, enum view_finding_id
 	return f;
 }
 
+/* The program at the other end. */
+static void to_blame(struct view_finding *f, const struct far_socket *end)
+{
+	f->pid = end->info.pid;
+	memcpy(f->program, end->info.program, sizeof(f->program));
+}
+
 static const struct far_socket *listener_of(const struct stairs *s, const struct far_socket *end)
 {
 	for (unsigned i = 0; i < s->far.sockets; i++) {
@@ -372,7 +379,7 @@ static bool no_answer(struct stairs *s, const struct far_socket *end)
 
 	if (end) {
 		who = far_who(&end->info);
-		stairs_of(f, end, &s->far.place[end->place]);
+		to_blame(f, end);
 	}
 	view_finding_say(f, "%zu bytes (%s) were acknowledged after %s; no answer within %s",
 			 t->request, greeting_name(t->greeting), word_ns(t->acked_ns).s,
@@ -395,10 +402,8 @@ static bool shut(struct stairs *s, const struct far_socket *end)
 	struct view_finding *f = of_connection(s, VIEW_FINDING_zero_window_stuck, VIEW_CERTAIN);
 	char text[200];
 
-	if (end) {
-		f->pid = end->info.pid;
-		memcpy(f->program, end->info.program, sizeof(f->program));
-	}
+	if (end)
+		to_blame(f, end);
 	view_finding_say(f, "its window is zero, %u bytes wait here to be sent",
 			 s->talk.info.notsent_bytes);
 	if (end && end->info.recv_queue)

@@ -52,6 +52,20 @@ static void add_place(struct stairs_far *far, int fd, const char *name, bool our
 	far->places++;
 }
 
+struct far_place *far_add_place(struct stairs_far *far, const char *name)
+{
+	struct far_place *p = &far->place[far->places];
+
+	if (far->places == STAIRS_PLACES)
+		return NULL;
+	memset(p, 0, sizeof(*p));
+	p->fd = -1;
+	p->peer = true;
+	snprintf(p->name, sizeof(p->name), "%.31s", name);
+	far->places++;
+	return p;
+}
+
 static void add_named(struct stairs_far *far)
 {
 	static const char *const dirs[] = { "/run/netns", "/run/docker/netns" };
@@ -157,12 +171,33 @@ static int own_link(void *arg, const struct rt_link *link)
 	return 0;
 }
 
+void far_add_socket(struct stairs_far *far, const struct far_place *place,
+		    const struct cpl_info *info)
+{
+	struct far_socket *more;
+
+	/* At 0, 1, 3, 7, ... there is room for one only: twice as much. */
+	if (!(far->sockets & (far->sockets + 1))) {
+		more = realloc(far->socket, (2 * far->sockets + 2) * sizeof(*more));
+		if (!more) {
+			far->failed = true;
+			return;
+		}
+		far->socket = more;
+	}
+	more = &far->socket[far->sockets++];
+	memset(more, 0, sizeof(*more));
+	more->info = *info;
+	more->place = (unsigned)(place - far->place);
+	if (place->netns)
+		CPL_INFO_READ(&more->info, netns, place->netns);
+}
+
 /* Keeps those on the port, and both ends of our connection. */
 static int visit_socket(void *arg, const struct cpl_info *info)
 {
 	struct inside *in = arg;
 	struct stairs_far *far = in->far;
-	struct far_socket *more;
 
 	if (info->local_port != in->port &&
 	    !(info->remote_port == in->port && info->local_port == in->call->local_port))
@@ -171,19 +206,7 @@ static int visit_socket(void *arg, const struct cpl_info *info)
 	if (info->state != CPL_LISTEN && info->remote_port != in->call->local_port &&
 	    info->local_port != in->call->local_port && info->state != CPL_SYN_RECEIVED)
 		return 0;
-	if (!(far->sockets & (far->sockets + 1))) {
-		more = realloc(far->socket, (2 * far->sockets + 2) * sizeof(*more));
-		if (!more) {
-			far->failed = true;
-			return 0;
-		}
-		far->socket = more;
-	}
-	memset(&far->socket[far->sockets], 0, sizeof(*far->socket));
-	far->socket[far->sockets].info = *info;
-	far->socket[far->sockets].place = in->place;
-	CPL_INFO_READ(&far->socket[far->sockets].info, netns, far->place[in->place].netns);
-	far->sockets++;
+	far_add_socket(far, &far->place[in->place], info);
 	return 0;
 }
 
@@ -227,7 +250,7 @@ static void look_everywhere(struct inside *in)
 		struct far_place *p = &in->far->place[in->place];
 		pthread_t thread;
 
-		if (!p->ours && in->call && !p->entered)
+		if (p->peer || (!p->ours && in->call && !p->entered))
 			continue; /* not last time, either */
 		if (pthread_create(&thread, NULL, inside_thread, in))
 			continue;
@@ -336,7 +359,8 @@ void far_look(struct stairs_far *far, const struct stairs_call *call, uint16_t p
 void far_close(struct stairs_far *far)
 {
 	for (unsigned i = 0; i < far->places; i++)
-		close(far->place[i].fd);
+		if (far->place[i].fd >= 0)
+			close(far->place[i].fd);
 	far->places = 0;
 	free(far->socket);
 	far->socket = NULL;
@@ -382,6 +406,8 @@ struct far_place *far_place_of(struct stairs_far *far, const struct stairs_call 
 			continue;
 		if (far->place[i].has_hop && !call->route.has_gateway)
 			return &far->place[i];
+		if (far->place[i].peer)
+			return &far->place[i]; /* it was named by who asks */
 		only = &far->place[i];
 		n++;
 	}
@@ -397,6 +423,11 @@ uint64_t far_grown(const struct far_place *place, enum far_counter counter)
 
 struct view_word far_where(const struct far_place *place)
 {
+	if (place->elsewhere)
+		return word_format("in another network namespace of %s",
+				   word_foreign(place->name).s);
+	if (place->peer)
+		return word_format("on %s", word_foreign(place->name).s);
 	return place->ours ? word_format("on this machine")
 			   : word_format("in network namespace %s", word_foreign(place->name).s);
 }

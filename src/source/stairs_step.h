@@ -126,9 +126,11 @@ enum far_counter {
 
 struct far_place {
 	uint32_t netns;
-	int fd; /* of the namespace; -1: ours */
+	int fd; /* of the namespace; -1: of another machine */
 	bool ours;
-	char name[32]; /* as ip-netns(8) has it, or a program in it */
+	bool peer;	/* of another machine, which was asked */
+	bool elsewhere; /* another namespace there than the address's */
+	char name[32];	/* as ip-netns(8) has it, or a program in it */
 	bool entered;
 	bool has_own;
 	struct cpl_addr own; /* one of its addresses, if it has one beside loopback */
@@ -166,12 +168,16 @@ void far_open(struct stairs_far *far, const struct cpl_addr *to, unsigned n);
  */
 void far_look(struct stairs_far *far, const struct stairs_call *call, uint16_t port);
 void far_close(struct stairs_far *far);
+/* A place on another machine, called NAME; NULL: there are too many. */
+struct far_place *far_add_place(struct stairs_far *far, const char *name);
+void far_add_socket(struct stairs_far *far, const struct far_place *place,
+		    const struct cpl_info *info);
 /* The namespace in which the destination of CALL lives; NULL: none that we can see. */
 struct far_place *far_place_of(struct stairs_far *far, const struct stairs_call *call);
 /* The other end of CALL's connection; NULL: not seen. */
 struct far_socket *far_end(struct stairs_far *far, const struct stairs_call *call, uint16_t port);
 uint64_t far_grown(const struct far_place *place, enum far_counter counter);
-/* "here", or "in network namespace NAME" */
+/* "on this machine", "in network namespace NAME", "on HOST" */
 struct view_word far_where(const struct far_place *place);
 /* "nginx (pid 812)", or "a program" */
 struct view_word far_who(const struct cpl_info *info);
@@ -266,6 +272,7 @@ struct stairs {
 	struct stairs_call *best; /* that got furthest */
 	struct stairs_tap tap;
 	struct stairs_far far;
+	struct peer *peer; /* NULL: nobody is asked */
 	struct watcher *watcher;
 	struct source_notes watcher_notes;
 	struct view_facts facts; /* what the watcher saw */
@@ -294,6 +301,10 @@ bool stairs_syn(struct stairs *s);
 bool stairs_handshake(struct stairs *s);
 bool stairs_data(struct stairs *s);
 bool stairs_reads(struct stairs *s);
+/* The far host, if it is to be asked: before the calls, and after them. */
+void stairs_peer_open(struct stairs *s);
+void stairs_peer_look(struct stairs *s);
+void stairs_peer_close(struct stairs *s);
 /* Apart from the steps. */
 void stairs_proxies(struct stairs *s);
 /* Refused, or not answered: who is to blame? Of stairs_syn(). */

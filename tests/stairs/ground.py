@@ -25,7 +25,7 @@ DOCTOR = os.environ.get("DOCTOR", COUPLET + " doctor").split()
 CASE = os.environ.get("STAIRS_CASE")
 ROOT = os.environ.get("STAIRS_ROOT") == "yes"  # of the machine, not only of a user namespace
 LIBC = ctypes.CDLL(None, use_errno=True)
-BESIDE = 10
+BESIDE = 16
 # One that an ordinary user may run.
 PYTHON = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
 HERE = {4: "10.1.0.1", 6: "fd01::1"}
@@ -342,6 +342,7 @@ def one(name):
 
 def main(*functions):
     cases = {function.__name__: function for function in functions}
+    assert len(cases) == len(functions), "two cases of one name"
     if CASE:
         in_case(cases)
     for tool in "ip", "nft", "unshare", "openssl":

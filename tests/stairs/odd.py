@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """couplet doctor HOST PORT: destinations that are odd and healthy; nothing may be found there."""
 import os
@@ -173,11 +172,9 @@ def a_busy_server_has_many_callers():
     healthy(doctor(FAR[4], 80))
 
 
-if __name__ == "__main__":
-    ground.main(
-        a_server_takes_two_seconds, a_server_refuses_the_request, a_banner_comes_in_pieces,
-        one_socket_listens_in_both_families, a_name_has_a_dead_family,
-        a_port_is_published_from_a_container, behind_a_router,
-        two_containers_have_the_same_address, reverse_path_filtering_is_strict_and_right,
-        jumbo_frames, couplet_itself_serves, a_web_server_of_the_world,
-        a_busy_server_has_many_callers)
+CASES = (a_server_takes_two_seconds, a_server_refuses_the_request, a_banner_comes_in_pieces,
+         one_socket_listens_in_both_families, a_name_has_a_dead_family,
+         a_port_is_published_from_a_container, behind_a_router,
+         two_containers_have_the_same_address, reverse_path_filtering_is_strict_and_right,
+         jumbo_frames, couplet_itself_serves, a_web_server_of_the_world,
+         a_busy_server_has_many_callers)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """couplet doctor HOST PORT: healthy destinations, and calls that are refused."""
 import json
@@ -217,15 +216,13 @@ def the_other_host_knows_no_way_back():
     assert "no way back to 10.7.0.1" in told.evidence, told
 
 
-if __name__ == "__main__":
-    ground.main(
-        every_step_holds_to_a_healthy_web_server, an_ordinary_user_sees_a_healthy_web_server,
-        every_step_holds_on_this_machine_by_name,
-        every_step_holds_to_a_link_local_address, a_server_that_speaks_first_is_not_spoken_to,
-        nothing_is_sent_to_a_program_of_unknown_protocol, nobody_listens,
-        an_ordinary_user_learns_who_refuses, the_program_listens_on_another_address,
-        the_program_listens_in_the_other_family, a_port_inside_a_container_is_not_published,
-        a_firewall_refuses_by_rst, a_firewall_refuses_by_icmp, a_router_does_not_know_the_way,
-        an_ordinary_user_learns_of_icmp, no_local_port_is_left, no_route_leads_there,
-        an_interface_is_down, an_interface_has_no_carrier,
-        this_machine_has_no_address_of_that_family, the_other_host_knows_no_way_back)
+CASES = (an_interface_has_no_carrier, nothing_is_sent_to_a_program_of_unknown_protocol,
+         every_step_holds_to_a_healthy_web_server, an_ordinary_user_sees_a_healthy_web_server,
+         every_step_holds_on_this_machine_by_name, every_step_holds_to_a_link_local_address,
+         a_server_that_speaks_first_is_not_spoken_to, nobody_listens,
+         an_ordinary_user_learns_who_refuses, the_program_listens_on_another_address,
+         the_program_listens_in_the_other_family, a_port_inside_a_container_is_not_published,
+         a_firewall_refuses_by_rst, a_firewall_refuses_by_icmp, a_router_does_not_know_the_way,
+         an_ordinary_user_learns_of_icmp, no_local_port_is_left, no_route_leads_there,
+         an_interface_is_down, this_machine_has_no_address_of_that_family,
+         the_other_host_knows_no_way_back)

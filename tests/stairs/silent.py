@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """couplet doctor HOST PORT: neighbours that do not answer, calls that vanish, queues that are full."""
 import signal
@@ -23,10 +22,10 @@ def pending(address, port, source=None):
 
 def a_neighbour_is_silent():
     far_machine()
-    for to in "10.1.0.77", "fd01::77":
-        told = ill(doctor(to, 80), "neighbour", "neighbour_silent")
-        assert "eth0" in told.evidence, told
-    told = ill(doctor(*SHORT, "10.1.0.78", 80), "neighbour", "neighbour_silent")
+    told = ill(doctor("10.1.0.77", 80), "neighbour", "neighbour_silent")
+    assert "eth0" in told.evidence, told
+    for to in "10.1.0.78", "fd01::77":
+        ill(doctor(*SHORT, to, 80), "neighbour", "neighbour_silent")
 
 
 def a_gateway_is_silent():
@@ -182,9 +181,7 @@ def the_accept_queue_is_full():
     listener("127.0.0.1", 7002, backlog=1)
     for _ in range(4):
         pending("127.0.0.1", 7002)
-    ill(doctor(*SHORT, "localhost", 7002), "SYN", "accept_queue_full")
-    if ground.ROOT:
-        ill(doctor(*SHORT, "localhost", 7002, user=True), "SYN", "accept_queue_full")
+    ill(doctor(*SHORT, "localhost", 7002, user=ground.ROOT), "SYN", "accept_queue_full")
 
 
 def a_stopped_program_lets_its_queue_fill():
@@ -245,14 +242,12 @@ def localhost_has_two_addresses_of_which_one_is_enough():
     healthy(doctor("localhost", 8080))
 
 
-if __name__ == "__main__":
-    ground.main(
-        a_neighbour_is_silent, a_gateway_is_silent, an_ordinary_user_sees_a_silent_neighbour,
-        the_netmask_is_wrong, two_machines_have_the_address, another_machine_has_our_own_address,
-        the_firewall_there_drops, the_firewall_here_drops_on_the_way_out,
-        the_firewall_here_drops_the_answer, a_firewall_between_drops,
-        an_ordinary_user_sees_silence, the_far_host_filters_by_reverse_path,
-        this_machine_filters_the_answer_by_reverse_path, the_accept_queue_is_full,
-        a_stopped_program_lets_its_queue_fill, a_program_has_no_descriptor_left,
-        the_queue_of_half_open_connections_is_full, an_address_of_the_name_is_dead,
-        localhost_has_two_addresses_of_which_one_is_enough)
+CASES = (a_neighbour_is_silent, the_firewall_there_drops, the_accept_queue_is_full,
+         the_netmask_is_wrong, a_gateway_is_silent, an_ordinary_user_sees_a_silent_neighbour,
+         two_machines_have_the_address, another_machine_has_our_own_address,
+         the_firewall_here_drops_on_the_way_out, the_firewall_here_drops_the_answer,
+         a_firewall_between_drops, an_ordinary_user_sees_silence,
+         the_far_host_filters_by_reverse_path, this_machine_filters_the_answer_by_reverse_path,
+         a_stopped_program_lets_its_queue_fill, a_program_has_no_descriptor_left,
+         the_queue_of_half_open_connections_is_full, an_address_of_the_name_is_dead,
+         localhost_has_two_addresses_of_which_one_is_enough)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """couplet doctor HOST PORT: connections that stand and do not serve; names; proxies."""
 import os
@@ -308,15 +307,14 @@ def the_proxy_variable_of_another_process():
     assert f"process {child.pid}" in told.evidence, told
 
 
-if __name__ == "__main__":
-    ground.main(
-        tls_is_spoken, tls_is_spoken_to_a_plain_port, plain_is_spoken_to_a_tls_port,
-        openssl_is_told_from_plain, the_server_closes_at_once, the_server_does_not_read,
-        the_server_reads_and_does_not_answer, an_ordinary_user_sees_that_no_answer_comes,
-        the_server_has_no_room, the_server_is_stopped, a_user_sees_that_the_own_server_is_stopped,
-        the_server_does_not_accept, the_server_waits_for_data_before_it_accepts,
-        the_handshake_is_completed_here_only, data_vanishes, large_packets_vanish_on_the_way,
-        a_smaller_mtu_on_the_way_is_no_trouble, large_packets_vanish_on_the_way_back,
-        acknowledgments_do_not_come_back, a_name_is_not_known, a_name_comes_from_dns,
-        the_hosts_file_hides_what_dns_knows, the_own_name_leads_to_loopback,
-        a_proxy_variable_is_in_the_way, the_proxy_variable_of_another_process)
+CASES = (data_vanishes, large_packets_vanish_on_the_way, large_packets_vanish_on_the_way_back,
+         the_server_is_stopped, tls_is_spoken, tls_is_spoken_to_a_plain_port,
+         plain_is_spoken_to_a_tls_port, openssl_is_told_from_plain, the_server_closes_at_once,
+         the_server_does_not_read, the_server_reads_and_does_not_answer,
+         an_ordinary_user_sees_that_no_answer_comes, the_server_has_no_room,
+         a_user_sees_that_the_own_server_is_stopped, the_server_does_not_accept,
+         the_server_waits_for_data_before_it_accepts, the_handshake_is_completed_here_only,
+         a_smaller_mtu_on_the_way_is_no_trouble, acknowledgments_do_not_come_back,
+         a_name_is_not_known, a_name_comes_from_dns, the_hosts_file_hides_what_dns_knows,
+         the_own_name_leads_to_loopback, a_proxy_variable_is_in_the_way,
+         the_proxy_variable_of_another_process)

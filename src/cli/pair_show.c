@@ -59,21 +59,19 @@ static const struct cpl_info *end_info(const struct pair_world *w, size_t end)
 /* True if a machine that was asked has this address, so that the other end should be there. */
 static enum view_absent absence(const struct pair_world *w, const struct cpl_info *x, unsigned host)
 {
-	bool partly = false, own = false;
+	enum view_absent found = VIEW_NOT_LOOKED;
 
 	for (unsigned i = 0; i < w->hosts; i++) {
-		const struct snapshot *s = &w->host[i];
+		enum view_absent here;
 
 		if (i != host && snapshot_loopback(&x->remote_addr))
 			continue;
-		if (snapshot_owns(s, &x->remote_addr)) {
-			own = true;
-			partly |= !s->all_namespaces || passes_incomplete(&s->passes);
-		} else if (snapshot_uses(s, &x->remote_addr)) {
-			own = partly = true;
-		}
+		here = snapshot_absence(&w->host[i], x);
+		/* Of two that have the address, the one that proves less. */
+		if (found == VIEW_NOT_LOOKED || here == VIEW_LOOKED_PARTLY)
+			found = here;
 	}
-	return !own ? VIEW_NOT_LOOKED : partly ? VIEW_LOOKED_PARTLY : VIEW_LOOKED;
+	return found;
 }
 
 struct view_ends pair_ends(const struct pair_world *w, const struct view_pair *pair, bool *remote)
@@ -275,7 +273,7 @@ int pair_show_all(const struct pair_options *o, const struct pair_world *w,
 	int status = CLI_OK;
 	struct text t;
 
-	if (w->hosts > 1 || w->host[0].all_namespaces)
+	if (w->hosts > 1 || geteuid() == 0)
 		wheres = calloc(n ? n : 1, sizeof(*wheres));
 	if (!rows || !reports) {
 		free(rows);

@@ -150,15 +150,33 @@ void passes_notes(const struct passes *p, struct source_notes *notes)
 	}
 }
 
+static bool any_note(const struct passes *p, bool (*which)(const struct source_note *note))
+{
+	for (unsigned i = 0; i < p->taken; i++)
+		for (unsigned k = 0; k < p->set[i].notes.n; k++)
+			if (which(&p->set[i].notes.note[k]))
+				return true;
+	return false;
+}
+
+/* Without sequence numbers, and without owners, the connections are there all the same. */
+static bool hides_connections(const struct source_note *note)
+{
+	return note->weight != SOURCE_REMARK && note->source != CPL_SOURCE_UNKNOWN &&
+	       strncmp(note->text, "sequence numbers ", 17) != 0;
+}
+
+static bool hides_namespaces(const struct source_note *note)
+{
+	return note->weight != SOURCE_REMARK && strstr(note->text, "network namespace");
+}
+
 bool passes_incomplete(const struct passes *p)
 {
-	for (unsigned i = 0; i < p->taken; i++) {
-		const struct source_notes *notes = &p->set[i].notes;
+	return any_note(p, hides_connections);
+}
 
-		for (unsigned k = 0; k < notes->n; k++)
-			if (notes->note[k].weight != SOURCE_REMARK &&
-			    notes->note[k].source != CPL_SOURCE_UNKNOWN)
-				return true;
-	}
-	return false;
+bool passes_hide_namespaces(const struct passes *p)
+{
+	return any_note(p, hides_namespaces);
 }

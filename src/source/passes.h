@@ -62,5 +62,7 @@ void passes_notes(const struct passes *p, struct source_notes *notes);
 
 /* True if a note says that some of the kernel's connections could not be looked at. */
 bool passes_incomplete(const struct passes *p);
+/* True if one says that some network namespace could not be looked at. */
+bool passes_hide_namespaces(const struct passes *p);
 
 #endif

@@ -22,6 +22,7 @@ void snapshot_free(struct snapshot *s)
 	passes_free(&s->passes);
 	free(s->address);
 	free(s->used);
+	free(s->listener);
 	snapshot_init(s);
 }
 
@@ -121,6 +122,65 @@ static int by_address(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct cpl_addr));
 }
 
+static bool is_listener(const struct cpl_info *i)
+{
+	return i->protocol == 6 && cpl_info_known(i, CPL_F_state) && i->state == CPL_LISTEN;
+}
+
+static int learn_listeners(struct snapshot *s)
+{
+	const struct snapshot_set *set = &s->passes.set[0];
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->n; i++)
+		n += is_listener(&set->info[i]);
+	free(s->listener);
+	s->listener = malloc((n ? n : 1) * sizeof(*s->listener));
+	s->listeners = 0;
+	if (!s->listener)
+		return -ENOMEM;
+	for (size_t i = 0; i < set->n; i++)
+		if (is_listener(&set->info[i]))
+			s->listener[s->listeners++] = (uint32_t)i;
+	return 0;
+}
+
+static bool is_any(const struct cpl_addr *a)
+{
+	static const struct cpl_addr any6;
+	struct cpl_addr any4 = cpl_addr4(0, 0, 0, 0);
+
+	return cpl_addr_equal(a, &any6) || cpl_addr_equal(a, &any4);
+}
+
+bool snapshot_listens(const struct snapshot *s, const struct cpl_info *x)
+{
+	for (size_t i = 0; i < s->listeners; i++) {
+		const struct cpl_info *l = &s->passes.set[0].info[s->listener[i]];
+
+		if (l->local_port != x->remote_port)
+			continue;
+		if (snapshot_loopback(&x->remote_addr) && l->netns != x->netns)
+			continue;
+		if (is_any(&l->local_addr) || cpl_addr_equal(&l->local_addr, &x->remote_addr))
+			return true;
+	}
+	return false;
+}
+
+enum view_absent snapshot_absence(const struct snapshot *s, const struct cpl_info *x)
+{
+	bool loopback = snapshot_loopback(&x->remote_addr);
+	bool all = s->all_namespaces && !passes_hide_namespaces(&s->passes);
+
+	if (!snapshot_owns(s, &x->remote_addr) && !snapshot_uses(s, &x->remote_addr))
+		return VIEW_NOT_LOOKED;
+	/* Any other address than loopback's may be translated into another namespace. */
+	if (passes_incomplete(&s->passes) || (!all && !loopback))
+		return VIEW_LOOKED_PARTLY;
+	return snapshot_listens(s, x) ? VIEW_LISTENS : VIEW_LOOKED;
+}
+
 int snapshot_learn(struct snapshot *s)
 {
 	const struct snapshot_set *set = &s->passes.set[0];
@@ -138,7 +198,7 @@ int snapshot_learn(struct snapshot *s)
 	for (size_t i = 0; i < n; i++)
 		if (!s->uses || !cpl_addr_equal(&s->used[s->uses - 1], &s->used[i]))
 			s->used[s->uses++] = s->used[i];
-	return 0;
+	return learn_listeners(s);
 }
 
 bool snapshot_uses(const struct snapshot *s, const struct cpl_addr *addr)

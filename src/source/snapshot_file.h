@@ -24,6 +24,8 @@ struct snapshot {
 	size_t addresses;
 	struct cpl_addr *used; /* see snapshot_learn() */
 	size_t uses;
+	uint32_t *listener; /* likewise: indices into the first pass */
+	size_t listeners;
 	struct passes passes;
 };
 
@@ -42,10 +44,15 @@ int snapshot_here(struct snapshot *s, const struct source_options *options);
 bool snapshot_loopback(const struct cpl_addr *addr);
 /* True if ADDR is one of the host's own, loopback included. */
 bool snapshot_owns(const struct snapshot *s, const struct cpl_addr *addr);
-/* Learns which addresses the records of the first pass have as their own. 0 or -ENOMEM. */
+/* Learns which addresses the records of the first pass have as their own, and who listens. 0 or
+ * -ENOMEM. */
 int snapshot_learn(struct snapshot *s);
 /* True if one does: some namespace of the host has this address. */
 bool snapshot_uses(const struct snapshot *s, const struct cpl_addr *addr);
+/* What it means, as far as S can tell, that X's other end was not found there. */
+enum view_absent snapshot_absence(const struct snapshot *s, const struct cpl_info *x);
+/* True if one listens where X's other end should be. O(listeners). */
+bool snapshot_listens(const struct snapshot *s, const struct cpl_info *x);
 
 /* The document of view/json.h. Returns 0, -ENOMEM, or -ENOSYS: built without jansson. */
 int snapshot_write(struct text *t, const struct snapshot *s);

@@ -186,7 +186,7 @@ static void check_peer(struct compare *c, unsigned missing)
 {
 	struct view_check *k = check_add(c, VIEW_RULE_PEER, missing);
 	unsigned there = !missing;
-	int state = state_of(c->info[1][there]);
+	int state = state_of(c->info[1][there]), other;
 
 	if (c->absent == VIEW_SEVERAL) {
 		check_text(k, "several ends could be that of %s, and nothing tells which",
@@ -201,12 +201,22 @@ static void check_peer(struct compare *c, unsigned missing)
 		check_unseen(k, c->name[there], CPL_F_state);
 		return;
 	}
-	k->certainty = c->absent == VIEW_LOOKED ? VIEW_DERIVED : VIEW_GUESS;
+	k->certainty = VIEW_DERIVED;
 	if (c->info[0][missing]) {
 		check_say(k, VIEW_BEHIND, "%s gave up its end while we looked", c->name[missing]);
 		return;
 	}
-	say_pair(c, k, there ? CPL_CLOSED : state, there ? state : CPL_CLOSED);
+	other = c->absent == VIEW_LISTENS ? CPL_LISTEN : CPL_CLOSED;
+	say_pair(c, k, there ? other : state, there ? state : other);
+	if (k->verdict == VIEW_DISAGREE && c->absent == VIEW_LOOKED_PARTLY) {
+		k->seen = 0;
+		k->verdict = VIEW_UNSEEN;
+		check_text(k,
+			   "%s has no such connection that may be seen, and not all may be: a "
+			   "container may have it",
+			   c->name[missing]);
+		return;
+	}
 	/* Between the passes the other end may have been born or have died: look again. */
 	if (k->verdict == VIEW_DISAGREE && state_of(c->info[0][there]) != state)
 		check_say(k, VIEW_BEHIND, "%s changed its state while we looked", c->name[there]);
@@ -469,6 +479,24 @@ static void check_numbers(struct compare *c, unsigned from)
 
 /* ---- Windows --------------------------------------------------------------------------------- */
 
+/* A window smaller than a segment is left alone, and asked about as one of zero (RFC
+ * 9293 3.8.6.2.1).
+ */
+static bool say_small_window(struct compare *c, struct view_check *k, unsigned from)
+{
+	const char *xn = c->name[from], *yn = c->name[!from];
+	const struct cpl_info *x = c->info[1][from], *y = c->info[1][!from];
+
+	if (!known(x, CPL_F_timer_persist) || x->timer_persist == CPL_TIMER_OFF ||
+	    !known(y, CPL_F_recv_queue) || !y->recv_queue)
+		return false;
+	check_say(k, VIEW_BEHIND,
+		  "the program of %s leaves %s unread, so that its window is down to %s, too small "
+		  "for %s to send",
+		  yn, word_bytes(y->recv_queue).s, word_bytes(x->snd_wnd).s, xn);
+	return true;
+}
+
 /* X may not send, and has something to send. Returns false if that is not so. */
 static bool say_zero_window(struct compare *c, struct view_check *k, unsigned from)
 {
@@ -476,8 +504,10 @@ static bool say_zero_window(struct compare *c, struct view_check *k, unsigned fr
 	const struct cpl_info *x = c->info[1][from], *y = c->info[1][!from];
 	struct view_word probe = { "" };
 
-	if (!known(x, CPL_F_snd_wnd) || x->snd_wnd || !known(x, CPL_F_not_sent) || !x->not_sent)
+	if (!known(x, CPL_F_snd_wnd) || !known(x, CPL_F_not_sent) || !x->not_sent)
 		return false;
+	if (x->snd_wnd)
+		return say_small_window(c, k, from);
 	if (!k->wordless && known(x, CPL_F_timer_persist) && x->timer_persist != CPL_TIMER_OFF)
 		probe = word_format("; it asks again in %s", word_ns(x->timer_persist).s);
 	if (c->passes && no_timer(x) && known(y, CPL_F_rcv_wnd) && y->rcv_wnd) {

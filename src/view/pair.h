@@ -96,8 +96,9 @@ struct view_report {
 enum view_absent {
 	VIEW_NOT_LOOKED,    /* its host was not asked */
 	VIEW_LOOKED,	    /* its host was asked: it has no such connection */
-	VIEW_LOOKED_PARTLY, /* its host was asked, and could not look at all of it */
-	VIEW_SEVERAL,	    /* several ends there could be it, and nothing tells which */
+	VIEW_LOOKED_PARTLY, /* its host was asked, and could not look everywhere: proves nothing */
+	VIEW_LISTENS, /* its host was asked: it listens on that port, and has no such connection */
+	VIEW_SEVERAL, /* several ends there could be it, and nothing tells which */
 };
 
 struct view_ends {

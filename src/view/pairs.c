@@ -200,7 +200,7 @@ void view_pair_summary(struct text *t, const struct view_pair_count *c)
 	text_printf(t, "%s connection%s", word_count(c->pairs).s, c->pairs == 1 ? "" : "s");
 	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++)
 		put_part(t, &separator, c->verdict[order[i]], order[i]);
-	text_printf(t, ". %s checks", word_count(c->checks).s);
+	text_printf(t, ". %s check%s", word_count(c->checks).s, c->checks == 1 ? "" : "s");
 	if (c->unseen)
 		text_printf(t, ", %s more could not be made", word_count(c->unseen).s);
 	text_puts(t, ".\n");

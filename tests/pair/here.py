@@ -86,8 +86,12 @@ def half_open(world):
     connection = half_open_on(world, loopback(world))
     host = world.hosts[0]
     said = couplet("pair", connection.name, host=host, status=1)
-    said.has("no such block", "disagree for good: client holds half of a connection whose other "
-             "half does not exist", "server restarted, aborted, or never had it")
+    said.has("no such block", "disagree for good: client holds half of a connection; server only "
+             "listens and has no block for it")
+    connection.server.do("close", connection.listener)
+    said = couplet("pair", connection.name, host=host, status=1)
+    said.has("disagree for good: client holds half of a connection whose other half does not exist",
+             "server restarted, aborted, or never had it", "no timer that would find out")
     one, _ = pairs(connection.name, host=host, status=1)
     assert one[0]["y"] is None and verdicts(one) == ["disagree"], one
     assert one[0]["certainty"] in ("derived", "likely"), one

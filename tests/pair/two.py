@@ -40,8 +40,8 @@ def half_open(world):
     died.server.do("abort", died.s)
     for here, there in ((a, b), (b, a)):
         said = couplet("pair", *peer(there), "--all", before=machine(here), status=1)
-        said.has("1 connection: 1 disagree for good", "client holds half of a connection whose "
-                 "other half does not exist")
+        said.has("1 connection: 1 disagree for good", "client holds half of a connection; "
+                 "server only listens and has no block for it")
 
 
 def forged(world):

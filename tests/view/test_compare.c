@@ -345,6 +345,15 @@ static void zero_window_by_counters(void **state)
 	instant();
 	assert_int_equal(r.verdict, VIEW_BEHIND);
 	why_has("65,536 bytes unread");
+	/* A window too small for a segment is as good as none. */
+	x.snd_wnd = 700;
+	x.timer_persist = 200000000;
+	instant();
+	assert_int_equal(r.verdict, VIEW_BEHIND);
+	why_has("down to 700 bytes, too small for client to send");
+	x.timer_persist = CPL_TIMER_OFF;
+	instant();
+	assert_int_equal(r.verdict, VIEW_OK);
 }
 
 /* Sent again and again: stuck, whichever way is broken. */

@@ -321,6 +321,7 @@ static int apply(struct look *l, struct view_diagnosis *d, uint64_t later_ns, ui
 	for (unsigned i = 0; i < l->hosts; i++) {
 		passes_look(&l->host[i].passes, &l->look[i]);
 		seen.all_namespaces[i] = l->host[i].all_namespaces;
+		seen.told[i] = !l->host[i].here;
 		seen.complete[i] = !passes_incomplete(&l->host[i].passes);
 	}
 	*longer = 0;

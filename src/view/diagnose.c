@@ -334,7 +334,8 @@ static bool a_namespace_has(const struct rule_look *l, const struct cpl_addr *ad
 }
 
 /* Whether a namespace that should hold the other end of END, of host HOST, was asked for it. */
-static bool was_asked(const struct rule_look *l, const struct cpl_info *end, unsigned host)
+static bool was_asked(const struct rule_look *l, const struct cpl_info *end, unsigned host,
+		      bool *unsure)
 {
 	const struct view_seen *seen = l->seen;
 	bool own = false;
@@ -345,8 +346,9 @@ static bool was_asked(const struct rule_look *l, const struct cpl_info *end, uns
 		if (!seen->owns[h] || !bsearch(&end->remote_addr, seen->own[h], seen->owns[h],
 					       sizeof(*seen->own[h]), by_bytes))
 			continue;
-		if (!seen->complete[h])
+		if (!seen->complete[h] && !seen->told[h])
 			return false;
+		*unsure |= !seen->complete[h];
 		/* Of our own namespace all was asked, whoever we are. */
 		if (!seen->all_namespaces[h] &&
 		    !(h == host &&
@@ -381,7 +383,7 @@ static void pair_init(struct rule_pair *p, struct rule_look *l, const struct vie
 		p->before[end] = rule_before(l, p->end[end]);
 	}
 	if (pair->y == VIEW_ALONE && p->now[0]) {
-		p->looked = was_asked(l, p->now[0], l->m->end[pair->x].host);
+		p->looked = was_asked(l, p->now[0], l->m->end[pair->x].host, &p->elsewhere);
 		if (!p->looked)
 			p->looked = p->elsewhere = a_namespace_has(l, &p->now[0]->remote_addr,
 								   l->m->end[pair->x].host);

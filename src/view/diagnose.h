@@ -29,8 +29,10 @@ struct view_seen {
 	size_t owns[VIEW_HOSTS];
 	bool all_namespaces[VIEW_HOSTS]; /* every namespace of that host was asked */
 	bool complete[VIEW_HOSTS];	 /* every connection that was asked for was given */
-	bool remarks;			 /* what limits each connection is told, too */
-	const bool *wanted; /* by index of match->end: only of those findings; NULL: of all */
+	bool told[VIEW_HOSTS]; /* it was told by others, whose cautions do not say of what they are
+				*/
+	bool remarks;	       /* what limits each connection is told, too */
+	const bool *wanted;    /* by index of match->end: only of those findings; NULL: of all */
 };
 
 /*

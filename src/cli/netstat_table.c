@@ -24,6 +24,8 @@ struct netstat_texts {
 	/* UNIX sockets by inode. */
 	const struct cpl_info **by_inode;
 	size_t inodes;
+	const struct cpl_info **by_ports; /* connections of TCP */
+	size_t ports;
 };
 
 static const char *keep(struct netstat_texts *x, char *s)
@@ -168,6 +170,47 @@ static const struct cpl_info *other_end(const struct netstat_texts *x, const str
 	return found ? *found : NULL;
 }
 
+/* ---- The other end, where it is here too ---------------------------------------------------- */
+
+/* Both ends of a connection have the same place in this order. */
+static int by_ports(const void *left, const void *right)
+{
+	const struct cpl_info *const *a = left, *const *b = right;
+	uint32_t sum_a = (uint32_t)(*a)->local_port * (*a)->remote_port;
+	uint32_t sum_b = (uint32_t)(*b)->local_port * (*b)->remote_port;
+
+	return (sum_a > sum_b) - (sum_a < sum_b);
+}
+
+static void index_ports(struct netstat_texts *x, const struct snapshot_set *set)
+{
+	x->by_ports = calloc(set->n + 1, sizeof(*x->by_ports));
+	if (!x->by_ports)
+		return;
+	for (size_t i = 0; i < set->n; i++)
+		if (set->info[i].protocol == 6 && set->info[i].remote_port)
+			x->by_ports[x->ports++] = &set->info[i];
+	qsort(x->by_ports, x->ports, sizeof(*x->by_ports), by_ports);
+}
+
+static const struct cpl_info *tcp_end(const struct netstat_texts *x, const struct cpl_info *info)
+{
+	const struct cpl_info **found;
+	size_t at;
+
+	if (!x->by_ports || info->protocol != 6 || !info->remote_port)
+		return NULL;
+	found = bsearch(&info, x->by_ports, x->ports, sizeof(*x->by_ports), by_ports);
+	if (!found)
+		return NULL;
+	for (at = (size_t)(found - x->by_ports); at && !by_ports(&x->by_ports[at - 1], &info);)
+		at--;
+	for (; at < x->ports && !by_ports(&x->by_ports[at], &info); at++)
+		if (x->by_ports[at] != info && view_mirrors(x->by_ports[at], info))
+			return x->by_ports[at];
+	return NULL;
+}
+
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 static bool add(struct netstat_rows *rows, const struct cpl_info *info, size_t number)
@@ -196,6 +239,8 @@ static void fill(struct netstat *n, const struct snapshot_set *set, struct netst
 		row->local = keep(x, named(n, i, true));
 		row->foreign = keep(x, named(n, i, false));
 	}
+	if (n->explain && i->family != 1)
+		row->peer = tcp_end(x, i);
 	if (n->explain && view_detached(i))
 		row->listener = view_listener(set->info, set->n, i);
 	if (n->extend && !n->numeric && cpl_info_known(i, CPL_F_uid))
@@ -220,6 +265,8 @@ int netstat_rows_make(struct netstat *n, const struct snapshot_set *set, struct 
 	look_up(n, rows);
 	if (unix_sockets)
 		index_inodes(rows->texts, set);
+	if (n->explain)
+		index_ports(rows->texts, set);
 	for (size_t i = 0; i < rows->n; i++)
 		fill(n, set, rows->texts, &rows->row[i]);
 	return CLI_OK;
@@ -234,6 +281,7 @@ void netstat_rows_free(struct netstat_rows *rows)
 	if (x) {
 		free(x->text);
 		free(x->by_inode);
+		free(x->by_ports);
 	}
 	free(x);
 	free(rows->row);

@@ -198,7 +198,9 @@ static void summary(struct text *t, const struct snapshot_set *all, const struct
 		if (all->info[n].family == 1 && cpl_info_known(&all->info[n], CPL_F_inode) &&
 		    all->info[n].inode == i->peer_inode)
 			line.peer = &all->info[n];
-	line.why_said = view_line_why(t, i);
+	if (!line.peer)
+		line.peer = view_other_end(all->info, all->n, i);
+	line.why_said = view_line_why(t, &line);
 	view_line(t, &line, 0);
 	text_puts(t, "\n");
 }

@@ -145,24 +145,50 @@ const struct cpl_info *view_listener(const struct cpl_info *infos, size_t n,
 	return best;
 }
 
+bool view_mirrors(const struct cpl_info *a, const struct cpl_info *b)
+{
+	return a->protocol == b->protocol && a->protocol == TCP && a->remote_port &&
+	       a->local_port == b->remote_port && a->remote_port == b->local_port &&
+	       cpl_addr_equal(&a->local_addr, &b->remote_addr) &&
+	       cpl_addr_equal(&a->remote_addr, &b->local_addr);
+}
+
+const struct cpl_info *view_other_end(const struct cpl_info *infos, size_t n,
+				      const struct cpl_info *info)
+{
+	for (size_t i = 0; i < n; i++)
+		if (&infos[i] != info && view_mirrors(&infos[i], info))
+			return &infos[i];
+	return NULL;
+}
+
 /* ---- Queues ---------------------------------------------------------------------------------- */
 
-/* Why the rest of the send queue has not left, as a clause. */
-static struct view_word why_not(const struct cpl_info *i)
+/* Who should read what this end sends, where that is known. */
+static struct view_word reader(const struct view_line *line)
 {
+	return line->peer && knows(line->peer, CPL_F_pid) ? who(line->peer)
+							  : word_format("its program");
+}
+
+/* Why the rest of the send queue has not left, as a clause. */
+static struct view_word why_not(const struct view_line *line)
+{
+	const struct cpl_info *i = line->info;
+
 	switch (knows(i, CPL_F_why) ? i->why : CPL_WHYS) {
 	case CPL_WHY_CWND:
 		return word_format("the congestion window (%s) is full",
 				   word_bytes(value(i, CPL_F_cwnd)).s);
 	case CPL_WHY_RWND:
-		return word_format("the peer's window (%s) is full: it does not read as fast",
-				   word_bytes(value(i, CPL_F_snd_wnd)).s);
+		return word_format("the peer's window (%s) is full: %s does not read as fast",
+				   word_bytes(value(i, CPL_F_snd_wnd)).s, reader(line).s);
 	case CPL_WHY_ZERO_WND:
 		if (timer_runs(i, CPL_F_timer_persist))
-			return word_format("the peer's window is zero: its program does not read; "
-					   "next probe in %s",
-					   word_ns(i->timer_persist).s);
-		return word_format("the peer's window is zero: its program does not read");
+			return word_format("the peer's window is zero: %s does not read; next "
+					   "probe in %s",
+					   reader(line).s, word_ns(i->timer_persist).s);
+		return word_format("the peer's window is zero: %s does not read", reader(line).s);
 	case CPL_WHY_NAGLE:
 		return word_format("less than a segment (%s) waits for the ACK of what is in "
 				   "flight, Nagle's rule",
@@ -203,7 +229,7 @@ static void say_send(const struct teller *s)
 	else
 		say(s, "Send-Q %s: %s in flight, %s not yet sent%s%s.", word_count(queue).s,
 		    word_count(i->in_flight).s, word_count(i->not_sent).s,
-		    s->line->why_said ? "" : ": ", s->line->why_said ? "" : why_not(i).s);
+		    s->line->why_said ? "" : ": ", s->line->why_said ? "" : why_not(s->line).s);
 	if (again)
 		say(s, "The oldest segment was sent %s more, no ACK came%s%s.",
 		    again == 1 ? "once" : word_format("%u times", (unsigned)again).s,
@@ -330,7 +356,13 @@ static void say_fin_wait_2(const struct teller *s)
 {
 	const struct cpl_info *i = s->i;
 
-	say(s, "This end has closed and the peer has acknowledged it, but not closed itself.");
+	if (s->line->peer && knows(s->line->peer, CPL_F_pid))
+		say(s,
+		    "This end has closed; the other has acknowledged that, but %s has not closed.",
+		    who(s->line->peer).s);
+	else
+		say(s,
+		    "This end has closed and the peer has acknowledged it, but not closed itself.");
 	if (view_detached(i) && timer_runs(i, CPL_F_timer_close))
 		say(s, "No program holds it; the kernel forgets it in %s.",
 		    word_ns(i->timer_close).s);
@@ -468,10 +500,10 @@ void view_line(struct text *t, const struct view_line *line, unsigned indent)
 		say_tcp(&s);
 }
 
-bool view_line_why(struct text *t, const struct cpl_info *i)
+bool view_line_why(struct text *t, const struct view_line *line)
 {
-	struct view_line line = { .info = i };
-	struct teller s = { t, &line, i, 0 };
+	const struct cpl_info *i = line->info;
+	struct teller s = { t, line, i, 0 };
 	bool since = knows(i, CPL_F_why_for) && i->why_for;
 
 	if (i->protocol != TCP || !knows(i, CPL_F_why) || i->state == CPL_LISTEN ||
@@ -480,7 +512,7 @@ bool view_line_why(struct text *t, const struct cpl_info *i)
 	say(&s, "%s%s%s: %s.", i->why == CPL_WHY_SENDING ? "Sending" : "Not sending",
 	    since ? " for " : "", since ? word_ns(i->why_for).s : "",
 	    i->why == CPL_WHY_IDLE || i->why == CPL_WHY_CLOSED ? view_why_text(i->why)
-							       : why_not(i).s);
+							       : why_not(line).s);
 	return true;
 }
 

@@ -15,7 +15,7 @@ struct view_line {
 	const struct cpl_info *info;
 	/* At which it waits to be accepted, if no program holds it; or NULL. */
 	const struct cpl_info *listener;
-	/* The socket at the other end, on this machine; of UNIX sockets. Or NULL. */
+	/* The other end, where it is on this machine too; or NULL. */
 	const struct cpl_info *peer;
 	bool pasted;   /* the row is all there is: nothing can be said of what it does not hold */
 	bool why_said; /* view_line_why() stands above */
@@ -28,7 +28,7 @@ void view_line(struct text *t, const struct view_line *line, unsigned indent);
 /* Why it is not sending now, in one sentence and a line of its own; nothing where that is not
  * known.
  */
-bool view_line_why(struct text *t, const struct cpl_info *info);
+bool view_line_why(struct text *t, const struct view_line *line);
 
 /*
  * Which of INFOS[0..N) is the listener that answers for the connection INFO: same source, namespace
@@ -36,6 +36,12 @@ bool view_line_why(struct text *t, const struct cpl_info *info);
  */
 const struct cpl_info *view_listener(const struct cpl_info *infos, size_t n,
 				     const struct cpl_info *info);
+
+/* Which of them is the other end of the connection INFO: its addresses, mirrored. NULL: none. */
+const struct cpl_info *view_other_end(const struct cpl_info *infos, size_t n,
+				      const struct cpl_info *info);
+/* Whether B is seen from the other end what A is from this one. */
+bool view_mirrors(const struct cpl_info *a, const struct cpl_info *b);
 
 /* True if it is known that no program can reach the socket: not accepted yet, or closed. */
 bool view_detached(const struct cpl_info *info);

@@ -12,8 +12,8 @@
 
 #define FD_AT	   2
 #define SOCKET_AT  14
-#define STATE_AT   32
-#define ADDRESS_AT 44
+#define STATE_AT   34
+#define ADDRESS_AT 46
 
 struct picture {
 	struct text *t;

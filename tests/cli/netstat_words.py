@@ -277,7 +277,8 @@ def each_line_is_explained():
     for local, pattern in (
             ("127.0.0.1:2001 +127.0.0.1:3001", rf"Recv-Q 777: here and acknowledged, unread by {me}; "
              r"the last of it came [\d.]+ m?s"),
-            ("127.0.0.1:3008", r"in flight, [\d,]+ not yet sent: the peer's window is zero.*next probe"),
+            ("127.0.0.1:3008", r"in flight, [\d,]+ not yet sent: the peer's window is zero: "
+             rf"{me} does not read; next probe"),
             ("127.0.0.1:2008 +127.0.0.1:3008", r"Its window is closed"),
             ("127.0.0.1:3017", r"its SYN went out (once|\d+ times) and nothing has answered"),
             ("127.0.0.1:2007 +127.0.0.1:3007", rf"{me} has not accepted it: it waits in the queue"),

@@ -170,7 +170,7 @@ static void list(struct text *t, const struct cpl_info *x, const struct cpl_info
 	view_netstat_unix(t, rows, 2, VIEW_NETSTAT_PROGRAM | VIEW_NETSTAT_EXPLAIN);
 	check_text(t, 0);
 	view_line(t, &(struct view_line){ .info = x, .listener = y, .peer = y }, 6);
-	view_line_why(t, x);
+	view_line_why(t, &(struct view_line){ .info = x, .peer = y });
 	check_text(t, 80);
 	view_sockets(t, &(struct view_sockets){
 				.info = x, .n = 1, .descriptor = &d, .descriptors = 1 });

@@ -89,6 +89,14 @@ static void send_queue(void **state)
 		has(LINES(0), reasons[i].says);
 		has_not(LINES(.why_said = true), reasons[i].says);
 	}
+	/* Where the other end is here too, who should read is named. */
+	CPL_INFO_DERIVED(&x, why, CPL_WHY_ZERO_WND);
+	assert_ptr_equal(view_other_end(&y, 1, &x), &y);
+	has(LINES(.peer = &y), "the peer's window is zero: nginx (pid 812) does not read; next");
+	CPL_INFO_DERIVED(&x, why, CPL_WHY_RWND);
+	has(LINES(.peer = &y), "is full: nginx (pid 812) does not read as fast");
+	y.local_port++;
+	assert_null(view_other_end(&y, 1, &x));
 	forget(&x, CPL_F_why);
 	has(LINES(0), "why is not told; congestion window 14480, peer's window 65536");
 	CPL_INFO_READ(&x, not_sent, 0);
@@ -181,6 +189,7 @@ static void closing(void **state)
 	has(LINES(0), "The peer has closed; curl (pid 4711) has not");
 	CPL_INFO_READ(&x, state, CPL_FIN_WAIT_2);
 	has(LINES(0), "curl (pid 4711) has shut down its half only");
+	has(LINES(.peer = &y), "acknowledged that, but nginx (pid 812) has not closed");
 	forget(&x, CPL_F_pid);
 	CPL_INFO_READ(&x, attached, 0);
 	CPL_INFO_READ(&x, timer_close, 43000000000u);
@@ -219,11 +228,11 @@ static void why(void **state)
 	(void)state;
 	CPL_INFO_DERIVED(&x, why, CPL_WHY_IDLE);
 	CPL_INFO_READ(&x, why_for, 2000000000);
-	assert_true(view_line_why(&t, &x));
+	assert_true(view_line_why(&t, &(struct view_line){ .info = &x }));
 	assert_string_equal(t.data,
 			    "Not sending for 2.000 s: the program gave it nothing to send.\n");
 	forget(&x, CPL_F_why);
-	assert_false(view_line_why(&t, &x));
+	assert_false(view_line_why(&t, &(struct view_line){ .info = &x }));
 }
 
 /* Names come from outside. */

@@ -90,30 +90,30 @@ static void the_hard_cases(void **state)
 	assert_string_equal(
 		draw(NULL, true),
 		"curl (pid 700)\n"
-		"  fd 3 -----> socket 300 -----> CLOSED      10.0.0.2:80\n"
+		"  fd 3 -----> socket 300 -------> CLOSED      10.0.0.2:80\n"
 		"              bound to a port and not used: neither listening nor connected\n"
 		"  and 1 socket of other kinds, or never bound\n"
 		"\n"
 		"nginx (pid 812)\n"
-		"  fd 6 -----> socket 100 -----> LISTEN      10.0.0.2:80\n"
+		"  fd 6 -----> socket 100 -------> LISTEN      10.0.0.2:80\n"
 		"              listens, has no connection; 1 of at most 128 wait for accept()\n"
 		"              the same socket: fd 6 of pid 813 (fork, or passed on)\n"
-		"  no fd       not accepted ---> ESTABLISHED 10.0.0.2:80 - 10.0.0.1:40003\n"
+		"  no fd       not accepted -----> ESTABLISHED 10.0.0.2:80 - 10.0.0.1:40003\n"
 		"              a connection without a descriptor: it waits in the queue of socket\n"
 		"              100\n"
-		"  fd 7,9 ---> socket 200 -----> ESTABLISHED 10.0.0.2:80 - 10.0.0.1:40002\n"
+		"  fd 7,9 ---> socket 200 -------> ESTABLISHED 10.0.0.2:80 - 10.0.0.1:40002\n"
 		"              2 descriptors of one socket (dup): it closes with the last of them\n"
 		"\n"
 		"nginx (pid 813)\n"
-		"  fd 6 -----> socket 100 -----> as fd 6 of pid 812\n"
+		"  fd 6 -----> socket 100 -------> as fd 6 of pid 812\n"
 		"\n"
 		"no process that /proc shows here\n"
-		"  fd ?        socket 400 -----> ESTABLISHED 10.0.0.2:80 - 10.0.0.1:40007\n"
+		"  fd ?        socket 400 -------> ESTABLISHED 10.0.0.2:80 - 10.0.0.1:40007\n"
 		"\n"
 		"no descriptor\n"
-		"  no fd       no socket ------> TIME_WAIT   10.0.0.2:80 - 10.0.0.1:40004\n"
+		"  no fd       no socket --------> TIME_WAIT   10.0.0.2:80 - 10.0.0.1:40004\n"
 		"              over, and no socket any more: only the ports are remembered\n"
-		"  no fd       orphan ---------> FIN_WAIT_2  10.0.0.2:80 - 10.0.0.1:40005\n"
+		"  no fd       orphan -----------> FIN_WAIT_2  10.0.0.2:80 - 10.0.0.1:40005\n"
 		"              closed by its program: the kernel finishes it alone\n");
 }
 
@@ -129,7 +129,7 @@ static void only_what_is_meant(void **state)
 	assert_string_equal(
 		draw(shown, false),
 		"nginx (pid 812)\n"
-		"  fd 7,9 ---> socket 200 -----> ESTABLISHED 10.0.0.2:80 - 10.0.0.1:40002\n"
+		"  fd 7,9 ---> socket 200 -------> ESTABLISHED 10.0.0.2:80 - 10.0.0.1:40002\n"
 		"              2 descriptors of one socket (dup): it closes with the last of "
 		"them\n");
 }

@@ -302,7 +302,8 @@ static int show(const struct show *s, struct snapshot_set *all, struct snapshot_
 	int status;
 
 	options.owners = true;
-	options.unix_sockets = select_names_unix(&s->select);
+	/* Their rows are the last: the numbers of the others stay the same. */
+	options.unix_sockets = select_names_unix(&s->select) || select_needs_rows(&s->select);
 	status = connections_collect(all, &options);
 	if (status != CLI_OK)
 		return status;

@@ -231,6 +231,8 @@ def unix_sockets_in_full_and_in_words():
     assert out.startswith("unix @couplet-words, of python3"), out
     assert "1 of at most 3 wait for accept()" in out
     assert re.search(r"socket_type +stream", out) and "snd_una" not in out, out
+    number = lines("netstat", "-xN", "@couplet-words")[1].split()[0]
+    assert run("show", number).stdout.startswith("unix @couplet-words, of python3")
     explained = run("netstat", "-nx", "--explain").stdout
     assert "Recv-Q 5: unread by python3" in explained
     assert "Nobody holds the other end: it waits to be accepted" in explained, explained

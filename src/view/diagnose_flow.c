@@ -269,6 +269,27 @@ static bool find_mtu(struct rule_pair *p, unsigned x, const struct view_event *t
 	return true;
 }
 
+/*
+ * The host of RECEIVER has filtered at least as many packets by their reverse path as X has sent in
+ * vain: likely these. (Events say it for certain, if one is seen: rule_rp_filter().)
+ */
+static bool find_filtered(struct rule_pair *p, unsigned x, const struct cpl_info *receiver)
+{
+	const struct view_host *host =
+		receiver ? view_facts_host(p->l->seen->facts, receiver->netns) : NULL;
+	uint64_t drops, again = rule_value(p->now[x], CPL_F_rexmt_count);
+	struct view_finding *f;
+
+	if (!view_fact_get(host, VIEW_FACT_rp_filter_drops, &drops) || drops < again)
+		return false;
+	f = rule_find(p, VIEW_FINDING_rp_filter, VIEW_GUESS, x);
+	say_again(f, p, x);
+	view_finding_say(f, "the host of %s has dropped %s packets by reverse-path filtering",
+			 word_endpoint(&receiver->local_addr, receiver->local_port).s,
+			 word_count(drops).s);
+	return true;
+}
+
 static bool find_black_hole(struct rule_pair *p, unsigned x, const struct view_event *drop)
 {
 	const struct cpl_info *now = p->now[x], *peer = p->now[!x];
@@ -311,6 +332,8 @@ static bool not_acknowledged(struct rule_pair *p, unsigned x)
 		return false;
 	if (!drop)
 		await_next(p->l, now);
+	if (!drop && find_filtered(p, x, arrived == 1 ? now : peer))
+		return true;
 	if (arrived == 1)
 		return find_ack_path(p, x);
 	too_big = rule_drop(p->l, now, "PKT_TOO_BIG");

@@ -275,6 +275,19 @@ static void black_hole(void **state)
 	assert_true(evidence(f, "firewall rule"));
 }
 
+static void filtered_by_the_reverse_path(void **state)
+{
+	(void)state;
+	ALL(X, bytes_acked, 100000);
+	send_again(6);
+	FACT_IS(rp_filter_drops, 5);
+	found(VIEW_FINDING_black_hole);
+	FACT_IS(rp_filter_drops, 6);
+	assert_int_equal(found(VIEW_FINDING_rp_filter)->certainty, VIEW_GUESS);
+	seen_drop(w.own[0], 40000, w.own[1], 80, "NETFILTER_DROP", 2);
+	found(VIEW_FINDING_black_hole);
+}
+
 static void loss_is_no_black_hole(void **state)
 {
 	(void)state;
@@ -588,6 +601,7 @@ int main(void)
 		SEEN(a_stopped_reader_is_the_cause),
 		SEEN(a_stopped_program_that_nothing_waits_for_is_none),
 		SEEN(black_hole),
+		SEEN(filtered_by_the_reverse_path),
 		SEEN(loss_is_no_black_hole),
 		SEEN(a_drop_that_is_due_is_waited_for),
 		SEEN(ack_path_broken),

@@ -390,7 +390,7 @@ static const struct cpl_info *other_end(const struct snapshot_set *set, const st
 void net_show_both(struct net *net, cpl_handle handle, const char *our_name,
 		   const char *kernel_name)
 {
-	struct source_options options = { .sources = SOURCE_SOCK_DIAG, .owners = true };
+	struct source_options options = { .sources = SOURCE_KERNEL, .owners = true };
 	struct snapshot_set set;
 	struct cpl_info ours, ours2, theirs2;
 	struct view_ends ends = { .x_name = our_name, .y_name = kernel_name, .x = &ours };

@@ -172,7 +172,12 @@ static void put_all(struct text *t, const struct snapshot_set *set)
 
 int overview(void)
 {
-	struct source_options options = { .udp = true, .owners = true };
+	/* Counts need no sequence numbers: BPF would cost more than it gives. */
+	struct source_options options = {
+		.sources = SOURCE_STACKS | SOURCE_SOCK_DIAG,
+		.udp = true,
+		.owners = true,
+	};
 	struct snapshot_set set;
 	struct text t;
 	int status;

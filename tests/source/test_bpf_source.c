@@ -50,7 +50,7 @@ static bool is_clock(enum cpl_field f)
 }
 
 /*
- * What A knows, B knows too, and the same; clocks within a quarter of a second. 0, or the first
+ * What A knows, B knows too, and the same; clocks within a second. 0, or the first
  * field that differs: CPL_FIELDS + it.
  */
 static int differs(const struct cpl_info *a, const struct cpl_info *b)
@@ -73,7 +73,7 @@ static int differs(const struct cpl_info *a, const struct cpl_info *b)
 		}
 		view_get(b, f, &y);
 		if (is_clock(f) && x != CPL_TIMER_OFF && y != CPL_TIMER_OFF) {
-			if ((x > y ? x - y : y - x) > 250000000)
+			if ((x > y ? x - y : y - x) > 1000000000)
 				return CPL_FIELDS + n;
 		} else if (x != y) {
 			return CPL_FIELDS + n;

@@ -457,7 +457,7 @@ static void blame_drop(struct stairs *s, struct far_socket *l, const struct far_
 	if (tapped && !c->seen.syn_out)
 		where = "on this machine, on the way out";
 	else if (tapped && c->seen.answer_in)
-		where = "on this machine: the answer came and was dropped";
+		where = "here, when its answer came in";
 	else if (place && !place->peer)
 		where = place->ours ? "on this machine, on the way in" : there.s;
 	if (drop || (tapped && (!c->seen.syn_out || c->seen.answer_in)))
@@ -496,7 +496,9 @@ static void blame_drop(struct stairs *s, struct far_socket *l, const struct far_
 	else if (drop || (tapped && !c->seen.syn_out) || place)
 		snprintf(f->next, sizeof(f->next),
 			 "Look at the firewall %s (nft list ruleset; iptables -S).",
-			 place && !place->ours && c->seen.syn_out ? there.s : "of this machine");
+			 place && !place->ours && c->seen.syn_out && !c->seen.answer_in
+				 ? there.s
+				 : "of this machine");
 	snprintf(text, sizeof(text), "no answer to %u SYN%s: dropped %.120s", c->syns,
 		 c->syns == 1 ? "" : "s", where);
 	fails(s, text);

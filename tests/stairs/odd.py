@@ -18,7 +18,7 @@ def a_server_takes_two_seconds():
 
     serve("127.0.0.1", 8080, slow)
     told = healthy(doctor("localhost", 8080))
-    assert "2.0" in told.text["program reads"], told
+    assert "answered after 2." in told.text["program reads"], told
 
 
 def a_server_refuses_the_request():
@@ -127,6 +127,8 @@ def jumbo_frames():
 
 def couplet_itself_serves():
     """Its stack is no namespace of this machine; on a TUN there are no neighbours."""
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise ground.Skip("/dev/net/tun may not be opened")
     os.mkdir("/run/www")
     for options, hop in ([], "not needed"), (["--tap"], "holds"):
         child = ground.hold(subprocess.Popen(

@@ -316,6 +316,25 @@ def busy(world):
     print(f"# {checks:,} checks", flush=True)
 
 
+def come_and_go(world):
+    """No false alarm among connections that are opened and closed all the time."""
+    host = loopback(world)
+    server = world.program(host, "server")
+    listener, port = server.do("listen", "127.0.0.1", backlog=1024)
+    for _ in range(4):
+        server.do("background", "serve_one", listener)
+    for i in range(4):
+        world.program(host, f"client{i}").do("background", "visit", "127.0.0.1", port,
+                                                   0.0 if SOAK else 0.01)
+    seen = 0
+    for before in ((), powerless()):
+        for _ in range(200 if SOAK else 4):
+            said = couplet("pair", "--all", host=host, before=before)
+            said.lacks("disagree", "stuck")
+            seen += numbers(said.out.split(" connection")[0].splitlines()[-1])[0]
+    assert seen > 100, seen
+
+
 def usage(world):
     for argv in ((), ("--peer",), ("--nonsense",), ("--all", "(("), ("--peer", "x", "--all"),
                  ("--peer", "ssh:x", "--peer-cmd", "y", "--all"), ("-c0", ":1")):
@@ -342,5 +361,6 @@ main([
     ("an end on another machine", remote),
     ("without rights bytes are counted", no_rights),
     ("no false alarm on a busy host", busy),
+    ("no false alarm among connections that come and go", come_and_go),
     ("what the command line refuses", usage),
 ])

@@ -289,6 +289,14 @@ static int row_json(struct text *t, const struct view_pair_row *row)
 	text_printf(t, "{\"verdict\": \"%s\", \"certainty\": \"%s\", \"paired_by\": \"%s\"",
 		    view_verdict_name(row->verdict), certainty_name(row->certainty), by[row->by]);
 	err = row->report ? checks_json(t, row->report) : 0;
+	if (row->x_where) {
+		text_puts(t, ", \"x_where\": ");
+		err |= view_json_string(t, row->x_where);
+	}
+	if (row->y_where) {
+		text_puts(t, ", \"y_where\": ");
+		err |= view_json_string(t, row->y_where);
+	}
 	for (unsigned end = 0; end < 2; end++) {
 		const char *where = end ? row->y_where : row->x_where;
 

@@ -30,6 +30,8 @@ def healthy(world):
         said.has(f"{end(connections[0].here)} m-a", f"{end(connections[0].there)} m-b")
         said = couplet("pair", *peer(there), f":{connections[1].here[1]}", before=machine(here))
         said.has(f"client {end(connections[1].here)} in m-a", "OK: client and server each have all")
+    found, _ = pairs(*peer(b), "--all", before=machine(a))
+    assert {(p["x_where"], p["y_where"], p["verdict"]) for p in found} == {("m-a", "m-b", "ok")}, found
 
 
 def half_open(world):

@@ -286,8 +286,9 @@ static void blame_rst(struct stairs *s, struct far_socket *l, const struct far_p
 	view_finding_say(f, "%s answered the SYN with an RST after %s",
 			 word_endpoint(&c->addr, s->o->target.port).s,
 			 word_ns(c->ended - c->began).s);
-	view_diagnosis_unseen(s->d, "who listens on %s: it is another machine",
-			      word_addr(&c->addr).s);
+	view_diagnosis_unseen(s->d, "who listens on %s: %s", word_addr(&c->addr).s,
+			      c->routed ? "it is another machine"
+					: "couplet was built without libmnl");
 	snprintf(text, sizeof(text), "refused by RST after %.40s", word_ns(c->ended - c->began).s);
 	fails(s, text);
 }
@@ -394,6 +395,24 @@ static bool blame_syn_queue(struct stairs *s, struct far_socket *l, const struct
 	return true;
 }
 
+/* The answer takes another way back than the call took. */
+static void say_where_it_came(struct view_finding *f, const struct stairs_call *c)
+{
+	struct rt_link link;
+
+	if (rt_link(c->seen.answer_ifindex, &link) || !c->linked ||
+	    link.ifindex == c->link.ifindex) {
+		view_finding_say(f, "the answer (SYN,ACK) did arrive at this machine");
+		return;
+	}
+	view_finding_say(f, "the call left by %s, its answer (SYN,ACK) came by %s", c->link.name,
+			 link.name);
+	snprintf(f->next, sizeof(f->next),
+		 "Correct the routes, here or there, so that both ways are the same; or allow it: "
+		 "sysctl net.ipv4.conf.%s.rp_filter=2 (loose).",
+		 link.name);
+}
+
 static bool blame_rp_filter(struct stairs *s)
 {
 	for (unsigned i = 0; i < s->far.places; i++) {
@@ -411,7 +430,7 @@ static bool blame_rp_filter(struct stairs *s)
 				 "meanwhile (TcpExt IPReversePathFilter)",
 				 far_where(p).s, (unsigned long long)drops);
 		if (p->ours && s->best->seen.answer_in)
-			view_finding_say(f, "the answer (SYN,ACK) did arrive at this machine");
+			say_where_it_came(f, s->best);
 		snprintf(text, sizeof(text),
 			 p->ours ? "the answer is dropped here by reverse-path filtering"
 				 : "no answer: dropped by reverse-path filtering %.100s",

@@ -452,6 +452,8 @@ bool stairs_reads(struct stairs *s)
 	}
 	view_diagnosis_step(s->d, VIEW_STEP_READS, VIEW_STEP_NOT_SEEN,
 			    "the program there was not seen");
-	view_diagnosis_unseen(s->d, "whether the program there reads: it is another machine");
+	view_diagnosis_unseen(s->d, "whether the program there reads: %s",
+			      s->best->routed ? "it is another machine"
+					      : "couplet was built without libmnl");
 	return true;
 }

@@ -152,6 +152,11 @@ bool stairs_neighbour(struct stairs *s)
 	if (c->has_hop && s->tap.fd < 0)
 		view_diagnosis_unseen(s->d, "whether another machine has the same address: needs "
 					    "root");
+	if (!c->routed) {
+		view_diagnosis_step(s->d, VIEW_STEP_NEIGHBOUR, VIEW_STEP_NOT_SEEN,
+				    "the kernel's neighbours could not be read");
+		return true;
+	}
 	if (!c->has_neighbour) {
 		view_diagnosis_step(s->d, VIEW_STEP_NEIGHBOUR, VIEW_STEP_NOT_SEEN,
 				    "the kernel has no entry for %s", word_addr(&c->hop).s);

@@ -30,6 +30,7 @@
 struct tap_seen {
 	unsigned syn_out, syn_in; /* syn_in: on the way up, of a destination on this machine */
 	unsigned answer_in;	  /* SYN,ACK */
+	uint32_t answer_ifindex;  /* by which it came */
 	unsigned rst_in;
 	uint8_t rst_ttl;
 };

@@ -211,9 +211,11 @@ static void read_advertisement(struct stairs_tap *tap, const struct sockaddr_ll 
 	claimed(tap, &nd.target, (uint32_t)from->sll_ifindex, nd.has_mac ? nd.mac : from->sll_addr);
 }
 
-static void read_segment(struct stairs_call *call, unsigned calls, uint16_t port, bool out,
-			 const struct ip_hdr *ip, const uint8_t *p, uint32_t len)
+static void read_segment(struct stairs_call *call, unsigned calls, uint16_t port,
+			 const struct sockaddr_ll *from, const struct ip_hdr *ip, const uint8_t *p,
+			 uint32_t len)
 {
+	bool out = from->sll_pkttype == PACKET_OUTGOING;
 	struct tcp_seg seg;
 
 	if (ip->frag_off || tcp_parse(p, len, &ip->src, &ip->dst, true, &seg) == TCP_BAD_HEADER)
@@ -233,6 +235,7 @@ static void read_segment(struct stairs_call *call, unsigned calls, uint16_t port
 			c->seen.rst_ttl = ip->ttl;
 		} else if (back && !out && (seg.flags & TCP_SYN)) {
 			c->seen.answer_in++;
+			c->seen.answer_ifindex = (uint32_t)from->sll_ifindex;
 		}
 	}
 }
@@ -265,7 +268,7 @@ void tap_read(struct stairs_tap *tap, struct stairs_call *call, unsigned calls, 
 		if (ip.protocol == IP_ICMP6 && !out)
 			read_advertisement(tap, &from, &ip, frame + ip.hlen, (uint32_t)n - ip.hlen);
 		else if (ip.protocol == IP_TCP)
-			read_segment(call, calls, port, out, &ip, frame + ip.hlen,
+			read_segment(call, calls, port, &from, &ip, frame + ip.hlen,
 				     (uint32_t)n - ip.hlen);
 	}
 }

@@ -164,7 +164,8 @@ def this_machine_filters_the_answer_by_reverse_path():
     for interface in "all", "eth1":
         sysctl(f"ipv4/conf/{interface}/rp_filter", 1)
     told = ill(doctor(*SHORT, FAR[4], 7001), "SYN", "rp_filter")
-    assert "SYN,ACK" in told.evidence, told
+    assert "left by eth0, its answer (SYN,ACK) came by eth1" in told.evidence, told
+    assert "net.ipv4.conf.eth1.rp_filter=2" in told.json["findings"][0]["next"], told
     if ground.ROOT:
         ill(doctor(*SHORT, FAR[4], 7001, user=True), "SYN", "rp_filter")
 

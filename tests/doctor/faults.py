@@ -9,6 +9,7 @@ SOAK=1: each variant of each, 200 draws by seed, and a busier host. To repeat on
 
     tests/doctor/faults.py 'BlackHole(cable)' 'CloseWaitStuck(one) + HalfOpen(lost RST) | Churn'
     SEED=17 tests/doctor/faults.py
+    SEED=17-400 tests/doctor/faults.py
 
 What stands behind "|" is healthy. JOBS=n: so many worlds at a time.
 """
@@ -235,7 +236,9 @@ def main():
     if sys.argv[1:]:
         draws = [(draw, os.environ.get("SEED", "1")) for draw in sys.argv[1:]]
     elif os.environ.get("SEED"):
-        draws = [(drawn(os.environ["SEED"]), os.environ["SEED"])]
+        first, _, last = os.environ["SEED"].partition("-")
+        seeds = {drawn(str(n)): str(n) for n in range(int(first), int(last or first) + 1)}
+        draws = list(seeds.items())
     else:
         draws = [(draw, "1") for draw in fixed()]
         if SOAK:

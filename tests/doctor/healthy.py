@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 
+from packets import ACK, PSH, RST, plain_packets
 from trouble import Trouble
 from world import eventually
 
@@ -280,6 +281,135 @@ class Descriptors(Healthy):
         self.server.do("hoard", 64, 20)
 
 
+class NarrowPath(Healthy):
+    """A router drops what is too big, says so, and is heard (RFC 1191, RFC 8201)."""
+
+    def make(self):
+        self.three()
+        self.r.run("ip", "link", "set", self.r.device[1], "mtu", "1300")
+        self.connection()
+        self.client.do("background", "send_some", self.c, 5000, 0.02)
+        self.server.do("background", "read_some", self.s)
+        self.mover = self.server
+
+    def ripe(self):
+        return self.at_client().get("pmtu") == 1300
+
+
+class Healed(Healthy):
+    """The way was broken for a while, and is whole again."""
+
+    def make(self):
+        self.three()
+        self.connection()
+        self.r.nft("forward: meta l4proto tcp drop")
+        self.client.do("background", "send_some", self.c, 3000, 0.02)
+        self.server.do("background", "read_some", self.s)
+        eventually(lambda: self.at_client().get("tries", 0) >= 3)
+        self.r.nft_clear()
+        self.mover = self.server
+
+    def ripe(self):
+        return self.server.do("moved_bytes") > 0
+
+
+class BlindAttack(Healthy):
+    """Forged segments outside the window: refused, and nothing comes of it (RFC 5961)."""
+
+    def make(self):
+        self.two()
+        self.connection()
+        self.exchange()
+        self.seq, self.expects = self.client.do("sequence", self.c)
+        self.attacker = self.program(self.a, "attacker")
+        self.client.do("background", "send_some", self.c, 100, 0.05)
+        self.server.do("background", "read_some", self.s)
+        self.mover = self.server
+
+    def alive(self):
+        super().alive()
+        for ahead in (-100000, 1 << 30):
+            self.attacker.do("forge", self.here, self.there, RST, self.seq + ahead)
+            self.attacker.do("forge", self.here, self.there, PSH | ACK, self.seq + ahead,
+                             self.expects, b"forged")
+
+
+class Scanned(Healthy):
+    """A firewall drops what has nothing to do with the connection that it lets pass."""
+
+    def make(self):
+        self.two()
+        self.connection()
+        self.exchange()
+        self.b.nft(f"input: tcp dport != {self.port} tcp flags & (syn | ack) == syn drop")
+        self.attacker = self.program(self.a, "scanner")
+        self.attacker.do("background", "scan", (self.a.address[self.version], 4000),
+                         self.b.address[self.version])
+
+
+class Thinking(Healthy):
+    """Asked, closed on the asker's side, and not answered yet: one that thinks long."""
+
+    def make(self):
+        self.two()
+        self.connection(names=("asker", "thinker"))
+        self.client.do("send", self.c, 100)
+        self.client.do("shutdown", self.c)
+        self.server.do("receive", self.s, 100)
+
+
+class StoppedIdle(Healthy):
+    """A program that is stopped, as by ^Z, and nobody waits for it."""
+
+    def make(self):
+        self.two()
+        self.connection()
+        self.exchange()
+        self.server.stop()
+
+
+class PortsLeft(Healthy):
+    """Most of the ports are in use; the same port serves calls to several destinations."""
+
+    def make(self):
+        self.two()
+        self.a.sysctl("net/ipv4/ip_local_port_range", "30000 30011")
+        self.server, self.client = self.program(self.b, "server"), self.program(self.a, "client")
+        for _ in range(2):
+            address = self.b.address[self.version]
+            listener, port = self.server.do("listen", address)
+            for _ in range(8):
+                self.client.do("connect", address, port)
+                self.server.do("accept", listener)
+
+
+class Reordered(Healthy):
+    """One packet of ten comes late, behind those that were sent after it."""
+
+    def make(self):
+        self.a, self.r, self.b = (self.world.host(f"{self.name}-{x}") for x in "arb")
+        self.world.link(self.a, self.r)
+        self.world.link(self.r, self.b)
+        for host, last in ((self.a, 1), (self.b, 2)):
+            host.address = {4: f"10.99.0.{last}", 6: f"fd99::{last}"}
+            device = host.device[0]
+            host.run("ip", "addr", "add", host.address[4] + "/24", "dev", device)
+            host.run("ip", "addr", "add", host.address[6] + "/64", "dev", device, "nodad")
+            with host:
+                plain_packets(device)
+        for device in self.r.device:
+            self.r.run("ip", "addr", "flush", "dev", device)
+        shuffler = self.program(self.r, "shuffler")
+        shuffler.do("play", "Shuffler", *self.r.device)
+        self.connection()
+        self.client.do("background", "send_some", self.c, 20000, 0.02)
+        self.server.do("background", "read_some", self.s)
+        self.mover = self.server
+
+    def ripe(self):
+        return self.b.counter("TcpExtTCPOFOQueue") > 5
+
+
 class CoupletServes(Healthy):
     """Couplet's own TCP beside the kernel's."""
     root = ("",)  # /dev/net/tun
@@ -326,4 +456,5 @@ class Crowd(Healthy):
 
 ALL = [IdleKeepAlive, LongIdle, SlowReader, TinyWindows, Lossy, TimeWaitCrowd, HalfClosedInUse,
        IdleListeners, OrderlyClose, Churn, Translated, SimultaneousOpen, SelfConnected, Urgent,
-       Twins, Shared, Chatter, Refused, Descriptors, CoupletServes, Crowd]
+       Twins, Shared, Chatter, Refused, Descriptors, NarrowPath, Healed, BlindAttack, Scanned,
+       Thinking, StoppedIdle, PortsLeft, Reordered, CoupletServes, Crowd]

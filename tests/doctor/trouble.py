@@ -10,7 +10,8 @@ import contextlib
 import dataclasses
 import time
 
-from world import ACK, PSH, eventually
+from packets import ACK, PSH
+from world import eventually
 
 
 @dataclasses.dataclass

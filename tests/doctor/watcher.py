@@ -13,7 +13,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from world import ACK, PSH, SYN, World, eventually
+from packets import ACK, PSH, SYN
+from world import World, eventually
 
 OUT = os.path.abspath(os.environ.get("CHECK_OUT", os.environ.get("OUT", "out/release")))
 WATCH = os.path.join(OUT, "tests/source/test_watcher")

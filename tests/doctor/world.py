@@ -21,10 +21,12 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 import traceback
+
+import packets
+from packets import FAMILY, SYN, raw_send, version_of
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
@@ -32,8 +34,6 @@ PR_SET_NAME = 15
 TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_REPAIR_OPTIONS = 19, 20, 21, 22
 REPAIR_OFF_SILENTLY = -1
 RECEIVE_QUEUE, SEND_QUEUE = 1, 2
-FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
-FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
 
 def eventually(what, seconds=20, step=0.05, why=""):
@@ -45,10 +45,6 @@ def eventually(what, seconds=20, step=0.05, why=""):
             return value
         assert time.monotonic() < end, f"not within {seconds} s: {why or what}"
         time.sleep(step)
-
-
-def version_of(address):
-    return 6 if ":" in address else 4
 
 
 # ---- What a program can do ---------------------------------------------------------------------
@@ -314,146 +310,19 @@ class Worker:
             raw_send((sources.format(i // 250, i % 250 + 1), 1024 + i), target, SYN, i * 7919)
         time.sleep(pause)
 
+    def scan(self, source, address):
+        """A SYN to each of some ports."""
+        for port in range(100, 120):
+            raw_send(source, (address, port), SYN, 1)
+        time.sleep(0.2)
+
     def play(self, class_name, *args):
-        """A peer that no kernel holds a socket for; see FarPeer."""
-        peer = globals()[class_name](*args)
+        """FarPeer or Shuffler, from now on."""
+        peer = getattr(packets, class_name)(*args)
         threading.Thread(target=peer.run, daemon=True).start()
 
     def fill_conntrack(self, n):
-        fill_conntrack(n)
-
-
-# ---- Packets -----------------------------------------------------------------------------------
-
-def checksum(data):
-    if len(data) % 2:
-        data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
-
-
-def tcp_segment(source, target, flags, seq, ack=0, data=b"", window=512, options=b""):
-    family = FAMILY[version_of(source[0])]
-    src, dst = (socket.inet_pton(family, end[0]) for end in (source, target))
-    offset = (20 + len(options)) // 4
-    head = struct.pack("!HHIIBBHHH", source[1], target[1], seq & 0xffffffff, ack & 0xffffffff,
-                       offset << 4, flags, window, 0, 0) + options
-    length = len(head) + len(data)
-    pseudo = src + dst + (struct.pack("!BBH", 0, 6, length) if len(src) == 4
-                          else struct.pack("!IHBB", length, 0, 0, 6))
-    return head[:16] + struct.pack("!H", checksum(pseudo + head + data)) + head[18:] + data
-
-
-def ip_packet(source, target, segment):
-    """IPv4 only."""
-    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 1, 0, 64, 6, 0,
-                       socket.inet_aton(source), socket.inet_aton(target))
-    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + segment
-
-
-def ip6_packet(source, target, segment):
-    return struct.pack("!IHBB", 6 << 28, len(segment), 6, 64) + \
-        socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target) + \
-        segment
-
-
-def raw_send(source, target, *args):
-    version = version_of(target[0])
-    segment = tcp_segment(source, target, *args)
-    if version == 4:
-        s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-        s.sendto(ip_packet(source[0], target[0], segment), (target[0], 0))
-    else:
-        s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
-        s.sendto(ip6_packet(source[0], target[0], segment), (target[0], 0))
-    s.close()
-
-
-class FarPeer:
-    """A host that only answers packets on DEVICE (IPv4): to anybody who looks for its sockets it
-    is another machine. It takes connections and acknowledges; it never closes, and after MUTE
-    bytes it says nothing any more (-1: always answers); its window is WINDOW."""
-
-    def __init__(self, device, mute=-1, window=60000):
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
-        self.socket.bind((device, 0))
-        self.mute, self.window = mute, window
-        self.next = {}  # of each connection: what we expect
-        self.taken = 0
-
-    def run(self):
-        while True:
-            frame, address = self.socket.recvfrom(70000)
-            if address[2] != 4 and len(frame) >= 54 and frame[23] == 6:  # not what we sent
-                self.answer(frame)
-
-    def answer(self, frame):
-        ip = frame[14:14 + struct.unpack("!H", frame[16:18])[0]]
-        at = (ip[0] & 15) * 4
-        source = (socket.inet_ntoa(ip[12:16]), struct.unpack("!H", ip[at:at + 2])[0])
-        target = (socket.inet_ntoa(ip[16:20]), struct.unpack("!H", ip[at + 2:at + 4])[0])
-        seq, ack = struct.unpack("!II", ip[at + 4:at + 12])
-        flags, data = ip[at + 13], ip[at + (ip[at + 12] >> 4) * 4:]
-        if flags & SYN:
-            self.next[source] = seq + 1
-            self.reply(frame, target, source, SYN | ACK, 1000, self.next[source],
-                       struct.pack("!BBH", 2, 4, 1460))
-            return
-        if seq == self.next.get(source):
-            self.next[source] += len(data) + bool(flags & FIN)
-        self.taken += len(data)
-        if 0 <= self.mute < self.taken or not (data or flags & FIN):
-            return
-        self.reply(frame, target, source, ACK, ack, self.next.get(source, seq), b"")
-
-    def reply(self, frame, source, target, flags, seq, ack, options):
-        segment = tcp_segment(source, target, flags, seq, ack, b"", self.window, options)
-        packet = ip_packet(source[0], target[0], segment)
-        self.socket.send(frame[6:12] + frame[0:6] + frame[12:14] + packet)
-
-
-def fill_conntrack(n):
-    """N assured entries in this host's table of tracked connections, through ctnetlink."""
-    def attribute(kind, data):
-        size = 4 + len(data)
-        return struct.pack("=HH", size, kind) + data + b"\0" * (-size % 4)
-
-    def nested(kind, *parts):
-        return attribute(kind | 0x8000, b"".join(parts))
-
-    def tuple_of(kind, source, target, sport, dport):
-        return nested(kind, nested(1, attribute(1, source), attribute(2, target)),
-                      nested(2, attribute(1, b"\x11"), attribute(2, struct.pack("!H", sport)),
-                             attribute(3, struct.pack("!H", dport))))
-
-    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
-    netlink.bind((0, 0))
-    a, b = b"\x0a\xfe\x00\x01", b"\x0a\xfe\x00\x02"
-    sample = None
-    batch = []
-    for i in range(n):
-        sport, dport = 0xabcd, 0x1234
-        if sample is None:
-            body = struct.pack("=BBH", socket.AF_INET, 0, 0) + \
-                tuple_of(1, a, b, sport, dport) + tuple_of(2, b, a, dport, sport) + \
-                attribute(3, struct.pack("!I", 0x0e)) + attribute(7, struct.pack("!I", 600))
-            # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_NEW; request, create, exclusive
-            sample = struct.pack("=IHHII", 16 + len(body), 1 << 8, 0x601, 1, 0) + body
-            places = [m.start() for m in re.finditer(rb"\xab\xcd\x00\x00", sample)]
-            targets = [m.start() for m in re.finditer(rb"\x12\x34\x00\x00", sample)]
-            message = bytearray(sample)
-            assert len(places) == len(targets) == 2, (places, targets)
-        for place in places:
-            struct.pack_into("!H", message, place, i & 0xffff)
-        for place in targets:
-            struct.pack_into("!H", message, place, i >> 16)
-        batch.append(bytes(message))
-        if len(batch) == 256 or i == n - 1:
-            netlink.send(b"".join(batch))
-            batch.clear()
-    netlink.close()
+        packets.fill_conntrack(n)
 
 
 # ---- Programs ----------------------------------------------------------------------------------

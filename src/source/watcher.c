@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "source/bpf/packets.h"
+
 /*
  * Reasons for which the kernel frees a packet though nothing went wrong. All else is told.
  */
@@ -56,10 +58,16 @@ bool watcher_harmless(const char *reason, uint8_t protocol)
 	return false;
 }
 
-#ifndef HAVE_LIBBPF
-
 struct watcher *watcher_start(struct source_notes *notes)
 {
+	return watcher_start_with(notes, PACKETS_ROOM);
+}
+
+#ifndef HAVE_LIBBPF
+
+struct watcher *watcher_start_with(struct source_notes *notes, unsigned room)
+{
+	(void)room;
 	source_note(notes, CPL_SOURCE_BPF, SOURCE_PARTIAL, -ENOSYS,
 		    "drop reasons were not looked at: built without libbpf (install libbpf-dev, "
 		    "bpftool and clang, then make)");
@@ -85,7 +93,6 @@ void watcher_stop(struct watcher *watcher)
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
-#include "source/bpf/packets.h"
 #include "packets.skel.h"
 
 _Static_assert((int)PACKETS_DROP == VIEW_EVENT_DROP &&
@@ -98,6 +105,7 @@ _Static_assert((int)PACKETS_DROP == VIEW_EVENT_DROP &&
 struct watcher {
 	struct packets *bpf;
 	struct btf *kernel; /* its types, for names */
+	uint32_t room;
 	uint64_t since_ns;
 };
 
@@ -115,6 +123,62 @@ static int silent(enum libbpf_print_level level, const char *format, va_list arg
 	(void)format;
 	(void)args;
 	return 0;
+}
+
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+/* The list of reasons; *N its length, 0: this kernel has none. */
+static const struct btf_enum *reasons(const struct btf *kernel, int *n)
+{
+	int id = btf__find_by_name_kind(kernel, "skb_drop_reason", BTF_KIND_ENUM);
+	const struct btf_type *type = id < 0 ? NULL : btf__type_by_id(kernel, (uint32_t)id);
+
+	*n = type ? btf_vlen(type) : 0;
+	return type ? btf_enum(type) : NULL;
+}
+
+/* A reason's name without its prefix. */
+static const char *bare_name(const struct btf *kernel, const struct btf_enum *e)
+{
+	static const char *const prefixes[] = { "SKB_DROP_REASON_", "SKB_" };
+	const char *text = btf__name_by_offset(kernel, e->name_off);
+
+	for (size_t i = 0; text && i < sizeof(prefixes) / sizeof(*prefixes); i++)
+		if (!strncmp(text, prefixes[i], strlen(prefixes[i])))
+			return text + strlen(prefixes[i]);
+	return text ? text : "";
+}
+
+/* NUMBER as the kernel names it; left empty if it has no name. */
+static void reason_name(const struct btf *kernel, uint32_t number, char *name, size_t size)
+{
+	int n;
+	const struct btf_enum *e = reasons(kernel, &n);
+
+	for (int i = 0; i < n; i++)
+		if ((uint32_t)e[i].val == number) {
+			snprintf(name, size, "%s", bare_name(kernel, &e[i]));
+			return;
+		}
+}
+
+/* What is harmless is not even counted: it would push out of the table what is not. */
+static void leave_out(struct watcher *w)
+{
+	int n;
+	const struct btf_enum *e = reasons(w->kernel, &n);
+
+	for (int i = 0; i < n; i++) {
+		uint32_t number = (uint32_t)e[i].val;
+		const char *name = bare_name(w->kernel, &e[i]);
+
+		if (number >= PACKETS_REASONS)
+			continue;
+		if (watcher_harmless(name, 0))
+			w->bpf->rodata->harmless[number / 64] |= 1ull << number % 64;
+		if (watcher_harmless(name, 1) && watcher_harmless(name, 58))
+			w->bpf->rodata->harmless_icmp[number / 64] |= 1ull << number % 64;
+	}
 }
 
 /* ---- Loading --------------------------------------------------------------------------------- */
@@ -166,18 +230,26 @@ static int load(struct watcher *w, struct source_notes *notes)
 	if (!w->bpf)
 		return -errno;
 	choose(w, notes);
+	leave_out(w);
+	err = bpf_map__set_max_entries(w->bpf->maps.events, w->room);
+	if (err)
+		return err;
 	err = packets__load(w->bpf);
 	if (!err)
 		err = packets__attach(w->bpf);
 	return err;
 }
 
-struct watcher *watcher_start(struct source_notes *notes)
+struct watcher *watcher_start_with(struct source_notes *notes, unsigned room)
 {
 	libbpf_print_fn_t before = libbpf_set_print(silent);
 	struct watcher *w = calloc(1, sizeof(*w));
-	int err = w ? load(w, notes) : -ENOMEM;
+	int err = -ENOMEM;
 
+	if (w) {
+		w->room = room;
+		err = load(w, notes);
+	}
 	libbpf_set_print(before);
 	if (!err) {
 		w->since_ns = now_ns();
@@ -207,34 +279,6 @@ void watcher_stop(struct watcher *w)
 	packets__destroy(w->bpf);
 	btf__free(w->kernel);
 	free(w);
-}
-
-/* ---- Names ----------------------------------------------------------------------------------- */
-
-/* NUMBER as the kernel names it, without its prefix; left empty if it has no name. */
-static void reason_name(const struct btf *kernel, uint32_t number, char *name, size_t size)
-{
-	static const char *const prefixes[] = { "SKB_DROP_REASON_", "SKB_" };
-	int id = btf__find_by_name_kind(kernel, "skb_drop_reason", BTF_KIND_ENUM);
-	const struct btf_type *type = id < 0 ? NULL : btf__type_by_id(kernel, (uint32_t)id);
-
-	for (int i = 0; type && i < btf_vlen(type); i++) {
-		const struct btf_enum *e = btf_enum(type) + i;
-		const char *text = btf__name_by_offset(kernel, e->name_off);
-
-		if ((uint32_t)e->val != number || !text)
-			continue;
-		for (size_t p = 0; p < sizeof(prefixes) / sizeof(*prefixes); p++) {
-			size_t n = strlen(prefixes[p]);
-
-			if (!strncmp(text, prefixes[p], n)) {
-				text += n;
-				break;
-			}
-		}
-		snprintf(name, size, "%s", text);
-		return;
-	}
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -271,39 +315,39 @@ static struct view_event event_of(const struct packets_key *k, const struct pack
 	return e;
 }
 
-/* Everything that the table holds now. Their number, or -ENOMEM. */
-static long table_read(const struct watcher *w, struct seen *seen, size_t room)
+/* The whole table, in SEEN. Returns the number of entries, or a negative errno. */
+static long table_read(const struct watcher *w, struct seen *seen)
 {
-	int fd = bpf_map__fd(w->bpf->maps.events);
-	struct packets_key key;
-	void *after = NULL; /* an entry is never taken out: the walk does not start anew */
-	long n = 0;
+	struct packets_key *keys = malloc(w->room * sizeof(*keys));
+	struct packets_value *values = malloc(w->room * sizeof(*values));
+	/* In one go: a walk from key to key begins anew where an entry had to go. */
+	uint32_t cursor, n = w->room;
+	long err = -ENOMEM;
 
-	while ((size_t)n < room && !bpf_map_get_next_key(fd, after, &key)) {
-		struct packets_value value;
+	if (keys && values)
+		err = bpf_map_lookup_batch(bpf_map__fd(w->bpf->maps.events), NULL, &cursor, keys,
+					   values, &n, NULL);
+	if (err && err != -ENOENT) /* that is: and that was all */
+		n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct view_event *e = &seen[i].event;
 
-		after = &key;
-		/* Times 0: it is being made. */
-		if (bpf_map_lookup_elem(fd, &key, &value) || !value.times)
-			continue;
-		seen[n].event = event_of(&key, &value);
-		if (key.kind == PACKETS_DROP) {
-			char *name = seen[n].event.reason_name;
-
-			reason_name(w->kernel, key.reason, name, sizeof(seen[n].event.reason_name));
-			if (watcher_harmless(name, key.protocol))
-				continue;
-		}
-		seen[n++].first_ns = value.first_ns;
+		*e = event_of(&keys[i], &values[i]);
+		e->times += !e->times; /* it is being counted */
+		seen[i].first_ns = values[i].first_ns;
+		if (e->kind == VIEW_EVENT_DROP)
+			reason_name(w->kernel, e->reason, e->reason_name, sizeof(e->reason_name));
 	}
-	return n;
+	free(keys);
+	free(values);
+	return err && err != -ENOENT ? err : n;
 }
 
 int watcher_collect(struct watcher *w, struct view_facts *facts, struct source_notes *notes)
 {
-	struct seen *seen = calloc(PACKETS_ROOM, sizeof(*seen));
+	struct seen *seen = calloc(w->room, sizeof(*seen));
 	struct view_event *events;
-	long n = seen ? table_read(w, seen, PACKETS_ROOM) : -ENOMEM;
+	long n = seen ? table_read(w, seen) : -ENOMEM;
 
 	events = n < 0 ? NULL : calloc((size_t)n + 1, sizeof(*events));
 	if (!events) {
@@ -319,11 +363,11 @@ int watcher_collect(struct watcher *w, struct view_facts *facts, struct source_n
 	facts->events = (size_t)n;
 	facts->watched = true;
 	facts->watched_ns = now_ns() - w->since_ns;
-	if (w->bpf->bss->lost)
+	if (w->bpf->bss->made > (uint64_t)n)
 		source_note(notes, CPL_SOURCE_BPF, SOURCE_PARTIAL, 0,
-			    "of what happened to packets, %llu events were not looked at: more "
-			    "than %d different ones",
-			    (unsigned long long)w->bpf->bss->lost, PACKETS_ROOM);
+			    "of what happened to packets, the older part: there were %llu "
+			    "different events, and %ld are kept",
+			    (unsigned long long)w->bpf->bss->made, n);
 	return 0;
 }
 

@@ -17,12 +17,14 @@ struct watcher;
  * were not looked at". What only a part of the tracepoints tells is noted, too.
  */
 struct watcher *watcher_start(struct source_notes *notes);
+/* The same; the latest ROOM different events are kept: watcher_start() keeps 16384. */
+struct watcher *watcher_start_with(struct source_notes *notes, unsigned room);
 
 /*
  * What happened since the start, in the order in which each kind was first seen, without what is
  * harmless (see watcher_harmless()). Replaces FACTS->event, which the owner of FACTS frees with
  * free(), and sets watched and watched_ns. May be called again: the counts go on. If there was more
- * than is kept apart, a note says so. Returns 0 or -ENOMEM.
+ * than is kept apart, the oldest is forgotten and a note says so. Returns 0 or -ENOMEM.
  */
 int watcher_collect(struct watcher *watcher, struct view_facts *facts, struct source_notes *notes);
 

@@ -26,7 +26,7 @@ typedef __u32 __be32;
 typedef __u32 __wsum;
 
 enum bpf_map_type {
-	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 };
 
 #define BPF_NOEXIST 1
@@ -117,16 +117,18 @@ struct tcp_skb_cb {
 } OWN;
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, PACKETS_ROOM);
 	__type(key, struct packets_key);
 	__type(value, struct packets_value);
 } events SEC(".maps");
 
-/* How many events found no room. */
-__u64 lost;
+/* How many entries were made; those that are not there any more had to go. */
+__u64 made;
 /* The fourth argument of kfree_skb exists. */
 const volatile bool has_rx_sk;
+/* Drops for these reasons are not counted: of any packet, of ICMP. Set by the loader. */
+const volatile __u64 harmless[PACKETS_REASONS / 64], harmless_icmp[PACKETS_REASONS / 64];
 
 /* ---- Counting -------------------------------------------------------------------------------- */
 
@@ -137,12 +139,11 @@ static void count(const struct packets_key *key, __u32 length)
 	if (!value) {
 		struct packets_value first = { .first_ns = bpf_ktime_get_ns() };
 
-		bpf_map_update_elem(&events, key, &first, BPF_NOEXIST);
+		if (!bpf_map_update_elem(&events, key, &first, BPF_NOEXIST))
+			__sync_fetch_and_add(&made, 1);
 		value = bpf_map_lookup_elem(&events, key);
-		if (!value) {
-			__sync_fetch_and_add(&lost, 1);
+		if (!value)
 			return;
-		}
 	}
 	__sync_fetch_and_add(&value->times, 1);
 	if (value->length < length)
@@ -210,12 +211,17 @@ static void put_ip4(unsigned char *to, __be32 address)
 	__builtin_memcpy(to + 12, &address, 4);
 }
 
+static bool is_icmp(__u8 protocol)
+{
+	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
+}
+
 /* What stands behind the IP header. */
 static void parse_transport(struct packets_key *key, const struct linear *l, __u32 offset)
 {
 	__u8 b[14];
 
-	if (key->protocol == IPPROTO_ICMP || key->protocol == IPPROTO_ICMPV6) {
+	if (is_icmp(key->protocol)) {
 		if (linear_read(l, offset, b, 2)) {
 			key->from_port = b[0];
 			key->to_port = b[1];
@@ -232,8 +238,7 @@ static void parse_transport(struct packets_key *key, const struct linear *l, __u
 
 static bool wanted(__u8 protocol)
 {
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP ||
-	       protocol == IPPROTO_ICMPV6;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || is_icmp(protocol);
 }
 
 /* Returns the packet's length, 0: none of ours. */
@@ -343,6 +348,11 @@ static bool socket_ends(struct sock *sk, struct packets_key *key, bool from_us)
 
 /* ---- Tracepoints ----------------------------------------------------------------------------- */
 
+static bool bit_of(const volatile __u64 *bits, __u32 number)
+{
+	return number < PACKETS_REASONS && bits[number / 64] >> number % 64 & 1;
+}
+
 /* (skb, location, reason, rx_sk) */
 SEC("tp_btf/kfree_skb")
 int watch_drop(__u64 *ctx)
@@ -354,8 +364,10 @@ int watch_drop(__u64 *ctx)
 
 	if (has_rx_sk)
 		rx_sk = (struct sock *)ctx[3];
+	if (bit_of(harmless, key.reason))
+		return 0;
 	length = parse(&key, skb);
-	if (!length)
+	if (!length || (is_icmp(key.protocol) && bit_of(harmless_icmp, key.reason)))
 		return 0;
 	key.netns = skb_netns(skb, rx_sk);
 	count(&key, length);

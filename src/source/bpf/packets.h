@@ -6,8 +6,10 @@
 #ifndef SOURCE_BPF_PACKETS_H
 #define SOURCE_BPF_PACKETS_H
 
-/* As many different entries are kept; what finds no room is only counted. */
-#define PACKETS_ROOM 4096
+/* As many different entries are kept: the oldest ones make room for new ones. */
+#define PACKETS_ROOM	16384
+/* Reasons below this number can be left out by a bit. */
+#define PACKETS_REASONS 256
 
 /* The same numbers as enum view_event_kind; watcher.c asserts it. */
 enum packets_kind {

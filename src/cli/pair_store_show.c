@@ -109,17 +109,29 @@ static int show_json(const struct pair_stored_all *all, const struct view_pair_r
 	return text_end(&t, view_pair_json(&t, rows, all->keeps, not_seen, n));
 }
 
+/* Of more than can be read only those in trouble are listed. */
+static size_t without_health(struct view_pair_row *rows, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (view_is_trouble(rows[i].verdict) && !rows[i].remote)
+			rows[kept++] = rows[i];
+	return kept;
+}
+
 static int show_table(const struct pair_options *o, const struct pair_stored_all *all,
 		      struct view_pair_row *rows)
 {
 	unsigned flags = o->verbose ? VIEW_VERBOSE : 0;
+	bool some = all->count.pairs + all->count.remote > all->keeps;
 	struct text t;
 
 	text_for(&t);
 	say_when(&t, all);
-	view_pair_rows(&t, rows, all->keeps, flags);
-	if (all->count.pairs + all->count.remote > all->keeps)
-		text_printf(&t, "Of those without trouble not all are listed.\n");
+	view_pair_rows(&t, rows, some ? without_health(rows, all->keeps) : all->keeps, flags);
+	if (some)
+		text_puts(&t, "Of so many only those in trouble are listed.\n");
 	view_pair_summary(&t, &all->count);
 	say_limits(&t, all);
 	return text_end(&t, 0);

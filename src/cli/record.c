@@ -368,6 +368,13 @@ static bool passes_away(int err)
 	       err == -ENOMEM;
 }
 
+static int reopen(struct record *r)
+{
+	int err = store_reopen(r->store);
+
+	return err ? err : recorder_resume(r->recorder);
+}
+
 /* ACTION until it works, or until the next pass is due. */
 static int persist(struct record *r, uint64_t due, int (*action)(struct record *r, void *arg),
 		   void *arg)
@@ -376,7 +383,7 @@ static int persist(struct record *r, uint64_t due, int (*action)(struct record *
 
 	for (;;) {
 		uint64_t now;
-		int err = r->trouble == -ECONNRESET ? store_reopen(r->store) : 0;
+		int err = r->trouble == -ECONNRESET ? reopen(r) : 0;
 
 		if (!err)
 			err = action(r, arg);
@@ -486,22 +493,28 @@ static int passes(struct record *r)
 
 /* ---- All together ---------------------------------------------------------------------------- */
 
+/* "1 row", "2,000 rows" */
+static struct view_word plural(uint64_t n, const char *what)
+{
+	return word_format("%s %s%s", word_count(n).s, what, n == 1 ? "" : "s");
+}
+
 static int summary(const struct record *r)
 {
 	const struct recorder_totals *t = recorder_totals(r->recorder);
 
-	printf("%s samples, %s rows in %s", word_count(t->passes).s, word_count(t->rows).s,
+	printf("%s, %s in %s", plural(t->passes, "sample").s, plural(t->rows, "row").s,
 	       store_name(r->store));
 	if (t->still)
-		printf("; %s ends stood still and needed none", word_count(t->still).s);
+		printf("; %s times an end stood still and needed none", word_count(t->still).s);
 	if (t->deleted)
-		printf("; %s old rows deleted", word_count(t->deleted).s);
+		printf("; %s deleted", plural(t->deleted, "old row").s);
 	printf("\n");
 	if (t->missed)
-		cli_fail(CLI_TROUBLE, "%s samples could not be stored", word_count(t->missed).s);
+		cli_fail(CLI_TROUBLE, "%s could not be stored", plural(t->missed, "sample").s);
 	if (t->dropped)
-		cli_fail(CLI_TROUBLE, "%s rows were left out: more than --limit",
-			 word_count(t->dropped).s);
+		cli_fail(CLI_TROUBLE, "%s left out: more than --limit",
+			 plural(t->dropped, "row").s);
 	return t->missed || t->dropped ? CLI_TROUBLE : CLI_OK;
 }
 

@@ -14,8 +14,8 @@
  *
  * A store is one program's at a time; functions return 0 or a negative errno, and store_error()
  * says in one sentence what went wrong: -EBUSY locked by another program, -ECONNRESET the
- * connection is lost, -ENOSPC no room, -ENOSYS a library is missing, -EPROTO not a store that we
- * can use, others as usual.
+ * connection is lost, or the file taken away, -ENOSPC no room, -ENOSYS a library is missing,
+ * -EPROTO not a store that we can use, others as usual.
  */
 #ifndef SOURCE_STORE_H
 #define SOURCE_STORE_H
@@ -95,6 +95,11 @@ int recorder_address(struct recorder *recorder, const struct cpl_addr *addr);
 int recorder_store(struct recorder *recorder, const struct recorder_pass *pass,
 		   const struct cpl_info *infos, size_t n);
 void recorder_missed(struct recorder *recorder);
+/*
+ * After store_reopen(): if what was stored last is not there (a server that lost its last commits,
+ * a file that was taken away) everything is written anew, as another run.
+ */
+int recorder_resume(struct recorder *recorder);
 /*
  * Deletes what this host recorded before BEFORE_NS (as time_ns), in batches, for at most BUDGET_NS;
  * *MORE: there is more of it.

@@ -12,7 +12,9 @@
 #include "source/store_backend.h"
 
 /* Sources count in jiffies of up to 10 ms or in whole ms, and are not read at one instant. */
-#define SLACK_NS 50000000
+#define SLACK_NS    50000000
+/* The kernel stamps TS.Recent in whole seconds. */
+#define SLACK_TS_NS 1100000000
 
 enum course {
 	STILL,
@@ -91,7 +93,7 @@ bool store_print_differs(const struct store_print *old, const struct store_print
 		if (a == OFF)
 			continue;
 		a = course == AGE ? a + passed : a > passed ? a - passed : 0;
-		if ((a > b ? a - b : b - a) > SLACK_NS)
+		if ((a > b ? a - b : b - a) > (n == CPL_F_ts_recent_age ? SLACK_TS_NS : SLACK_NS))
 			return true;
 	}
 	return false;

@@ -79,11 +79,30 @@ static int run_begin(struct recorder *r, int64_t now)
 		v, 8, store_visit_id, &r->run);
 }
 
+/* A new run; nothing is known to be stored. */
+static int begin(struct recorder *r)
+{
+	int64_t now = now_ns();
+	struct store *s = r->store;
+	int err = s->backend->begin(s);
+
+	if (!err)
+		err = host_begin(r, now);
+	if (!err)
+		err = run_begin(r, now);
+	if (err) {
+		s->backend->rollback(s);
+		return err;
+	}
+	r->n = r->naddrs = 0;
+	r->next_number = r->last = r->since = 0;
+	return store_commit(s);
+}
+
 int recorder_begin(struct recorder **recorder, struct store *store,
 		   const struct recorder_options *options)
 {
 	struct recorder *r = calloc(1, sizeof(*r));
-	int64_t now = now_ns();
 	int err;
 
 	*recorder = NULL;
@@ -93,22 +112,25 @@ int recorder_begin(struct recorder **recorder, struct store *store,
 	r->options = *options;
 	store_escape(r->host_name, sizeof(r->host_name), options->host);
 	if (getrandom(&r->key, sizeof(r->key), 0) != sizeof(r->key))
-		r->key.k[0] = (uint64_t)now; /* not predictable, at least not long before */
-	err = store->backend->begin(store);
-	if (!err)
-		err = host_begin(r, now);
-	if (!err)
-		err = run_begin(r, now);
-	if (!err)
-		err = store_commit(store);
-	else
-		store->backend->rollback(store);
+		r->key.k[0] = (uint64_t)now_ns(); /* not predictable, at least not long before */
+	err = begin(r);
 	if (err) {
 		recorder_end(r);
 		return err;
 	}
 	*recorder = r;
 	return 0;
+}
+
+int recorder_resume(struct recorder *r)
+{
+	struct store_value run = store_number(r->run);
+	int64_t last = 0;
+	int err = r->store->backend->query(
+		r->store, "SELECT id FROM couplet_samples WHERE run = $1 ORDER BY id DESC LIMIT 1",
+		&run, 1, store_visit_id, &last);
+
+	return err || (last == r->last && last) ? err : begin(r);
 }
 
 void recorder_end(struct recorder *r)
@@ -555,6 +577,7 @@ static void committed(struct recorder *r, const struct recorder_pass *pass,
 	r->n = kept;
 	if (r->options.rate)
 		r->tokens -= p->n;
+	r->last = sample;
 	r->since = p->since;
 	r->missed = 0;
 	r->totals.passes++;

@@ -41,7 +41,8 @@ struct recorder {
 	uint64_t missed; /* since the last one that was stored */
 	uint64_t tokens; /* rows that may be written now, if there is a limit */
 	uint64_t refilled_ns;
-	int64_t since; /* of the last sample */
+	int64_t last;  /* the last sample; 0: none is stored */
+	int64_t since; /* of that */
 	struct known_end *ends;
 	size_t n, room;
 	uint32_t *slot; /* 1 + index into ends, by identity; 0: empty */

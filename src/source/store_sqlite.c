@@ -232,6 +232,14 @@ static int sqlite_query(struct store *s, const char *sql, const struct store_val
 
 static int sqlite_begin(struct store *s)
 {
+	struct sqlite *l = s->db;
+	int moved = 0;
+
+	/* Else we would go on writing to a file that nobody sees any more. */
+	if (s->write &&
+	    sqlite3_file_control(l->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+	    moved)
+		return store_fail(s, -ECONNRESET, "the file was moved or deleted");
 	return execute(s, s->write ? "BEGIN IMMEDIATE" : "BEGIN");
 }
 

@@ -329,6 +329,7 @@ static void clocks_run_on(void **state)
 	(void)state;
 	stores_end(&a, 1, false);
 	CPL_INFO_READ(&a, age, 10);
+	CPL_INFO_READ(&a, ts_recent_age, 1000000000);
 	CPL_INFO_READ(&a, why_time_idle, 10);
 	store_print_take(&before, &a, 0);
 	b = a;
@@ -341,8 +342,13 @@ static void clocks_run_on(void **state)
 	assert_false(store_print_differs(&before, &after));
 	b.why_time_idle = 7000000010; /* a sum */
 	b.timer_keep += 40000000;     /* jiffies */
+	b.ts_recent_age += 990000000; /* whole seconds */
 	store_print_take(&after, &b, 0);
 	assert_false(store_print_differs(&before, &after));
+	b.ts_recent_age += 200000000;
+	store_print_take(&after, &b, 0);
+	assert_true(store_print_differs(&before, &after));
+	b.ts_recent_age = 8000000000;
 	/* Set anew, begun again, off, known no more: all of it is news. */
 	b.timer_keep += 40000000;
 	store_print_take(&after, &b, 0);
@@ -616,6 +622,34 @@ static void full(void **state)
 	store_close(s);
 }
 
+/* A server that was restored without its last commits: everything is written anew. */
+static void forgotten(void **state)
+{
+	struct store *s = stores_fresh();
+	struct recorder *r = stores_record(s, "host", NULL);
+	struct model m = { .rng = 13 };
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		model_step(&m);
+		assert_int_equal(stores_pass(r, m.time, m.list, m.n), 0);
+	}
+	assert_int_equal(recorder_resume(r), 0);
+	assert_int_equal(stores_ask(s, "SELECT count(*) FROM couplet_runs"), 1);
+	assert_int_equal(store_run(s, "DELETE FROM couplet_ends WHERE sample = 3"), 0);
+	assert_int_equal(store_run(s, "DELETE FROM couplet_samples WHERE id = 3"), 0);
+	assert_int_equal(recorder_resume(r), 0);
+	assert_int_equal(stores_ask(s, "SELECT count(*) FROM couplet_runs"), 2);
+	model_step(&m);
+	assert_int_equal(stores_pass(r, m.time, m.list, m.n), 0);
+	check_sample(s, &m, stores_ask(s, "SELECT max(id) FROM couplet_samples"));
+	assert_int_equal(stores_ask(s, "SELECT hidden FROM couplet_samples ORDER BY id DESC "
+				       "LIMIT 1"),
+			 0);
+	recorder_end(r);
+	store_close(s);
+}
+
 /* Killed while it writes: what was committed is there, of the rest nothing. */
 static void killed(void **state)
 {
@@ -676,6 +710,7 @@ int main(void)
 		cmocka_unit_test(samples_under_a_limit),
 		cmocka_unit_test(locked),
 		cmocka_unit_test(full),
+		cmocka_unit_test(forgotten),
 		cmocka_unit_test(killed),
 	};
 

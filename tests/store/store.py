@@ -233,7 +233,7 @@ def record(store, host, *args):
 
 def finish(recorder, status=0, timeout=30):
     out, err = recorder.communicate(timeout=timeout)
-    assert recorder.returncode == status, f"{recorder.returncode}: {out}{err}"
+    assert status is None or recorder.returncode == status, f"{recorder.returncode}: {out}{err}"
     assert SECRET not in out + err, "a password was printed"
     return out, err
 
@@ -356,6 +356,21 @@ def what_is_in_a_store_is_listed(peer):
 
 
 @test
+def an_end_that_stands_still_gets_one_row(peer):
+    calls = peer.call(3)
+    store = scratch("still.db")
+    time.sleep(0.6)  # delayed ACKs are sent
+    recorder = record(store, "a", "-e", "0.3")
+    eventually(lambda: samples(store) >= 5)
+    recorder.send_signal(signal.SIGTERM)
+    finish(recorder)
+    for one in calls:
+        assert number(store, "SELECT count(*) FROM couplet_ends WHERE local_port = "
+                      f"{port(one)}") == 1
+        one.close()
+
+
+@test
 def a_limit_leaves_rows_out_and_says_so(peer):
     calls = peer.call(20)
     store = scratch("limit.db")
@@ -435,6 +450,24 @@ def a_server_that_goes_away_is_waited_for(peer):
     assert missed >= 1, "nothing was missed"
     assert f"{missed} sample" in err and "could not be stored" in err, err
     assert err.count("trying again") == 1 and err.count("works again") == 1, err
+
+
+@test
+def a_file_that_is_taken_away_is_made_anew(peer):
+    calls = peer.call(3)
+    store = scratch("taken.db")
+    recorder = record(store, "a", "-e", "0.2")
+    eventually(lambda: samples(store) >= 2)
+    os.rename(store, scratch("elsewhere.db"))
+    eventually(lambda: os.path.exists(store) and samples(store) >= 2)
+    recorder.send_signal(signal.SIGTERM)
+    out, err = finish(recorder, status=None)
+    assert "the file was moved or deleted; trying again" in err and "works again" in err, err
+    # All of it is there, not only what has changed since.
+    assert number(store, "SELECT count(*) FROM couplet_ends WHERE remote_port = 7777") >= 3
+    assert number(store, "SELECT hidden FROM couplet_samples ORDER BY id DESC LIMIT 1") == 0
+    for one in calls:
+        one.close()
 
 
 @test

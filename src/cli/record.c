@@ -59,6 +59,7 @@ struct record {
 	struct recorder *recorder;
 	int64_t position; /* the last that was seen */
 	uint64_t prune_at;
+	bool noted;    /* what cannot be seen was said */
 	int trouble;   /* errno of what was complained about last */
 	bool dropping; /* likewise of the limit */
 	bool slow;     /* likewise of passes that take longer than there is time between them */
@@ -311,7 +312,8 @@ static void collect_notes(struct record *r, const struct source_notes *notes)
 	r->not_seen[0] = 0;
 	for (unsigned i = 0; i < notes->n; i++) {
 		if (notes->note[i].weight == SOURCE_REMARK ||
-		    notes->note[i].source == CPL_SOURCE_UNKNOWN)
+		    notes->note[i].source == CPL_SOURCE_UNKNOWN ||
+		    strncmp(notes->note[i].text, "sequence numbers", 16) == 0)
 			continue; /* nothing of it is about connections that were not seen */
 		n += (size_t)snprintf(r->not_seen + n, sizeof(r->not_seen) - n, "%s%s",
 				      n ? "; " : "", notes->note[i].text);
@@ -328,6 +330,9 @@ static int collect(struct record *r, struct snapshot_set *set)
 	snapshot_set_clear(set);
 	err = source_collect(set, &r->source);
 	collect_notes(r, &set->notes);
+	if (!err && !r->noted)
+		connections_notes(&set->notes, false);
+	r->noted = true;
 	if (err == -EIO)
 		return cli_fail(CLI_CANNOT, "%s",
 				*r->not_seen ? r->not_seen : "nothing can be seen");
@@ -534,6 +539,9 @@ static int record(struct record *r)
 	struct sigaction on_stop = { .sa_handler = stop, .sa_flags = (int)SA_RESETHAND };
 	int status;
 
+	/* Twice: the second one does not wait. */
+	sigaction(SIGINT, &on_stop, NULL);
+	sigaction(SIGTERM, &on_stop, NULL);
 	if (store_open(&r->store, r->where, true, error))
 		return cli_fail(CLI_CANNOT, "%s", error);
 	if (!r->options.host) {
@@ -548,9 +556,6 @@ static int record(struct record *r)
 	r->options.heartbeat = heartbeat(r);
 	r->options.namespaces = r->source.namespaces;
 	r->options.forwards = forwards();
-	/* Twice: the second one does not wait. */
-	sigaction(SIGINT, &on_stop, NULL);
-	sigaction(SIGTERM, &on_stop, NULL);
 	if (recorder_begin(&r->recorder, r->store, &r->options)) {
 		status = cli_fail(CLI_CANNOT, "%s", store_error(r->store));
 	} else {

@@ -20,13 +20,16 @@ static uint64_t monotonic_ns(void)
 #define TOO_OLD                                                                                    \
 	"SELECT s.id FROM couplet_samples s JOIN couplet_runs r ON r.id = s.run "                  \
 	"WHERE r.host = $1 AND s.time < $2 AND s.id < coalesce((SELECT min(k.since) "              \
-	"FROM couplet_samples k WHERE k.run = s.run AND k.time >= $2), $3)"
+	"FROM couplet_samples k WHERE k.run = s.run AND k.time >= $2), $3) "                       \
+	"AND (s.run <> $4 OR s.id < $5)"
 
 /* The first of them; 0: there is none. Who reads them meanwhile must not miss what is deleted. */
 static int oldest_sample(struct recorder *r, int64_t before_ns, bool first, int64_t *sample)
 {
-	struct store_value v[3] = { store_number(r->host), store_number(before_ns),
-				    store_number(INT64_MAX) };
+	/* What the last sample rests on stays, however old it is. */
+	struct store_value v[5] = { store_number(r->host), store_number(before_ns),
+				    store_number(INT64_MAX), store_number(r->run),
+				    store_number(r->since) };
 	const struct store_backend *b = r->store->backend;
 	int err = 0;
 
@@ -35,9 +38,9 @@ static int oldest_sample(struct recorder *r, int64_t before_ns, bool first, int6
 		err = b->query(r->store,
 			       "UPDATE couplet_samples SET hidden = seen + 1 WHERE hidden <= seen "
 			       "AND id IN (" TOO_OLD ")",
-			       v, 3, NULL, NULL);
+			       v, 5, NULL, NULL);
 	return err ? err
-		   : b->query(r->store, TOO_OLD " ORDER BY s.id LIMIT 1", v, 3, store_visit_id,
+		   : b->query(r->store, TOO_OLD " ORDER BY s.id LIMIT 1", v, 5, store_visit_id,
 			      sample);
 }
 

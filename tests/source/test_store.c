@@ -6,10 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
-#include <sys/wait.h>
-#include <time.h>
 
-#include "tests/source/stores.h"
+#include "tests/source/stores_model.h"
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
@@ -64,20 +62,6 @@ static void random_info(struct cpl_info *info, uint64_t *rng, unsigned odds)
 			cpl_info_mark_read(info, (enum cpl_field)f);
 		else
 			cpl_info_mark_derived(info, (enum cpl_field)f);
-	}
-}
-
-static void assert_same(const struct cpl_info *a, const struct cpl_info *b)
-{
-	for (int f = 0; f < CPL_FIELDS; f++) {
-		const char *x = (const char *)a + view_fields[f].offset;
-		const char *y = (const char *)b + view_fields[f].offset;
-
-		if (cpl_info_is_read(a, f) != cpl_info_is_read(b, f) ||
-		    cpl_info_is_derived(a, f) != cpl_info_is_derived(b, f))
-			fail_msg("%s is marked otherwise", view_fields[f].name);
-		if (memcmp(x, y, view_fields[f].size) != 0)
-			fail_msg("%s is not what it was", view_fields[f].name);
 	}
 }
 
@@ -406,92 +390,6 @@ static void only_what_changed(void **state)
 
 /* ---- What `since` promises ------------------------------------------------------------------- */
 
-#define MODEL 40
-
-/* Ends of one host, some of which move, come and go. */
-struct model {
-	struct cpl_info end[MODEL];
-	bool there[MODEL];
-	unsigned life[MODEL];
-	uint64_t rng;
-	struct cpl_info list[MODEL];
-	unsigned n, time;
-};
-
-static void model_step(struct model *m)
-{
-	m->n = 0;
-	m->time++;
-	for (unsigned i = 0; i < MODEL; i++) {
-		if (m->there[i])
-			stores_later(&m->end[i], 1000000000);
-		if (!m->there[i] ? !rnd(&m->rng, 3) : !rnd(&m->rng, 12)) {
-			m->there[i] = !m->there[i];
-			stores_end(&m->end[i], i + MODEL * m->life[i]++, false);
-			m->end[i].taken += m->time * 1000000000ull;
-		}
-		if (m->there[i] && !rnd(&m->rng, 4)) {
-			m->end[i].snd_nxt += 100;
-			m->end[i].last_sent = 0;
-		}
-		if (m->there[i])
-			m->list[m->n++] = m->end[i];
-	}
-}
-
-/* What the store says of SAMPLE, against what was there: never wrong, and all that is not hidden.
- */
-static void check_sample(struct store *s, const struct model *m, int64_t sample)
-{
-	struct store_sample sm;
-	struct cpl_info out[4 * MODEL];
-	uint64_t monotonic[4 * MODEL];
-	int64_t numbers[4 * MODEL], ids[4 * MODEL];
-	char sql[400];
-	size_t n = 0, bad = 0, shown = 0;
-
-	snprintf(sql, sizeof(sql), "SELECT position FROM couplet_samples WHERE id = %lld",
-		 (long long)sample);
-	assert_int_equal(store_sample_before(s, stores_ask(s, "SELECT max(id) FROM couplet_runs"),
-					     stores_ask(s, sql), &sm),
-			 0);
-	assert_int_equal(sm.id, sample);
-	snprintf(sql, sizeof(sql),
-		 "SELECT count(*) FROM (SELECT number FROM couplet_ends WHERE sample BETWEEN %lld "
-		 "AND %lld GROUP BY number) n",
-		 (long long)sm.since, (long long)sample);
-	n = (size_t)stores_ask(s, sql);
-	assert_true(n <= ARRAY_LEN(ids));
-	for (size_t i = 0; i < n; i++) {
-		snprintf(sql, sizeof(sql),
-			 "SELECT number FROM couplet_ends WHERE sample BETWEEN %lld AND %lld "
-			 "GROUP BY number ORDER BY number LIMIT 1 OFFSET %zu",
-			 (long long)sm.since, (long long)sample, i);
-		numbers[i] = stores_ask(s, sql);
-	}
-	for (size_t i = 0; i < n; i++) {
-		struct store_want w = { numbers[i], sample, sm.since, 0 };
-
-		assert_int_equal(store_rows_at(s, &w, 1), 0);
-		if (w.row)
-			ids[shown++] = w.row;
-	}
-	assert_int_equal(store_rows(s, ids, shown, out, monotonic, &bad), 0);
-	assert_int_equal(bad, 0);
-	for (size_t i = 0; i < shown; i++) {
-		unsigned k = 0;
-
-		store_as_of(&out[i], monotonic[i], &sm);
-		while (k < m->n && m->list[k].id != out[i].id)
-			k++;
-		assert_true(k < m->n); /* it was there */
-		assert_same(&m->list[k], &out[i]);
-	}
-	assert_int_equal(sm.seen, m->n);
-	assert_int_equal(sm.hidden, m->n - shown);
-	assert_int_equal(sm.whole, shown == m->n && !sm.dropped);
-}
-
 static void promise(uint64_t rate, unsigned heartbeat, unsigned passes)
 {
 	struct recorder_options o = { .rate = rate, .heartbeat = heartbeat };
@@ -533,6 +431,10 @@ static void promise(uint64_t rate, unsigned heartbeat, unsigned passes)
 				 0);
 	}
 	assert_true(recorder_totals(r)->deleted > 0);
+	/* Even if all of it is too old, what the next rows build on stays. */
+	for (bool more = true; more;)
+		assert_int_equal(recorder_prune(r, INT64_MAX, 1, &more), 0);
+	check_sample(s, &m, passes);
 	recorder_end(r);
 	store_close(s);
 }
@@ -550,168 +452,15 @@ static void samples_under_a_limit(void **state)
 		promise(rate, 5, 24);
 }
 
-/* ---- What goes wrong ------------------------------------------------------------------------- */
-
-/* Another program holds the lock: the pass is not stored, nothing of it; then it is, or the next.
- */
-static void locked(void **state)
-{
-	struct store *s = stores_fresh(), *other;
-	struct recorder *r = stores_record(s, "host", NULL);
-	struct model m = { .rng = 3 };
-
-	(void)state;
-	if (stores_remote) {
-		say("PostgreSQL's writers do not lock each other out");
-		recorder_end(r);
-		store_close(s);
-		skip();
-	}
-	other = stores_open(true);
-	for (unsigned i = 0; i < 3; i++) {
-		model_step(&m);
-		assert_int_equal(stores_pass(r, m.time, m.list, m.n), 0);
-	}
-	assert_int_equal(other->backend->begin(other), 0);
-	model_step(&m);
-	assert_int_equal(stores_pass(r, m.time, m.list, m.n), -EBUSY);
-	assert_non_null(strstr(store_error(s), "another program has locked it"));
-	recorder_missed(r);
-	other->backend->rollback(other);
-	store_close(other);
-	model_step(&m);
-	assert_int_equal(stores_pass(r, m.time, m.list, m.n), 0);
-	check_sample(s, &m, 4);
-	assert_int_equal(stores_ask(s, "SELECT missed FROM couplet_samples WHERE id = 4"), 1);
-	assert_int_equal(recorder_totals(r)->missed, 1);
-	assert_int_equal(recorder_totals(r)->passes, 4);
-	recorder_end(r);
-	store_close(s);
-}
-
-/* No more pages than there are: as a full disk. */
-static void full(void **state)
-{
-	struct store *s = stores_fresh();
-	struct recorder *r = stores_record(s, "host", NULL);
-	struct cpl_info *many = calloc(3000, sizeof(*many));
-	struct model m = { .rng = 5 };
-
-	(void)state;
-	if (stores_remote) {
-		free(many);
-		recorder_end(r);
-		store_close(s);
-		say("only of a file");
-		skip();
-	}
-	model_step(&m);
-	assert_int_equal(stores_pass(r, m.time, m.list, m.n), 0);
-	assert_int_equal(store_run(s, "PRAGMA max_page_count = 80"), 0);
-	for (unsigned i = 0; i < 3000; i++)
-		stores_end(&many[i], 1000 + i, false);
-	assert_int_equal(stores_pass(r, m.time + 1, many, 3000), -ENOSPC);
-	assert_non_null(strstr(store_error(s), "the disk is full"));
-	recorder_missed(r);
-	assert_int_equal(stores_ask(s, "SELECT count(*) FROM couplet_samples"), 1);
-	model_step(&m);
-	assert_int_equal(stores_pass(r, m.time, m.list, m.n), 0);
-	check_sample(s, &m, stores_ask(s, "SELECT max(id) FROM couplet_samples"));
-	free(many);
-	recorder_end(r);
-	store_close(s);
-}
-
-/* A server that was restored without its last commits: everything is written anew. */
-static void forgotten(void **state)
-{
-	struct store *s = stores_fresh();
-	struct recorder *r = stores_record(s, "host", NULL);
-	struct model m = { .rng = 13 };
-
-	(void)state;
-	for (unsigned i = 0; i < 3; i++) {
-		model_step(&m);
-		assert_int_equal(stores_pass(r, m.time, m.list, m.n), 0);
-	}
-	assert_int_equal(recorder_resume(r), 0);
-	assert_int_equal(stores_ask(s, "SELECT count(*) FROM couplet_runs"), 1);
-	assert_int_equal(store_run(s, "DELETE FROM couplet_ends WHERE sample = 3"), 0);
-	assert_int_equal(store_run(s, "DELETE FROM couplet_samples WHERE id = 3"), 0);
-	assert_int_equal(recorder_resume(r), 0);
-	assert_int_equal(stores_ask(s, "SELECT count(*) FROM couplet_runs"), 2);
-	model_step(&m);
-	assert_int_equal(stores_pass(r, m.time, m.list, m.n), 0);
-	check_sample(s, &m, stores_ask(s, "SELECT max(id) FROM couplet_samples"));
-	assert_int_equal(stores_ask(s, "SELECT hidden FROM couplet_samples ORDER BY id DESC "
-				       "LIMIT 1"),
-			 0);
-	recorder_end(r);
-	store_close(s);
-}
-
-/* Killed while it writes: what was committed is there, of the rest nothing. */
-static void killed(void **state)
-{
-	struct store *s = stores_fresh();
-	int status;
-	pid_t pid;
-
-	(void)state;
-	store_close(s);
-	pid = fork();
-	if (pid == 0) {
-		struct recorder *r;
-		struct model m = { .rng = 11 };
-
-		s = stores_open(true);
-		r = stores_record(s, "host", NULL);
-		for (;;) {
-			model_step(&m);
-			if (stores_pass(r, m.time, m.list, m.n))
-				_exit(1);
-		}
-	}
-	assert_true(pid > 0);
-	usleep(150000);
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	s = stores_open(true);
-	{
-		struct model m = { .rng = 11 };
-		int64_t last = stores_ask(s, "SELECT max(id) FROM couplet_samples");
-
-		assert_true(last > 1);
-		for (int64_t i = 0; i < last; i++)
-			model_step(&m);
-		check_sample(s, &m, last);
-		assert_int_equal(stores_ask(s, "SELECT count(*) FROM couplet_ends WHERE sample > "
-					       "(SELECT max(id) FROM couplet_samples)"),
-				 0);
-	}
-	store_close(s);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_field_comes_back),
-		cmocka_unit_test(unknown_is_null),
-		cmocka_unit_test(hostile_names),
-		cmocka_unit_test(escapes),
-		cmocka_unit_test(rows_from_anyone),
-		cmocka_unit_test(newer_is_refused),
-		cmocka_unit_test(older_is_migrated),
-		cmocka_unit_test(no_store),
-		cmocka_unit_test(clocks_run_on),
-		cmocka_unit_test(only_what_changed),
-		cmocka_unit_test(samples_say_what_was),
-		cmocka_unit_test(samples_under_a_limit),
-		cmocka_unit_test(locked),
-		cmocka_unit_test(full),
-		cmocka_unit_test(forgotten),
-		cmocka_unit_test(killed),
+		cmocka_unit_test(every_field_comes_back), cmocka_unit_test(unknown_is_null),
+		cmocka_unit_test(hostile_names),	  cmocka_unit_test(escapes),
+		cmocka_unit_test(rows_from_anyone),	  cmocka_unit_test(newer_is_refused),
+		cmocka_unit_test(older_is_migrated),	  cmocka_unit_test(no_store),
+		cmocka_unit_test(clocks_run_on),	  cmocka_unit_test(only_what_changed),
+		cmocka_unit_test(samples_say_what_was),	  cmocka_unit_test(samples_under_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, stores_setup, stores_teardown);

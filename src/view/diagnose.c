@@ -212,6 +212,64 @@ void rule_say_drop(struct view_finding *f, const struct view_event *e)
 			 *why ? ")" : "");
 }
 
+/* ---- Ends by number ---------------------------------------------------------------------------
+ */
+
+static int by_index_key(const void *pa, const void *pb)
+{
+	const struct rule_key *a = pa, *b = pb;
+
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	return (a->end > b->end) - (a->end < b->end);
+}
+
+void rule_index_make(struct rule_look *l, struct rule_index *index,
+		     bool (*key)(const struct rule_look *l, size_t end, uint64_t *key))
+{
+	size_t n = 0;
+	uint64_t value;
+
+	if (index->made)
+		return;
+	index->made = true;
+	for (size_t i = 0; i < l->m->n; i++)
+		n += key(l, i, &value);
+	index->entry = malloc((n ? n : 1) * sizeof(*index->entry));
+	if (!index->entry) {
+		l->d->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < l->m->n; i++)
+		if (key(l, i, &value))
+			index->entry[index->n++] = (struct rule_key){ value, i };
+	qsort(index->entry, index->n, sizeof(*index->entry), by_index_key);
+}
+
+/* The first entry whose key is not less than KEY. */
+static size_t index_bound(const struct rule_index *index, uint64_t key)
+{
+	size_t low = 0, high = index->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (index->entry[mid].key < key)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+const struct rule_key *rule_index_find(const struct rule_index *index, uint64_t key, size_t *n)
+{
+	size_t at = index_bound(index, key);
+
+	*n = index_bound(index, key + 1) - at;
+	return *n ? &index->entry[at] : NULL;
+}
+
 /* ---- Listeners in trouble -------------------------------------------------------------------- */
 
 static bool is_any(const struct cpl_addr *a)
@@ -559,5 +617,7 @@ uint64_t view_diagnose(struct view_diagnosis *d, const struct view_seen *seen)
 				      (unsigned)((l.wanted_ns + RULE_SECOND - 1) / RULE_SECOND));
 	free(l.explained);
 	free(l.listener);
+	free(l.born.entry);
+	free(l.quiet.entry);
 	return l.wanted_ns > seen->later_ns ? l.wanted_ns : 0;
 }

@@ -44,21 +44,35 @@ static uint64_t quiet_at_least(const struct rule_pair *p, unsigned x)
 	return p->before[x] && later > quiet ? later : quiet;
 }
 
-/* How many connections in this state its program holds, all of them quiet. */
-static size_t crowd(struct rule_look *l, const struct cpl_info *i, enum cpl_state state)
+static uint64_t program_key(const struct cpl_info *i)
 {
-	size_t n = 0;
+	return (uint64_t)i->pid << 8 | i->state;
+}
 
-	for (size_t k = 0; k < l->m->n && n < CROWD; k++) {
-		const struct cpl_info *now = rule_now(l, k);
+static bool quiet_key(const struct rule_look *l, size_t end, uint64_t *key)
+{
+	static const unsigned states = RULE_STATE(CLOSE_WAIT) | RULE_STATE(FIN_WAIT_2);
+	const struct cpl_info *now = rule_now(l, end), *before = rule_before(l, end);
 
-		n += now && now->state == state && rule_known(now, CPL_F_pid) &&
-		     now->pid == i->pid && now->local_port && rule_attached(now) &&
-		     (rule_known(now, CPL_F_last_ack) ? quiet_for(now) >= CROWD_FOR
-						      : rule_before(l, k) != NULL) &&
-		     rule_end_still(rule_before(l, k), now);
-	}
-	return n;
+	if (!rule_state_is(now, states) || !rule_known(now, CPL_F_pid) || !rule_attached(now) ||
+	    !rule_end_still(before, now))
+		return false;
+	if (rule_known(now, CPL_F_last_ack) ? quiet_for(now) < CROWD_FOR : !before)
+		return false;
+	*key = program_key(now);
+	return true;
+}
+
+/* True if its program holds many connections in this state, all of them quiet. */
+static bool is_of_a_crowd(struct rule_look *l, const struct cpl_info *i)
+{
+	size_t n;
+
+	if (!rule_known(i, CPL_F_pid))
+		return false;
+	rule_index_make(l, &l->quiet, quiet_key);
+	rule_index_find(&l->quiet, program_key(i), &n);
+	return n >= CROWD;
 }
 
 /* Whether a program at the other end could still take what is sent. */
@@ -82,8 +96,7 @@ bool rule_close_wait_stuck(struct rule_pair *p)
 		return false;
 	quiet = quiet_at_least(p, x);
 	if (quiet < (listens ? IDLE_FOR : GONE_FOR)) {
-		many = rule_known(now, CPL_F_pid) && p->before[x] &&
-		       crowd(p->l, now, CPL_CLOSE_WAIT) >= CROWD;
+		many = p->before[x] && is_of_a_crowd(p->l, now);
 		if (!many && !listens && p->before[x])
 			rule_want(p->l, GONE_FOR);
 		if (!many)
@@ -121,8 +134,7 @@ bool rule_fin_wait_2_stuck(struct rule_pair *p)
 	    !rule_end_still(p->before[0], now))
 		return false;
 	quiet = quiet_at_least(p, 0);
-	many = quiet < ASKED_FOR && rule_known(now, CPL_F_pid) && p->before[0] &&
-	       crowd(p->l, now, CPL_FIN_WAIT_2) >= CROWD;
+	many = quiet < ASKED_FOR && p->before[0] && is_of_a_crowd(p->l, now);
 	if (quiet < ASKED_FOR && !many) {
 		if (p->before[0])
 			rule_want(p->l, ASKED_FOR);

@@ -104,18 +104,35 @@ bool rule_disagree(struct rule_pair *p)
 
 /* ---- The other end is missing ---------------------------------------------------------------- */
 
-/* The other end of X, which only the last pass saw: it had not been there, or comes again. */
-static bool born_since(const struct rule_look *l, const struct cpl_info *x)
+static uint64_t ports_key(uint16_t local, uint16_t remote)
 {
-	for (size_t i = 0; i < l->m->n; i++) {
-		const struct view_end *e = &l->m->end[i];
-		const struct cpl_info *now;
+	return (uint64_t)local << 16 | remote;
+}
 
-		if (e->at[0] != VIEW_NONE || e->at[1] != VIEW_NONE)
-			continue;
-		now = rule_now(l, i);
-		if (now && now->local_port == x->remote_port && now->remote_port == x->local_port &&
-		    cpl_addr_equal(&now->local_addr, &x->remote_addr) &&
+static bool born_key(const struct rule_look *l, size_t end, uint64_t *key)
+{
+	const struct view_end *e = &l->m->end[end];
+	const struct cpl_info *now;
+
+	if (e->at[0] != VIEW_NONE || e->at[1] != VIEW_NONE)
+		return false;
+	now = rule_now(l, end);
+	*key = now ? ports_key(now->local_port, now->remote_port) : 0;
+	return now;
+}
+
+/* The other end of X, which only the last pass saw: it had not been there, or comes again. */
+static bool born_since(struct rule_look *l, const struct cpl_info *x)
+{
+	const struct rule_key *k;
+	size_t n;
+
+	rule_index_make(l, &l->born, born_key);
+	k = rule_index_find(&l->born, ports_key(x->remote_port, x->local_port), &n);
+	for (size_t i = 0; i < n; i++) {
+		const struct cpl_info *now = rule_now(l, k[i].end);
+
+		if (cpl_addr_equal(&now->local_addr, &x->remote_addr) &&
 		    cpl_addr_equal(&now->remote_addr, &x->local_addr))
 			return true;
 	}

@@ -17,6 +17,16 @@ struct rule_listener {
 	size_t callers; /* that hang on it */
 };
 
+/* Ends by a number of theirs, sorted; made when first asked for, so that no rule is quadratic. */
+struct rule_index {
+	bool made;
+	struct rule_key {
+		uint64_t key;
+		size_t end;
+	} * entry;
+	size_t n;
+};
+
 /* One look, while the rules run. */
 struct rule_look {
 	struct view_diagnosis *d;
@@ -28,6 +38,8 @@ struct rule_look {
 	uint8_t ports[8192];		/* bits: a listener on this port is in trouble */
 	struct rule_listener *listener; /* these, in order of port */
 	size_t listeners, listeners_room;
+	struct rule_index born;	 /* ends that only the last pass saw, by their ports */
+	struct rule_index quiet; /* those that stand still in a state of closing, by program */
 };
 
 /* One connection, with what is known of its ends. */
@@ -98,6 +110,14 @@ const struct view_event *rule_drop(const struct rule_look *l, const struct cpl_i
 				   const char *reason);
 /* The drop in plain words; adds it to the evidence. */
 void rule_say_drop(struct view_finding *f, const struct view_event *e);
+
+/*
+ * Makes INDEX of all ends of which KEY tells one, unless it is made. The first entry of KEY, and
+ * how many there are with it.
+ */
+void rule_index_make(struct rule_look *l, struct rule_index *index,
+		     bool (*key)(const struct rule_look *l, size_t end, uint64_t *key));
+const struct rule_key *rule_index_find(const struct rule_index *index, uint64_t key, size_t *n);
 
 /* Callers of this listener hang; their ends are explained by rule_hangs() from now on. */
 void rule_listener_add(struct rule_look *l, const struct cpl_info *listener);

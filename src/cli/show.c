@@ -208,13 +208,15 @@ static void summary(struct text *t, const struct snapshot_set *all, const struct
 /* Why so much of it is unknown. */
 static void limits(struct text *t, const struct cpl_info *i)
 {
-	if (i->source != CPL_SOURCE_SOCK_DIAG || i->protocol != 6)
+	bool diag = i->source == CPL_SOURCE_SOCK_DIAG;
+
+	if ((!diag && i->source != CPL_SOURCE_BPF) || i->protocol != 6 || i->state == CPL_LISTEN)
 		return;
-	if (i->state == CPL_TIME_WAIT || i->state == CPL_SYN_RECEIVED)
+	if (i->state != CPL_CLOSED && !cpl_info_known(i, CPL_F_snd_mss))
 		text_puts(
 			t,
 			"\nOf a connection in this state the kernel keeps only a small record.\n");
-	else if (i->state != CPL_LISTEN)
+	else if (diag)
 		text_puts(t, "\nThe kernel tells no sequence numbers through sock_diag; root sees "
 			     "them by BPF.\n");
 }

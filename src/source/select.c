@@ -282,7 +282,7 @@ int select_order(const struct cpl_info *a, const struct cpl_info *b)
 	if (!d)
 		d = order_number(a->state != CPL_LISTEN, b->state != CPL_LISTEN);
 	if (!d)
-		d = strcmp(a->path, b->path);
+		d = a->family == 1 ? strcmp(a->path, b->path) : 0;
 	if (!d)
 		d = order_number(a->local_port, b->local_port);
 	if (!d)
@@ -301,30 +301,61 @@ static int order_records(const void *left, const void *right)
 	return select_order(left, right);
 }
 
-static int order(const void *left, const void *right)
-{
-	const struct cpl_info *const *a = left, *const *b = right;
+/* What select_order() looks at first, and for most is all, without going to the record. */
+struct place {
+	uint64_t key;
+	const struct cpl_info *info;
+};
 
-	return select_order(*a, *b);
+static uint64_t key_of(const struct cpl_info *i)
+{
+	uint64_t key = (uint64_t)(i->family == 1) << 40 | (uint64_t)i->protocol << 32 |
+		       (uint64_t)(i->state != CPL_LISTEN) << 24;
+
+	return i->family == 1 ? key : key | i->local_port; /* UNIX sockets: then comes the path */
+}
+
+static int order_places(const void *left, const void *right)
+{
+	const struct place *a = left, *b = right;
+
+	return a->key != b->key ? order_number(a->key, b->key) : select_order(a->info, b->info);
+}
+
+/* Moves each record to where it belongs, one ring of them after another. */
+static void move(struct cpl_info *infos, struct place *place, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t at = i, from = (size_t)(place[i].info - infos);
+		struct cpl_info first;
+
+		if (from == i)
+			continue;
+		first = infos[i];
+		while (from != i) {
+			infos[at] = infos[from];
+			place[at].info = &infos[at];
+			at = from;
+			from = (size_t)(place[at].info - infos);
+		}
+		infos[at] = first;
+		place[at].info = &infos[at];
+	}
 }
 
 /* Records are large: their places are sorted, then each is moved once. */
 void select_sort(struct cpl_info *infos, size_t n)
 {
-	const struct cpl_info **place = calloc(n + 1, sizeof(*place));
-	struct cpl_info *sorted = place && n > 1 ? calloc(n, sizeof(*sorted)) : NULL;
+	struct place *place = calloc(n + 1, sizeof(*place));
 
-	for (size_t i = 0; sorted && i < n; i++)
-		place[i] = &infos[i];
-	if (sorted) {
-		qsort(place, n, sizeof(*place), order);
-		for (size_t i = 0; i < n; i++)
-			sorted[i] = *place[i];
-		memcpy(infos, sorted, n * sizeof(*infos));
-	} else if (n > 1) { /* no memory for that */
+	if (!place) {
 		qsort(infos, n, sizeof(*infos), order_records);
+		return;
 	}
-	free(sorted);
+	for (size_t i = 0; i < n; i++)
+		place[i] = (struct place){ key_of(&infos[i]), &infos[i] };
+	qsort(place, n, sizeof(*place), order_places);
+	move(infos, place, n);
 	free(place);
 }
 

@@ -79,14 +79,14 @@ struct view_word view_netstat_queue(const struct cpl_info *i, bool send)
 	uint64_t n;
 
 	if (!view_get(i, field, &n))
-		return word_format("-");
-	return word_format("%llu", (unsigned long long)n);
+		return word_text("-");
+	return word_number(n);
 }
 
 struct view_word view_netstat_program(const struct cpl_info *i)
 {
 	if (!cpl_info_known(i, CPL_F_pid))
-		return word_format("-");
+		return word_text("-");
 	return word_format("%u/%s", i->pid,
 			   cpl_info_known(i, CPL_F_program) ? view_field_word(i, CPL_F_program, 0).s
 							    : "-");
@@ -94,11 +94,12 @@ struct view_word view_netstat_program(const struct cpl_info *i)
 
 struct view_word view_netstat_endpoint(const struct cpl_addr *addr, uint16_t port, unsigned flags)
 {
-	struct view_word host = word_endpoint(addr, 0);
+	struct view_word host;
 	char service[8] = "*";
 
 	if (!(flags & (VIEW_NETSTAT_LINUX | VIEW_NETSTAT_BSD)))
 		return word_endpoint(addr, port);
+	host = word_endpoint(addr, 0);
 	if (host.s[0] != '*' || flags & VIEW_NETSTAT_LINUX)
 		host = word_addr(addr);
 	else
@@ -131,19 +132,18 @@ static struct view_word proto_word(const struct cpl_info *i, unsigned flags)
 
 	if (flags & VIEW_NETSTAT_BSD && cpl_info_known(i, CPL_F_family))
 		return word_format("%s%u", name, i->family);
-	return word_format("%s%s", name,
-			   cpl_info_known(i, CPL_F_family) && i->family == 6 ? "6" : "");
+	if (cpl_info_known(i, CPL_F_family) && i->family == 6)
+		return word_text(is_udp(i) ? "udp6" : "tcp6");
+	return word_text(name);
 }
 
 static struct view_word state_word(const struct cpl_info *i, unsigned flags)
 {
 	if (is_udp(i))
-		return word_format("%s", flags & VIEW_NETSTAT_LINUX && i->remote_port
-						 ? "ESTABLISHED"
-						 : "");
+		return word_text(flags & VIEW_NETSTAT_LINUX && i->remote_port ? "ESTABLISHED" : "");
 	if (!cpl_info_known(i, CPL_F_state))
-		return word_format("-");
-	return word_format("%s", view_netstat_state(i->state, flags));
+		return word_text("-");
+	return word_text(view_netstat_state(i->state, flags));
 }
 
 /* The timer that fires next; of those that sources tell apart. */
@@ -178,7 +178,7 @@ static struct view_word timer_word(const struct cpl_info *i, unsigned flags)
 				   least == CPL_TIMER_OFF ? 0 : (double)(least / 10000000) / 100,
 				   (unsigned long long)count);
 	if (least == CPL_TIMER_OFF)
-		return word_format("-");
+		return word_text("-");
 	if (!count)
 		return word_format("%s %s", name, word_ns(least).s);
 	return word_format("%s %s, %llu so far", name, word_ns(least).s, (unsigned long long)count);
@@ -189,8 +189,8 @@ static struct view_word number_word(const struct cpl_info *i, enum cpl_field fie
 	uint64_t n;
 
 	if (!view_get(i, field, &n))
-		return word_format("-");
-	return word_format("%llu", (unsigned long long)n);
+		return word_text("-");
+	return word_number(n);
 }
 
 static enum text_style queue_style(const struct cpl_info *i, bool send)
@@ -212,7 +212,7 @@ static void address_cell(const struct view_row *row, bool local, unsigned flags,
 	if (cell->text)
 		return;
 	if (!cpl_info_known(i, local ? CPL_F_local_addr : CPL_F_remote_addr))
-		cell->word = word_format("-");
+		cell->word = word_text("-");
 	else
 		cell->word = view_netstat_endpoint(local ? &i->local_addr : &i->remote_addr,
 						   local ? i->local_port : i->remote_port, flags);
@@ -279,7 +279,7 @@ static void netstat_cell(const void *arg, size_t at, unsigned column, struct vie
 	case COLS:
 		break;
 	}
-	cell->word = word_format("-");
+	cell->word = word_text("-");
 }
 
 static void explained(const void *arg, size_t at, struct text *t)

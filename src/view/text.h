@@ -72,6 +72,9 @@ struct view_word {
 
 /* As printf; what does not fit is cut. */
 __attribute__((format(printf, 1, 2))) struct view_word word_format(const char *format, ...);
+/* S, cut if it is too long; N in plain digits: what tables are full of, without printf(). */
+struct view_word word_text(const char *s);
+struct view_word word_number(uint64_t n);
 
 struct view_word word_count(uint64_t n);    /* 1,234,567 */
 struct view_word word_bytes(uint64_t n);    /* 1,234,567 bytes; 1 byte */

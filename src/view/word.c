@@ -17,14 +17,49 @@ struct view_word word_format(const char *format, ...)
 	return w;
 }
 
+struct view_word word_text(const char *s)
+{
+	struct view_word w;
+	size_t len = strlen(s);
+
+	if (len > sizeof(w.s) - 1)
+		len = sizeof(w.s) - 1;
+	memcpy(w.s, s, len);
+	w.s[len] = 0;
+	return w;
+}
+
+/* The digits of N at S, which has room for 20 and the zero; returns how many. */
+static size_t digits_put(char *s, uint64_t n)
+{
+	char backwards[20];
+	size_t len = 0;
+
+	do
+		backwards[len++] = (char)('0' + n % 10);
+	while (n /= 10);
+	for (size_t i = 0; i < len; i++)
+		s[i] = backwards[len - 1 - i];
+	s[len] = 0;
+	return len;
+}
+
+struct view_word word_number(uint64_t n)
+{
+	struct view_word w;
+
+	digits_put(w.s, n);
+	return w;
+}
+
 struct view_word word_count(uint64_t n)
 {
 	struct view_word w;
 	char digits[24];
-	int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
+	size_t len = digits_put(digits, n);
 	char *p = w.s;
 
-	for (int i = 0; i < len; i++) {
+	for (size_t i = 0; i < len; i++) {
 		if (i && (len - i) % 3 == 0)
 			*p++ = ',';
 		*p++ = digits[i];
@@ -142,23 +177,29 @@ struct view_word word_addr(const struct cpl_addr *addr)
 	char text[CPL_ADDR_TEXT];
 
 	cpl_addr_text(addr, text);
-	return word_format("%s", text);
+	return word_text(text);
 }
 
 struct view_word word_endpoint(const struct cpl_addr *addr, uint16_t port)
 {
-	char host[CPL_ADDR_TEXT + 2] = "*";
-	char service[8] = "*";
+	struct view_word w; /* much longer than "[address]:port" */
+	char *p = w.s;
 
-	if (!addr_is_any(addr)) {
-		char text[CPL_ADDR_TEXT];
-
-		cpl_addr_text(addr, text);
-		snprintf(host, sizeof(host), cpl_addr_is4(addr) ? "%s" : "[%s]", text);
+	if (addr_is_any(addr)) {
+		*p++ = '*';
+	} else if (cpl_addr_is4(addr)) {
+		p += cpl_addr_text(addr, p);
+	} else {
+		*p++ = '[';
+		p += cpl_addr_text(addr, p);
+		*p++ = ']';
 	}
+	*p++ = ':';
 	if (port)
-		snprintf(service, sizeof(service), "%u", port);
-	return word_format("%s:%s", host, service);
+		digits_put(p, port);
+	else
+		memcpy(p, "*", 2);
+	return w;
 }
 
 /* The names of the bits that are set, joined by SEPARATOR. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """couplet doctor HOST PORT: healthy destinations, and calls that are refused."""
 import json
+import subprocess
 
 import ground
 from ground import FAR, HERE, as_user, doctor, far_machine, healthy, hosts, ill, ip, \
@@ -216,6 +217,25 @@ def the_other_host_knows_no_way_back():
     assert "no way back to 10.7.0.1" in told.evidence, told
 
 
+def what_makes_no_sense_is_refused():
+    def said(*words):
+        done = subprocess.run([*ground.DOCTOR, *words], capture_output=True, text=True, timeout=20)
+        return done.returncode, done.stderr.splitlines()[0] if done.stderr else ""
+
+    for words, sentence in (
+            (("box", "99999"), "99999 is no port: ports are 1 to 65535"),
+            (("http://box:0/",), "0 is no port"), (("https://",), "which host?"),
+            (("nosuch://box",), "which port of box?"), (("http://[fd00::1/",), "never closed"),
+            (("http://fd00::1:80/",), "[fd00::1:80]:PORT"), (("--timeout", "x", "box", "80"), "wait"),
+            (("--environment", "0", "box", "80"), "is no process"), (("--nosuch",), "--nosuch")):
+        status, error = said(*words)
+        assert status == 2 and sentence in error, (words, status, error)
+    # Names of connections stay what they are.
+    for words in ((":7000",), ("pid:1",), ("sport", "7000"), ("127.0.0.1:1-127.0.0.1:2",)):
+        status, error = said(*words)
+        assert status != 2 and "port" not in error.split("\"")[0], (words, status, error)
+
+
 CASES = (an_interface_has_no_carrier, nothing_is_sent_to_a_program_of_unknown_protocol,
          every_step_holds_to_a_healthy_web_server, an_ordinary_user_sees_a_healthy_web_server,
          every_step_holds_on_this_machine_by_name, every_step_holds_to_a_link_local_address,
@@ -225,4 +245,4 @@ CASES = (an_interface_has_no_carrier, nothing_is_sent_to_a_program_of_unknown_pr
          a_firewall_refuses_by_rst, a_firewall_refuses_by_icmp, a_router_does_not_know_the_way,
          an_ordinary_user_learns_of_icmp, no_local_port_is_left, no_route_leads_there,
          an_interface_is_down, this_machine_has_no_address_of_that_family,
-         the_other_host_knows_no_way_back)
+         the_other_host_knows_no_way_back, what_makes_no_sense_is_refused)

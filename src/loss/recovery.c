@@ -61,6 +61,12 @@ static uint32_t detect_by_time(struct recovery *rec, struct sendmap *map,
 	uint32_t lost = rack_detect(&rec->rack, map, &path, now, &wait_ns);
 
 	rec->t_reorder = wait_ns ? now + wait_ns : RECOVERY_NEVER;
+	/* A probe of the path's MTU tells nothing of congestion (RFC 4821 7.6): it only goes again.
+	 */
+	if (map->mtu_probe_lost && lost <= map->mtu_probe_lost) {
+		rec->retransmit_now = map->pending;
+		return 0;
+	}
 	return lost;
 }
 
@@ -377,14 +383,26 @@ static void take_news(struct recovery *rec, struct sendmap *map, struct cc *cc,
 		rec->point_valid = false;
 }
 
+/*
+ * Eifel: una moved because an original came late. As long as a retransmission is on its way, others
+ * may be lost all the same (as Linux).
+ */
+static bool was_late(const struct recovery *rec, const struct sendmap *map,
+		     const struct recovery_ack *ack)
+{
+	if (!ack->advanced || rec->state < CPL_RECOVERY_FAST ||
+	    !undo_eifel(&rec->undo, ack->echo_ns))
+		return false;
+	return !map->retrans || seq_geq(map->una, rec->point);
+}
+
 bool recovery_on_ack(struct recovery *rec, struct sendmap *map, struct cc *cc,
 		     const struct recovery_ack *ack, const struct sendmap_result *res, uint64_t now)
 {
 	bool was_fast;
 
 	take_news(rec, map, cc, ack, res, now);
-	if (undo_proven(&rec->undo) || (ack->advanced && rec->state >= CPL_RECOVERY_FAST &&
-					undo_eifel(&rec->undo, ack->echo_ns)))
+	if (undo_proven(&rec->undo) || was_late(rec, map, ack))
 		undo_reduction(rec, map, cc, now);
 	was_fast = rec->state == CPL_RECOVERY_FAST;
 	if (was_fast && !in_fast(rec, map, cc, ack, res, now))

@@ -168,7 +168,8 @@ struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint3
 	*record = (struct sent){
 		.start = map->nxt,
 		.end = end,
-		.flags = flags & (SENT_SYN | SENT_FIN | SENT_URG | SENT_PSH | SENT_APP_LIMITED),
+		.flags = flags & (SENT_SYN | SENT_FIN | SENT_URG | SENT_PSH | SENT_APP_LIMITED |
+				  SENT_MTU_PROBE),
 		.mss = mss,
 		.transmissions = 1,
 	};
@@ -299,6 +300,8 @@ void record_delivered(struct sendmap *map, const struct sent *record, uint32_t e
 		res->any_retrans = true;
 		return;
 	}
+	if (record->flags & SENT_MTU_PROBE)
+		res->mtu_probe = true;
 	if (!res->original || seq_lt(record->start, res->original_start))
 		res->original_start = record->start;
 	res->original = true;

@@ -32,6 +32,7 @@
 #define SENT_URG	  128u
 #define SENT_PSH	  256u /* the last octet ends a push */
 #define SENT_APP_LIMITED  512u
+#define SENT_MTU_PROBE	  1024u /* larger than what is known to pass (RFC 4821) */
 
 struct sent {
 	struct list by_seq;
@@ -80,6 +81,7 @@ struct sendmap {
 	uint64_t first_sent_time;
 	uint64_t app_limited_until; /* 0, or the value of delivered that ends it */
 	uint64_t lost_total;
+	uint32_t mtu_probe_lost; /* bytes of a probe, since that was looked at: no congestion */
 	struct loss_sample loss; /* for the controller: whoever takes it clears it */
 };
 
@@ -96,6 +98,7 @@ struct sendmap_result {
 	uint32_t acked_end;  /* and its end */
 	bool acked_retrans;  /* the newest reported record had been retransmitted */
 	bool any_retrans;    /* any of them had */
+	bool mtu_probe;	     /* an MTU probe was delivered, the first time it was sent */
 	bool syn, fin;	     /* the SYN, the FIN was acknowledged */
 	bool reordered; /* a never-retransmitted record below a SACKed one was delivered late */
 	/* A record that was never sent again was delivered; the lowest start of one. */
@@ -128,8 +131,9 @@ static inline uint32_t sendmap_pipe(const struct sendmap *map)
 }
 
 /*
- * [nxt, end) was sent. FLAGS of SENT_SYN, SENT_FIN, SENT_URG, SENT_PSH, SENT_APP_LIMITED. Joins no
- * records. NULL: no memory (then nothing changed, and it must not be sent).
+ * [nxt, end) was sent. FLAGS of SENT_SYN, SENT_FIN, SENT_URG, SENT_PSH, SENT_APP_LIMITED,
+ * SENT_MTU_PROBE. Joins no records. NULL: no memory (then nothing changed, and it must not be
+ * sent).
  */
 struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint32_t flags,
 			  uint64_t now);

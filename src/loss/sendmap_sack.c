@@ -205,6 +205,8 @@ static void lose(struct sendmap *map, struct sent *record, uint32_t flags)
 {
 	record_set_flags(map, record, flags);
 	map->lost_total += record_len(record);
+	if ((record->flags & SENT_MTU_PROBE) && !(record->flags & SENT_EVER_RETRANS))
+		map->mtu_probe_lost += record_len(record);
 	sample_loss(map, record);
 	if (record_pending(record))
 		record_made_pending(map, record);

@@ -197,6 +197,7 @@ static void info_counters(const struct tcb *tcb, struct cpl_info *info, uint64_t
 	CPL_INFO_READ(info, data_segs_in, tcb->data_segs_in);
 	CPL_INFO_READ(info, retrans, tcb->retrans);
 	CPL_INFO_READ(info, rto_count, tcb->rto_count);
+	CPL_INFO_READ(info, blackholes, tcb->blackholes);
 	CPL_INFO_READ(info, ce_in, tcb->ce_in);
 	CPL_INFO_READ(info, ece_in, tcb->ece_in);
 	CPL_INFO_READ(info, fast_recoveries, tcb->fast_recoveries);

@@ -7,6 +7,7 @@
 
 #define PAWS_IDLE_S (24u * 24 * 3600) /* RFC 7323 5.5 */
 #define OOW_ACK_MS  500		      /* as Linux's tcp_invalid_ratelimit */
+#define LATE_TICKS  50u		      /* of the peer's timestamp clock */
 
 /* ---- 3.10.7.4 first: sequence number ---- */
 
@@ -16,13 +17,25 @@ static bool is_older(const struct tcb *tcb, uint32_t tsval, uint64_t now)
 	return seq_lt(tsval, tcb->ts_recent) && tcp_seconds(now) - tcb->ts_recent_s < PAWS_IDLE_S;
 }
 
+/*
+ * A retransmission that filled a hole has moved TS.Recent on, and what left just before it, and was
+ * held up on the way, comes after it: rejected, it would be lost in earnest, and by its own
+ * retransmission bring about the next. A little older than TS.Recent is acceptable where data is
+ * missing: no sequence number comes round in so short a time (RFC 7323 5.3 knows no such case).
+ */
+static bool is_late(const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	return seg->len && tcb->io && !list_empty(&tcb->io->ooo) &&
+	       tcb->ts_recent - seg->tsval <= LATE_TICKS;
+}
+
 static bool paws_rejects(const struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
 	if (!tcb_has(tcb, TCB_TS) || (seg->flags & TCP_RST))
 		return false;
 	if (!(seg->opts & TCP_HAS_TS))
 		return true; /* RFC 7323 3.2 */
-	return is_older(tcb, seg->tsval, now);
+	return is_older(tcb, seg->tsval, now) && !is_late(tcb, seg);
 }
 
 /* The four cases of the table in 3.10.7.4; MUST-66: with a zero window, what starts at RCV.NXT. */

@@ -237,6 +237,7 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	ra.duplicate = !ra.advanced && is_duplicate(tcb, seg, res, old_wnd);
 	take_rtt(tcp, tcb, seg, res, flight, now);
 	tell_congestion_control(tcp, tcb, res, &ra, ecn_echo(tcb, seg), now);
+	plpmtu_result(tcb, res->mtu_probe, now);
 	if (tcb_has(tcb, TCB_PERSIST))
 		return;
 	if (sendmap_empty(&io->map))

@@ -272,6 +272,7 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 	out->gso_size = len > mss ? mss : 0;
 	out->retransmission = !(rec->flags & SENT_UNSENT) || rec->transmissions > 1;
 	recovery_sent(&io->recovery, rec->end - rec->start, !(rec->flags & SENT_UNSENT), now);
+	rec->mss = (uint16_t)mss;
 	sendmap_resent(&io->map, rec, now);
 	tcb_why(tcb, CPL_WHY_SENDING, now);
 	return true;
@@ -439,6 +440,17 @@ static void restart_after_idle(const struct tcp *tcp, struct tcb *tcb, uint64_t 
 		io->cc.ops->restart(&io->cc, idle, now);
 }
 
+/* Payload of a probe of the path's MTU that may go now, or 0. */
+static uint32_t mtu_probe(const struct tcb *tcb, uint64_t now)
+{
+	uint32_t edge = tcb->snd_una + tcb->snd_wnd, room = cwnd_room(tcb);
+	uint32_t wnd = seq_gt(edge, tcb->snd_nxt) ? edge - tcb->snd_nxt : 0;
+
+	if (!tcb->mtu_cap)
+		return 0;
+	return plpmtu_probe(tcb, tcb_write_seq(tcb) - tcb->snd_nxt, room < wnd ? room : wnd, now);
+}
+
 static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
@@ -451,7 +463,13 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	if (seq_gt(write_seq, seq)) {
 		restart_after_idle(tcp, tcb, now);
 		pace_before(tcb, now);
-		len = new_data(tcp, tcb, mss, &why);
+		len = mtu_probe(tcb, now);
+		if (len) {
+			mss = len;
+			flags = SENT_MTU_PROBE;
+		} else {
+			len = new_data(tcp, tcb, mss, &why);
+		}
 		if (!len) {
 			tcb_why(tcb, why, now);
 			cork_wait(tcb, now);
@@ -470,6 +488,8 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 		tcb_why(tcb, CPL_WHY_MEMORY, now);
 		return false;
 	}
+	if (flags)
+		plpmtu_probed(tcb, len);
 	fin = fin_may_go(tcb, seq + len);
 	end = seq + len + fin;
 	/* MUST-60, MUST-61: PSH on the last of what there is; SHLD-27: one for all pushes before.

@@ -277,6 +277,8 @@ void tcb_update_mss(struct tcb *tcb)
 
 void tcb_set_pmtu(struct tcb *tcb, uint32_t pmtu)
 {
+	if (tcb->mtu_cap && pmtu > tcb->mtu_cap)
+		pmtu = tcb->mtu_cap;
 	tcb->pmtu = (uint16_t)(pmtu > 65535 ? 65535 : pmtu);
 	tcb_update_mss(tcb);
 }

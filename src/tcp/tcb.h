@@ -120,6 +120,7 @@ struct tcb_io {
 	uint32_t unacked_in; /* octets received since the last ACK was sent */
 	uint16_t last_len;   /* payload of the last segment that came */
 	uint8_t why;	     /* enum cpl_why */
+	uint16_t mtu_probe;  /* size of the packet that probes the path, or 0 */
 	uint8_t quick;	     /* ACKs to send at once before delaying starts */
 	bool cwnd_limited;
 	bool hold_over; /* short segments have been held long enough: send */
@@ -187,7 +188,12 @@ struct tcb {
 	uint16_t rcv_mss;  /* as we said */
 	uint16_t rcv_mss_est;
 	uint16_t pmtu;
-	uint8_t state; /* enum cpl_state; only tcb_set_state() writes it */
+	/* plpmtu.c: of the path MTU, whatever routes and routers say; 0: not limited */
+	uint16_t mtu_cap;
+	uint16_t mtu_limit, mtu_high; /* what it was before; what did not pass, or the same */
+	uint16_t blackholes;
+	uint32_t mtu_at_s; /* when to look whether more passes */
+	uint8_t state;	   /* enum cpl_state; only tcb_set_state() writes it */
 	uint8_t ifindex;
 	uint8_t snd_wscale : 4, rcv_wscale : 4;
 	uint8_t cc_id;

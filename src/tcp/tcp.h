@@ -397,6 +397,19 @@ void timer_update(struct tcp *tcp, struct tcb *tcb);
 /* Look at TCB again in a moment: it lacks what nobody will announce. */
 void timer_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* ---- plpmtu.c ---- */
+
+/* The retransmission timer fired: was it for the size of what was sent? */
+void plpmtu_timeout(struct tcb *tcb, uint64_t now);
+/*
+ * Payload of a probe to be sent now, or 0. AVAIL: bytes that wait to be sent; ROOM: that the
+ * windows allow.
+ */
+uint32_t plpmtu_probe(const struct tcb *tcb, uint32_t avail, uint32_t room, uint64_t now);
+void plpmtu_probed(struct tcb *tcb, uint32_t len);
+/* An ACK or a timer was dealt with: what became of the probe. ACKED: it was delivered. */
+void plpmtu_result(struct tcb *tcb, bool acked, uint64_t now);
+
 /* ---- ecn.c ---- */
 
 /* Flags that a SYN carries to ask for ECN, or 0. */

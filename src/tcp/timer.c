@@ -174,6 +174,7 @@ static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		reach_r1(tcp, tcb, now);
 	tcb->rto_count++;
 	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 0, tcb->rtt.backoff);
+	plpmtu_timeout(tcb, now);
 	rtt_back_off(&tcb->rtt, &tcp->rto); /* RFC 6298 5.5 */
 	path = tcb_recovery_path(tcb);
 	recovery_on_timeout(&io->recovery, &io->map, &io->cc, tcb->rexmt_n == 1, &path, now);
@@ -277,6 +278,7 @@ static void io_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 
 		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 6, 0);
 		recovery_on_reorder_timer(&io->recovery, &io->map, &io->cc, &path, now);
+		plpmtu_result(tcb, false, now);
 	}
 	if (io->recovery.t_probe <= now) {
 		/* RFC 8985 7.3: whatever comes of the probe, the RTO runs anew. */

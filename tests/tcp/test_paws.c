@@ -66,6 +66,31 @@ static void old_segment(void **state)
 	bench_end(&b);
 }
 
+/* Held up on the way, and overtaken by a retransmission that moved TS.Recent on: taken. */
+static void late_segment(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	h = begin();
+	exchange(1, 5000, 101, 5000);
+	/* 101 and 301 are held up; 101 is sent again. */
+	send(&b, ". 201:301 ack 1 <TS 5001 %u>", b.flow.our_tsval);
+	expect(&b, ". 1 ack 101 <*>");
+	send(&b, ". 401:501 ack 1 <TS 5003 %u>", b.flow.our_tsval);
+	expect(&b, ". 1 ack 101 <*>");
+	send(&b, ". 101:201 ack 1 <TS 5040 %u>", b.flow.our_tsval);
+	expect(&b, ". 1 ack 301 <*>");
+	send(&b, ". 301:401 ack 1 <TS 4989 %u>", b.flow.our_tsval); /* too old for that */
+	expect(&b, ". 1 ack 301 <*>");
+	assert_int_equal(counter(&b, drop_tcp_paws), 1);
+	send(&b, ". 301:401 ack 1 <TS 5002 %u>", b.flow.our_tsval);
+	expect(&b, ". 1 ack 501 <TS>");
+	assert_int_equal(counter(&b, drop_tcp_paws), 1);
+	assert_int_equal(bench_info(&b, h)->ts_recent, 5040); /* it does not go back */
+	bench_end(&b);
+}
+
 /* The clock wraps: 2^31 is the border between older and newer. */
 static void clock_wraps(void **state)
 {
@@ -149,8 +174,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_echoed), cmocka_unit_test(old_segment),
-		cmocka_unit_test(clock_wraps),	  cmocka_unit_test(missing),
-		cmocka_unit_test(idle_for_weeks), cmocka_unit_test(our_clock),
+		cmocka_unit_test(late_segment),	  cmocka_unit_test(clock_wraps),
+		cmocka_unit_test(missing),	  cmocka_unit_test(idle_for_weeks),
+		cmocka_unit_test(our_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -263,8 +263,9 @@ static void shrinking_window(void **state)
 	bench_run(&b, 10 * CPL_SECOND);
 	while (bench_take(&b))
 		assert_int_equal(b.last.p.tcp.seq - b.flow.our_iss, 3001);
-	send(&b, ". 1 ack 5001");
-	expect(&b, "P. 5001:6001 ack 1");
+	send(&b, ". 1 ack 5001"); /* in smaller segments by now: so many time-outs (RFC 4821 7.7) */
+	expect(&b, ". 5001:5537 ack 1");
+	expect(&b, "P. 5537:6001 ack 1");
 	send(&b, ". 1 ack 6001");
 	expect_nothing(&b);
 	assert_int_equal(bench_info(&b, h)->send_queue, 0);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One transfer over a path that misbehaves: reordering, duplication and jitter cost little, and
+ * what was taken for loss is given back; an MTU that shrinks without a word is found out within
+ * seconds.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/app.h"
+
+#define RATE	50000000u
+#define RTT	(50 * CPL_MS)
+#define BDP	(RATE / 8 / 20)
+#define SECONDS 10u
+
+static struct net *net;
+static struct net_link *wire;
+static struct net_host *host[2];
+static struct apps apps;
+static struct talk *talk;
+
+static void begin(const struct wire_params *params, const char *cc)
+{
+	struct app_plan source = { .style = APP_SOURCE, .send_bytes = UINT64_MAX / 2 };
+	struct app_plan sink = { .style = APP_SINK };
+	struct cpl_endpoint from = { .addr = cpl_addr4(10, 0, 0, 1) };
+	struct cpl_endpoint to = { .addr = cpl_addr4(10, 0, 0, 2), .port = 5001 };
+
+	net = net_new(1);
+	wire = net_link_add(net, false, params);
+	for (unsigned i = 0; i < 2; i++) {
+		struct cpl_iface_config iface = { .kind = CPL_IFACE_IP, .mtu = 1500 };
+		struct cpl_addr addr = cpl_addr4(10, 0, 0, (uint8_t)(i + 1));
+		struct cpl_config config;
+
+		cpl_config_init(&config);
+		config.conns_max = 16;
+		snprintf(config.cc_name, sizeof(config.cc_name), "%s", cc);
+		host[i] = net_host_add(net, i ? "receiver" : "sender", &config);
+		net_addr_add(net_iface_add(host[i], &iface), &addr, 24);
+		net_link_join(wire, &host[i]->ifaces[0]);
+		assert_int_equal(net_host_start(host[i]), 0);
+	}
+	apps_init(&apps, net);
+	talk = talk_add(&apps, host[0], &from, host[1], &to, &source, &sink, 0);
+}
+
+static struct cpl_info sender(void)
+{
+	struct cpl_info info;
+	uint64_t cursor = 0;
+
+	while (cpl_info_walk(host[0]->stack, &cursor, &info, 1, net->now) == 1)
+		if (info.state == CPL_ESTABLISHED)
+			return info;
+	fail_msg("there is no connection");
+	return info;
+}
+
+static void end(void)
+{
+	if (net->failed)
+		fail_msg("%s", net->failure);
+	net_free(net);
+}
+
+static struct wire_params clean(void)
+{
+	return (struct wire_params){ .delay_ns = RTT / 2, .rate_bps = RATE, .queue_bytes = BDP };
+}
+
+/* Octets that arrive in SECONDS; the sender's last words in *INFO. */
+static uint64_t transfer(const struct wire_params *params, const char *cc, struct cpl_info *info)
+{
+	uint64_t octets;
+
+	begin(params, cc);
+	net_until(net, SECONDS * CPL_SECOND);
+	octets = talk->app[1].received;
+	*info = sender();
+	end();
+	return octets;
+}
+
+static void misbehaves(void **state)
+{
+	static const char *const cc[] = { "cubic", "reno", "bbr" };
+	static const char *const name[] = { "reordering", "duplication", "jitter" };
+	struct wire_params params = clean(), bad[3] = { clean(), clean(), clean() };
+	struct cpl_info info;
+
+	(void)state;
+	bad[0].reorder = 0.05;
+	bad[0].reorder_ns = 10 * CPL_MS;
+	bad[1].duplicate = 0.05;
+	bad[2].jitter_ns = 5 * CPL_MS;
+	for (unsigned c = 0; c < 3; c++) {
+		uint64_t best = transfer(&params, cc[c], &info), got;
+
+		for (unsigned i = 0; i < 3; i++) {
+			got = transfer(&bad[i], cc[c], &info);
+			print_message("%s, %s: %llu of %llu; %u fast, %u undone, %u resent\n",
+				      cc[c], name[i], (unsigned long long)got,
+				      (unsigned long long)best, info.fast_recoveries, info.undone,
+				      info.retrans);
+			assert_true(got * 10 >= best * 9);
+			if (i == 0)
+				assert_true(info.reordering_seen);
+			assert_int_equal(info.rto_count, info.rto_spurious);
+		}
+	}
+}
+
+/* From 1500 to 1280 without ICMP: seconds, not minutes, and the snapshot says so. */
+static void mtu_shrinks(void **state)
+{
+	struct wire_params params = clean();
+	struct cpl_info info;
+	uint64_t before;
+
+	(void)state;
+	begin(&params, "cubic");
+	net_until(net, 3 * CPL_SECOND);
+	net_wire(wire, host[0], host[1])->params.mtu = 1280;
+	net_until(net, 3 * CPL_SECOND + 500 * CPL_MS);
+	before = talk->app[1].received;
+	net_until(net, 6 * CPL_SECOND);
+	info = sender();
+	assert_int_equal(info.pmtu, 1280);
+	assert_int_equal(info.blackholes, 1);
+	assert_true(talk->app[1].received > before + 1000000);
+	/* The look after five seconds costs one segment. */
+	before = talk->app[1].received;
+	net_until(net, 20 * CPL_SECOND);
+	info = sender();
+	assert_in_range(info.pmtu, 1280, 1280);
+	assert_int_equal(info.blackholes, 1);
+	assert_true(talk->app[1].received > before + 14 * 4000000);
+	/* The path is wide again: found out when the next look is due. */
+	net_wire(wire, host[0], host[1])->params.mtu = 0;
+	net_until(net, 635 * CPL_SECOND);
+	assert_int_equal(sender().pmtu, 1500);
+	assert_int_equal(sender().blackholes, 1);
+	end();
+}
+
+/* The path was only down: full segments again five seconds later. */
+static void outage(void **state)
+{
+	struct wire_params params = clean();
+
+	(void)state;
+	params.down[0] = (struct wire_span){ 3 * CPL_SECOND, 5 * CPL_SECOND };
+	params.down_n = 1;
+	begin(&params, "cubic");
+	net_until(net, 20 * CPL_SECOND);
+	assert_int_equal(sender().blackholes, 1);
+	assert_int_equal(sender().pmtu, 1500);
+	assert_true(talk->app[1].received > 60000000);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(misbehaves),
+		cmocka_unit_test(mtu_shrinks),
+		cmocka_unit_test(outage),
+	};
+
+	return cmocka_run_group_tests_name("sim/path", tests, NULL, NULL);
+}

@@ -22,7 +22,6 @@ class Expect:
     pids: tuple = ()        # one of them is to blame
     netns: tuple = ()       # of the hosts in which it may be said to be
     times: int = 1          # at least that many of the kind, folded or not
-    optional: bool = False  # may be missing (and may be there)
 
 
 def end(address, port):
@@ -42,7 +41,6 @@ class Trouble:
         self.name = f"{type(self).__name__[:6].lower()}{number}"
         self.variant = variant or rng.choice(self.variants)
         self.version = rng.choice((4, 4, 6))
-        self.first_program, self.first_host = len(world.programs), len(world.hosts)
         self.programs, self.hosts = [], []
 
     def __str__(self):

@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/socket.h>
@@ -198,6 +200,80 @@ static void hidden_namespace(void **state)
 	pair_close(&p);
 }
 
+/* In a namespace of its own: listens on 10.77.0.2, takes one connection, and keeps it. */
+static void far_end(int ready, int go)
+{
+	union name a = { .in = { .sin_family = AF_INET, .sin_port = htons(7700) } };
+	char byte = 'r';
+
+	a.in.sin_addr.s_addr = htonl(0x0a4d0002);
+	if (unshare(CLONE_NEWNET) < 0 || write(ready, &byte, 1) != 1 || read(go, &byte, 1) != 1)
+		_exit(1);
+	accept(listener_on(&a, 1), NULL, NULL);
+	for (;;)
+		pause();
+}
+
+/* The two ends in two namespaces: one by one, each read in its own. */
+static void two_namespaces(void **state)
+{
+	struct source_options options = { .sources = SOURCE_BPF, .namespaces = true };
+	union name a = { .in = { .sin_family = AF_INET, .sin_port = htons(7700) } };
+	int ready[2], go[2], fd = -1, connected_now = -1;
+	const struct cpl_info *c = NULL, *s = NULL;
+	struct snapshot_set set;
+	struct source_pair pair;
+	char command[512];
+	pid_t child;
+
+	(void)state;
+	bpf_needed();
+	assert_int_equal(pipe(ready) | pipe(go), 0);
+	child = fork();
+	if (child == 0)
+		far_end(ready[1], go[0]);
+	assert_int_equal(read(ready[0], command, 1), 1);
+	snprintf(command, sizeof(command),
+		 "ip link add near type veth peer name far netns %d && "
+		 "ip addr add 10.77.0.1/24 dev near && ip link set near up && "
+		 "nsenter -t %d -n sh -c 'ip addr add 10.77.0.2/24 dev far; ip link set far up'",
+		 (int)child, (int)child);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(write(go[1], "g", 1), 1);
+	a.in.sin_addr.s_addr = htonl(0x0a4d0002);
+	for (int i = 0; i < 200 && connected_now; i++) {
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		connected_now = connect(fd, &a.any, sizeof(a.in));
+		if (connected_now) {
+			close(fd);
+			usleep(10000);
+		}
+	}
+	assert_int_equal(connected_now, 0);
+	snapshot_set_init(&set);
+	assert_int_equal(source_collect(&set, &options), 0);
+	c = bpf_find(&set, port_of(fd), 7700);
+	s = bpf_find(&set, 7700, port_of(fd));
+	assert_non_null(c);
+	assert_non_null(s);
+	assert_true(c->netns != s->netns);
+	assert_int_equal(source_pair_now(c, s, &pair), 0);
+	assert_true(pair.found[0] && pair.found[1] && pair.still);
+	assert_int_equal(pair.first[0].id, c->id);
+	assert_int_equal(pair.first[1].id, s->id);
+	assert_int_equal(pair.first[1].netns, s->netns);
+	assert_int_equal(pair.first[0].iss, pair.first[1].irs);
+	assert_true(pair.second[0].taken > pair.first[1].taken);
+	print_message("# in two namespaces within %.1f us\n", (double)pair.apart_ns / 1000);
+	/* Without a Y it is looked for where X is, and is not there. */
+	assert_int_equal(source_pair_now(c, NULL, &pair), 0);
+	assert_true(pair.found[0] && !pair.found[1]);
+	snapshot_set_free(&set);
+	close(fd);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 /* An ordinary user: sock_diag instead, and a note that says why. */
 static void without_rights(void **state)
 {
@@ -245,6 +321,7 @@ int main(void)
 		cmocka_unit_test(at_once6),
 		cmocka_unit_test(owners),
 		cmocka_unit_test(hidden_namespace),
+		cmocka_unit_test(two_namespaces),
 		cmocka_unit_test(without_rights),
 	};
 

@@ -240,7 +240,13 @@ static int open_by_socket(const struct netns *ns)
 int namespace_open(const struct netns *ns)
 {
 	struct stat st;
-	int fd = ns->path[0] ? open(ns->path, O_RDONLY | O_CLOEXEC) : open_by_socket(ns);
+	int fd;
+
+	if (!ns) {
+		fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	fd = ns->path[0] ? open(ns->path, O_RDONLY | O_CLOEXEC) : open_by_socket(ns);
 
 	if (fd < 0)
 		return ns->path[0] ? -errno : fd;
@@ -263,14 +269,31 @@ static void *visit_thread(void *arg)
 {
 	struct visit *v = arg;
 
-	v->result = setns(v->fd, CLONE_NEWNET) < 0 ? -errno : v->call(v->arg);
+	v->result = v->call(v->arg);
 	return NULL;
+}
+
+int namespace_run_apart(int (*call)(void *arg), void *arg)
+{
+	struct visit v = { .call = call, .arg = arg };
+	pthread_t thread;
+	int err = -pthread_create(&thread, NULL, visit_thread, &v);
+
+	if (!err)
+		err = -pthread_join(thread, NULL);
+	return err ? err : v.result;
+}
+
+static int enter(void *arg)
+{
+	struct visit *v = arg;
+
+	return setns(v->fd, CLONE_NEWNET) < 0 ? -errno : v->call(v->arg);
 }
 
 int namespace_run(const struct netns *ns, int (*call)(void *arg), void *arg)
 {
 	struct visit v = { .call = call, .arg = arg };
-	pthread_t thread;
 	int err;
 
 	if (!ns || ns->ours)
@@ -278,11 +301,9 @@ int namespace_run(const struct netns *ns, int (*call)(void *arg), void *arg)
 	v.fd = namespace_open(ns);
 	if (v.fd < 0)
 		return v.fd;
-	err = -pthread_create(&thread, NULL, visit_thread, &v);
-	if (!err)
-		err = -pthread_join(thread, NULL);
+	err = namespace_run_apart(enter, &v);
 	close(v.fd);
-	return err ? err : v.result;
+	return err;
 }
 
 static int nothing(void *arg)

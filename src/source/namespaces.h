@@ -39,7 +39,7 @@ void namespaces_free(struct netns_list *list);
 /* NULL: not in the list. */
 const struct netns *namespaces_get(const struct netns_list *list, uint32_t inode);
 
-/* A descriptor of NS, for setns(2), that the caller closes; or a negative errno. */
+/* A descriptor of NS (NULL: ours), for setns(2), that the caller closes; or a negative errno. */
 int namespace_open(const struct netns *ns);
 
 /*
@@ -48,6 +48,12 @@ int namespace_open(const struct netns *ns);
  * errno: -EPERM without CAP_SYS_ADMIN, -ENOENT when the namespace is gone.
  */
 int namespace_run(const struct netns *ns, int (*call)(void *arg), void *arg);
+
+/*
+ * Runs CALL(ARG) in a thread of its own, which may go from one namespace into another (setns(2))
+ * and ends. Returns what CALL returns, or a negative errno.
+ */
+int namespace_run_apart(int (*call)(void *arg), void *arg);
 
 /* Whether it can be entered: 0 or a negative errno, as namespace_run(). */
 int namespace_try(const struct netns *ns);

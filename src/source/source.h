@@ -168,8 +168,8 @@ struct source_pair {
  * Reads the two ends that X and Y show; Y may be NULL: X's other end, in X's network namespace. No
  * lock is taken: what moves meanwhile differs between the two readings. In one namespace the two
  * ends are read by one call of the kernel's, within a microsecond; in two, by a thread that goes to
- * and fro, within some. An end whose id
- * is known is found only if it still is the same. Owner fields are those of X and Y.
+ * and fro, within some. An end whose id is known is found only if it still is the same. Owner
+ * fields are those of X and Y.
  *
  * Returns 0 if at least one end was found; -ENOENT: neither is there; -EPERM, -ENOSYS or another
  * negative errno: BPF cannot be used here; -EOPNOTSUPP: not of TCP connections of the kernel's.

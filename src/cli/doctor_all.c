@@ -262,47 +262,61 @@ static bool *select_ends(const struct look *l, const struct view_match *m, bool 
 	return wanted;
 }
 
-/* One line for each end of the connections that were named. */
-static void show_wanted(const struct look *l, const struct view_match *m, const bool *wanted)
+static void show_end(struct text *t, const struct cpl_info *info, bool second)
+{
+	struct text line;
+
+	text_init(&line);
+	if (!info) {
+		text_puts(&line, "the other end was not seen");
+	} else {
+		text_printf(&line, "%s - %s, %s",
+			    word_endpoint(&info->local_addr, info->local_port).s,
+			    word_endpoint(&info->remote_addr, info->remote_port).s,
+			    view_state_rfc(info->state));
+		if (cpl_info_known(info, CPL_F_pid))
+			text_printf(&line, ", %s (pid %u)", word_foreign(info->program).s,
+				    info->pid);
+		if (cpl_info_known(info, CPL_F_send_queue))
+			text_printf(&line, ", Send-Q %s", word_count(info->send_queue).s);
+		if (cpl_info_known(info, CPL_F_recv_queue))
+			text_printf(&line, ", Recv-Q %s", word_count(info->recv_queue).s);
+	}
+	if (second)
+		text_puts(t, "  ");
+	text_wrap(t, line.data ? line.data : "", 4, t->width);
+	text_puts(t, "\n");
+	text_free(&line);
+}
+
+/* A line for each end of the connections that were named. */
+static void show_wanted(const struct view_match *m, const bool *wanted)
 {
 	unsigned shown = 0, more = 0;
+	struct text t;
 
+	text_init(&t);
+	t.width = (unsigned)cli_width(stdout);
 	for (size_t i = 0; i < m->pairs; i++) {
-		size_t end[2] = { m->pair[i].x, m->pair[i].y };
+		size_t x = m->pair[i].x, y = m->pair[i].y;
 
-		if (!wanted[end[0]] && (end[1] == VIEW_ALONE || !wanted[end[1]]))
+		if (!wanted[x] && (y == VIEW_ALONE || !wanted[y]))
 			continue;
 		if (shown == SHOWN) {
 			more++;
 			continue;
 		}
 		shown++;
-		for (unsigned k = 0; k < (end[0] == end[1] ? 1 : 2); k++) {
-			const struct cpl_info *info =
-				end[k] == VIEW_ALONE ? NULL : view_match_last(m, end[k]);
-
-			if (!info) {
-				printf("  the other end was not seen\n");
-				continue;
-			}
-			printf("%s%s - %s  %s", k ? "  " : "",
-			       word_endpoint(&info->local_addr, info->local_port).s,
-			       word_endpoint(&info->remote_addr, info->remote_port).s,
-			       view_state_rfc(info->state));
-			if (cpl_info_known(info, CPL_F_pid))
-				printf("  %s (pid %u)", word_foreign(info->program).s, info->pid);
-			if (cpl_info_known(info, CPL_F_send_queue))
-				printf("  Send-Q %s", word_count(info->send_queue).s);
-			if (cpl_info_known(info, CPL_F_recv_queue))
-				printf("  Recv-Q %s", word_count(info->recv_queue).s);
-			putchar('\n');
-		}
+		show_end(&t, view_match_last(m, x), false);
+		if (x != y)
+			show_end(&t, y == VIEW_ALONE ? NULL : view_match_last(m, y), true);
 	}
 	if (more)
-		printf("... and %u more\n", more);
+		text_printf(&t, "... and %u more\n", more);
 	if (shown)
-		putchar('\n');
-	(void)l;
+		text_puts(&t, "\n");
+	text_flush(&t, stdout);
+	text_free(&t);
 }
 
 /* LAST: nothing longer will follow: show it. Returns a status; *LONGER as view_diagnose(). */
@@ -342,7 +356,7 @@ static int apply(struct look *l, struct view_diagnosis *d, uint64_t later_ns, ui
 		seen.wanted = wanted;
 		*longer = view_diagnose(d, &seen);
 		if (wanted && !l->o->json && !*longer && !l->after_stairs)
-			show_wanted(l, &m, wanted);
+			show_wanted(&m, wanted);
 	}
 	free(wanted);
 	view_match_free(&m);

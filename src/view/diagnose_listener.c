@@ -68,14 +68,15 @@ static void find_accept_queue_full(struct rule_look *l, const struct full *full)
 {
 	const struct cpl_info *now = rule_now(l, full->end), *before = rule_before(l, full->end);
 	bool stuck = before && full->stayed && full->stayed == full->children;
+	bool long_enough = l->seen->later_ns >= RULE_SECOND;
 	struct view_finding *f;
 
 	l->explained[full->end] = true;
 	rule_listener_add(l, now);
 	f = view_diagnosis_add(l->d, VIEW_FINDING_accept_queue_full,
-			       !before ? VIEW_GUESS
-			       : stuck ? VIEW_CERTAIN
-				       : VIEW_DERIVED);
+			       !before		      ? VIEW_GUESS
+			       : stuck && long_enough ? VIEW_CERTAIN
+						      : VIEW_DERIVED);
 	view_finding_of(f, now, NULL);
 	view_finding_blame(f, now);
 	view_finding_say(f, "%s connection%s wait%s in the accept queue, which takes %s",

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Troubles made for real, and what couplet doctor --all says of them: each by its name, on the right
-connection, program and host, and nothing else.
+"""Troubles made for real, and what couplet doctor --all says of them: each by its name, on the
+right connection, program and host, and nothing else.
 
 Each draw is a world of its own (see world.py) with one or two troubles, or none, beside things that
-look odd and are well. Without arguments: each trouble alone, some pairs, everything healthy at once.
-SOAK=1: each variant of each, 200 draws by seed, and a busier host. To repeat one:
+look odd and are well. Without arguments: each trouble alone, some pairs, everything healthy at
+once. SOAK=1: each variant of each, 200 draws by seed, and a busier host. To repeat one:
 
     tests/doctor/faults.py 'BlackHole(cable)' 'CloseWaitStuck(one) + HalfOpen(lost RST) | Churn'
     SEED=17 tests/doctor/faults.py

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Packets that no kernel's TCP has sent: forged ones, peers that only answer, a cable that shuffles,
-and entries for a table of tracked connections."""
+"""Packets that no kernel's TCP has sent: forged ones, peers that only answer, a cable that
+shuffles, and entries for a table of tracked connections."""
 import ctypes
 import fcntl
 import random

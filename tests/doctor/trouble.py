@@ -115,7 +115,7 @@ class Trouble:
                 continue
             if state and row["state"] != state:
                 continue
-            if f":{port}" in (row["here"][-len(str(port)) - 1:], row["there"][-len(str(port)) - 1:]):
+            if any(row[end].endswith(f":{port}") for end in ("here", "there")):
                 return row
         return {}
 
@@ -499,7 +499,8 @@ class SynNotAnswered(Trouble):
         if self.variant == "filtered":
             self.b.nft(f"input: tcp dport {port} drop")
         elif self.variant == "nobody there":
-            self.r.nft(f"output: icmp{'v6' * (self.version == 6)} type destination-unreachable drop")
+            protocol = "icmp" if self.version == 4 else "icmpv6"
+            self.r.nft(f"output: {protocol} type destination-unreachable drop")
             address = address[:-1] + "77"
         else:
             server = self.program(self.b, "server")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The kernel's reasons for what it throws away, as src/source/watcher.c tells them: each made with
-hosts of the test's own, and found with its addresses, ports, host and reason; and next to nothing of
+hosts of the test's own, and found with its addresses, ports, host and reason; and nothing of
 healthy traffic.
 
 "test_watcher watch" (tests/source/test_watcher.c) prints the events.

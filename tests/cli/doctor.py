@@ -24,7 +24,7 @@ def test(function):
     return function
 
 
-def run(*args, watch="--for=0.2", **more):
+def run(*args, watch="--for=0.1", **more):
     """A short look, where nothing more is asked for."""
     return subprocess.run([COUPLET, "doctor", *watch.split(), *args], text=True, capture_output=True, timeout=30,
                           **more)
@@ -140,7 +140,7 @@ def an_ordinary_user_is_told_what_was_not_seen():
     except (PermissionError, subprocess.SubprocessError) as error:
         return f"another user cannot be had: {error}"
     assert "Not looked at: " in done.stdout, done
-    assert "sudo couplet doctor --for=0.2 :7001" in done.stdout.replace("\n", " "), done.stdout
+    assert "sudo couplet doctor --for=0.1 :7001" in done.stdout.replace("\n", " "), done.stdout
     assert "no trouble found in what was looked at" in done.stdout.replace("\n", " "), done.stdout
     return None
 
@@ -158,7 +158,7 @@ def one_that_is_not_with_its_culprit():
 
 @test
 def without_arguments_all_are_looked_at():
-    for args, watch in (((), ""), (("--all",), "--for=0.2")):
+    for args, watch in (((), ""), (("--all",), "--for=0.1")):
         _, report = found(*args, watch=watch)
         mine = [f for f in report["findings"] if f.get("pid") == os.getpid()]
         assert [f["id"] for f in mine] == ["accept_queue_full"], report

@@ -16,7 +16,8 @@ import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "doctor"))
-from world import ACK, PSH, World, eventually, run  # noqa: E402, F401
+from packets import ACK, PSH  # noqa: E402
+from world import World, eventually, run  # noqa: E402, F401
 
 OUT = os.path.abspath(os.environ.get("OUT", "out/release"))
 COUPLET = os.path.join(OUT, "couplet")

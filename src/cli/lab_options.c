@@ -24,7 +24,7 @@ const char lab_options_help[] =
 	"  --mtu BYTES        the largest IP packet [1500]\n"
 	"The ends:\n"
 	"  -6, --ipv6         IPv6 instead of IPv4\n"
-	"  --cc NAME          congestion control: cubic, reno\n"
+	"  --cc NAME          congestion control: cubic, reno, bbr, dctcp\n"
 	"  --no-sack  --no-timestamps  --no-window-scaling\n"
 	"The run:\n"
 	"  --seed N           all chance comes from it: same seed, same run [1]\n"
@@ -281,8 +281,10 @@ static int read_run(struct lab_options *o, int c)
 		o->size_given = true;
 		return 0;
 	default:
-		if (strcmp(optarg, "cubic") != 0 && strcmp(optarg, "reno") != 0)
-			return bad("cc", optarg, "congestion control here: cubic or reno");
+		if (strcmp(optarg, "cubic") != 0 && strcmp(optarg, "reno") != 0 &&
+		    strcmp(optarg, "bbr") != 0 && strcmp(optarg, "dctcp") != 0)
+			return bad("cc", optarg,
+				   "congestion control here: cubic, reno, bbr or dctcp");
 		snprintf(config->cc, sizeof(config->cc), "%s", optarg);
 		return 0;
 	}

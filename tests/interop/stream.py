@@ -13,8 +13,8 @@ import world
 from world import (FAMILY, FAR, KERNELS, LINKS, MIB, OURS, OUT, SOAK, Peer, Program, eventually,
                    in_far, nft, note, receive_all, router, run, scratch, send_all, sha256)
 
-BULK = (1024 if SOAK else 64) * MIB
-LOSSY = (128 if SOAK else 8) * MIB
+BULK = (1024 if SOAK else 32) * MIB
+LOSSY = (128 if SOAK else 4) * MIB
 PORT = 7
 ANY = {4: "0.0.0.0", 6: "::"}
 

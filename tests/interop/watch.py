@@ -34,7 +34,8 @@ class Download(Program):
     def both():
         """The row of each end, ours first, once what we send waits: curl is slower."""
         found = sorted(rows(":80 and established"), key=lambda row: row[-2])
-        return found if len(found) == 2 and int(found[0][2]) > 0 else None
+        ready = len(found) == 2 and int(found[0][2]) > 0 and found[1][-1] != "-"
+        return found if ready else None
 
 
 def rows(*filters):
@@ -83,7 +84,8 @@ def show_opens_both():
             assert field in ours, field
         assert (ours["snd_nxt"] - ours["snd_una"]) % 2**32 <= ours["send_queue"]
         text = run(COUPLET, "show", f"pid:{serve.pid} and established").stdout.decode()
-        assert re.search(r"timer_rexmt +\d", text) or re.search(r"why +(rwnd|idle|cwnd)", text)
+        assert re.search(r"timer_(rexmt|persist) +\d", text) or re.search(r"why +(rwnd|idle|cwnd)", text), \
+            text
 
 
 def counters_agree():
@@ -123,7 +125,8 @@ def captures():
             for version in (4, 6):
                 traffic(version)
         done = run("tcpdump", "-r", path, "-nvvv", "-#")
-        text = done.stdout.decode(errors="replace")
+        # The kernel's solicitations for its own address carry a nonce, which tcpdump does not know.
+        text = done.stdout.decode(errors="replace").replace("unknown option (14)", "nonce")
         packets = len(re.findall(r"^ *\d+  ", text, re.M))
         good = len(re.findall(r"\(correct\)", text))
         note(f"{name}: {packets} packets, {good} TCP checksums right")
@@ -136,6 +139,11 @@ def captures():
         assert ("ARP" in text) == name.startswith("TAP") and "IP6" in text
         with_tshark(path)
         assert re.search(r"mss 1460.*sackOK.*TS val.*wscale", text), "options of a SYN"
+
+
+# An ICMPv6 error of the kernel to itself: the neighbour to which its RST goes (it has killed curl)
+# is gone by then, and there is no socket that has asked.
+captures.tolerated = ("Icmp6InErrors",)
 
 
 def with_tshark(path):

@@ -170,9 +170,12 @@ seed: ## run the simulated network of SEED and say all
 	$(RUN) -j$(JOBS) BUILD=$(CHECK_BUILD) out/$(CHECK_BUILD)/couplet-sim
 	$(Q)out/$(CHECK_BUILD)/couplet-sim --seed $(SEED) -v
 SOAK_SEEDS ?= 20000
-soak: ## run SOAK_SEEDS simulated networks
+soak: deps ## SOAK_SEEDS simulated networks, then the long form of the tests on this machine
+	$(RUN) -j$(JOBS) BUILD=release all tests
 	$(RUN) -j$(JOBS) BUILD=debug out/debug/tests/sim/test_seeds
 	$(Q)SEEDS=1-$(SOAK_SEEDS) out/debug/tests/sim/test_seeds
+	$(Q)SOAK=1 tests/run --build release --scale 100 --jobs 1 $(SOAK_PARTS:%=--part %)
+SOAK_PARTS := interop pair doctor store stairs
 
 docs: all ## regenerate what is made from the code and committed
 	$(Q)tools/docs --out $(OUT)

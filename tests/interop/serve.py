@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """couplet serve: the kernel's TCP, through curl and through sockets, on every kind of link."""
+import concurrent.futures
 import contextlib
 import functools
 import os
@@ -300,42 +301,53 @@ def http_versions():
 
 # ---- Clients that misbehave -------------------------------------------------------------------
 
-def keep_alive_and_idle():
-    with Serve(scratch("www"), "-q", "--idle", "1"):
-        with connect() as s:
-            for _ in range(2):
-                s.sendall(get("/file1"))
-                assert sha256(one_answer(s)[1]) == SUMS["file1"]
-                time.sleep(0.6)
-            started = time.monotonic()
-            assert receive_all(s) == b""  # a FIN, no RST
-            assert 0.2 < time.monotonic() - started < 3
-        with connect() as s:  # one that never comes to the end of what it says
-            s.sendall(b"GET /")
-            started = time.monotonic()
-            for _ in range(10):
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    s.sendall(b"x")
-                time.sleep(0.2)
-            with contextlib.suppress(ConnectionResetError):
-                assert receive_all(s) == b""
-            assert time.monotonic() - started < 4
-        slow, still = connect(receive=4096), connect(receive=4096)
+def two_requests_then_silence():
+    with connect() as s:
+        for _ in range(2):
+            s.sendall(get("/file1"))
+            assert sha256(one_answer(s)[1]) == SUMS["file1"]
+            time.sleep(0.6)
+        started = time.monotonic()
+        assert receive_all(s) == b""  # a FIN, no RST
+        assert 0.2 < time.monotonic() - started < 3
+
+
+def a_request_without_end():
+    with connect() as s:
+        s.sendall(b"GET /")
+        started = time.monotonic()
+        for _ in range(10):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                s.sendall(b"x")
+            time.sleep(0.2)
+        with contextlib.suppress(ConnectionResetError):
+            assert receive_all(s) == b""
+        assert time.monotonic() - started < 4
+
+
+def slow_and_still():
+    """One that is slow, and one that does not read what it wanted."""
+    with connect(receive=4096) as slow, connect(receive=4096) as still:
         slow.sendall(get("/medium"))
         still.sendall(get("/medium"))
         got = b""
-        for _ in range(6):  # one that is slow, and one that does not read what it wanted
+        for _ in range(6):
             time.sleep(0.4)
             got += slow.recv(1000)
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
         got += receive_all(slow, 200 + 3 * MIB + 17 - len(got) - 100)
         assert got.startswith(b"HTTP/1.1 200 ") and len(got) > 3 * MIB
-        try:
+        with contextlib.suppress(ConnectionResetError):
             assert len(receive_all(still)) < 3 * MIB
-        except ConnectionResetError:
-            pass
-        slow.close()
-        still.close()
+
+
+def keep_alive_and_idle():
+    """All at once, since they wait most of the time."""
+    with Serve(scratch("www"), "-q", "--idle", "1"), \
+            concurrent.futures.ThreadPoolExecutor() as threads:
+        for client in [threads.submit(f) for f in (two_requests_then_silence,
+                                                   a_request_without_end, slow_and_still)]:
+            client.result()
 
 
 def no_reader_stops_the_others():

@@ -15,7 +15,7 @@ def script(top, name, body):
 
 def tests(top, *more, seconds=20):
     write(top, "tests/budget", f"# a comment\nunit 5\npart {seconds}\n")
-    return run("tests/run", "--top", top, *more)
+    return run("tests/run", "--top", top, "--scale", "1", *more)
 
 
 def fails(top, what, counts):

@@ -20,7 +20,7 @@ const char wire_words_help[] =
 	"  reorder=5%,10ms       this share comes so much later, after its successors\n"
 	"  duplicate=1%  corrupt=0.1%\n"
 	"  rate=50mbit           bottleneck; units bit kbit mbit gbit\n"
-	"  queue=100k | 1bdp     what may wait for it: bytes, or rate times round trip (256k)\n"
+	"  queue=100k | 1bdp     what may wait for it: bytes, or rate x round trip (256k)\n"
 	"  ecn=30k               mark ECN-capable packets that find as much waiting\n"
 	"  mtu=1400              larger packets vanish without a word\n"
 	"  down=10s,12s          dead from then to then, from the start\n"

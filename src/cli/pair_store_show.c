@@ -37,7 +37,8 @@ static void say_when(struct text *t, const struct pair_stored_all *all)
 		char time[32];
 
 		if (i == 8) {
-			text_printf(&line, " and %zu hosts more", all->n - i);
+			text_printf(&line, " and %zu host%s more", all->n - i,
+				    all->n - i > 1 ? "s" : "");
 			break;
 		}
 		record_time(time, sizeof(time), all->hosts[i].last.time_ns);
@@ -63,10 +64,12 @@ static size_t limits(const struct pair_stored_all *all, struct view_word *out)
 		out[n++] = word_format("not every host was recorded wholly: see couplet record "
 				       "--list");
 	if (all->stale)
-		out[n++] = word_format("%zu hosts that recorded nothing lately are left out",
-				       all->stale);
+		out[n++] = word_format("%zu host%s recorded nothing lately %s left out", all->stale,
+				       all->stale > 1 ? "s that" : " that",
+				       all->stale > 1 ? "are" : "is");
 	if (all->bad)
-		out[n++] = word_format("%zu rows were passed over: they make no sense", all->bad);
+		out[n++] = word_format("%zu row%s passed over as making no sense", all->bad,
+				       all->bad > 1 ? "s were" : " was");
 	return n;
 }
 

@@ -21,8 +21,9 @@ static const char help[] =
 	"      --json         as JSON\n"
 	"\n"
 	"CONN: :443  curl  pid:812  10.0.0.1:443  10.0.0.1:5000-10.0.0.2:443  '#3'\n"
-	"      or any FILTER of couplet netstat. '#3' is the third row of couplet netstat -aN;\n"
-	"      of both ends, the one named first is shown if both are on this machine.\n";
+	"      or any FILTER of couplet netstat. '#3' is the third row of couplet\n"
+	"      netstat -aN; of both ends, the one named first is shown if both are on\n"
+	"      this machine.\n";
 
 struct show {
 	bool verbose, all, json, repeat;

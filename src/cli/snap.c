@@ -21,8 +21,8 @@ static const char help[] =
 	"  -p, --passes[=SECONDS]   look twice, so many seconds apart (0 unless given)\n"
 	"      --serve        answer couplet pair --peer on standard input and output\n"
 	"\n"
-	"Two files of two machines: couplet pair A.json B.json. With --passes=10, begun on\n"
-	"both within ten seconds, they can be compared as well as with --peer.\n";
+	"Two files of two machines: couplet pair A.json B.json. With --passes=10, begun\n"
+	"on both within ten seconds, they can be compared as well as with --peer.\n";
 
 struct snap {
 	const char *output;

@@ -24,8 +24,9 @@ static const char help[] =
 	"      --spin          never sleep: exact to a microsecond, at the cost of a core\n"
 	"      --quiet         no summary at the end\n"
 	"\n"
-	"END: tap:NAME or tun:NAME, a device to be made; @NAMESPACE after it: there (a name of\n"
-	"ip netns, a path, or a process); then addresses: tap:x0@left,10.0.0.1/24,fd00::1/64\n"
+	"END: tap:NAME or tun:NAME, a device to be made; @NAMESPACE after it: there (a\n"
+	"name of ip netns, a path, or a process); then addresses:\n"
+	"tap:x0@left,10.0.0.1/24,fd00::1/64\n"
 	"\n"
 	"KEY=VALUE, for both directions; ab.KEY or ba.KEY for one:\n";
 

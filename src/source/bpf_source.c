@@ -339,7 +339,9 @@ const char *bpf_source_why(int error)
 	switch (error) {
 	case -EPERM:
 	case -EACCES:
-		return "reading them needs root (CAP_BPF and CAP_PERFMON)";
+		return geteuid() ? "reading them needs root (CAP_BPF and CAP_PERFMON)"
+				 : "reading them needs CAP_BPF and CAP_PERFMON, which this root "
+				   "lacks";
 	case -ENOSYS:
 		return "couplet was built without libbpf; install libbpf-dev, clang and bpftool "
 		       "and "

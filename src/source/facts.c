@@ -242,8 +242,9 @@ static void read_namespace(struct view_facts *facts, const struct netns *ns,
 		facts->hosts++;
 	else if (err != -ENOENT)
 		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, err,
-			    "limits and counters of other namespaces were not looked at: %s",
-			    err == -EPERM ? "needs root" : strerror(-err));
+			    "limits and counters of other namespaces were not looked at: %s%s",
+			    err == -EPERM ? "that " : "",
+			    err == -EPERM ? source_denied() : strerror(-err));
 }
 
 int facts_take(struct view_facts *facts, bool namespaces, const uint32_t *pids, size_t n,

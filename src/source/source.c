@@ -21,6 +21,11 @@ static const struct source *const sources[] = { &source_stacks, &source_kernel, 
 /* So many records ahead are fetched into the cache. */
 #define PREFETCH 8
 
+const char *source_denied(void)
+{
+	return geteuid() ? "needs root" : "is refused here even to root";
+}
+
 void source_note(struct source_notes *notes, enum cpl_source source, enum source_weight weight,
 		 int error, const char *format, ...)
 {
@@ -163,11 +168,10 @@ static void note_owners(const struct walk *w, struct source_notes *notes)
 			    geteuid() ? "other users' (root sees all)"
 				      : "in processes that even root may not look into here");
 	else
-		source_note(
-			notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, 0,
-			"%u sockets are held by no process that is seen here: the kernel's own, "
-			"or another PID namespace's",
-			w->ownerless);
+		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, 0,
+			    "%u socket%s held by no process that is seen here: the kernel's own, "
+			    "or another PID namespace's",
+			    w->ownerless, w->ownerless > 1 ? "s are" : " is");
 }
 
 /*
@@ -205,9 +209,8 @@ static void find_namespaces(struct walk *w, struct source_notes *notes)
 			    strerror(-err));
 	else if (known.denied && !w->all_owners)
 		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, -EACCES,
-			    "the network namespaces of %u processes were not looked at: seeing "
-			    "them needs root",
-			    known.denied);
+			    "the network namespaces of %u process%s not looked at: that %s",
+			    known.denied, known.denied > 1 ? "es were" : " was", source_denied());
 }
 
 /* SOURCE in all namespaces but ours, as far as we may. */
@@ -230,9 +233,10 @@ static void walk_others(struct walk *w, const struct source *source, struct sour
 	}
 	if (refused)
 		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, -EPERM,
-			    "%u other network namespace%s not looked at: entering %s needs root "
+			    "%u other network namespace%s not looked at: entering %s %s "
 			    "(CAP_SYS_ADMIN)",
-			    refused, refused > 1 ? "s were" : " was", refused > 1 ? "them" : "it");
+			    refused, refused > 1 ? "s were" : " was", refused > 1 ? "them" : "it",
+			    source_denied());
 }
 
 int source_walk(const struct source_options *options, struct source_notes *notes,

@@ -90,6 +90,9 @@ __attribute__((format(printf, 5, 6))) void source_note(struct source_notes *note
 						       enum source_weight weight, int error,
 						       const char *format, ...);
 
+/* What to say of a refusal: "needs root", or to root, that it is refused even so. */
+const char *source_denied(void);
+
 /*
  * Called with one record, which is the walk's own and lives until the call returns. Returns 0 to go
  * on; anything else ends the walk, which returns it.

@@ -8,7 +8,6 @@
 
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 #include <netinet/in.h>
 #include <linux/rtnetlink.h>
 
@@ -321,8 +320,8 @@ void stairs_blame_refused(struct stairs *s)
 	if (place->ours && s->far.denied)
 		view_diagnosis_unseen(s->d,
 				      "who listens in other network namespaces "
-				      "(containers): %s",
-				      geteuid() ? "needs root" : "some may not be entered");
+				      "(containers): that %s",
+				      source_denied());
 	fails(s, "refused by RST: nobody listens on that port");
 }
 
@@ -537,9 +536,11 @@ void stairs_blame_silent(struct stairs *s)
 		return;
 	blame_drop(s, l, place);
 	if (s->tap.fd < 0)
-		view_diagnosis_unseen(s->d, "whether the SYN left this machine: needs root");
+		view_diagnosis_unseen(s->d, "whether the SYN left this machine: that %s",
+				      source_denied());
 	if (!s->watcher)
-		view_diagnosis_unseen(s->d, "the kernel's reasons for drops: needs root");
+		view_diagnosis_unseen(s->d, "the kernel's reasons for drops: that %s",
+				      source_denied());
 	if (!place)
 		view_diagnosis_unseen(s->d, "the far host: its queues, firewall and routes");
 	else if (place->peer)

@@ -89,8 +89,10 @@ static bool not_completed(struct stairs *s, const struct far_socket *end)
 		if (l)
 			stairs_of(f, l, &s->far.place[l->place]);
 		if (full)
-			view_finding_say(f, "%u connections wait for %s, which are as many as may",
-					 l->info.accept_queue, far_who(&l->info).s);
+			view_finding_say(f, "%u connection%s for %s, as many as may",
+					 l->info.accept_queue,
+					 l->info.accept_queue == 1 ? " waits" : "s wait",
+					 far_who(&l->info).s);
 		else
 			view_finding_say(f, "its SYN,ACK came %u times: it does not take our ACK",
 					 s->talk.info.segs_in);
@@ -215,7 +217,8 @@ static bool vanishes(struct stairs *s)
 	if (drop)
 		view_finding_say(f, "the kernel dropped it: %s", stairs_reason(drop).s);
 	else if (!s->watcher)
-		view_diagnosis_unseen(s->d, "the kernel's reasons for drops: needs root");
+		view_diagnosis_unseen(s->d, "the kernel's reasons for drops: that %s",
+				      source_denied());
 	return data_fails(s, text);
 }
 

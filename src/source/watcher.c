@@ -256,9 +256,9 @@ struct watcher *watcher_start_with(struct source_notes *notes, unsigned room)
 		return w;
 	}
 	if (err == -EPERM || err == -EACCES)
-		source_note(
-			notes, CPL_SOURCE_BPF, SOURCE_PARTIAL, err,
-			"drop reasons were not looked at: needs root (CAP_BPF and CAP_PERFMON)");
+		source_note(notes, CPL_SOURCE_BPF, SOURCE_PARTIAL, err,
+			    "drop reasons were not looked at: that %s (CAP_BPF and CAP_PERFMON)",
+			    source_denied());
 	else if (w && !w->kernel && err == -ENOENT)
 		source_note(notes, CPL_SOURCE_BPF, SOURCE_PARTIAL, err,
 			    "drop reasons were not looked at: this kernel does not describe its "

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef HAVE_LIBBPF
 
@@ -50,7 +51,6 @@ int bpf_source_owners(struct owner_table *table)
 
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 #include <sys/syscall.h>
 #include <linux/capability.h>
 #include <linux/types.h>

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <linux/rtnetlink.h>
 
+#include "wire/ip.h"
+
 /* ---- The connection's two ends --------------------------------------------------------------- */
 
 /* Our own end as a snapshot; NULL: not seen. */
@@ -19,7 +21,9 @@ static const struct far_socket *own_end(const struct stairs *s)
 		const struct cpl_info *f = &s->far.socket[i].info;
 
 		if (s->far.place[s->far.socket[i].place].ours && f->local_port == c->local_port &&
-		    f->remote_port == s->o->target.port && f->state != CPL_LISTEN)
+		    f->remote_port == s->o->target.port && f->state != CPL_LISTEN &&
+		    cpl_addr_equal(&f->local_addr, &c->local) &&
+		    (cpl_addr_equal(&f->remote_addr, &c->addr) || addr_is_any(&c->addr)))
 			return &s->far.socket[i];
 	}
 	return NULL;

@@ -9,7 +9,7 @@ import time
 
 import ground
 from ground import FAR, HERE, as_user, doctor, far_machine, healthy, hosts, ill, ip, listener, \
-    machine, nft, router, serve, socket
+    machine, nft, router, serve, socket, sysctl
 
 
 # ---- TLS and plain ------------------------------------------------------------------------------
@@ -183,6 +183,16 @@ def a_smaller_mtu_on_the_way_is_no_trouble():
         healthy(doctor(to, 80))
 
 
+def a_port_lingers_in_the_other_family():
+    """Its TIME-WAIT is not an end of the next connection, which has the same two ports."""
+    far_machine()
+    sysctl("ipv4/ip_local_port_range", "40000 40001")
+    for version in 4, 6:
+        serve(FAR[version], 80, ground.http, "far")
+    for version in 4, 6:
+        healthy(doctor(FAR[version], 80))
+
+
 def large_packets_vanish_on_the_way_back():
     def long_answer(connection):
         connection.recv(9000)
@@ -314,7 +324,8 @@ CASES = (data_vanishes, large_packets_vanish_on_the_way, large_packets_vanish_on
          an_ordinary_user_sees_that_no_answer_comes, the_server_has_no_room,
          a_user_sees_that_the_own_server_is_stopped, the_server_does_not_accept,
          the_server_waits_for_data_before_it_accepts, the_handshake_is_completed_here_only,
-         a_smaller_mtu_on_the_way_is_no_trouble, acknowledgments_do_not_come_back,
-         a_name_is_not_known, a_name_comes_from_dns, the_hosts_file_hides_what_dns_knows,
+         a_smaller_mtu_on_the_way_is_no_trouble, a_port_lingers_in_the_other_family,
+         acknowledgments_do_not_come_back, a_name_is_not_known, a_name_comes_from_dns,
+         the_hosts_file_hides_what_dns_knows,
          the_own_name_leads_to_loopback, a_proxy_variable_is_in_the_way,
          the_proxy_variable_of_another_process)

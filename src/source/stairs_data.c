@@ -123,6 +123,7 @@ static bool ends_agree(struct stairs *s, const struct far_socket *end)
 	const struct far_socket *own = own_end(s);
 	struct view_ends ends = { .x_name = "this end", .y_name = "the other end" };
 	struct view_report report = { 0 };
+	struct cpl_info first[2], second[2];
 	struct view_finding *f;
 
 	if (!own)
@@ -130,7 +131,17 @@ static bool ends_agree(struct stairs *s, const struct far_socket *end)
 	ends.x = &own->info;
 	ends.y = &end->info;
 	view_compare(&ends, &report);
-	/* One look is not of one instant: only what no order of events excuses counts. */
+	if (report.verdict != VIEW_DISAGREE)
+		return true;
+	/* Those were not read at one instant: only what two readings of both say counts. */
+	if (source_again(NULL, &own->info, &first[0]) ||
+	    source_again(NULL, &end->info, &first[1]) ||
+	    source_again(NULL, &own->info, &second[0]) ||
+	    source_again(NULL, &end->info, &second[1]))
+		return true;
+	ends.x = &first[0];
+	ends.y = &first[1];
+	view_compare_passes(&ends, &second[0], &second[1], &report);
 	if (report.verdict != VIEW_DISAGREE || report.certainty == VIEW_GUESS || s->talk.eof ||
 	    s->talk.error)
 		return true;

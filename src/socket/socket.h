@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * BSD sockets over one stack: what socket(2), tcp(7), udp(7), ip(7), ipv6(7) and epoll(7) say, as
+ * Linux does it, down to the errno.
+ *
+ * This is the meaning of the calls alone. There are no file descriptors here, nothing blocks, no
+ * clock is read and nothing is called back: a socket is a number, a call that would block returns
+ * -EAGAIN (connect: -EINPROGRESS), and what became ready is asked for. Whoever has descriptors and
+ * threads builds blocking on it: src/shim for programs that are run, src/packetdrill in virtual
+ * time. Both ask socket_wait() what to wait for, so that SO_RCVTIMEO, SO_RCVLOWAT, MSG_WAITALL and
+ * SO_LINGER mean the same everywhere.
+ *
+ * All memory comes from the stack's allocator; a struct sockets is as single-threaded as its stack.
+ *
+ * All calls return 0 or a count, or a negative errno. Addresses are the C library's struct
+ * sockaddr_in and sockaddr_in6 with their lengths, checked as the kernel checks them. Buffers have
+ * been checked by the caller (-EFAULT is its business).
+ */
+#ifndef SOCKET_SOCKET_H
+#define SOCKET_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <couplet/couplet.h>
+
+/* A socket: place and generation, never used twice. 0: none. */
+typedef uint32_t sock_id;
+/* A set of epoll_create(2). 0: none. */
+typedef uint32_t epoll_id;
+
+struct sockets;
+
+/* Settings of a whole stack under Linux's names: "net.ipv4.tcp_sack", see sysctl.c. */
+struct sockets_config {
+	uint32_t sockets_max; /* sockets at once [65,536] */
+	uint32_t epolls_max;  /* epoll sets at once [4,096] */
+};
+
+void sockets_config_init(struct sockets_config *config);
+/* STACK stays the caller's; its events are taken by sockets_poll() from now on. -ENOMEM. */
+int sockets_new(struct sockets **sockets, cpl_stack *stack, const struct sockets_config *config,
+		uint64_t now);
+/* Forgets all sockets: connections are aborted. NULL is allowed. */
+void sockets_free(struct sockets *sockets, uint64_t now);
+
+/* To be called after cpl_input() and cpl_advance(): takes the stack's events. */
+void sockets_poll(struct sockets *sockets, uint64_t now);
+/*
+ * Sockets whose readiness had a rising edge, and epoll sets that have something to report, since
+ * they were last asked for; each once. Return how many were written.
+ */
+unsigned sockets_woken(struct sockets *sockets, sock_id *ids, unsigned max);
+unsigned sockets_epolls_woken(struct sockets *sockets, epoll_id *ids, unsigned max);
+
+/* Who holds a socket: for snapshots only (`couplet netstat`). */
+struct socket_owner {
+	uint32_t pid, fd, uid;
+	char program[16];
+};
+
+/* ---- The calls ------------------------------------------------------------------------------ */
+
+/*
+ * DOMAIN AF_INET, AF_INET6; TYPE SOCK_STREAM, SOCK_DGRAM without flags; PROTOCOL 0, IPPROTO_TCP,
+ * IPPROTO_UDP. -EAFNOSUPPORT, -ESOCKTNOSUPPORT, -EPROTONOSUPPORT, -EINVAL, -ENFILE, -ENOBUFS.
+ */
+int socket_open(struct sockets *s, int domain, int type, int protocol, sock_id *id, uint64_t now);
+/* The last descriptor is closed: lingers as SO_LINGER says; see socket_wait() to block for it. */
+int socket_close(struct sockets *s, sock_id id, uint64_t now);
+void socket_set_owner(struct sockets *s, sock_id id, const struct socket_owner *owner);
+/* O_NONBLOCK: kept here, for all who share the socket; nothing here looks at it. */
+void socket_set_nonblock(struct sockets *s, sock_id id, bool nonblock);
+bool socket_nonblock(struct sockets *s, sock_id id);
+
+int socket_bind(struct sockets *s, sock_id id, const struct sockaddr *addr, socklen_t len,
+		uint64_t now);
+int socket_listen(struct sockets *s, sock_id id, int backlog, uint64_t now);
+/* -EINPROGRESS until it is done; then 0 once, -EISCONN, or what went wrong. */
+int socket_connect(struct sockets *s, sock_id id, const struct sockaddr *addr, socklen_t len,
+		   uint64_t now);
+/* ADDR may be NULL. *LEN: in its room, out the true length. */
+int socket_accept(struct sockets *s, sock_id id, sock_id *conn, struct sockaddr *addr,
+		  socklen_t *len, uint64_t now);
+int socket_getsockname(struct sockets *s, sock_id id, struct sockaddr *addr, socklen_t *len);
+int socket_getpeername(struct sockets *s, sock_id id, struct sockaddr *addr, socklen_t *len);
+int socket_shutdown(struct sockets *s, sock_id id, int how, uint64_t now);
+
+/*
+ * sendmsg(2) and recvmsg(2): name, iovec, control data and flags (in and out) as there. All other
+ * calls of the two families are these. FLAGS are Linux's MSG_*; MSG_DONTWAIT and MSG_NOSIGNAL are
+ * the caller's: nothing blocks, and SIGPIPE is raised by it on -EPIPE of a stream.
+ */
+long socket_sendmsg(struct sockets *s, sock_id id, const struct msghdr *msg, int flags,
+		    uint64_t now);
+long socket_recvmsg(struct sockets *s, sock_id id, struct msghdr *msg, int flags, uint64_t now);
+
+int socket_setsockopt(struct sockets *s, sock_id id, int level, int name, const void *value,
+		      socklen_t len, uint64_t now);
+int socket_getsockopt(struct sockets *s, sock_id id, int level, int name, void *value,
+		      socklen_t *len, uint64_t now);
+/* FIONREAD, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK, FIONBIO; -ENOTTY. */
+int socket_ioctl(struct sockets *s, sock_id id, unsigned long request, int *value, uint64_t now);
+
+/* ---- Readiness ------------------------------------------------------------------------------ */
+
+/* POLLIN, POLLOUT, POLLPRI, POLLERR, POLLHUP, POLLRDHUP, POLLRDNORM, ...: all that hold now. */
+short socket_readiness(struct sockets *s, sock_id id);
+/* Every connection's own number in the stack; 0: none. */
+cpl_handle socket_handle(struct sockets *s, sock_id id);
+
+enum socket_op {
+	SOCKET_CONNECT,
+	SOCKET_ACCEPT,
+	SOCKET_SEND,
+	SOCKET_RECV,
+	SOCKET_CLOSE
+};
+
+/*
+ * A call OP returned would-block, or fell short: DONE bytes of ASKED so far, with FLAGS, begun at
+ * BEGAN. Is it to wait, and for what? Returns false: it is to return what it has, *RESULT (a count
+ * or a negative errno, -EAGAIN after SO_RCVTIMEO). True: call again when one of *EVENTS holds, or
+ * at *UNTIL (CPL_NEVER: only then).
+ */
+bool socket_wait(struct sockets *s, sock_id id, enum socket_op op, int flags, size_t done,
+		 size_t asked, uint64_t began, short *events, uint64_t *until, long *result,
+		 uint64_t now);
+
+/* ---- epoll(7), for the sockets of one struct sockets ---------------------------------------- */
+
+struct socket_event {
+	uint32_t events; /* EPOLL* */
+	uint64_t data;
+};
+
+int socket_epoll_new(struct sockets *s, epoll_id *set);
+void socket_epoll_free(struct sockets *s, epoll_id set);
+/*
+ * EPOLL_CTL_ADD, MOD, DEL of TOKEN (the descriptor: one socket may be there under several) with
+ * EPOLLIN, OUT, PRI, RDHUP, ERR, HUP, ET, ONESHOT, EXCLUSIVE. -EEXIST, -ENOENT, -EINVAL, -ENOSPC.
+ * A socket that is closed leaves all sets.
+ */
+int socket_epoll_ctl(struct sockets *s, epoll_id set, int op, sock_id id, int token,
+		     const struct socket_event *event);
+/* What is ready, in turn (the one reported goes to the end), as epoll_wait(2). */
+unsigned socket_epoll_take(struct sockets *s, epoll_id set, struct socket_event *events,
+			   unsigned max);
+bool socket_epoll_ready(struct sockets *s, epoll_id set);
+
+/* ---- Linux's names for the settings of the stack -------------------------------------------- */
+
+/*
+ * "net.ipv4.tcp_sack=0" and the like, values as Linux writes them ("4096 131072 6291456"): of new
+ * connections. -ENOENT: no such name, or nothing here that it could mean; -EINVAL: the value.
+ */
+int sockets_sysctl_set(struct sockets *s, const char *name, const char *value, uint64_t now);
+/* Into TEXT, as Linux writes it. -ENOENT, -ENOSPC. */
+int sockets_sysctl_get(struct sockets *s, const char *name, char *text, size_t size);
+
+#endif

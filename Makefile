@@ -47,7 +47,11 @@ LINK := $(CC) $(CFLAGS) -Wl,--as-needed $(LDFLAGS)
 LIB_DIRS := base trace wire loss cc ip tcp stack link host
 LIB_SRC := $(sort $(wildcard $(LIB_DIRS:%=src/%/*.c)))
 TOOL_SRC := $(sort $(filter-out %/main.c,$(wildcard src/socket/*.c src/view/*.c src/source/*.c \
-	sim/*.c src/cli/*.c)))
+	src/shim/server*.c sim/*.c src/cli/*.c)))
+# What other programs load: the symbols of LD_PRELOAD, and the plug-in of packetdrill.
+SHIM_SRC := $(filter-out src/shim/server%,$(wildcard src/shim/*.c))
+DRILL_SRC := $(if $(wildcard src/packetdrill/*.c),$(wildcard src/packetdrill/*.c src/socket/*.c) $(LIB_SRC))
+LOADED := $(if $(SHIM_SRC),$(OUT)/libcouplet-shim.so) $(if $(DRILL_SRC),$(OUT)/libcouplet-packetdrill.so)
 MAIN_SRC := $(wildcard src/cli/main.c)
 UTIL_SRC := $(sort $(wildcard tests/util/*.c))
 TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
@@ -58,6 +62,7 @@ SIM_TOOL_SRC := $(sort $(wildcard sim/tool/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+pic = $(patsubst %.c,$(OUT)/pic/%.o,$(1))
 TESTS := $(TEST_SRC:%.c=$(OUT)/%)
 PEERS := $(PEER_SRC:%.c=$(OUT)/%)
 EXAMPLES := $(EXAMPLE_SRC:%.c=$(OUT)/%)
@@ -66,7 +71,7 @@ SIM_TOOLS := $(SIM_TOOL_SRC:sim/tool/%.c=$(OUT)/%)
 FUZZERS := $(FUZZ_SRC:%.c=$(OUT)/%)
 COMMAND := $(if $(MAIN_SRC),$(OUT)/couplet)
 
-all: $(COMMAND) $(OUT)/libcouplet.a ## the command and the library, in out/$(BUILD)/
+all: $(COMMAND) $(OUT)/libcouplet.a $(LOADED) ## the command and the library, in out/$(BUILD)/
 tests: $(TESTS) $(PEERS) $(FUZZERS) $(SIM_TOOLS)
 examples: $(EXAMPLES)
 
@@ -117,6 +122,15 @@ $(OUT)/obj/%.o: %.c $(OUT)/flags
 	@echo "  CC    $@"
 	$(Q)mkdir -p $(@D) && $(COMPILE) -MMD -MP -c -o $@ $<
 
+# Loaded into other programs: only what is marked for them is visible.
+$(OUT)/pic/%.o: %.c $(OUT)/flags
+	$(Q)mkdir -p $(@D) && $(COMPILE) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+$(OUT)/libcouplet-shim.so: $(call pic,$(SHIM_SRC))
+$(OUT)/libcouplet-packetdrill.so: $(call pic,$(DRILL_SRC))
+$(OUT)/%.so: $(OUT)/sources
+	@echo "  LINK  $@"
+	$(Q)$(LINK) -shared -o $@ $(filter %.o,$^) -ldl -lpthread
+
 # A program for the kernel needs no kernel's headers (CO-RE); its loader includes "NAME.skel.h".
 $(OUT)/bpf/%.skel.h: src/source/bpf/%.bpf.c $(wildcard src/source/bpf/*.h) $(OUT)/flags
 	@echo "  BPF   $@"
@@ -129,7 +143,7 @@ stamp = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' >$@
 $(OUT)/flags: FORCE
 	$(call stamp,$(COMPILE) $(LDFLAGS) $(LDLIBS))
 $(OUT)/sources: FORCE
-	$(call stamp,$(LIB_SRC) $(TOOL_SRC) $(UTIL_SRC))
+	$(call stamp,$(LIB_SRC) $(TOOL_SRC) $(UTIL_SRC) $(SHIM_SRC) $(DRILL_SRC))
 -include $(shell test -d $(OUT) && find $(OUT) -name '*.d')
 
 RUN := $(Q)$(MAKE) --no-print-directory
@@ -189,6 +203,7 @@ install: all ## install under DESTDIR and prefix
 	sed 's|@prefix@|$(prefix)|; s|@version@|$(VERSION)|' couplet.pc.in \
 		>$(DESTDIR)$(prefix)/lib/pkgconfig/couplet.pc
 	$(if $(COMMAND),install -D $(COMMAND) $(DESTDIR)$(prefix)/bin/couplet)
+	$(if $(LOADED),install -D -t $(DESTDIR)$(prefix)/lib/couplet $(LOADED))
 	$(Q)set -e; for page in $(wildcard man/*.[1-8]); do \
 		install -D -m 644 $$page $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
 

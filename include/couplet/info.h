@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define CPL_INFO_VERSION 2
+#define CPL_INFO_VERSION 3
 
 /* A timer that does not run has this much time left. */
 #define CPL_TIMER_OFF UINT64_MAX
@@ -56,7 +56,11 @@ enum cpl_recovery {
 	CPL_RECOVERY_RTO,      /* after a retransmission time-out */
 };
 
-/* Why a connection is not sending right now; time is summed for each (why_time_*). */
+/*
+ * Why a connection is not sending right now; time is summed for each (why_time_*). Exactly one
+ * holds at any time, so that the sums add up to the age: of CPL_WHY_IDLE and CPL_WHY_CLOSED in one.
+ * Only why_time_busy lies across them.
+ */
 enum cpl_why {
 	CPL_WHY_SENDING,   /* it is: segments leave as fast as the device takes them */
 	CPL_WHY_IDLE,	   /* the program gave nothing to send */
@@ -64,12 +68,14 @@ enum cpl_why {
 	CPL_WHY_CWND,	   /* the congestion window is full */
 	CPL_WHY_RWND,	   /* the peer's window is full */
 	CPL_WHY_ZERO_WND,  /* the peer's window is zero: probing */
-	CPL_WHY_NAGLE,	/* a short segment waits for an ACK (RFC 9293 3.7.4) or for more (cork) */
-	CPL_WHY_PACING, /* the pacer holds the next burst */
-	CPL_WHY_DEVICE, /* the device or the neighbour's address is awaited */
-	CPL_WHY_MEMORY, /* the pool has no record or chunk */
-	CPL_WHY_CLOSED, /* this side has sent its FIN or the connection is gone */
-	CPL_WHYS	/* their number */
+	CPL_WHY_NAGLE,	  /* a short segment waits for an ACK (RFC 9293 3.7.4) or for more (cork) */
+	CPL_WHY_PACING,	  /* the pacer holds the next burst */
+	CPL_WHY_DEVICE,	  /* the device or the neighbour's address is awaited */
+	CPL_WHY_MEMORY,	  /* the pool has no record or chunk */
+	CPL_WHY_CLOSED,	  /* this side has sent its FIN or the connection is gone */
+	CPL_WHY_SNDBUF,	  /* all of a full send buffer is in flight, and the program has more */
+	CPL_WHY_RECOVERY, /* what was lost is being repaired: cwnd is down, or awaits that ACK */
+	CPL_WHYS	  /* their number */
 };
 
 /* Options agreed in the handshake. */

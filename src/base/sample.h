@@ -22,6 +22,16 @@ struct rate_sample {
 	bool has_data; /* something was delivered: prior_delivered and tx_in_flight are known */
 };
 
+/* Bytes a second; 0: no sample. */
+static inline uint64_t rate_sample_rate(const struct rate_sample *rate)
+{
+	if (!rate->interval_ns)
+		return 0;
+	if (rate->delivered < UINT64_MAX / 1000000000u)
+		return rate->delivered * 1000000000u / rate->interval_ns;
+	return rate->delivered / (rate->interval_ns / 1000000000u + 1);
+}
+
 /* More than one in so many bytes lost since a record was sent: it was sent into too much. */
 #define LOSS_HIGH_DEN 50
 

@@ -180,6 +180,8 @@ static void fill_tcp_info(struct cpl_info *i, const struct tcb_record *r, unsign
 		.data_segs_out = r->data_segs_out,
 		.notsent_bytes = seq_gt(r->write_seq, r->snd_nxt) ? r->write_seq - r->snd_nxt : 0,
 		.dsack_dups = r->dsack_dups,
+		.reord_seen = r->reord_seen,
+		.delivered_ce = r->delivered_ce,
 		.snd_wnd = r->snd_wnd,
 		.rcv_wnd = r->rcv_wnd,
 		.total_rto = (uint16_t)r->total_rto,
@@ -190,7 +192,9 @@ static void fill_tcp_info(struct cpl_info *i, const struct tcb_record *r, unsign
 	info_times(&t, r, hz);
 	info_congestion(&t, r);
 	info_options(&t, r);
+	t.app_bits = r->rate_app_limited ? LINUX_RATE_APP_LIMITED : 0;
 	tcp_info_fill(i, &t, len);
+	CPL_INFO_DERIVED(i, bytes_lost, (uint64_t)r->lost * r->mss_cache);
 }
 
 /* ---- What only a look into the socket tells -------------------------------------------------- */

@@ -31,7 +31,7 @@ static enum course course_of(int f)
 	if (f == CPL_F_age || f == CPL_F_ts_recent_age || f == CPL_F_last_sent ||
 	    f == CPL_F_last_received || f == CPL_F_last_ack || f == CPL_F_why_for)
 		return AGE;
-	if (f >= CPL_F_why_time_sending && f <= CPL_F_why_time_memory)
+	if (f >= CPL_F_why_time_sending && f <= CPL_F_why_time_busy)
 		return SUM;
 	if (f >= CPL_F_timer_rexmt && f <= CPL_F_timer_pace)
 		return TIMER;

@@ -164,8 +164,19 @@ static void fill_counters(struct cpl_info *i, const struct given *g)
 		CPL_INFO_READ(i, rto_count, t->total_rto);
 	if (GIVEN(g, pacing_rate) && t->pacing_rate && t->pacing_rate != UINT64_MAX)
 		CPL_INFO_READ(i, pacing_rate, t->pacing_rate);
-	if (GIVEN(g, delivery_rate) && t->delivery_rate)
+	if (GIVEN(g, delivery_rate) && t->delivery_rate) {
 		CPL_INFO_READ(i, delivery_rate, t->delivery_rate);
+		CPL_INFO_READ(i, delivery_app_limited, !!(t->app_bits & LINUX_RATE_APP_LIMITED));
+	}
+	if (GIVEN(g, reord_seen)) {
+		CPL_INFO_READ(i, reorderings, t->reord_seen);
+		CPL_INFO_READ(i, reordering_seen, t->reord_seen > 0);
+	}
+	if (GIVEN(g, delivered_ce) && t->options & LINUX_OPT_ECN)
+		CPL_INFO_READ(i, delivered_ce, t->delivered_ce);
+	/* Only accurate ECN counts them: 0 may be not counted. */
+	if (GIVEN(g, received_ce) && t->received_ce)
+		CPL_INFO_READ(i, ce_in, t->received_ce);
 }
 
 /* What the peer's FIN, our SYN and our FIN add to Linux's byte counters; who opened follows. */
@@ -257,14 +268,12 @@ static void fill_congestion(struct cpl_info *i, const struct given *g)
 static void fill_why_times(struct cpl_info *i, const struct given *g)
 {
 	const struct linux_tcp_info *t = &g->t;
-	uint64_t limited = t->rwnd_limited + t->sndbuf_limited;
 
 	if (!GIVEN(g, sndbuf_limited))
 		return;
 	CPL_INFO_READ(i, why_time_rwnd, t->rwnd_limited * US);
-	CPL_INFO_DERIVED(i, why_time_memory, t->sndbuf_limited * US);
-	CPL_INFO_DERIVED(i, why_time_sending,
-			 t->busy_time > limited ? (t->busy_time - limited) * US : 0);
+	CPL_INFO_READ(i, why_time_sndbuf, t->sndbuf_limited * US);
+	CPL_INFO_READ(i, why_time_busy, t->busy_time * US);
 }
 
 static bool timer_runs(const struct cpl_info *i, enum cpl_field f, uint64_t value)

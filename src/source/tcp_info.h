@@ -120,6 +120,13 @@ static_assert(sizeof(struct linux_tcp_info) == 280, "the layout is the kernel's"
 #define LINUX_OPT_ECN	     8u
 #define LINUX_OPT_SYN_DATA   32u
 
+/* app_bits; delivery_rate_app_limited : 1 is the first bit of it. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define LINUX_RATE_APP_LIMITED 1u
+#else
+#define LINUX_RATE_APP_LIMITED 128u
+#endif
+
 #define LINUX_INFINITE_SSTHRESH 0x7fffffffu
 
 /*
@@ -139,11 +146,12 @@ static_assert(sizeof(struct linux_tcp_info) == 280, "the layout is the kernel's"
  * - passive: Linux counts the SYN of the opener as acknowledged payload.
  * - rcv_wnd: as advertised in the last segment, less only if data came since.
  * - dup_acks: without SACK, Linux counts them as SACKed segments.
- * - why: only where these fields prove it. Linux tells "busy" (data in flight), of that the time
- * limited by the peer's window, and by the send buffer: the second is why_time_rwnd, zero windows
- * included; the third, when the buffer was too small to hold what the network could take, is
- * why_time_memory; the rest is why_time_sending, which here includes waiting for a full congestion
- * window.
+ * - why: only where these fields prove it.
+ *
+ * Of time Linux tells why_time_busy (data not yet acknowledged), and of that why_time_rwnd, zero
+ * windows included, and why_time_sndbuf; the rest it does not divide: sending, cwnd, recovery,
+ * pacing, or all sent and the program wrote no more. Its age, and so its idle time, it does not
+ * tell either.
  */
 void tcp_info_fill(struct cpl_info *info, const void *data, size_t len);
 

@@ -133,6 +133,10 @@ static void info_congestion(const struct tcb *tcb, struct cpl_info *info)
 	CPL_INFO_READ(info, dup_acks, io ? io->recovery.dup_acks : 0);
 	if (io && io->cc.pacing_rate)
 		CPL_INFO_READ(info, pacing_rate, io->cc.pacing_rate);
+	if (io && io->rate.interval_ns) {
+		CPL_INFO_READ(info, delivery_rate, rate_sample_rate(&io->rate));
+		CPL_INFO_READ(info, delivery_app_limited, io->rate.app_limited);
+	}
 }
 
 static void info_timers(const struct tcb *tcb, struct cpl_info *info, uint64_t now)
@@ -183,6 +187,8 @@ static void info_recovery(const struct tcb *tcb, struct cpl_info *info)
 	CPL_INFO_READ(info, rto_spurious, tcb->rto_spurious + (rec ? rec->spurious_rto : 0));
 	CPL_INFO_READ(info, undone, tcb->undone + (rec ? rec->undone : 0));
 	CPL_INFO_READ(info, loss_probes, tcb->loss_probes + (rec ? rec->probes : 0));
+	CPL_INFO_READ(info, reorderings, tcb->reorderings + (rec ? rec->reorderings : 0));
+	CPL_INFO_READ(info, bytes_lost, tcb->bytes_lost + (rec ? tcb->io->map.lost_total : 0));
 }
 
 static void info_counters(const struct tcb *tcb, struct cpl_info *info, uint64_t now)
@@ -215,14 +221,18 @@ static void info_why(const struct tcb *tcb, struct cpl_info *info, uint64_t now)
 	const struct tcb_io *io = tcb->io;
 	uint64_t ns[CPL_WHYS] = { 0 }, known = 0, age = now - tcb->made;
 
-	for (unsigned i = 0; i < CPL_WHYS - 1; i++) {
-		if (i == CPL_WHY_IDLE)
+	uint64_t busy = tcb->busy_sum.us * 1000ull + (io ? io->busy_ns : 0);
+
+	for (unsigned i = 0; i < CPL_WHYS; i++) {
+		if (i == CPL_WHY_IDLE || i == CPL_WHY_CLOSED)
 			continue;
-		ns[i] = tcb->why_ms[i] * CPL_MS + (io ? io->why_ns[i] : 0);
+		ns[i] = tcb->why_sum[i].us * 1000ull + (io ? io->why_ns[i] : 0);
 		if (io && io->why == i)
 			ns[i] += now - io->why_since;
 		known += ns[i];
 	}
+	if (io && io->busy_since != CPL_NEVER)
+		busy += now - io->busy_since;
 	CPL_INFO_READ(info, why, io ? io->why : CPL_WHY_IDLE);
 	if (io)
 		CPL_INFO_READ(info, why_for, now - io->why_since);
@@ -236,6 +246,9 @@ static void info_why(const struct tcb *tcb, struct cpl_info *info, uint64_t now)
 	CPL_INFO_READ(info, why_time_pacing, ns[CPL_WHY_PACING]);
 	CPL_INFO_READ(info, why_time_device, ns[CPL_WHY_DEVICE]);
 	CPL_INFO_READ(info, why_time_memory, ns[CPL_WHY_MEMORY]);
+	CPL_INFO_READ(info, why_time_sndbuf, ns[CPL_WHY_SNDBUF]);
+	CPL_INFO_READ(info, why_time_recovery, ns[CPL_WHY_RECOVERY]);
+	CPL_INFO_READ(info, why_time_busy, busy);
 	CPL_INFO_READ(info, soft_error, tcb->soft_error);
 }
 

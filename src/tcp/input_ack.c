@@ -130,6 +130,18 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_seg *seg,
 	       !sendmap_empty(&tcb->io->map) && segment_window(tcb, seg) == old_wnd;
 }
 
+/*
+ * The delivery rate that a snapshot tells: the newest sample, unless the program gave too little
+ * during it; then only if it says more (draft-ietf-ccwg-bbr 4.1, as Linux).
+ */
+static void take_rate(struct tcb_io *io, const struct rate_sample *rate)
+{
+	uint64_t bytes_s = rate_sample_rate(rate);
+
+	if (bytes_s && (!rate->app_limited || bytes_s >= rate_sample_rate(&io->rate)))
+		io->rate = *rate;
+}
+
 static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sendmap_result *res,
 				    const struct recovery_ack *ra, bool ece, uint64_t now)
 {
@@ -145,6 +157,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 	if (io->recovery.state > state && io->recovery.state >= CPL_RECOVERY_CWR)
 		ecn_reduced(tcb);
 	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
+	take_rate(io, &res->rate);
 	if (growing || io->cc.ops->owns_recovery || io->cc.ops->every_ack) {
 		struct ack_event ev = {
 			.now = now,
@@ -206,6 +219,8 @@ static void advance_una(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t
 	io->progress = now;
 	tcb->rexmt_n = 0;
 	tcb->soft_error = 0;
+	if (sendmap_empty(&io->map) && !io->sndq.bytes)
+		tcb_busy(tcb, false, now);
 	sndbuf_autotune(tcp, tcb);
 	tcb_tell_room(tcp, tcb);
 	if (tcb_has(tcb, TCB_SENT_ALL_DUE) && sendmap_empty(&io->map) && !io->sndq.bytes &&

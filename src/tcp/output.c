@@ -221,6 +221,12 @@ static void detach(struct tcp *tcp, struct tcp_out *out)
 	out->pieces_n = 0;
 }
 
+/* cwnd holds it: for the path's sake, or because something is lost. */
+static enum cpl_why why_cwnd(const struct tcb_io *io)
+{
+	return io->recovery.state >= CPL_RECOVERY_FAST ? CPL_WHY_RECOVERY : CPL_WHY_CWND;
+}
+
 static uint32_t cwnd_room(const struct tcb *tcb)
 {
 	const struct tcb_io *io = tcb->io;
@@ -288,7 +294,7 @@ static bool pull_lost(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 		return false;
 	room = cwnd_room(tcb);
 	if (room < mss_now(tcb) && !tcb->io->recovery.retransmit_now) {
-		tcb_why(tcb, CPL_WHY_CWND, now);
+		tcb_why(tcb, why_cwnd(tcb->io), now);
 		return false;
 	}
 	/* SHLD-16: what starts inside the window; the oldest octet also to probe it (MUST-35). */
@@ -379,7 +385,7 @@ static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cp
 		io->cwnd_limited = true;
 		len = room - room % mss;
 		if (!len) {
-			*why = CPL_WHY_CWND;
+			*why = why_cwnd(io);
 			return 0;
 		}
 	}
@@ -451,6 +457,23 @@ static uint32_t mtu_probe(const struct tcb *tcb, uint64_t now)
 	return plpmtu_probe(tcb, tcb_write_seq(tcb) - tcb->snd_nxt, room < wnd ? room : wnd, now);
 }
 
+/* All that there was has been sent: what the next octets wait for. */
+static enum cpl_why why_no_data(const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+
+	if (io->recovery.state >= CPL_RECOVERY_FAST && !sendmap_empty(&io->map))
+		return CPL_WHY_RECOVERY;
+	if (tcb_has(tcb, TCB_FIN_SENT))
+		return CPL_WHY_CLOSED;
+	if (!tcb_has(tcb, TCB_WANT_WRITE))
+		return CPL_WHY_IDLE;
+	if (cwnd_room(tcb) < tcb->snd_mss)
+		return CPL_WHY_CWND;
+	/* A program that has more was told so for want of room in its buffer, or of memory. */
+	return io->sndq.bytes >= tcb->sndbuf / 3 * 2 ? CPL_WHY_SNDBUF : CPL_WHY_MEMORY;
+}
+
 static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
@@ -479,7 +502,7 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 		io->cwnd_limited = false;
 		if (cwnd_room(tcb) >= mss)
 			sendmap_app_limited(&io->map);
-		tcb_why(tcb, tcb_has(tcb, TCB_FIN_SENT) ? CPL_WHY_CLOSED : CPL_WHY_IDLE, now);
+		tcb_why(tcb, why_no_data(tcb), now);
 	}
 	if (!len && !fin_may_go(tcb, seq))
 		return false;

@@ -60,6 +60,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	io->t_rexmt = io->t_delack = io->t_cork = io->t_pace = CPL_NEVER;
 	io->t_quiet = now + IO_QUIET_NS;
 	io->progress = io->last_sent = io->why_since = now;
+	io->busy_since = CPL_NEVER;
 	io->why = CPL_WHY_IDLE;
 	io->drs_seq = tcb->read_seq;
 	io->drs_time = now;
@@ -105,6 +106,36 @@ void tcb_why(struct tcb *tcb, enum cpl_why why, uint64_t now)
 	io->why_since = now;
 }
 
+void tcb_busy(struct tcb *tcb, bool busy, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (!io || busy == (io->busy_since != CPL_NEVER))
+		return;
+	if (!busy)
+		io->busy_ns += now - io->busy_since;
+	io->busy_since = busy ? now : CPL_NEVER;
+}
+
+static void sum_add(struct us48 *sum, uint64_t ns)
+{
+	sum->us = (sum->us + ns / 1000) & ((1ull << 48) - 1);
+}
+
+/* Idle time is what is left of the age. */
+static void keep_sums(struct tcb *tcb, const struct tcb_io *io)
+{
+	for (unsigned i = 0; i < CPL_WHYS; i++)
+		if (i != CPL_WHY_IDLE && i != CPL_WHY_CLOSED)
+			sum_add(&tcb->why_sum[i], io->why_ns[i]);
+	sum_add(&tcb->busy_sum, io->busy_ns);
+	tcb->rto_spurious += (uint16_t)io->recovery.spurious_rto;
+	tcb->undone += (uint16_t)io->recovery.undone;
+	tcb->reorderings += (uint16_t)io->recovery.reorderings;
+	tcb->loss_probes += io->recovery.probes;
+	tcb->bytes_lost += io->map.lost_total;
+}
+
 void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
@@ -112,15 +143,10 @@ void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	if (tcb->state == CPL_LISTEN || !io)
 		return;
 	io->why_ns[io->why] += now - io->why_since;
-	/* Idle time is what is left of the age: the rest is kept, in milliseconds. */
-	for (unsigned i = 0; i < CPL_WHYS - 1; i++)
-		if (i != CPL_WHY_IDLE)
-			tcb->why_ms[i] += (uint32_t)((io->why_ns[i] + CPL_MS / 2) / CPL_MS);
+	tcb_busy(tcb, false, now);
+	keep_sums(tcb, io);
 	tcb->cwnd = io->cc.cwnd;
 	tcb->ssthresh = io->cc.ssthresh;
-	tcb->rto_spurious += (uint16_t)io->recovery.spurious_rto;
-	tcb->undone += (uint16_t)io->recovery.undone;
-	tcb->loss_probes += (uint16_t)io->recovery.probes;
 	tcb->reordering |= io->recovery.rack.reordering_seen;
 	sendmap_clear(&io->map);
 	chunkq_clear(&io->sndq, tcp->chunks);
@@ -205,6 +231,7 @@ void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now)
 		return;
 	ASSERT(tcb->state != CPL_LISTEN);
 	tcb_why(tcb, CPL_WHY_CLOSED, now);
+	tcb_busy(tcb, false, now);
 	tcb_detach(tcp, tcb);
 	if (tcb->state != CPL_CLOSED)
 		tcb_set_state(tcp, tcb, CPL_CLOSED, now);

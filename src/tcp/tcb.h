@@ -82,6 +82,11 @@ struct ooo_range {
 	struct chunkq data;
 };
 
+/* A sum of time that must last: 8 years. */
+struct us48 {
+	uint64_t us : 48;
+} __attribute__((packed));
+
 /* What a connection needs while data moves. */
 struct tcb_io {
 	struct sendmap map;
@@ -110,6 +115,9 @@ struct tcb_io {
 	uint64_t last_sent;
 	uint64_t why_since;
 	uint64_t why_ns[CPL_WHYS];
+	uint64_t busy_since; /* when the send queue filled; CPL_NEVER: it is empty */
+	uint64_t busy_ns;
+	struct rate_sample rate; /* the delivery rate that a snapshot tells */
 
 	/* Receive buffer autotuning: what the program read within a round trip. */
 	uint64_t drs_time;
@@ -214,10 +222,14 @@ struct tcb {
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
 	uint32_t retrans, drops, dsack_dups, ce_in, ece_in;
-	uint16_t rto_count, fast_recoveries;
-	/* What recovery counted before io went the last time. */
-	uint16_t rto_spurious, undone, loss_probes;
-	uint32_t why_ms[CPL_WHYS - 1];
+	uint32_t fast_recoveries;
+	uint16_t rto_count;
+	/* What was counted and summed before io went the last time. */
+	uint16_t rto_spurious, undone, reorderings;
+	uint32_t loss_probes;
+	uint64_t bytes_lost;
+	struct us48 why_sum[CPL_WHYS];
+	struct us48 busy_sum;
 
 	uint32_t events; /* CPL_EV_* not yet told */
 	uint64_t user;

@@ -228,6 +228,8 @@ void tcb_tell_room(struct tcp *tcp, struct tcb *tcb);
 /* Put TCB on its interface's ready list. */
 void tcb_ready(struct tcp *tcp, struct tcb *tcb);
 void tcb_why(struct tcb *tcb, enum cpl_why why, uint64_t now);
+/* Data waits to be acknowledged, or no longer. */
+void tcb_busy(struct tcb *tcb, bool busy, uint64_t now);
 /* Route, path MTU and the segment sizes that follow from them. 0 or negative errno. */
 int tcb_route(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void tcb_set_pmtu(struct tcb *tcb, uint32_t pmtu);

@@ -255,6 +255,7 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 		return -EAGAIN;
 	}
 	tcb->flags |= TCB_SENT_ALL_DUE;
+	tcb_busy(tcb, true, now);
 	if (took == n && (flags & CPL_MSG_OOB)) {
 		tcb->snd_up = tcb_write_seq(tcb); /* MUST-62 */
 		tcb->flags |= TCB_URG_OUT;

@@ -314,6 +314,8 @@ static const char *const why_names[CPL_WHYS][2] = {
 	[CPL_WHY_PACING] = { "pacing", "the pacer holds the next burst" },
 	[CPL_WHY_DEVICE] = { "device", "it awaits the device or the neighbour's address" },
 	[CPL_WHY_MEMORY] = { "memory", "the stack has no memory left for it" },
+	[CPL_WHY_SNDBUF] = { "sndbuf", "its send buffer is full, and all of that is in flight" },
+	[CPL_WHY_RECOVERY] = { "recovery", "it repairs what was lost" },
 	[CPL_WHY_CLOSED] = { "closed", "this side is closed: there will be no more data" },
 };
 

@@ -225,7 +225,7 @@ static void ticks(void **state)
 		assert_int_equal(i.timer_probe, CPL_TIMER_OFF);
 		assert_int_equal(i.last_sent, 500 * MS);
 		assert_int_equal(i.why_time_rwnd, 3000 * MS);
-		assert_int_equal(i.why_time_sending, 1000 * MS);
+		assert_int_equal(i.why_time_busy, 4000 * MS);
 		assert_int_equal(i.srtt, 1500000);
 		assert_int_equal(i.rttvar, 300000);
 	}

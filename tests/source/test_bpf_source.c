@@ -46,7 +46,7 @@ static bool is_clock(enum cpl_field f)
 {
 	return f == CPL_F_taken || f == CPL_F_last_sent || f == CPL_F_last_received ||
 	       f == CPL_F_last_ack || (f >= CPL_F_timer_rexmt && f <= CPL_F_timer_pace) ||
-	       (f >= CPL_F_why_time_sending && f <= CPL_F_why_time_memory);
+	       (f >= CPL_F_why_time_sending && f <= CPL_F_why_time_busy);
 }
 
 /*

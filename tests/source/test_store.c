@@ -179,7 +179,7 @@ static void rows_from_anyone(void **state)
 {
 	static const char *const spoilt[] = {
 		"state = 99",	    "cwnd = -1", "rcv_nxt = 4294967296",	 "source = NULL",
-		"program = 'a\\q'", "why = 12",	 "program = 'seventeen letters'"
+		"program = 'a\\q'", "why = 99",	 "program = 'seventeen letters'"
 	};
 	struct store *s = stores_fresh();
 	struct recorder *r = stores_record(s, "host", NULL);

@@ -240,8 +240,28 @@ static void why(void **state)
 	t.sndbuf_limited = 100;
 	i = fill_all(&t, 0);
 	assert_int_equal(i.why_time_rwnd, 200000);
-	assert_int_equal(i.why_time_memory, 100000);
-	assert_int_equal(i.why_time_sending, 600000);
+	assert_int_equal(i.why_time_sndbuf, 100000);
+	assert_int_equal(i.why_time_busy, 900000);
+	assert_false(cpl_info_known(&i, CPL_F_why_time_sending)); /* not divided by Linux */
+	assert_false(cpl_info_known(&i, CPL_F_why_time_memory));
+
+	t.reord_seen = 3;
+	t.delivered_ce = 5;
+	t.delivery_rate = 125000;
+	i = fill_all(&t, 0);
+	assert_int_equal(i.reorderings, 3);
+	assert_int_equal(i.reordering_seen, 1);
+	assert_int_equal(i.delivery_rate, 125000);
+	assert_int_equal(i.delivery_app_limited, 0);
+	assert_false(cpl_info_known(&i, CPL_F_delivered_ce)); /* ECN was not agreed */
+	assert_false(cpl_info_known(&i, CPL_F_ce_in));
+	t.options |= LINUX_OPT_ECN;
+	t.app_bits = LINUX_RATE_APP_LIMITED;
+	t.received_ce = 2;
+	i = fill_all(&t, 0);
+	assert_int_equal(i.delivered_ce, 5);
+	assert_int_equal(i.ce_in, 2);
+	assert_int_equal(i.delivery_app_limited, 1);
 }
 
 static void loss(void **state)

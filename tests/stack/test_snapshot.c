@@ -275,7 +275,7 @@ static void counters_add_up(void **state)
 	assert_int_equal(i->why_time_sending + i->why_time_idle + i->why_time_handshake +
 				 i->why_time_cwnd + i->why_time_rwnd + i->why_time_zero_wnd +
 				 i->why_time_nagle + i->why_time_pacing + i->why_time_device +
-				 i->why_time_memory,
+				 i->why_time_memory + i->why_time_sndbuf + i->why_time_recovery,
 			 i->age);
 	bench_end(&b);
 }

@@ -368,6 +368,9 @@ struct tcp_sock {
 	__u32 rate_interval_us;
 	__u64 bytes_acked;
 	__u32 dsack_dups;
+	__u32 reord_seen;
+	__u32 delivered_ce;
+	__u32 lost;
 	__u8 syn_data : 1, syn_fastopen : 1, syn_data_acked : 1;
 	struct hrtimer pacing_timer;
 	struct tcp_sack_block selective_acks[4];

@@ -70,11 +70,11 @@ struct tcb_record {
 	__u8 ack_pending, shutdown, ecn_flags, nonagle;
 	__u8 snd_wscale, rcv_wscale, tos, ranges;
 	__s16 ttl;
-	__u8 chrono_type, reserved;
+	__u8 chrono_type, rate_app_limited;
 
 	__u32 srtt_us, mdev_us, rtt_min_us, rto, ato;
 	__u32 snd_cwnd, snd_ssthresh, packets_out, sacked_out, lost_out, retrans_out, reordering;
-	__u32 total_retrans, total_rto, dsack_dups;
+	__u32 total_retrans, total_rto, dsack_dups, reord_seen, delivered_ce, lost;
 	__u32 segs_in, segs_out, data_segs_in, data_segs_out;
 	__u32 lsndtime, lrcvtime, rcv_tstamp, ts_recent, ts_recent_stamp;
 	__u32 chrono_start, chrono_stat[3];

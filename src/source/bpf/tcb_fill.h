@@ -223,6 +223,7 @@ static __always_inline void fill_congestion(struct tcb_record *r, struct tcp_soc
 	r->reordering = tp->reordering;
 	r->rate_delivered = tp->rate_delivered;
 	r->rate_interval_us = tp->rate_interval_us;
+	r->rate_app_limited = (__u8)BPF_CORE_READ_BITFIELD(tp, rate_app_limited);
 	r->cc[0] = 0;
 	if (ops)
 		bpf_probe_read_kernel(r->cc, sizeof(r->cc), ops->name);
@@ -243,6 +244,9 @@ static __always_inline void fill_counters(struct tcb_record *r, struct tcp_sock 
 	r->data_segs_out = tp->data_segs_out;
 	r->total_retrans = tp->total_retrans;
 	r->dsack_dups = tp->dsack_dups;
+	r->reord_seen = tp->reord_seen;
+	r->delivered_ce = tp->delivered_ce;
+	r->lost = tp->lost;
 	r->lsndtime = tp->lsndtime;
 	r->lrcvtime = ic->icsk_ack.lrcvtime;
 	r->rcv_tstamp = tp->rcv_tstamp;

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The out-of-order queue (SHLD-31): ranges of sequence space received early, disjoint and in order,
- * bounded in number by OOO_RANGES and in bytes by the window; and the SACK blocks that report them
- * (RFC 2018 section 4).
+ * bounded in number by the receive buffer and in bytes by the window; and the SACK blocks that
+ * report them (RFC 2018 section 4).
+ *
+ * A slow start that overshoots has every other segment lost: thousands of ranges, all of which must
+ * be kept, or what was received is sent again. Where a segment belongs is looked for from the ends
+ * and from the ranges that changed last, at most WALK_MAX steps, so that a peer that jumps about
+ * cannot make it dear; new data and retransmissions in order find their place in a step or two.
  */
 #include "tcp/tcp.h"
 
-#define OOO_RANGES     256
+#define OOO_RANGES     256  /* kept in any case; more, if ... */
+#define RANGE_BUFFER   512u /* ... the receive buffer has so many bytes for each */
+#define WALK_MAX       256u
+#define RECENT	       4u     /* ranges that changed last, looked at as a start */
 #define PRUNE	       65536u /* bytes that go at once when memory is short */
 #define COLLAPSE_SLACK 16384u /* bytes of memory that a range may waste in any case */
 
@@ -18,6 +26,7 @@ static struct ooo_range *range_of(struct list *pos)
 static void range_free(struct tcp *tcp, struct tcb_io *io, struct ooo_range *r)
 {
 	list_del(&r->link);
+	list_del(&r->recent);
 	io->ooo_n--;
 	io->ooo_bytes -= r->end - r->start;
 	chunkq_clear(&r->data, tcp->chunks);
@@ -68,12 +77,13 @@ static void range_join_next(struct tcp *tcp, struct tcb_io *io, struct ooo_range
 	range_free(tcp, io, next);
 }
 
-static struct ooo_range *range_new(struct tcp *tcp, struct tcb_io *io, struct list *before,
+static struct ooo_range *range_new(struct tcp *tcp, struct tcb *tcb, struct list *before,
 				   uint32_t seq)
 {
+	struct tcb_io *io = tcb->io;
 	struct ooo_range *r;
 
-	if (io->ooo_n >= OOO_RANGES)
+	if (io->ooo_n >= OOO_RANGES && io->ooo_n >= tcb->rcvbuf / RANGE_BUFFER)
 		return NULL;
 	r = pool_alloc(&tcp->oranges, NULL);
 	if (!r)
@@ -81,9 +91,9 @@ static struct ooo_range *range_new(struct tcp *tcp, struct tcb_io *io, struct li
 	r->start = seq;
 	r->end = seq;
 	r->fin = false;
-	r->stamp = 0;
 	chunkq_init(&r->data);
 	list_insert_before(before, &r->link);
+	list_push_front(&io->ooo_recent, &r->recent);
 	io->ooo_n++;
 	return r;
 }
@@ -100,38 +110,79 @@ void dsack_note(struct tcb *tcb, uint32_t start, uint32_t end)
 		dsack->end = end;
 }
 
-/* The first range that ends at SEQ or after it, or the head. The newest data usually is the last.
- */
+/* It changed: it is reported first. */
+static void range_touch(struct tcb_io *io, struct ooo_range *r)
+{
+	list_del(&r->recent);
+	list_push_front(&io->ooo_recent, &r->recent);
+}
+
+/* How far R is from SEQ, whichever way. */
+static uint32_t distance(const struct ooo_range *r, uint32_t seq)
+{
+	if (seq_lt(seq, r->start))
+		return r->start - seq;
+	return seq_gt(seq, r->end) ? seq - r->end : 0;
+}
+
+/* The nearest of the ends and of those that changed last; there is one. */
+static struct ooo_range *range_near(struct tcb_io *io, uint32_t seq)
+{
+	struct ooo_range *best = range_of(io->ooo.next), *r = range_of(io->ooo.prev);
+	struct list *pos = io->ooo_recent.next;
+
+	if (distance(r, seq) < distance(best, seq))
+		best = r;
+	for (unsigned i = 0; i < RECENT && pos != &io->ooo_recent; i++, pos = pos->next) {
+		r = container_of(pos, struct ooo_range, recent);
+		if (distance(r, seq) < distance(best, seq))
+			best = r;
+	}
+	return best;
+}
+
+/* The first range that ends at SEQ or after it, or the head; NULL: too far to look. */
 static struct list *range_find(struct tcb_io *io, uint32_t seq)
 {
-	struct list *pos = io->ooo.next;
+	struct list *pos = &io->ooo;
+	unsigned walk = WALK_MAX;
 
-	if (!list_empty(&io->ooo) && seq_gt(seq, range_of(io->ooo.prev)->start))
-		pos = io->ooo.prev;
-	while (pos != &io->ooo && seq_lt(range_of(pos)->end, seq))
+	if (list_empty(&io->ooo))
+		return pos;
+	pos = &range_near(io, seq)->link;
+	while (walk && pos->prev != &io->ooo && seq_geq(range_of(pos->prev)->end, seq)) {
+		pos = pos->prev;
+		walk--;
+	}
+	while (walk && pos != &io->ooo && seq_lt(range_of(pos)->end, seq)) {
 		pos = pos->next;
-	return pos;
+		walk--;
+	}
+	return walk ? pos : NULL;
 }
 
 /* The FIN at END: kept behind the range that ends there, or as a range of its own. */
-static void add_fin(struct tcp *tcp, struct tcb_io *io, uint32_t end)
+static void add_fin(struct tcp *tcp, struct tcb *tcb, uint32_t end)
 {
+	struct tcb_io *io = tcb->io;
 	struct list *pos = range_find(io, end);
-	struct ooo_range *r = pos == &io->ooo ? NULL : range_of(pos);
+	struct ooo_range *r = !pos || pos == &io->ooo ? NULL : range_of(pos);
 
+	if (!pos)
+		return;
 	if (r && r->fin && r->end == end + 1) { /* again */
-		r->stamp = ++io->ooo_stamp;
+		range_touch(io, r);
 		return;
 	}
 	if (r && (r->end != end || r->fin || r->link.next != &io->ooo))
 		return; /* something lies beyond it: it is none */
 	if (!r)
-		r = range_new(tcp, io, &io->ooo, end);
+		r = range_new(tcp, tcb, &io->ooo, end);
 	if (!r)
 		return;
 	r->fin = true;
 	r->end++;
-	r->stamp = ++io->ooo_stamp;
+	range_touch(io, r);
 	io->ooo_bytes++;
 }
 
@@ -160,10 +211,10 @@ static void join_around(struct tcp *tcp, struct tcb_io *io, struct ooo_range *r)
 {
 	struct ooo_range *before = r->link.prev == &io->ooo ? NULL : range_of(r->link.prev);
 
-	r->stamp = ++io->ooo_stamp;
+	range_touch(io, r);
 	range_join_next(tcp, io, r);
 	if (before && before->end == r->start) {
-		before->stamp = r->stamp;
+		range_touch(io, before);
 		range_join_next(tcp, io, before);
 		r = before;
 	}
@@ -182,6 +233,8 @@ bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in
 	struct ooo_range *cur = NULL;
 	uint32_t end = seq + len, stop;
 
+	if (!pos)
+		return false;
 	while (seq_lt(seq, end)) {
 		struct ooo_range *r = pos == &io->ooo ? NULL : range_of(pos);
 
@@ -203,7 +256,7 @@ bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in
 		}
 		stop = r ? seq_min(r->start, end) : end;
 		if (!cur || cur->end != seq)
-			cur = range_new(tcp, io, pos, seq);
+			cur = range_new(tcp, tcb, pos, seq);
 		if (!cur)
 			return false;
 		if (!range_append(tcp, io, cur, in, data, stop - seq)) {
@@ -219,7 +272,7 @@ bool ooo_add(struct tcp *tcp, struct tcb *tcb, uint32_t seq, const struct seg_in
 	if (cur)
 		join_around(tcp, io, cur);
 	if (fin)
-		add_fin(tcp, io, end);
+		add_fin(tcp, tcb, end);
 	return true;
 }
 
@@ -270,32 +323,19 @@ bool ooo_deliver(struct tcp *tcp, struct tcb *tcb)
 unsigned ooo_sack_blocks(const struct tcb *tcb, struct tcp_sack blocks[TCP_SACK_MAX])
 {
 	const struct tcb_io *io = tcb->io;
-	uint32_t stamps[TCP_SACK_MAX] = { 0 };
-	unsigned n = 0, first;
 	struct list *pos;
+	unsigned n = 0;
 
 	if (!io || !tcb_has(tcb, TCB_SACK))
 		return 0;
 	if (io->dsack.start != io->dsack.end)
 		blocks[n++] = io->dsack;
-	first = n;
-	list_for_each (pos, &io->ooo) {
-		const struct ooo_range *r = range_of(pos);
-		unsigned i = n;
+	list_for_each (pos, &io->ooo_recent) {
+		const struct ooo_range *r = container_of(pos, struct ooo_range, recent);
 
-		/* Insert by stamp, newest first; the rest falls off the end. */
-		while (i > first && stamps[i - 1] < r->stamp)
-			i--;
-		if (i >= TCP_SACK_MAX)
-			continue;
-		if (n < TCP_SACK_MAX)
-			n++;
-		for (unsigned j = n - 1; j > i; j--) {
-			blocks[j] = blocks[j - 1];
-			stamps[j] = stamps[j - 1];
-		}
-		blocks[i] = (struct tcp_sack){ r->start, r->end };
-		stamps[i] = r->stamp;
+		if (n == TCP_SACK_MAX)
+			break;
+		blocks[n++] = (struct tcp_sack){ r->start, r->end };
 	}
 	return n;
 }

@@ -52,6 +52,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	chunkq_init(&io->sndq);
 	chunkq_init(&io->rcvq);
 	list_init(&io->ooo);
+	list_init(&io->ooo_recent);
 	if (tcb_synchronized(tcb))
 		io->snd_base = tcb->snd_nxt - tcb_has(tcb, TCB_FIN_SENT);
 	else

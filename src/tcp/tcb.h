@@ -76,9 +76,10 @@ struct demux_node {
 /* Received early: one range of the out-of-order queue. */
 struct ooo_range {
 	struct list link; /* by sequence number */
+	struct list
+		recent; /* what changed last comes first: the order of SACK blocks (RFC 2018 4) */
 	uint32_t start, end;
-	uint32_t stamp; /* newer is larger: the order of SACK blocks (RFC 2018 4) */
-	bool fin;	/* the FIN is the last octet of [start, end) */
+	bool fin; /* the FIN is the last octet of [start, end) */
 	struct chunkq data;
 };
 
@@ -100,8 +101,8 @@ struct tcb_io {
 
 	struct chunkq rcvq; /* in order, not read */
 	struct list ooo;    /* struct ooo_range */
+	struct list ooo_recent;
 	uint32_t ooo_n, ooo_bytes;
-	uint32_t ooo_stamp;
 	struct tcp_sack dsack;	/* to be reported once; start == end: none (RFC 2883) */
 	uint32_t dup_acks_owed; /* for a peer without SACK: one each (RFC 5681 3.2) */
 

@@ -466,6 +466,43 @@ static void too_many_ranges(void **state)
 	bench_end(&b);
 }
 
+/* Every other segment of a slow start that went too far is lost: what came is all kept. */
+static void every_other_lost(void **state)
+{
+	enum {
+		RANGES = 2500,
+		LEN = 8,
+		MIDDLE = RANGES / 2
+	};
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.sack = 1;
+	b.config.rcvbuf = b.config.rcvbuf_max = 4 << 20;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1460,sackOK,wscale 7");
+	for (unsigned i = 0; i < RANGES; i++)
+		send(&b, ". %u:%u ack 1", 1 + LEN * (2 * i + 1), 1 + LEN * (2 * i + 2));
+	assert_int_equal(bench_info(&b, h)->ooo_ranges, RANGES);
+	assert_int_equal(counter(&b, drop_tcp_ooo_full), 0);
+	/* Far from both ends and from what changed: the search is given up. */
+	send(&b, ". %u:%u ack 1", 1 + LEN * 2 * MIDDLE, 1 + LEN * (2 * MIDDLE + 1));
+	assert_int_equal(bench_info(&b, h)->ooo_ranges, RANGES);
+	assert_int_equal(counter(&b, drop_tcp_ooo_full), 1);
+	/* In order but for the first, which was lost again, while new data comes too. */
+	for (unsigned i = 1; i < RANGES; i++) {
+		send(&b, ". %u:%u ack 1", 1 + LEN * 2 * i, 1 + LEN * (2 * i + 1));
+		send(&b, ". %u:%u ack 1", 1 + LEN * (2 * RANGES + i),
+		     1 + LEN * (2 * RANGES + 1 + i));
+	}
+	assert_int_equal(bench_info(&b, h)->ooo_ranges, 2);
+	assert_int_equal(counter(&b, drop_tcp_ooo_full), 1);
+	send(&b, ". 1:%u ack 1", 1 + LEN);
+	bench_read(&b, h, LEN * 2 * RANGES);
+	bench_end(&b);
+}
+
 /* An octet a segment, in reverse: memory stays in proportion to what is kept. */
 static void small_ones_are_packed(void **state)
 {
@@ -616,6 +653,7 @@ int main(void)
 		cmocka_unit_test(dsack_of_two_parts),
 		cmocka_unit_test(beyond_the_window),
 		cmocka_unit_test(too_many_ranges),
+		cmocka_unit_test(every_other_lost),
 		cmocka_unit_test(small_ones_are_packed),
 		cmocka_unit_test(model),
 	};

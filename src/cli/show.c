@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/connections.h"
+#include "view/limits.h"
 #include "view/line.h"
 #include "view/netstat.h"
 #include "view/tcb.h"
@@ -203,6 +204,10 @@ static void summary(struct text *t, const struct snapshot_set *all, const struct
 		line.peer = view_other_end(all->info, all->n, i);
 	line.why_said = view_line_why(t, &line);
 	view_line(t, &line, 0);
+	view_limits(t, i,
+		    line.peer && cpl_info_known(line.peer, CPL_F_pid) ? view_line_who(line.peer).s
+								      : NULL,
+		    0);
 	text_puts(t, "\n");
 }
 

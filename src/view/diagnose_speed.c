@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Rules of doctor about data that flow, and what holds them back. */
 #include "view/diagnose_rules.h"
+#include "view/limits.h"
 
 /* Linux delays an ACK by 40 to 200 ms, others by up to 500 (RFC 9293 3.8.6.3): no more a second. */
 #define STALLS_A_SECOND 30
@@ -82,6 +83,8 @@ static bool limited(struct rule_pair *p, unsigned x)
 	unsigned full = share(p, x, CPL_F_why_time_rwnd),
 		 zero = share(p, x, CPL_F_why_time_zero_wnd);
 	unsigned window = full + zero < 100 ? full + zero : 100;
+	unsigned buffer = share(p, x, CPL_F_why_time_sndbuf);
+	struct view_limits limits;
 	bool busy;
 
 	if (!before || !rule_state_is(now, RULE_STATE(ESTABLISHED) | RULE_STATE(CLOSE_WAIT)))
@@ -92,15 +95,22 @@ static bool limited(struct rule_pair *p, unsigned x)
 		return false;
 	busy = rule_at_least(now, CPL_F_not_sent, 1) && rule_at_least(before, CPL_F_not_sent, 1);
 	f = rule_find(p,
-		      window >= 50 ? VIEW_FINDING_limited_by_receiver
-		      : busy	   ? VIEW_FINDING_limited_by_network
-				   : VIEW_FINDING_limited_by_sender,
-		      window >= 50 ? VIEW_CERTAIN : VIEW_DERIVED, x);
+		      window >= 50   ? VIEW_FINDING_limited_by_receiver
+		      : buffer >= 50 ? VIEW_FINDING_limited_by_buffer
+		      : busy	     ? VIEW_FINDING_limited_by_network
+				     : VIEW_FINDING_limited_by_sender,
+		      window >= 50 || buffer >= 50 ? VIEW_CERTAIN : VIEW_DERIVED, x);
 	view_finding_blame(f, window >= 50 ? p->now[!x] : now);
 	view_finding_say(
 		f, "%s in %s: %s", word_bytes(moved).s, word_ns(p->l->seen->later_ns).s,
 		word_rate((uint64_t)((double)moved * 1e9 / (double)p->l->seen->later_ns)).s);
-	if (window >= 50)
+	if (view_limits_get(&limits, now, before)) {
+		char clause[400];
+
+		view_limits_clause(clause, sizeof(clause), &limits, now,
+				   p->now[!x] ? rule_who(p->now[!x]).s : NULL);
+		view_finding_say(f, "%s", clause);
+	} else if (window >= 50)
 		view_finding_say(f, "for %u %% of that time the receiver's window was full",
 				 window);
 	else if (busy)

@@ -62,6 +62,11 @@ static struct view_word who(const struct cpl_info *i)
 	return word_format("the program");
 }
 
+struct view_word view_line_who(const struct cpl_info *info)
+{
+	return who(info);
+}
+
 static struct view_word Who(const struct cpl_info *i)
 {
 	struct view_word w = who(i);

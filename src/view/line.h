@@ -43,6 +43,9 @@ const struct cpl_info *view_other_end(const struct cpl_info *infos, size_t n,
 /* Whether B is seen from the other end what A is from this one. */
 bool view_mirrors(const struct cpl_info *a, const struct cpl_info *b);
 
+/* "curl (pid 812)", or what else can be said of who has the socket. */
+struct view_word view_line_who(const struct cpl_info *info);
+
 /* True if it is known that no program can reach the socket: not accepted yet, or closed. */
 bool view_detached(const struct cpl_info *info);
 

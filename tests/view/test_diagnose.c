@@ -554,6 +554,14 @@ static void what_limits_is_told_only_if_wanted(void **state)
 	ALL(X, why_time_rwnd, 0);
 	ALL(X, not_sent, 0);
 	assert_int_equal(found(VIEW_FINDING_limited_by_sender)->pid, 4711);
+	/* With the time that had data to send, the same words as "couplet show" has. */
+	ALL(X, why_time_busy, 0);
+	LATER(X, why_time_busy, 2 * SECOND);
+	ALL(X, why_time_sndbuf, 0);
+	LATER(X, why_time_sndbuf, 2 * SECOND);
+	assert_int_equal(found(VIEW_FINDING_limited_by_buffer)->pid, 4711);
+	assert_non_null(strstr(w.d.finding[0].evidence[1],
+			       "for 100 % of 2.000 s with data to send the send buffer was full"));
 }
 
 /* ---- One that was named ---------------------------------------------------------------------- */

@@ -3,11 +3,11 @@
  * The send map as the scoreboard of RFC 6675: selective acknowledgment (RFC 2018) and what is lost.
  *
  * Cost: marking is O(records marked) over the life of a record. Finding a block's start walks from
- * the nearest of both ends and the last block's place, at most WALK_MAX records in one segment,
- * whatever the peer says; a block that lies inside one of the segment before costs nothing. A new
- * range that touches no other looks for its place from the highest range down: a peer that SACKs
- * every other segment from the top down pays O(ranges) for each. Joining bounds ranges, and cutting
- * only between segments bounds records, to the segments in flight.
+ * the nearest of both ends, the highest range and the last block's place, at most WALK_MAX records
+ * in one segment, whatever the peer says; a block that lies inside one of the segment before costs
+ * nothing. A new range that touches no other looks for its place from the highest range down: a
+ * peer that SACKs every other segment from the top down pays O(ranges) for each. Joining bounds
+ * ranges, and cutting only between segments bounds records, to the segments in flight.
  */
 #include "base/assert.h"
 #include "base/seq.h"
@@ -97,18 +97,25 @@ static bool cut_out(struct sendmap *map, struct sent *record, const struct sack_
 	return record;
 }
 
+/* Of A and B the one that starts closer to SEQ. */
+static struct sent *closer(struct sent *a, struct sent *b, uint32_t seq)
+{
+	uint32_t to_a = seq_lt(seq, a->start) ? a->start - seq : seq - a->start;
+	uint32_t to_b = seq_lt(seq, b->start) ? b->start - seq : seq - b->start;
+
+	return to_b < to_a ? b : a;
+}
+
 /* The record that holds SEQ, or as far towards it as *WALK steps lead. */
 static struct sent *walk_to(struct sendmap *map, uint32_t seq, uint32_t *walk)
 {
-	struct sent *first = sendmap_first(map), *record = map->sack_hint;
-	struct sent *last = list_last(&map->records, struct sent, by_seq);
+	struct sent *record = sendmap_first(map);
 
-	if (!record)
-		record = last;
-	if (seq_lt(seq, record->start) && seq - first->start < record->start - seq)
-		record = first;
-	else if (seq_gt(seq, record->start) && last->end - seq < seq - record->start)
-		record = last;
+	record = closer(record, list_last(&map->records, struct sent, by_seq), seq);
+	if (map->sack_hint)
+		record = closer(record, map->sack_hint, seq);
+	if (!list_empty(&map->ranges))
+		record = closer(record, list_last(&map->ranges, struct sent, by_time), seq);
 	while (*walk && seq_lt(seq, record->start)) {
 		record = record_prev(map, record);
 		(*walk)--;

@@ -13,7 +13,7 @@
 
 #define OOO_RANGES     256  /* kept in any case; more, if ... */
 #define RANGE_BUFFER   512u /* ... the receive buffer has so many bytes for each */
-#define WALK_MAX       256u
+#define WALK_MAX       4096u
 #define RECENT	       4u     /* ranges that changed last, looked at as a start */
 #define PRUNE	       65536u /* bytes that go at once when memory is short */
 #define COLLAPSE_SLACK 16384u /* bytes of memory that a range may waste in any case */
@@ -27,6 +27,8 @@ static void range_free(struct tcp *tcp, struct tcb_io *io, struct ooo_range *r)
 {
 	list_del(&r->link);
 	list_del(&r->recent);
+	if (io->ooo_fill == r)
+		io->ooo_fill = NULL;
 	io->ooo_n--;
 	io->ooo_bytes -= r->end - r->start;
 	chunkq_clear(&r->data, tcp->chunks);
@@ -125,7 +127,8 @@ static uint32_t distance(const struct ooo_range *r, uint32_t seq)
 	return seq_gt(seq, r->end) ? seq - r->end : 0;
 }
 
-/* The nearest of the ends and of those that changed last; there is one. */
+/* The nearest of the ends, of where holes are filled and of those that changed last; there is one.
+ */
 static struct ooo_range *range_near(struct tcb_io *io, uint32_t seq)
 {
 	struct ooo_range *best = range_of(io->ooo.next), *r = range_of(io->ooo.prev);
@@ -133,6 +136,8 @@ static struct ooo_range *range_near(struct tcb_io *io, uint32_t seq)
 
 	if (distance(r, seq) < distance(best, seq))
 		best = r;
+	if (io->ooo_fill && distance(io->ooo_fill, seq) < distance(best, seq))
+		best = io->ooo_fill;
 	for (unsigned i = 0; i < RECENT && pos != &io->ooo_recent; i++, pos = pos->next) {
 		r = container_of(pos, struct ooo_range, recent);
 		if (distance(r, seq) < distance(best, seq))
@@ -218,6 +223,8 @@ static void join_around(struct tcp *tcp, struct tcb_io *io, struct ooo_range *r)
 		range_join_next(tcp, io, before);
 		r = before;
 	}
+	if (r->link.next != &io->ooo)
+		io->ooo_fill = r;
 	range_collapse(tcp, r);
 }
 

@@ -102,6 +102,7 @@ struct tcb_io {
 	struct chunkq rcvq; /* in order, not read */
 	struct list ooo;    /* struct ooo_range */
 	struct list ooo_recent;
+	struct ooo_range *ooo_fill; /* that was last extended below the highest; NULL: none */
 	uint32_t ooo_n, ooo_bytes;
 	struct tcp_sack dsack;	/* to be reported once; start == end: none (RFC 2883) */
 	uint32_t dup_acks_owed; /* for a peer without SACK: one each (RFC 5681 3.2) */

@@ -152,10 +152,13 @@ void rcvbuf_autotune(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		tcb->rcvbuf = (uint32_t)want;
 }
 
-/* Two windows' worth: one in flight, one to follow. */
+/* One window is in flight; a loss keeps all that is sent after it in the buffer for a round trip, a
+ * loss of the retransmission for another. With less, recovery ends in silence. */
+#define SNDBUF_WINDOWS 3
+
 void sndbuf_autotune(struct tcp *tcp, struct tcb *tcb)
 {
-	uint64_t want = 2ull * tcb->io->cc.cwnd;
+	uint64_t want = (uint64_t)SNDBUF_WINDOWS * tcb->io->cc.cwnd;
 
 	if (tcb_has(tcb, TCB_SNDBUF_FIXED) || want <= tcb->sndbuf)
 		return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The TCP header and its options: RFC 9293 3.1 and 3.2, RFC 7323 2.2 and 3.2, RFC 2018 2 and 3.
+ * The TCP header and its options: RFC 9293 3.1 and 3.2, RFC 7323 2.2 and 3.2, RFC 2018 2 and 3,
+ * RFC 7413 4.1.1.
  * Reads what anybody may have sent, writes what Linux would. No state.
  */
 #include "wire/tcp.h"
@@ -9,19 +10,25 @@
 #include "wire/checksum.h"
 #include "wire/ip.h"
 
-#define OPT_EOL	    0
-#define OPT_NOP	    1
-#define OPT_MSS	    2
-#define OPT_WSCALE  3
-#define OPT_SACK_OK 4
-#define OPT_SACK    5
-#define OPT_TS	    8
+#define OPT_EOL	     0
+#define OPT_NOP	     1
+#define OPT_MSS	     2
+#define OPT_WSCALE   3
+#define OPT_SACK_OK  4
+#define OPT_SACK     5
+#define OPT_TS	     8
+#define OPT_FASTOPEN 34
+#define OPT_EXP	     254 /* RFC 6994: a magic number says which experiment */
 
-#define LEN_MSS	    4
-#define LEN_WSCALE  3
-#define LEN_SACK_OK 2
-#define LEN_TS	    10
-#define LEN_BLOCK   8
+#define EXP_FASTOPEN 0xf989u
+
+#define LEN_MSS	     4
+#define LEN_WSCALE   3
+#define LEN_SACK_OK  2
+#define LEN_TS	     10
+#define LEN_BLOCK    8
+#define LEN_FASTOPEN 2 /* and the cookie */
+#define LEN_EXP	     4
 
 #define WSCALE_MAX 14
 
@@ -39,6 +46,19 @@ static void sack_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len)
 	}
 	seg->sack_n = (uint8_t)n;
 	seg->opts |= TCP_HAS_SACK;
+}
+
+/* A cookie of LEN octets at P, or the wish for one. */
+static void cookie_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len, bool exp)
+{
+	if (!(seg->flags & TCP_SYN) || len & 1 || len > TCP_COOKIE_MAX ||
+	    (len && len < TCP_COOKIE_MIN))
+		return;
+	memset(&seg->cookie, 0, sizeof(seg->cookie));
+	seg->cookie.len = (uint8_t)len;
+	seg->cookie.exp = exp;
+	memcpy(seg->cookie.octets, p, len);
+	seg->opts |= TCP_HAS_FASTOPEN;
 }
 
 /* One option at P, LEN bytes with kind and length, all of them there. */
@@ -72,6 +92,13 @@ static void option_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len)
 			seg->tsecr = get32(p + 6);
 			seg->opts |= TCP_HAS_TS;
 		}
+		break;
+	case OPT_FASTOPEN:
+		cookie_parse(seg, p + LEN_FASTOPEN, len - LEN_FASTOPEN, false);
+		break;
+	case OPT_EXP:
+		if (len >= LEN_EXP && get16(p + 2) == EXP_FASTOPEN)
+			cookie_parse(seg, p + LEN_EXP, len - LEN_EXP, true);
 		break;
 	default: /* unknown: no error */
 		break;
@@ -135,6 +162,11 @@ enum tcp_verdict tcp_parse(const uint8_t *p, uint32_t len, const struct cpl_addr
 	return TCP_OK;
 }
 
+static unsigned cookie_len(const struct tcp_cookie *cookie)
+{
+	return (cookie->exp ? LEN_EXP : LEN_FASTOPEN) + cookie->len;
+}
+
 /* The options that tcp_build() will write; *BLOCKS: how many SACK blocks; returns their length. */
 static unsigned options_plan(const struct tcp_seg *seg, unsigned *opts, unsigned *blocks)
 {
@@ -152,9 +184,12 @@ static unsigned options_plan(const struct tcp_seg *seg, unsigned *opts, unsigned
 		len += 4;
 	if (*opts & TCP_HAS_WSCALE)
 		len += 4;
+	if (*opts & TCP_HAS_FASTOPEN)
+		len += (cookie_len(&seg->cookie) + 3) & ~3u;
 
 	*blocks = *opts & TCP_HAS_SACK ? seg->sack_n : 0;
-	room = (TCP_HLEN_MAX - TCP_HLEN - len - 4) / LEN_BLOCK;
+	room = TCP_HLEN_MAX - TCP_HLEN - len;
+	room = room > 4 ? (room - 4) / LEN_BLOCK : 0;
 	if (*blocks > room)
 		*blocks = room;
 	if (*blocks)
@@ -176,7 +211,24 @@ static uint8_t *put_octets(uint8_t *p, unsigned a, unsigned b, unsigned c, unsig
 	return p + 4;
 }
 
-/* Linux's order. Padding is by nops in front: no End of Option List, so nothing after it (MUST-69).
+/* Linux's padding stands behind this one. */
+static uint8_t *cookie_build(uint8_t *p, const struct tcp_cookie *cookie)
+{
+	unsigned len = cookie_len(cookie);
+
+	p[0] = cookie->exp ? OPT_EXP : OPT_FASTOPEN;
+	p[1] = (uint8_t)len;
+	if (cookie->exp)
+		put16(p + 2, EXP_FASTOPEN);
+	p += len;
+	memcpy(p - cookie->len, cookie->octets, cookie->len);
+	for (; len % 4; len++)
+		*p++ = OPT_NOP;
+	return p;
+}
+
+/* Linux's order. Padding is by nops, mostly in front: no End of Option List, so nothing after it
+ * (MUST-69).
  */
 static void options_build(uint8_t *p, const struct tcp_seg *seg, unsigned opts, unsigned blocks)
 {
@@ -195,6 +247,8 @@ static void options_build(uint8_t *p, const struct tcp_seg *seg, unsigned opts, 
 	}
 	if (opts & TCP_HAS_WSCALE)
 		p = put_octets(p, OPT_NOP, OPT_WSCALE, LEN_WSCALE, seg->wscale);
+	if (opts & TCP_HAS_FASTOPEN)
+		p = cookie_build(p, &seg->cookie);
 	if (blocks)
 		p = put_octets(p, OPT_NOP, OPT_NOP, OPT_SACK, 2 + blocks * LEN_BLOCK);
 	for (unsigned i = 0; i < blocks; i++, p += LEN_BLOCK) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The TCP header and its options (RFC 9293 3.1 and 3.2; RFC 7323 window scale and timestamps; RFC
- * 2018 SACK): bytes to struct tcp_seg and back. No state.
+ * 2018 SACK; RFC 7413 Fast Open): bytes to struct tcp_seg and back. No state.
  */
 #ifndef WIRE_TCP_H
 #define WIRE_TCP_H
@@ -24,13 +24,24 @@
 #define TCP_CWR 128u
 
 /* Options present: the bits of seg_in's "opt" in trace/events.def. */
-#define TCP_HAS_MSS	1u
-#define TCP_HAS_WSCALE	2u
-#define TCP_HAS_SACK_OK 4u
-#define TCP_HAS_TS	8u
-#define TCP_HAS_SACK	16u
+#define TCP_HAS_MSS	 1u
+#define TCP_HAS_WSCALE	 2u
+#define TCP_HAS_SACK_OK	 4u
+#define TCP_HAS_TS	 8u
+#define TCP_HAS_SACK	 16u
+#define TCP_HAS_FASTOPEN 32u
 
 #define TCP_SACK_MAX 4
+
+#define TCP_COOKIE_MIN 4 /* RFC 7413 4.1.1 */
+#define TCP_COOKIE_MAX 16
+
+/* The Fast Open option. */
+struct tcp_cookie {
+	uint8_t len; /* even, TCP_COOKIE_MIN to TCP_COOKIE_MAX; 0: a cookie is asked for */
+	bool exp;    /* as the experiment that it was before (kind 254, RFC 6994; RFC 7413 7) */
+	uint8_t octets[TCP_COOKIE_MAX];
+};
 
 struct tcp_sack {
 	uint32_t start, end;
@@ -49,6 +60,7 @@ struct tcp_seg {
 	uint16_t mss;
 	uint32_t tsval, tsecr;
 	struct tcp_sack sack[TCP_SACK_MAX];
+	struct tcp_cookie cookie;
 	const uint8_t *data;
 	uint32_t len; /* payload */
 };
@@ -61,12 +73,12 @@ enum tcp_verdict {
 };
 
 /*
- * LEN: the IP payload. Verifies the checksum unless CSUM_OK. MSS, window scale and SACK-permitted
- * count only with SYN; all options are accepted in any segment and at any alignment (MUST-5,
- * MUST-64); unknown ones are skipped by their length (MUST-6). A known option whose length is not
- * its own, an MSS of 0 and a SACK option that does not hold whole blocks are ignored, as in Linux;
- * of two the last counts. A window scale above 14 is 14 (RFC 7323 2.3). What stands after End of
- * Option List is not read.
+ * LEN: the IP payload. Verifies the checksum unless CSUM_OK. MSS, window scale, SACK-permitted and
+ * Fast Open count only with SYN; all options are accepted in any segment and at any alignment
+ * (MUST-5, MUST-64); unknown ones are skipped by their length (MUST-6). A known option whose length
+ * is not its own, an MSS of 0, a SACK option that does not hold whole blocks and a cookie of a
+ * length that none has are ignored, as in Linux; of two the last counts. A window scale above 14 is
+ * 14 (RFC 7323 2.3). What stands after End of Option List is not read.
  *
  * With TCP_BAD_OPTION *SEG is complete as with TCP_OK, with the options before the bad one. Linux
  * goes on with such a segment; here the caller drops and counts it: no sound sender makes one.
@@ -77,10 +89,10 @@ enum tcp_verdict tcp_parse(const uint8_t *p, uint32_t len, const struct cpl_addr
 /*
  * Header and options from seg (ports, seq, ack, flags, wnd, up, opts and their values; data and len
  * are not touched), checksum field zero. Options stand in Linux's order and padding: SYN: mss,
- * sackOK, TS, nop wscale (as far as present; nop nop before what would be misaligned); else: nop
- * nop TS, nop nop SACK. As many SACK blocks as fit. What only a SYN may carry (MSS, window scale,
- * SACK-permitted) is left out of other segments. Returns the header's length, a multiple of 4, at
- * most 60.
+ * sackOK, TS, nop wscale, Fast Open with nops behind it (as far as present; nop nop before what
+ * would be misaligned); else: nop nop TS, nop nop SACK. As many SACK blocks as fit. What only a SYN
+ * may carry (MSS, window scale, SACK-permitted, Fast Open) is left out of other segments. Returns
+ * the header's length, a multiple of 4, at most 60.
  */
 unsigned tcp_build(uint8_t p[TCP_HLEN_MAX], const struct tcp_seg *seg);
 /* The length that tcp_build() would return. */

@@ -18,7 +18,8 @@ static void ends(uint8_t choice, struct cpl_addr *src, struct cpl_addr *dst)
 static size_t fresh(uint8_t *data, size_t max, uint64_t *seed)
 {
 	struct tcp_seg seg = { .flags = (uint16_t)rnd(seed, 512),
-			       .opts = (uint8_t)rnd(seed, 32),
+			       .opts = (uint8_t)rnd(seed, 64),
+			       .cookie = { .len = 8, .exp = rnd(seed, 2) },
 			       .sack_n = (uint8_t)rnd(seed, 5),
 			       .mss = 1460,
 			       .wscale = 7 };
@@ -79,6 +80,7 @@ static void check_again(const struct tcp_seg *seg)
 	CHECK(back.wnd == seg->wnd && back.up == seg->up);
 	CHECK((back.opts | TCP_HAS_SACK) == (seg->opts | TCP_HAS_SACK));
 	CHECK(back.mss == seg->mss && back.wscale == seg->wscale);
+	CHECK(!memcmp(&back.cookie, &seg->cookie, sizeof(back.cookie)));
 	CHECK(back.tsval == seg->tsval && back.tsecr == seg->tsecr);
 	CHECK(back.sack_n <= seg->sack_n && back.sack_n + 1 >= seg->sack_n);
 	CHECK(!memcmp(back.sack, seg->sack, back.sack_n * sizeof(back.sack[0])));
@@ -114,7 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(!!seg.sack_n == !!(seg.opts & TCP_HAS_SACK));
 	CHECK(!!seg.mss == !!(seg.opts & TCP_HAS_MSS));
 	if (!(seg.flags & TCP_SYN))
-		CHECK(!(seg.opts & (TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_SACK_OK)));
+		CHECK(!(seg.opts &
+			(TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_SACK_OK | TCP_HAS_FASTOPEN)));
+	CHECK(seg.cookie.len <= TCP_COOKIE_MAX && seg.cookie.len % 2 == 0);
 	check_again(&seg);
 	return 0;
 }

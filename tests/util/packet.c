@@ -307,6 +307,12 @@ static void say_options(struct line *l, const struct tcp_seg *seg, uint32_t zero
 		say(l, "TS %" PRIu32 " %" PRIu32 ",", seg->tsval, seg->tsecr);
 	if (seg->opts & TCP_HAS_WSCALE)
 		say(l, "wscale %u,", seg->wscale);
+	if (seg->opts & TCP_HAS_FASTOPEN)
+		say(l, seg->cookie.exp ? "FOEXP " : "FO ");
+	for (unsigned i = 0; i < seg->cookie.len; i++)
+		say(l, "%02x", seg->cookie.octets[i]);
+	if (seg->opts & TCP_HAS_FASTOPEN)
+		say(l, ",");
 	for (unsigned i = 0; i < seg->sack_n; i++)
 		say(l, "sack %" PRIu32 ":%" PRIu32 ",", seg->sack[i].start - zero,
 		    seg->sack[i].end - zero);

@@ -211,6 +211,7 @@ static void watch(struct bench *b, const struct bench_frame *f)
 {
 	const struct tcp_seg *seg = &f->p.tcp;
 	struct bench_flow *flow = &b->flow;
+	uint32_t at;
 
 	if (f->p.kind != PACKET_TCP || seg->dport != flow->peer.port ||
 	    !cpl_addr_equal(&f->p.final, &flow->peer.addr) ||
@@ -224,10 +225,10 @@ static void watch(struct bench *b, const struct bench_frame *f)
 	}
 	if (seg->opts & TCP_HAS_TS)
 		flow->our_tsval = seg->tsval;
+	at = seg->seq - flow->our_iss - !(seg->flags & TCP_SYN);
 	for (uint32_t i = 0; i < seg->len && !b->any_octets; i++)
-		if (seg->data[i] != bench_octet(seg->seq - flow->our_iss - 1 + i))
-			bench_fail(HERE, b, "octet %" PRIu32 " of the stream is wrong",
-				   seg->seq - flow->our_iss + i);
+		if (seg->data[i] != bench_octet(at + i))
+			bench_fail(HERE, b, "octet %" PRIu32 " of the stream is wrong", at + 1 + i);
 }
 
 static void capture_one(struct bench *b, const struct cpl_out *out)
@@ -472,6 +473,10 @@ static const char *option_mismatch(const struct bench *b, const struct script *w
 		return "wscale";
 	if (want->has_tsval && (seg->tsval != got->tsval || seg->tsecr != got->tsecr))
 		return "TS";
+	if (seg->cookie.exp != got->cookie.exp)
+		return "kind of Fast Open option";
+	if (!want->any_cookie && memcmp(&seg->cookie, &got->cookie, sizeof(got->cookie)) != 0)
+		return "cookie";
 	if (seg->sack_n != got->sack_n)
 		return "number of SACK blocks";
 	for (unsigned i = 0; i < seg->sack_n; i++)

@@ -57,6 +57,22 @@ static bool range(char *word, struct tcp_seg *seg)
 	return true;
 }
 
+/* Hexadecimal octets, or none; "*": whatever it is. */
+static const char *cookie(struct script *s, const char *hex)
+{
+	struct tcp_cookie *c = &s->seg.cookie;
+	unsigned octet;
+
+	s->seg.opts |= TCP_HAS_FASTOPEN;
+	s->any_cookie = hex && !strcmp(hex, "*");
+	for (; hex && *hex && !s->any_cookie; hex += 2) {
+		if (c->len == TCP_COOKIE_MAX || sscanf(hex, "%2x", &octet) != 1 || !hex[1])
+			return "FO wants up to 16 octets";
+		c->octets[c->len++] = (uint8_t)octet;
+	}
+	return NULL;
+}
+
 static const char *option(struct script *s, char *text)
 {
 	char *save, *name = strtok_r(text, " ", &save), *value = strtok_r(NULL, " ", &save);
@@ -76,6 +92,9 @@ static const char *option(struct script *s, char *text)
 		seg->opts |= TCP_HAS_WSCALE;
 		s->has_wscale = value && number(value, &n, &has);
 		seg->wscale = (uint8_t)n;
+	} else if (!strcmp(name, "FO") || !strcmp(name, "FOEXP")) {
+		s->seg.cookie.exp = name[2];
+		return cookie(s, value);
 	} else if (!strcmp(name, "sackOK")) {
 		seg->opts |= TCP_HAS_SACK_OK;
 	} else if (!strcmp(name, "TS")) {

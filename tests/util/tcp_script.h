@@ -15,6 +15,7 @@ struct script {
 	bool has_options; /* "<...>" was there */
 	bool any_options; /* "<*>" */
 	bool has_mss, has_wscale, has_tsval;
+	bool any_cookie; /* "FO *" */
 };
 
 /* NULL, or what is wrong with TEXT. */

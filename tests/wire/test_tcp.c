@@ -160,6 +160,7 @@ static void test_flags(void **state)
 #define MSS	2, 4, 5, 0xb4
 #define TS_REST 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88
 #define BLOCK	1, 0, 0, 0, 2, 0, 0, 0
+#define COOKIE	0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x10
 
 /* What Linux writes (tcp_options_write), for each set of options that it can agree on. */
 static const struct {
@@ -203,6 +204,19 @@ static const struct {
 	  0,
 	  20,
 	  { MSS, 4, 2, 8, 10, TS_REST, 1, 3, 3, 7 } },
+	{ "fast open: all, and a cookie",
+	  TCP_SYN,
+	  ALL_SYN | TCP_HAS_FASTOPEN,
+	  0,
+	  32,
+	  { MSS, 4, 2, 8, 10, TS_REST, 1, 3, 3, 7, 34, 10, COOKIE, 1, 1 } },
+	{ "fast open: no timestamps",
+	  TCP_SYN | TCP_ACK,
+	  TCP_HAS_MSS | TCP_HAS_FASTOPEN,
+	  0,
+	  16,
+	  { MSS, 34, 10, COOKIE, 1, 1 } },
+	{ "fast open without syn", TCP_ACK, TCP_HAS_FASTOPEN, 0, 0, { 0 } },
 	{ "timestamps", TCP_ACK, TCP_HAS_TS, 0, 12, { 1, 1, 8, 10, TS_REST } },
 	{ "sack 1", TCP_ACK, TCP_HAS_SACK, 1, 12, { 1, 1, 5, 10, BLOCK } },
 	{ "sack 4", TCP_ACK, TCP_HAS_SACK, 4, 36, { 1, 1, 5, 34, BLOCK, BLOCK, BLOCK, BLOCK } },
@@ -230,7 +244,11 @@ static const struct {
 
 static void test_layouts(void **state)
 {
-	struct tcp_seg seg = { .mss = 1460, .wscale = 7, .tsval = 0x11223344, .tsecr = 0x55667788 };
+	struct tcp_seg seg = { .mss = 1460,
+			       .wscale = 7,
+			       .tsval = 0x11223344,
+			       .tsecr = 0x55667788,
+			       .cookie = { .len = 8, .octets = { COOKIE } } };
 	uint8_t p[TCP_HLEN_MAX];
 
 	(void)state;
@@ -370,6 +388,37 @@ static const struct option_case option_cases[] = {
 	/* MUST-68: all but end and nop have a length, also where there is no room for it */
 	{ "a kind as the last byte", false, 4, { 1, 1, 1, 4 }, TCP_BAD_OPTION, 0, 0 },
 	{ "an unknown kind as the last byte", false, 4, { 1, 1, 1, 99 }, TCP_BAD_OPTION, 0, 0 },
+	/* RFC 7413 4.1.1, 7 */
+	{ "cookie", true, 12, { 34, 10, COOKIE, 1, 1 }, TCP_OK, TCP_HAS_FASTOPEN, 8 },
+	{ "cookie of 4", true, 8, { 34, 6, 1, 2, 3, 4, 1, 1 }, TCP_OK, TCP_HAS_FASTOPEN, 4 },
+	{ "cookie of 16",
+	  true,
+	  20,
+	  { 34, 18, COOKIE, COOKIE, 1, 1 },
+	  TCP_OK,
+	  TCP_HAS_FASTOPEN,
+	  16 },
+	{ "cookie asked for", true, 4, { 34, 2, 1, 1 }, TCP_OK, TCP_HAS_FASTOPEN, 0 },
+	{ "cookie without syn", false, 12, { 34, 10, COOKIE, 1, 1 }, TCP_OK, 0, 0 },
+	{ "cookie of 2", true, 4, { 34, 4, 1, 2 }, TCP_OK, 0, 0 },
+	{ "cookie of 7", true, 12, { 34, 9, 1, 2, 3, 4, 5, 6, 7, 1, 1, 1 }, TCP_OK, 0, 0 },
+	{ "cookie of 18", true, 20, { 34, 20, COOKIE, COOKIE, 1, 2 }, TCP_OK, 0, 0 },
+	{ "cookie, experimental",
+	  true,
+	  12,
+	  { 254, 12, 0xf9, 0x89, COOKIE },
+	  TCP_OK,
+	  TCP_HAS_FASTOPEN,
+	  108 },
+	{ "cookie asked for, experimental",
+	  true,
+	  4,
+	  { 254, 4, 0xf9, 0x89 },
+	  TCP_OK,
+	  TCP_HAS_FASTOPEN,
+	  100 },
+	{ "another experiment", true, 12, { 254, 12, 0xf9, 0x88, COOKIE }, TCP_OK, 0, 0 },
+	{ "an experiment's kind alone", true, 4, { 254, 2, 1, 1 }, TCP_OK, 0, 0 },
 	{ "mss, then a bad one", true, 8, { MSS, 3, 0, 0, 0 }, TCP_BAD_OPTION, TCP_HAS_MSS, 1460 },
 };
 
@@ -384,6 +433,8 @@ static uint32_t value_of(const struct tcp_seg *seg)
 		return seg->tsval;
 	case TCP_HAS_SACK:
 		return seg->sack_n;
+	case TCP_HAS_FASTOPEN:
+		return seg->cookie.len + 100u * seg->cookie.exp;
 	default:
 		return 0;
 	}
@@ -444,7 +495,13 @@ static void random_seg(uint64_t *seed, struct tcp_seg *seg)
 	seg->wnd = (uint16_t)rnd64(seed);
 	seg->up = (uint16_t)rnd64(seed);
 	if (seg->flags & TCP_SYN) {
-		seg->opts = (uint8_t)rnd(seed, 32);
+		seg->opts = (uint8_t)rnd(seed, 64);
+		if (seg->opts & TCP_HAS_FASTOPEN) {
+			seg->cookie.len = (uint8_t)(2 * rnd(seed, 8));
+			seg->cookie.len += seg->cookie.len ? 2 : 0;
+			seg->cookie.exp = rnd(seed, 2);
+			rnd_fill(seed, seg->cookie.octets, seg->cookie.len);
+		}
 		seg->mss = seg->opts & TCP_HAS_MSS ? (uint16_t)(1 + rnd(seed, 65535)) : 0;
 		seg->wscale = seg->opts & TCP_HAS_WSCALE ? (uint8_t)rnd(seed, 15) : 0;
 	} else {
@@ -457,6 +514,10 @@ static void random_seg(uint64_t *seed, struct tcp_seg *seg)
 	if (seg->opts & TCP_HAS_SACK) {
 		unsigned used = tcp_header_len(seg) - 20, room = (40 - used - 4) / 8;
 
+		if (used + 12 > 40) {
+			seg->opts &= (uint8_t)~TCP_HAS_SACK;
+			return;
+		}
 		seg->sack_n = (uint8_t)(1 + rnd(seed, room));
 		rnd_fill(seed, seg->sack, seg->sack_n * sizeof(seg->sack[0]));
 	}

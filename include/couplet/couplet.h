@@ -107,7 +107,25 @@ struct cpl_config {
 	uint32_t initial_window;   /* segments, RFC 6928 [10] */
 	char cc_name[16];	   /* congestion control of new connections ["cubic"] */
 	uint8_t ecn;		   /* enum cpl_ecn [passive] */
+
+	/* TCP Fast Open, RFC 7413. */
+	uint32_t fastopen;		/* CPL_FASTOPEN_* [client] */
+	uint32_t fastopen_cache;	/* servers whose cookies are kept, at most 8,192 [1,024] */
+	uint64_t fastopen_blackhole_ns; /* no active Fast Open for so long after trouble, longer
+					   each time; 0: never mind [1 h] */
+	/* How many of fastopen_key[] are given; 0: one that derives from secret [0] */
+	uint32_t fastopen_keys;
+	/* The first makes cookies, both are good: 16 octets in the order in which Linux takes them
+	 * from its socket option; its sysctl prints them as four little-endian numbers. */
+	uint8_t fastopen_key[2][16];
 };
+
+/* Linux's net.ipv4.tcp_fastopen. */
+#define CPL_FASTOPEN_CLIENT	      1u
+#define CPL_FASTOPEN_SERVER	      2u     /* for listeners with CPL_OPT_FASTOPEN */
+#define CPL_FASTOPEN_CLIENT_NO_COOKIE 4u     /* data in the SYN without a cookie */
+#define CPL_FASTOPEN_SERVER_NO_COOKIE 0x200u /* and taken without one */
+#define CPL_FASTOPEN_ALL_LISTENERS    0x400u /* as if each had asked for its backlog */
 
 void cpl_config_init(struct cpl_config *config);
 
@@ -277,6 +295,17 @@ int cpl_bind(cpl_stack *stack, cpl_handle handle, const struct cpl_endpoint *loc
 int cpl_open_active(cpl_stack *stack, cpl_handle handle, const struct cpl_endpoint *remote,
 		    uint64_t now);
 int cpl_open_passive(cpl_stack *stack, cpl_handle handle, uint32_t backlog, uint64_t now);
+/*
+ * The second step and cpl_send() in one: with a cookie of REMOTE's at hand the SYN carries the
+ * first of the data (RFC 7413). Returns the bytes taken, which go with the SYN or after it;
+ * -EINPROGRESS: there is no cookie: the SYN asks for one, nothing was taken. What is sent twice by
+ * the network may arrive twice: only for requests that do no harm then (RFC 7413 2.1). Other
+ * errors: -EOPNOTSUPP (config.fastopen without CPL_FASTOPEN_CLIENT), those of both.
+ */
+long cpl_open_active_data(cpl_stack *stack, cpl_handle handle, const struct cpl_endpoint *remote,
+			  const void *data, size_t n, unsigned flags, uint64_t now);
+/* Other keys for Fast Open cookies from now on; BACKUP may be NULL. See config.fastopen_key. */
+int cpl_set_fastopen_key(cpl_stack *stack, const uint8_t key[16], const uint8_t *backup);
 
 /*
  * Passive OPEN: listen on LOCAL (an unspecified address: on all; of one family if it is
@@ -352,6 +381,15 @@ enum cpl_option {	       /* value */
 	CPL_OPT_V6ONLY,	       /* 0, 1: a listener on "any" takes no IPv4 */
 	CPL_OPT_URGENT_LEFT,   /* read only: octets up to the urgent pointer (MUST-33) */
 	CPL_OPT_ERROR,	       /* read only: what ended it, or 0 */
+	/*
+	 * RFC 7413. On a listener, or before: so many connections at once may hand over data before
+	 * their handshake is done; 0: none. cpl_accept() gives them at their SYN.
+	 */
+	CPL_OPT_FASTOPEN,
+	/* 0, 1: cpl_open_active() with a cookie at hand sends nothing yet: cpl_send() does */
+	CPL_OPT_FASTOPEN_CONNECT,
+	CPL_OPT_FASTOPEN_NO_COOKIE, /* 0, 1: neither ask for cookies nor for one */
+	CPL_OPTIONS		    /* their number */
 };
 
 int cpl_set_option(cpl_stack *stack, cpl_handle handle, enum cpl_option option, uint64_t value,

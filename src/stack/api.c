@@ -164,6 +164,28 @@ int cpl_open_active(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *
 	return tcb ? tcp_open_active(&s->tcp, tcb, remote, now) : -EBADF;
 }
 
+long cpl_open_active_data(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *remote,
+			  const void *data, size_t n, unsigned flags, uint64_t now)
+{
+	struct tcb *tcb = called(s, handle);
+	long r = tcb ? tcp_open_active_data(&s->tcp, tcb, remote, data, n, flags, now) : -EBADF;
+
+	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, (uint32_t)n, (uint32_t)(n >> 32),
+	      (uint32_t)r);
+	return r;
+}
+
+int cpl_set_fastopen_key(cpl_stack *s, const uint8_t key[16], const uint8_t *backup)
+{
+	struct fastopen *f = &s->tcp.fastopen;
+
+	fastopen_set_key(&f->key[0], key);
+	if (backup)
+		fastopen_set_key(&f->key[1], backup);
+	f->keys_n = backup ? 2 : 1;
+	return 0;
+}
+
 int cpl_open_passive(cpl_stack *s, cpl_handle handle, uint32_t backlog, uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);

@@ -170,7 +170,9 @@ static void info_options(const struct tcb *tcb, struct cpl_info *info, uint64_t 
 	bits |= tcb_has(tcb, TCB_TS) ? CPL_OPT_BIT_TS : 0;
 	bits |= tcb_has(tcb, TCB_SACK) ? CPL_OPT_BIT_SACK : 0;
 	bits |= tcb->ecn & ECN_AGREED ? CPL_OPT_BIT_ECN : 0;
+	bits |= tcb->fastopen & FASTOPEN_ACKED ? CPL_OPT_BIT_TFO : 0;
 	CPL_INFO_READ(info, options, bits);
+	CPL_INFO_READ(info, fastopen_fail, tcb->fastopen_fail);
 	if (tcb_has(tcb, TCB_TS))
 		CPL_INFO_READ(info, ts_recent_age,
 			      (uint32_t)(tcp_seconds(now) - tcb->ts_recent_s) * CPL_SECOND);

@@ -59,17 +59,23 @@ static void note_duplicate(struct tcb *tcb, const struct tcp_seg *seg)
 		dsack_note(tcb, seg->seq, end);
 }
 
+bool input_may_answer(struct tcb *tcb, uint64_t now)
+{
+	/* The lowest bit is set: 0 is never, and the mark may be a little ahead. */
+	if (tcb->oow_ms && (int32_t)(tcp_ts_clock(now) - tcb->oow_ms) < OOW_ACK_MS)
+		return false;
+	tcb->oow_ms = tcp_ts_clock(now) | 1;
+	return true;
+}
+
 /* An answer to what is not acceptable: always for data, else seldom, lest two ends answer for ever.
  */
 static enum verdict unacceptable(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
 	if (seg->flags & TCP_RST)
 		return V_DROP;
-	if (!tcp_seg_len(seg) || (seg->flags & TCP_SYN)) {
-		if (tcb->oow_ms && tcp_ts_clock(now) - tcb->oow_ms < OOW_ACK_MS)
-			return V_DROP;
-		tcb->oow_ms = tcp_ts_clock(now) | 1;
-	}
+	if ((!tcp_seg_len(seg) || (seg->flags & TCP_SYN)) && !input_may_answer(tcb, now))
+		return V_DROP;
 	return V_ACK;
 }
 
@@ -110,8 +116,8 @@ static enum verdict check_rst(struct tcp *tcp, const struct tcb *tcb, const stru
 		return V_CHALLENGE;
 	}
 	switch (tcb->state) {
-	case CPL_SYN_RECEIVED:
-		return V_REFUSED;
+	case CPL_SYN_RECEIVED: /* RFC 7413: who was accepted at a SYN has a program already */
+		return fastopen_is_child(tcb) ? V_RESET : V_REFUSED;
 	case CPL_CLOSING:
 	case CPL_LAST_ACK:
 		return V_OVER;
@@ -146,7 +152,15 @@ static bool is_crossed_synack(const struct tcb *tcb, const struct tcp_seg *seg)
 {
 	return tcb->state == CPL_SYN_RECEIVED &&
 	       (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) &&
-	       seg->seq == tcb->irs && seg->ack == tcb->snd_nxt;
+	       seg->seq == tcb->irs && seq_gt(seg->ack, tcb->iss) &&
+	       seq_leq(seg->ack, tcb->snd_nxt);
+}
+
+/* Our SYN,ACK was lost: half_segment() for a connection that was accepted at its SYN. */
+static bool is_syn_again(const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	return fastopen_is_child(tcb) && (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
+	       seg->seq == tcb->irs;
 }
 
 static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
@@ -156,6 +170,8 @@ static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const
 	bool fin = false;
 	enum verdict v;
 
+	if (is_syn_again(tcb, seg))
+		return fastopen_syn_again(tcb, now);
 	if (is_crossed_synack(tcb, seg)) { /* MUST-10 */
 		v = input_ack(tcp, tcb, in, now);
 		return v == V_CONTINUE ? V_ACK : v;
@@ -211,6 +227,7 @@ static void act(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, enu
 		return;
 	case V_RESET: /* MUST-12 */
 		tcp->counters->resets++;
+		fastopen_settled(tcp, tcb, true, now);
 		tcb_finish(tcp, tcb, tcb->state == CPL_CLOSE_WAIT ? EPIPE : ECONNRESET, now);
 		return;
 	case V_OVER:

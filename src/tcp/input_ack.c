@@ -199,8 +199,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 	}
 }
 
-/* SND.UNA <- SEG.ACK: octets leave the send queue. */
-static void advance_una(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
+void input_advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint64_t n = seq_gt(ack, io->snd_base) ? ack - io->snd_base : 0;
@@ -246,7 +245,7 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 		sendmap_ack(&io->map, seg->ack, now, res);
 	/* SACK blocks count against the new SND.UNA. */
 	if (ra.advanced)
-		advance_una(tcp, tcb, seg->ack, now);
+		input_advance(tcp, tcb, seg->ack, now);
 	take_sack(tcb, seg, &ra, res, now);
 	ra.pure = !ra.advanced && !seg->len && !(seg->opts & TCP_HAS_SACK && seg->sack_n);
 	ra.duplicate = !ra.advanced && is_duplicate(tcb, seg, res, old_wnd);

@@ -86,14 +86,14 @@ static cpl_handle half_handle(struct tcp *tcp, const struct half_open *half)
 	return half->gen ? handle_make(KIND_HALF, pool_index(&tcp->halves, half), half->gen) : 0;
 }
 
-static void half_reply(struct tcp *tcp, const struct half_open *half, cpl_handle handle,
-		       uint16_t flags, uint32_t seq, uint64_t now)
+static struct tcp_reply *half_reply(struct tcp *tcp, const struct half_open *half,
+				    cpl_handle handle, uint16_t flags, uint32_t seq, uint64_t now)
 {
 	const struct tcb_cold *cold = half->cold ? half->cold : half->listener->cold;
 	struct tcp_reply *r = reply_new(tcp, &half->node.id);
 
 	if (!r)
-		return;
+		return NULL;
 	r->tos = half->tos;
 	r->ttl = half->listener->ttl;
 	r->ifindex = half->ifindex;
@@ -111,7 +111,7 @@ static void half_reply(struct tcp *tcp, const struct half_open *half, cpl_handle
 		r->seg.tsecr = half->ts_recent;
 	}
 	if (!(flags & TCP_SYN))
-		return;
+		return r;
 	r->seg.opts |= TCP_HAS_MSS; /* SHLD-5, MAY-3 */
 	r->seg.mss = half->rcv_mss;
 	if (half->flags & HALF_SACK)
@@ -120,13 +120,28 @@ static void half_reply(struct tcp *tcp, const struct half_open *half, cpl_handle
 		r->seg.opts |= TCP_HAS_WSCALE;
 		r->seg.wscale = half->rcv_wscale;
 	}
+	return r;
 }
 
-void half_send_synack(struct tcp *tcp, struct half_open *half, uint64_t now)
+static void send_synack(struct tcp *tcp, struct half_open *half, const struct tcp_cookie *cookie,
+			uint64_t now)
 {
 	uint16_t ecn = half->flags & HALF_ECN ? TCP_ECE : 0;
+	struct tcp_reply *r = half_reply(tcp, half, half_handle(tcp, half), TCP_SYN | TCP_ACK | ecn,
+					 half->iss, now);
 
-	half_reply(tcp, half, half_handle(tcp, half), TCP_SYN | TCP_ACK | ecn, half->iss, now);
+	if (!r || !cookie->len)
+		return;
+	r->seg.opts |= TCP_HAS_FASTOPEN;
+	r->seg.cookie = *cookie;
+}
+
+/* As Linux without a cookie: what goes again may be going again because of it. */
+void half_send_synack(struct tcp *tcp, struct half_open *half, uint64_t now)
+{
+	const struct tcp_cookie none = { 0 };
+
+	send_synack(tcp, half, &none, now);
 }
 
 /* Wait for the ACK: longer each time (RFC 6298 5.5); each list is in order of deadlines. */
@@ -199,6 +214,7 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 {
 	struct listener *l = listener->listener;
 	struct half_open probe, *half;
+	struct tcp_cookie cookie;
 
 	if (accept_queue_full(l)) {
 		l->overflows++;
@@ -216,6 +232,10 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 			tcp_drop(tcp, COUNTER_drop_syn_queue);
 		return;
 	}
+	if (fastopen_syn(tcp, listener, &probe, in, &cookie, now)) {
+		pool_free(&tcp->halves, half);
+		return;
+	}
 	*half = probe;
 	list_init(&half->timer);
 	l->half_n++;
@@ -229,7 +249,7 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 		list_push_back(&tcp->half_events, &half->timer);
 		return;
 	}
-	half_send_synack(tcp, half, now);
+	send_synack(tcp, half, &cookie, now);
 	half_wait(tcp, half, now);
 }
 
@@ -315,8 +335,7 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	return tcb;
 }
 
-/* A new connection waits to be accepted. */
-static void promote(struct tcp *tcp, struct tcb *listener, struct tcb *tcb, uint64_t now)
+void listener_queue(struct tcp *tcp, struct tcb *listener, struct tcb *tcb)
 {
 	struct listener *l = listener->listener;
 
@@ -325,9 +344,15 @@ static void promote(struct tcp *tcp, struct tcb *listener, struct tcb *tcb, uint
 	list_push_back(&l->accept_queue, &tcb->event);
 	l->accept_n++;
 	tcp->counters->passive_opens++;
+	tcb_event(tcp, listener, CPL_EV_ACCEPT);
+}
+
+/* A new connection waits to be accepted. */
+static void promote(struct tcp *tcp, struct tcb *listener, struct tcb *tcb, uint64_t now)
+{
+	listener_queue(tcp, listener, tcb);
 	tcb_established(tcp, tcb, now);
 	tcb->events = 0;
-	tcb_event(tcp, listener, CPL_EV_ACCEPT);
 }
 
 /* The new block is its own; the listener and all others stay as they are. */
@@ -504,6 +529,7 @@ void listener_close(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		held->flags &= ~TCB_HELD;
 		tcp_abort(tcp, held, now);
 	}
+	fastopen_listener_close(tcp, l);
 	/* Closing is rare: this walk over all half-open connections is the only one. */
 	for (uint32_t i = 0; (half = pool_next(&tcp->halves, &i)) != NULL; i++)
 		if (half->listener == tcb)

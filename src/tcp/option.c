@@ -79,6 +79,17 @@ static int set_cold(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, ui
 	case CPL_OPT_WINDOW_CLAMP:
 		cold->window_clamp = (uint32_t)value;
 		break;
+	case CPL_OPT_FASTOPEN:
+		cold->fastopen = (uint32_t)value;
+		if (tcb->state == CPL_LISTEN)
+			tcb->listener->fastopen_max = (uint32_t)value;
+		break;
+	case CPL_OPT_FASTOPEN_CONNECT:
+		cold->fastopen_connect = value;
+		break;
+	case CPL_OPT_FASTOPEN_NO_COOKIE:
+		cold->fastopen_no_cookie = value;
+		break;
 	case CPL_OPT_OWNER_PID:
 		cold->pid = (uint32_t)value;
 		break;
@@ -120,6 +131,8 @@ static struct range option_range(enum cpl_option option)
 	case CPL_OPT_OWNER_PID:
 	case CPL_OPT_OWNER_FD:
 		return (struct range){ 0, UINT32_MAX };
+	case CPL_OPT_FASTOPEN:
+		return (struct range){ 0, 65535 };
 	case CPL_OPT_USER_TIMEOUT:
 		return (struct range){ 0, UINT64_MAX / 4 };
 	default:
@@ -132,9 +145,13 @@ int tcp_set_option(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, uin
 {
 	struct range range = option_range(option);
 
-	if (option == CPL_OPT_URGENT_LEFT || option == CPL_OPT_ERROR || option > CPL_OPT_ERROR)
+	if (option == CPL_OPT_URGENT_LEFT || option == CPL_OPT_ERROR || option >= CPL_OPTIONS)
 		return -ENOPROTOOPT;
 	if (value < range.low || value > range.high)
+		return -EINVAL;
+	if (option == CPL_OPT_FASTOPEN_CONNECT && !(tcp->config->fastopen & CPL_FASTOPEN_CLIENT))
+		return -EOPNOTSUPP;
+	if (option >= CPL_OPT_FASTOPEN && tcb->state != CPL_CLOSED && tcb->state != CPL_LISTEN)
 		return -EINVAL;
 	if (option_flag(option))
 		return set_switch(tcp, tcb, option, value, now);
@@ -187,6 +204,14 @@ static uint64_t get_cold(const struct tcp *tcp, const struct tcb *tcb, enum cpl_
 		return cold ? cold->user_timeout_ns : 0;
 	case CPL_OPT_WINDOW_CLAMP:
 		return cold ? cold->window_clamp : 0;
+	case CPL_OPT_FASTOPEN:
+		if (tcb->state == CPL_LISTEN)
+			return tcb->listener->fastopen_max;
+		return cold ? cold->fastopen : 0;
+	case CPL_OPT_FASTOPEN_CONNECT:
+		return cold && cold->fastopen_connect;
+	case CPL_OPT_FASTOPEN_NO_COOKIE:
+		return cold && cold->fastopen_no_cookie;
 	case CPL_OPT_OWNER_PID:
 		return cold ? cold->pid : 0;
 	case CPL_OPT_OWNER_FD:
@@ -198,7 +223,7 @@ static uint64_t get_cold(const struct tcp *tcp, const struct tcb *tcb, enum cpl_
 
 int tcp_get_option(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, uint64_t *value)
 {
-	if (option > CPL_OPT_ERROR)
+	if (option >= CPL_OPTIONS)
 		return -ENOPROTOOPT;
 	if (option_flag(option)) {
 		*value = tcb_has(tcb, option_flag(option));

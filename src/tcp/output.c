@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a connection sends next: SYN, what is lost, new data and FIN, probes, ACKs, in this order.
- * The rules of RFC 9293 3.7.4 (Nagle, in Minshall's form as Linux has it), 3.8.6.2.1 (silly
- * windows), RFC 5681 and 6675 (what cwnd allows). Nothing leaves by itself: the device pulls.
+ * What a connection sends next: SYN (output_syn.c), what is lost, new data and FIN, probes, ACKs,
+ * in this order. The rules of RFC 9293 3.7.4 (Nagle, in Minshall's form as Linux has it), 3.8.6.2.1
+ * (silly windows), RFC 5681 and 6675 (what cwnd allows). Nothing leaves by itself: the device
+ * pulls.
  */
 #include "tcp/tcp.h"
 
@@ -16,7 +17,7 @@ static unsigned sack_room(const struct tcb *tcb)
 }
 
 /* Everything but flags, sequence number and payload; the ACK and window go with it. */
-static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
+void output_fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
 		 uint16_t flags, uint64_t now)
 {
 	struct tcp_seg *seg = &out->seg;
@@ -49,7 +50,7 @@ static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t
 }
 
 /* An ACK goes with this segment: nothing is owed any more. */
-static void ack_goes(struct tcb *tcb, bool alone)
+void output_ack_goes(struct tcb *tcb, bool alone)
 {
 	struct tcb_io *io = tcb->io;
 
@@ -97,55 +98,36 @@ static void count_out(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *ou
 	      seg->tsecr, out->retransmission);
 }
 
-/* ---- SYN ---- */
-
-static void syn_options(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg)
+/* Payload [seq, seq + len) of the send queue. False: it cannot be had now. */
+bool output_attach(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
+		   uint32_t *len, uint32_t mss)
 {
-	bool answer = tcb->state == CPL_SYN_RECEIVED;
+	uint32_t covered = 0;
 
-	seg->opts |= TCP_HAS_MSS; /* MUST-14, SHLD-5; MUST-65: here only */
-	seg->mss = tcb->rcv_mss;
-	if (tcb_has(tcb, TCB_SACK))
-		seg->opts |= TCP_HAS_SACK_OK;
-	if (answer ? tcb_has(tcb, TCB_WSCALE) : tcp->config->window_scaling) {
-		seg->opts |= TCP_HAS_WSCALE;
-		seg->wscale = tcb->rcv_wscale;
-	}
-	/* Never scaled in a SYN (RFC 7323 2.2). */
-	seg->wnd = (uint16_t)(tcb->rcvbuf > 65535 ? 65535 : tcb->rcvbuf);
+	out->pieces_n = chunkq_pieces(&tcb->io->sndq, seq - tcb->io->snd_base, *len, out->pieces,
+				      TCP_PIECES, &covered);
+	if (covered == *len)
+		return true;
+	/* Too many small chunks: a shorter segment, whole segments if there is more than one. */
+	for (unsigned i = 0; i < out->pieces_n; i++)
+		chunk_put(tcp->chunks, out->pieces[i].chunk);
+	out->pieces_n = 0;
+	if (covered > mss)
+		covered -= covered % mss;
+	if (!covered)
+		return false;
+	*len = covered;
+	out->pieces_n = chunkq_pieces(&tcb->io->sndq, seq - tcb->io->snd_base, *len, out->pieces,
+				      TCP_PIECES, &covered);
+	ASSERT(covered == *len);
+	return true;
 }
 
-static bool pull_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+void output_detach(struct tcp *tcp, struct tcp_out *out)
 {
-	struct tcb_io *io = tcb->io;
-	struct sent *syn = sendmap_first(&io->map);
-	uint16_t flags = tcb->state == CPL_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN;
-
-	if (syn && !sendmap_next_lost(&io->map)) {
-		tcb_why(tcb, CPL_WHY_HANDSHAKE, now);
-		return false;
-	}
-	if (flags == TCP_SYN)
-		flags |= ecn_syn_flags(tcp, tcb);
-	fill(tcp, tcb, out, tcb->iss, flags, now);
-	syn_options(tcp, tcb, &out->seg);
-	out->end = tcb->iss + 1;
-	if (!syn) {
-		if (!sendmap_sent(&io->map, tcb->iss + 1, 0, SENT_SYN, now)) {
-			tcb_why(tcb, CPL_WHY_MEMORY, now);
-			return false;
-		}
-		tcb->snd_nxt = tcb->iss + 1;
-		io->progress = now;
-		timer_rexmt_start(tcp, tcb, now);
-	} else {
-		out->retransmission = !(syn->flags & SENT_UNSENT);
-		sendmap_resent(&io->map, syn, now);
-	}
-	if (flags & TCP_ACK)
-		ack_goes(tcb, false);
-	tcb_why(tcb, CPL_WHY_HANDSHAKE, now);
-	return true;
+	for (unsigned i = 0; i < out->pieces_n; i++)
+		chunk_put(tcp->chunks, out->pieces[i].chunk);
+	out->pieces_n = 0;
 }
 
 /* ---- data ---- */
@@ -189,38 +171,6 @@ static void set_urgent(const struct tcb *tcb, struct tcp_seg *seg)
 	seg->up = (uint16_t)(up > 65535 ? 65535 : up); /* MUST-62; MUST-31: of any length */
 }
 
-/* Payload [seq, seq + len) of the send queue. False: it cannot be had now. */
-static bool attach(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
-		   uint32_t *len, uint32_t mss)
-{
-	uint32_t covered = 0;
-
-	out->pieces_n = chunkq_pieces(&tcb->io->sndq, seq - tcb->io->snd_base, *len, out->pieces,
-				      TCP_PIECES, &covered);
-	if (covered == *len)
-		return true;
-	/* Too many small chunks: a shorter segment, whole segments if there is more than one. */
-	for (unsigned i = 0; i < out->pieces_n; i++)
-		chunk_put(tcp->chunks, out->pieces[i].chunk);
-	out->pieces_n = 0;
-	if (covered > mss)
-		covered -= covered % mss;
-	if (!covered)
-		return false;
-	*len = covered;
-	out->pieces_n = chunkq_pieces(&tcb->io->sndq, seq - tcb->io->snd_base, *len, out->pieces,
-				      TCP_PIECES, &covered);
-	ASSERT(covered == *len);
-	return true;
-}
-
-static void detach(struct tcp *tcp, struct tcp_out *out)
-{
-	for (unsigned i = 0; i < out->pieces_n; i++)
-		chunk_put(tcp->chunks, out->pieces[i].chunk);
-	out->pieces_n = 0;
-}
-
 /* cwnd holds it: for the path's sake, or because something is lost. */
 static enum cpl_why why_cwnd(const struct tcb_io *io)
 {
@@ -258,14 +208,14 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 		len = room;
 		fin = 0;
 	}
-	fill(tcp, tcb, out, rec->start, TCP_ACK, now);
-	if (len && !attach(tcp, tcb, out, rec->start, &len, mss)) {
+	output_fill(tcp, tcb, out, rec->start, TCP_ACK, now);
+	if (len && !output_attach(tcp, tcb, out, rec->start, &len, mss)) {
 		tcb_why(tcb, CPL_WHY_MEMORY, now);
 		return false;
 	}
 	if (rec->start + len + fin != rec->end) {
 		if (!len || !sendmap_split(&io->map, rec, rec->start + len)) {
-			detach(tcp, out);
+			output_detach(tcp, out);
 			tcb_why(tcb, CPL_WHY_MEMORY, now);
 			return false;
 		}
@@ -403,7 +353,8 @@ static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cp
 static bool fin_may_go(const struct tcb *tcb, uint32_t end)
 {
 	return tcb_has(tcb, TCB_FIN_QUEUED) && !tcb_has(tcb, TCB_FIN_SENT) &&
-	       end == tcb_write_seq(tcb) && tcb->state != CPL_ESTABLISHED &&
+	       tcb_synchronized(tcb) && end == tcb_write_seq(tcb) &&
+	       tcb->state != CPL_ESTABLISHED &&
 	       seq_gt(tcb->snd_una + (tcb->snd_wnd ? tcb->snd_wnd : 1), end);
 }
 
@@ -506,8 +457,8 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	}
 	if (!len && !fin_may_go(tcb, seq))
 		return false;
-	fill(tcp, tcb, out, seq, TCP_ACK, now);
-	if (len && !attach(tcp, tcb, out, seq, &len, mss)) {
+	output_fill(tcp, tcb, out, seq, TCP_ACK, now);
+	if (len && !output_attach(tcp, tcb, out, seq, &len, mss)) {
 		tcb_why(tcb, CPL_WHY_MEMORY, now);
 		return false;
 	}
@@ -524,7 +475,7 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	}
 	flags |= fin ? SENT_FIN : 0;
 	if (!sendmap_sent(&io->map, end, (uint16_t)mss, flags, now)) {
-		detach(tcp, out);
+		output_detach(tcp, out);
 		tcb_why(tcb, CPL_WHY_MEMORY, now);
 		return false;
 	}
@@ -550,7 +501,7 @@ static bool pull_probe(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, ui
 	if (!tcb_has(tcb, TCB_PROBE))
 		return false;
 	tcb->flags &= ~TCB_PROBE;
-	fill(tcp, tcb, out, tcb->snd_una - 1, TCP_ACK, now);
+	output_fill(tcp, tcb, out, tcb->snd_una - 1, TCP_ACK, now);
 	return true;
 }
 
@@ -558,7 +509,7 @@ static bool pull_ack(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 {
 	if (!tcb_has(tcb, TCB_ACK_NOW))
 		return false;
-	fill(tcp, tcb, out, tcb_ack_seq(tcb), TCP_ACK, now);
+	output_fill(tcp, tcb, out, tcb_ack_seq(tcb), TCP_ACK, now);
 	return true;
 }
 
@@ -568,7 +519,7 @@ static bool pull_bare(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 		return false;
 	/* MUST-66's other half: announced even if no data may go */
 	set_urgent(tcb, &out->seg);
-	ack_goes(tcb, true);
+	output_ack_goes(tcb, true);
 	return true;
 }
 
@@ -606,18 +557,30 @@ static bool pull_data(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 		 pull_rescue(tcp, tcb, out, now)));
 }
 
+/* RFC 7413 4.2.2: an answer to what the SYN brought need not await the handshake's end. */
+static bool pull_early(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	if (!fastopen_is_child(tcb) || sendmap_empty(&tcb->io->map) ||
+	    sendmap_next_lost(&tcb->io->map) || !pull_new(tcp, tcb, out, now))
+		return false;
+	set_urgent(tcb, &out->seg);
+	output_ack_goes(tcb, false);
+	return true;
+}
+
 static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	bool data = false;
 
 	if (!tcb_synchronized(tcb))
-		return tcb->io && (pull_syn(tcp, tcb, out, now) || pull_bare(tcp, tcb, out, now));
+		return tcb->io && (output_syn(tcp, tcb, out, now) ||
+				   pull_early(tcp, tcb, out, now) || pull_bare(tcp, tcb, out, now));
 	if (tcb->io)
 		data = pull_data(tcp, tcb, out, now);
 	if (data) {
 		pace_sent(tcb->io, out->seg.len, now);
 		set_urgent(tcb, &out->seg);
-		ack_goes(tcb, false);
+		output_ack_goes(tcb, false);
 		return true;
 	}
 	if (tcb->io)

@@ -37,8 +37,12 @@ void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb->rexmt_n = 0;
 	tcb->soft_error = 0;
 	tcb->rtt.backoff = 0;
-	tcb_event(tcp, tcb, CPL_EV_CONNECTED | CPL_EV_WRITABLE);
-	tcb->flags &= ~TCB_WANT_WRITE;
+	if (tcb->fastopen & FASTOPEN_CHILD) { /* the program has it, and may have filled it */
+		fastopen_settled(tcp, tcb, false, now);
+	} else {
+		tcb_event(tcp, tcb, CPL_EV_CONNECTED | CPL_EV_WRITABLE);
+		tcb->flags &= ~TCB_WANT_WRITE;
+	}
 	tcb_why(tcb, CPL_WHY_IDLE, now);
 	timer_keep_start(tcp, tcb, now);
 	if (tcb_has(tcb, TCB_FIN_QUEUED)) /* 3.10.4: CLOSE in SYN-RECEIVED waits for this */
@@ -51,17 +55,19 @@ static void syn_acked(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *se
 {
 	struct sendmap_result res = { 0 };
 	struct tcb_io *io = tcb->io;
+	bool again = tcb->rexmt_n > 0;
 
 	sendmap_ack(&io->map, seg->ack, now, &res);
-	tcb->snd_una = seg->ack;
+	input_advance(tcp, tcb, seg->ack, now);
 	if (res.rtt_ns) {
 		rtt_sample(&tcb->rtt, res.rtt_ns, 1);
-	} else if (tcb->rexmt_n) {
+	} else if (again) {
 		rtt_syn_lost(&tcb->rtt);
 		io->cc.cwnd = tcb->snd_mss; /* RFC 5681 3.1: IW is one segment */
 	}
 	recovery_init(&io->recovery, tcb_has(tcb, TCB_SACK), tcb->iss, false);
 	timer_rexmt_stop(tcp, tcb);
+	fastopen_synack(tcp, tcb, seg, again, now);
 }
 
 static void enter_synchronized(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg)
@@ -87,14 +93,16 @@ static void enter_synchronized(struct tcp *tcp, struct tcb *tcb, const struct tc
 static enum verdict crossed_syn(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
 				uint64_t now)
 {
-	struct sent *syn = sendmap_first(&tcb->io->map);
+	struct list *pos, *tmp;
 
+	tcb->fastopen &= (uint16_t) ~(FASTOPEN_WANTED | FASTOPEN_DEFERRED);
 	tcb->snd_wnd = tcb->snd_wnd_max = seg->wnd;
 	tcb->snd_wl1 = seg->seq;
 	tcb->snd_wl2 = tcb->iss;
 	tcb_set_state(tcp, tcb, CPL_SYN_RECEIVED, now);
-	if (syn)
-		sendmap_refused(&tcb->io->map, syn); /* goes again, with ACK now */
+	/* The SYN goes again, with ACK now; its data, which was not looked at, goes by itself. */
+	list_for_each_safe (pos, tmp, &tcb->io->map.records)
+		sendmap_refused(&tcb->io->map, container_of(pos, struct sent, by_seq));
 	return V_CONTINUE;
 }
 

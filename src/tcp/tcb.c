@@ -220,6 +220,7 @@ static void tcb_detach(struct tcp *tcp, struct tcb *tcb)
 	tcb->flags &= ~(TCB_ACK_NOW | TCB_DELACK | TCB_PROBE | TCB_PERSIST | TCB_URG_OUT);
 	if (!io)
 		return;
+	fastopen_settled(tcp, tcb, false, 0);
 	io->t_rexmt = io->t_delack = io->t_quiet = io->t_cork = CPL_NEVER;
 	sendmap_clear(&io->map);
 	chunkq_clear(&io->sndq, tcp->chunks);
@@ -233,6 +234,7 @@ void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now)
 	ASSERT(tcb->state != CPL_LISTEN);
 	tcb_why(tcb, CPL_WHY_CLOSED, now);
 	tcb_busy(tcb, false, now);
+	fastopen_over(tcp, tcb, now);
 	tcb_detach(tcp, tcb);
 	if (tcb->state != CPL_CLOSED)
 		tcb_set_state(tcp, tcb, CPL_CLOSED, now);

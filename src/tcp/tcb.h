@@ -73,6 +73,25 @@ struct demux_node {
 #define ECN_ECHO    2u /* ECE goes with each ACK */
 #define ECN_CWR_DUE 4u /* CWR goes with the next new data */
 
+/* Bits of tcb->fastopen (RFC 7413). */
+#define FASTOPEN_WANTED	  1u   /* the SYN carries the option, or data without it */
+#define FASTOPEN_SENT	  2u   /* the SYN carried the option */
+#define FASTOPEN_EXP	  4u   /* as an experiment's */
+#define FASTOPEN_DATA	  8u   /* it carried data */
+#define FASTOPEN_ACKED	  16u  /* which the SYN,ACK acknowledged: sent by us or by the peer */
+#define FASTOPEN_DEFERRED 32u  /* the SYN awaits the first data */
+#define FASTOPEN_CHILD	  64u  /* opened by a SYN with a good cookie */
+#define FASTOPEN_RENEW	  128u /* ... whose key is on its way out: the SYN,ACK brings another */
+#define FASTOPEN_CHECK	  256u /* the first after a time without: is the path better? */
+
+/* tcb->fastopen_fail, as Linux numbers it. */
+enum fastopen_fail {
+	FASTOPEN_NO_FAIL,
+	FASTOPEN_NO_COOKIE,
+	FASTOPEN_NOT_ACKED,
+	FASTOPEN_SYN_AGAIN,
+};
+
 /* Received early: one range of the out-of-order queue. */
 struct ooo_range {
 	struct list link; /* by sequence number */
@@ -127,11 +146,12 @@ struct tcb_io {
 	uint32_t rcv_rtt_us;
 	uint32_t rcv_rtt_seq;
 	uint64_t rcv_rtt_time;
-	uint32_t unacked_in; /* octets received since the last ACK was sent */
-	uint16_t last_len;   /* payload of the last segment that came */
-	uint8_t why;	     /* enum cpl_why */
-	uint16_t mtu_probe;  /* size of the packet that probes the path, or 0 */
-	uint8_t quick;	     /* ACKs to send at once before delaying starts */
+	uint32_t unacked_in;		   /* octets received since the last ACK was sent */
+	uint16_t last_len;		   /* payload of the last segment that came */
+	uint8_t why;			   /* enum cpl_why */
+	uint16_t mtu_probe;		   /* size of the packet that probes the path, or 0 */
+	struct fastopen_pending *fastopen; /* of a child whose handshake is not done, or NULL */
+	uint8_t quick;			   /* ACKs to send at once before delaying starts */
 	bool cwnd_limited;
 	bool hold_over; /* short segments have been held long enough: send */
 };
@@ -151,7 +171,9 @@ struct tcb_cold {
 	uint32_t keep_count;
 	uint32_t window_clamp;
 	uint32_t pid, fd;
+	uint32_t fastopen; /* CPL_OPT_FASTOPEN */
 	uint16_t maxseg;   /* 0: by MTU */
+	bool fastopen_connect, fastopen_no_cookie;
 	bool route_chosen; /* by the program: none that arrives replaces it */
 	char program[16];
 	struct source_route route;
@@ -213,9 +235,11 @@ struct tcb {
 	uint8_t rexmt_n;  /* retransmissions of the oldest segment */
 	uint8_t probes_n; /* probes unanswered */
 	uint8_t soft_error;
-	uint8_t error;	     /* what ended it */
-	bool over : 1;	     /* it was a connection, and is none any more */
-	bool reordering : 1; /* the path was seen to reorder (RFC 8985) */
+	uint8_t error;		   /* what ended it */
+	bool over : 1;		   /* it was a connection, and is none any more */
+	bool reordering : 1;	   /* the path was seen to reorder (RFC 8985) */
+	uint8_t fastopen_fail : 2; /* enum fastopen_fail */
+	uint16_t fastopen;	   /* FASTOPEN_* */
 
 	uint64_t t_slow; /* keep-alive, FIN-WAIT-2; CPL_NEVER: off */
 	uint64_t made;
@@ -300,6 +324,10 @@ struct listener {
 	bool catch_all;
 	uint64_t overflows;
 	uint64_t cookies;
+	struct list fastopen;	     /* struct fastopen_pending */
+	struct list fastopen_resets; /* those that a RST ended, oldest first */
+	uint32_t fastopen_n;	     /* both */
+	uint32_t fastopen_max;
 };
 
 /* What loss recovery is told of the path, beside an ACK. */

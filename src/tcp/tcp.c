@@ -12,8 +12,9 @@ static void keys_init(struct tcp *tcp)
 {
 	const uint8_t *secret = tcp->config->secret;
 	struct siphash_key root;
-	struct siphash_key *keys[] = { &tcp->isn_key,	    &tcp->ts_key,	 &tcp->port_key,
-				       &tcp->cookie_key[0], &tcp->cookie_key[1], &tcp->demux.key };
+	struct siphash_key *keys[] = { &tcp->isn_key,	     &tcp->ts_key,	  &tcp->port_key,
+				       &tcp->cookie_key[0],  &tcp->cookie_key[1], &tcp->demux.key,
+				       &tcp->fastopen.key[0] };
 
 	memcpy(&root, secret, sizeof(root));
 	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -26,6 +27,18 @@ static void keys_init(struct tcp *tcp)
 			keys[i]->k[j] = siphash24(&root, text, sizeof(text));
 		}
 	}
+}
+
+static void fastopen_init(struct tcp *tcp)
+{
+	const struct cpl_config *cfg = tcp->config;
+	struct fastopen *f = &tcp->fastopen;
+
+	for (unsigned i = 0; i < cfg->fastopen_keys; i++)
+		fastopen_set_key(&f->key[i], cfg->fastopen_key[i]);
+	f->keys_n = cfg->fastopen_keys ? cfg->fastopen_keys : 1;
+	fastopen_cache_init(&f->cache, tcp->mem, &tcp->demux.key, cfg->fastopen_cache);
+	pool_init(&f->pending, tcp->mem, sizeof(struct fastopen_pending), 8, 65536, SLAB / 16);
 }
 
 int tcp_init(struct tcp *tcp, uint64_t now)
@@ -59,16 +72,20 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 	list_init(&tcp->events);
 	list_init(&tcp->reply_queue);
 	wheel_init(&tcp->wheel, now);
+	fastopen_init(tcp);
 	return demux_init(tcp);
 }
 
 void tcp_destroy(struct tcp *tcp)
 {
-	struct pool *pools[] = { &tcp->tcbs,	&tcp->ios,   &tcp->colds,   &tcp->listeners,
-				 &tcp->halves,	&tcp->sents, &tcp->oranges, &tcp->time_waits,
-				 &tcp->replies, &tcp->bounds };
+	struct pool *pools[] = {
+		&tcp->tcbs,    &tcp->ios,    &tcp->colds,	    &tcp->listeners,
+		&tcp->halves,  &tcp->sents,  &tcp->oranges,	    &tcp->time_waits,
+		&tcp->replies, &tcp->bounds, &tcp->fastopen.pending
+	};
 
 	demux_destroy(tcp);
+	fastopen_cache_destroy(&tcp->fastopen.cache);
 	for (unsigned i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
 		pool_destroy(pools[i]);
 }

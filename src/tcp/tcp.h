@@ -16,6 +16,7 @@
 #include "ip/neigh.h"
 #include "ip/pmtu.h"
 #include "ip/route.h"
+#include "tcp/fastopen.h"
 #include "tcp/tcb.h"
 #include "trace/ring.h"
 #include "wire/ip.h"
@@ -97,6 +98,7 @@ struct tcp {
 	uint64_t challenge_second; /* RFC 5961 7 */
 	uint32_t challenge_left;
 	uint64_t cookie_needed; /* when a SYN queue last overflowed */
+	struct fastopen fastopen;
 };
 
 /* A port that is taken: bound or listening. */
@@ -290,6 +292,8 @@ enum verdict {
 void trace_seg_in(struct tcp *tcp, cpl_handle handle, const struct tcp_seg *seg, bool dropped,
 		  uint64_t now);
 void segment_arrives(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
+/* False: what is not acceptable, or comes again, was answered only just now. */
+bool input_may_answer(struct tcb *tcb, uint64_t now);
 enum verdict input_syn_sent(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 			    uint64_t now);
 enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
@@ -301,6 +305,8 @@ enum verdict input_fin(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* What a SYN offers is noted (options of RFC 9293 3.2, 7323, 2018). */
 void input_syn_options(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* SND.UNA <- ACK, which the send map knows of: octets leave the send queue. */
+void input_advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now);
 void input_window(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 
 /* Lent memory is kept for a large part of it, else copied: a frame is held whole. */
@@ -348,6 +354,8 @@ void half_advance(struct tcp *tcp, uint64_t now);
 void listener_close(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* A connection from a completed handshake. NULL: no memory. */
 struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t now);
+/* TCB waits for cpl_accept(). */
+void listener_queue(struct tcp *tcp, struct tcb *listener, struct tcb *tcb);
 /* Verdicts of a catch-all's embedder. */
 int half_accept(struct tcp *tcp, struct half_open *half, uint64_t now);
 void half_refuse(struct tcp *tcp, struct half_open *half);
@@ -370,7 +378,52 @@ bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_i
 bool time_wait_may_take(const struct time_wait *tw, uint64_t now);
 void time_wait_free(struct tcp *tcp, struct time_wait *tw, uint64_t now);
 
-/* ---- output.c, window.c, reply.c ---- */
+/* ---- fastopen.c, fastopen_server.c ---- */
+
+/* An OPEN that wants it: true if a cookie, or none, is needed and at hand: data may go now. */
+bool fastopen_open(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* The option of TCB's first SYN, or of its SYN,ACK. */
+void fastopen_option(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint64_t now);
+/* How much data that SYN may carry. */
+uint32_t fastopen_room(const struct tcb *tcb);
+/* The SYN,ACK came, which acknowledged what was; AGAIN: the SYN had gone again. */
+void fastopen_synack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, bool again,
+		     uint64_t now);
+/* A retransmission time-out; LAST: and the connection is given up. */
+void fastopen_timeout(struct tcp *tcp, struct tcb *tcb, bool last, uint64_t now);
+/* TCB is over: what does it tell of the path? */
+void fastopen_over(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+
+/*
+ * A SYN with data or option, for a listener that has room for it. True: a connection was made of
+ * HALF, and waits to be accepted. Else *COOKIE goes with the SYN,ACK, unless its len is 0.
+ */
+bool fastopen_syn(struct tcp *tcp, struct tcb *listener, const struct half_open *half,
+		  const struct seg_in *in, struct tcp_cookie *cookie, uint64_t now);
+/* TCB's handshake is done, or TCB is over; RESET: by a RST. */
+void fastopen_settled(struct tcp *tcp, struct tcb *tcb, bool reset, uint64_t now);
+/* LISTENER ends. */
+void fastopen_listener_close(struct tcp *tcp, struct listener *l);
+/* The peer has not heard of our SYN,ACK, which goes again. */
+enum verdict fastopen_syn_again(struct tcb *tcb, uint64_t now);
+static inline bool fastopen_is_child(const struct tcb *tcb)
+{
+	return tcb->state == CPL_SYN_RECEIVED && (tcb->fastopen & FASTOPEN_CHILD);
+}
+
+/* ---- output.c, output_syn.c, window.c, reply.c ---- */
+
+/* Everything but flags, sequence number and payload; the ACK and window go with it. */
+void output_fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
+		 uint16_t flags, uint64_t now);
+/* Payload [seq, seq + *LEN) of the send queue, or whole segments of it. False: not now. */
+bool output_attach(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
+		   uint32_t *len, uint32_t mss);
+void output_detach(struct tcp *tcp, struct tcp_out *out);
+/* An ACK goes with this segment: nothing is owed any more. */
+void output_ack_goes(struct tcb *tcb, bool alone);
+/* The SYN or SYN,ACK, if it is due. */
+bool output_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now);
 
 /* Something changed that may let TCB send: put it on the ready list if so. */
 void tcb_kick(struct tcp *tcp, struct tcb *tcb);
@@ -450,6 +503,8 @@ int tcp_open(struct tcp *tcp, const struct cpl_endpoint *local, struct tcb **tcb
 int tcp_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now);
 int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
 		    uint64_t now);
+long tcp_open_active_data(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
+			  const void *data, size_t n, unsigned flags, uint64_t now);
 int tcp_open_passive(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_t now);
 int tcp_catch_all(struct tcp *tcp, int ifindex, uint32_t pending_max, struct tcb **tcb,
 		  uint64_t now);

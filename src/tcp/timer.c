@@ -152,6 +152,12 @@ static void probe(struct tcb *tcb, uint64_t now)
 	tcb->flags |= TCB_PROBE;
 }
 
+/* Accepted at its SYN, and nobody answers: as Linux one try more than without Fast Open. */
+static bool synack_failed(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return fastopen_is_child(tcb) && tcb->rexmt_n > tcp->config->synack_retries;
+}
+
 static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
@@ -164,10 +170,12 @@ static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	if (tcb_synchronized(tcb) && !tcb->snd_wnd)
 		probe(tcb, now); /* MUST-35: it shrank to nothing under what was sent */
 	/* MUST-20, MUST-22: R2 */
-	if (now - io->progress >= tcb_r2(tcp, tcb)) {
+	if (now - io->progress >= tcb_r2(tcp, tcb) || synack_failed(tcp, tcb)) {
+		fastopen_timeout(tcp, tcb, true, now);
 		give_up(tcp, tcb, now);
 		return;
 	}
+	fastopen_timeout(tcp, tcb, false, now);
 	if (tcb->rexmt_n < 255)
 		tcb->rexmt_n++;
 	if (tcb->rexmt_n == tcp->config->r1_retries)

@@ -94,8 +94,9 @@ static int prepare_syn(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	return 0;
 }
 
-int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
-		    uint64_t now)
+/* SYN-SENT, but the SYN is not on its way yet. */
+static int open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
+		       uint64_t now)
 {
 	struct conn_id before = tcb->node.id;
 	uint8_t ifindex = tcb->ifindex;
@@ -126,8 +127,42 @@ int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint 
 	tcb->made = now;
 	tcb_set_state(tcp, tcb, CPL_SYN_SENT, now);
 	tcp->counters->active_opens++;
+	return 0;
+}
+
+int tcp_open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
+		    uint64_t now)
+{
+	int err = open_active(tcp, tcb, remote, now);
+
+	if (err)
+		return err;
+	/* With a cookie at hand, the SYN awaits the data; without one it asks for one. */
+	if (tcb->cold && tcb->cold->fastopen_connect && fastopen_open(tcp, tcb, now)) {
+		tcb->fastopen |= FASTOPEN_DEFERRED;
+		tcb_event(tcp, tcb, CPL_EV_WRITABLE);
+		return 0;
+	}
 	tcb_ready(tcp, tcb);
 	return 0;
+}
+
+long tcp_open_active_data(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *remote,
+			  const void *data, size_t n, unsigned flags, uint64_t now)
+{
+	long took = 0;
+	int err;
+
+	if (!(tcp->config->fastopen & CPL_FASTOPEN_CLIENT))
+		return -EOPNOTSUPP;
+	err = open_active(tcp, tcb, remote, now);
+	if (err)
+		return err;
+	tcb_ready(tcp, tcb);
+	if (!fastopen_open(tcp, tcb, now))
+		return -EINPROGRESS;
+	took = tcp_send(tcp, tcb, data, n, flags, now);
+	return took == -EAGAIN ? -EINPROGRESS : took;
 }
 
 static int listener_new(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_t now)
@@ -138,6 +173,11 @@ static int listener_new(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint
 		return -ENOBUFS;
 	memset(l, 0, sizeof(*l));
 	list_init(&l->accept_queue);
+	list_init(&l->fastopen);
+	list_init(&l->fastopen_resets);
+	l->fastopen_max = tcb->cold ? tcb->cold->fastopen : 0;
+	if (!l->fastopen_max && (tcp->config->fastopen & CPL_FASTOPEN_ALL_LISTENERS))
+		l->fastopen_max = backlog;
 	l->backlog = backlog;
 	tcb->listener = l;
 	tcb_set_state(tcp, tcb, CPL_LISTEN, now);
@@ -256,6 +296,7 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 	}
 	tcb->flags |= TCB_SENT_ALL_DUE;
 	tcb_busy(tcb, true, now);
+	tcb->fastopen &= (uint16_t)~FASTOPEN_DEFERRED;
 	if (took == n && (flags & CPL_MSG_OOB)) {
 		tcb->snd_up = tcb_write_seq(tcb); /* MUST-62 */
 		tcb->flags |= TCB_URG_OUT;

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See run_link.h. Three ways out: user (a second stack in this process forwards, run_forward.c),
+ * and a TUN or TAP device, whose other end is an interface of the kernel.
+ */
+#include "cli/run_link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "host/config.h"
+#include "link/kernel_if.h"
+
+#define USER_MTU     65535u
+#define LOOPBACK_MTU 65535u
+#define MTU_V6	     1280u
+
+/* ---- The link ------------------------------------------------------------------------------- */
+
+static int open_user(struct run_link *l, const struct run_link_options *o, struct link_why *why)
+{
+	struct link_pipe_config config = { .kind = CPL_IFACE_IP,
+					   .mtu = o->mtu ? o->mtu : USER_MTU,
+					   .offload = !o->no_offload,
+					   .wake = true };
+	struct forward_config forward = { .gateway4 = o->gateway4,
+					  .gateway6 = o->gateway6,
+					  .program4 = o->ours4,
+					  .program6 = o->ours6,
+					  .flows_max = 65536,
+					  .publish_n = o->publish_n };
+	struct link *ends[2];
+	int err = link_pipe_open(ends, &config, why);
+
+	if (err)
+		return err;
+	l->link = ends[0];
+	memcpy(forward.publish, o->publish, sizeof(forward.publish));
+	return forward_start(&l->forward, ends[1], &forward, why);
+}
+
+static int open_device(struct run_link *l, const struct run_link_options *o, struct link_why *why)
+{
+	struct link_tun_config config = { .name = o->device,
+					  .mtu = o->mtu,
+					  .no_offload = o->no_offload };
+	const char *name;
+	int err = o->kind == RUN_LINK_TAP ? link_tap_open(&l->link, &config, why)
+					  : link_tun_open(&l->link, &config, why);
+
+	if (err)
+		return err;
+	name = l->link->iface.name;
+	if (o->mtu && (err = kernel_if_set_mtu(name, o->mtu, why)) != 0)
+		return err;
+	if ((err = kernel_if_up(name, why)) != 0)
+		return err;
+	err = kernel_if_addr_add(name, &o->gateway4, o->prefix4, why);
+	/* A machine without IPv6, or a link too narrow for it, has IPv4. */
+	if (!err && l->link->iface.mtu >= MTU_V6) {
+		struct link_why no6;
+
+		kernel_if_addr_add(name, &o->gateway6, o->prefix6, &no6);
+	}
+	return err;
+}
+
+/* ---- The stack ------------------------------------------------------------------------------ */
+
+/*
+ * An interface that nothing leaves by: what goes to our own addresses turns round in the stack. The
+ * loop asks it for frames like any other, and so a link stands behind it.
+ */
+static int add_loopback(struct run_link *l, uint64_t now, struct link_why *why)
+{
+	struct link_pipe_config config = {
+		.kind = CPL_IFACE_IP, .mtu = LOOPBACK_MTU, .offload = true, .wake = true
+	};
+	struct cpl_addr lo4 = cpl_addr4(127, 0, 0, 1), lo6 = { { [15] = 1 } };
+	struct link *ends[2];
+	int ifindex, err = link_pipe_open(ends, &config, why);
+
+	if (err)
+		return err;
+	l->nowhere = ends[1];
+	snprintf(ends[0]->iface.name, sizeof(ends[0]->iface.name), "lo");
+	ifindex = loop_add_link(l->loop, ends[0], CPL_IFACE_NO_DAD, why);
+	if (ifindex < 0)
+		return ifindex;
+	err = cpl_addr_add(l->stack, ifindex, &lo4, 8, now);
+	if (!err)
+		err = cpl_addr_add(l->stack, ifindex, &lo6, 128, now);
+	return err ? link_fail(why, err, "cannot set our loopback's addresses: %s", strerror(-err))
+		   : 0;
+}
+
+static int add_way_out(struct run_link *l, const struct run_link_options *o, uint32_t mtu,
+		       uint64_t now)
+{
+	struct cpl_addr any4 = cpl_addr4(0, 0, 0, 0), any6 = { { 0 } };
+	int err = cpl_addr_add(l->stack, l->ifindex, &o->ours4, o->prefix4, now);
+
+	if (!err)
+		err = cpl_route_add(l->stack, &any4, 0, &o->gateway4, l->ifindex, 0, now);
+	if (err || mtu < MTU_V6)
+		return err;
+	err = cpl_addr_add(l->stack, l->ifindex, &o->ours6, o->prefix6, now);
+	if (!err)
+		err = cpl_route_add(l->stack, &any6, 0, &o->gateway6, l->ifindex, 0, now);
+	return err;
+}
+
+static int open_stack(struct run_link *l, const struct run_link_options *o, struct link_why *why)
+{
+	struct cpl_config config;
+	uint64_t now = loop_clock();
+	uint32_t mtu;
+	int err = config_fill(&config, why);
+
+	if (err)
+		return err;
+	config.trace_records = 4096;
+	if (o->cc)
+		snprintf(config.cc_name, sizeof(config.cc_name), "%s", o->cc);
+	err = cpl_stack_new(&l->stack, &config, now);
+	if (err)
+		return link_fail(why, err, "cannot make a stack: %s", strerror(-err));
+	err = loop_new(&l->loop, l->stack, why);
+	if (!err && o->capture) {
+		err = pcapng_open(&l->capture, o->capture, loop_epoch(), 0, why);
+		if (!err)
+			err = link_capture(l->link, l->capture);
+	}
+	if (err)
+		return err;
+	mtu = l->link->iface.mtu;
+	l->ifindex = loop_add_link(l->loop, l->link, CPL_IFACE_NO_DAD, why);
+	l->link = NULL;
+	if (l->ifindex < 0)
+		return l->ifindex;
+	err = add_loopback(l, now, why);
+	if (err)
+		return err;
+	err = add_way_out(l, o, mtu, now);
+	return err ? link_fail(why, err, "cannot set our addresses: %s", strerror(-err)) : 0;
+}
+
+int run_link_open(struct run_link *l, const struct run_link_options *o, struct link_why *why)
+{
+	struct link_why unseen;
+	int err;
+
+	memset(l, 0, sizeof(*l));
+	err = o->kind == RUN_LINK_USER ? open_user(l, o, why) : open_device(l, o, why);
+	if (!err)
+		err = open_stack(l, o, why);
+	if (err)
+		return err;
+	err = control_open(&l->control, l->stack, NULL, o->name, &unseen);
+	if (!err)
+		err = loop_set_control(l->loop, l->control);
+	if (err)
+		fprintf(stderr, "couplet run: %s; `couplet netstat` will not see this stack\n",
+			unseen.text);
+	return 0;
+}
+
+void run_link_close(struct run_link *l)
+{
+	int err;
+
+	link_close(l->link);
+	if (l->loop)
+		loop_free(l->loop); /* and the link with it */
+	link_close(l->nowhere);
+	forward_stop(l->forward);
+	if (l->control)
+		control_close(l->control);
+	cpl_stack_free(l->stack);
+	err = pcapng_close(l->capture);
+	if (err)
+		fprintf(stderr, "couplet run: the packets could not all be written: %s\n",
+			strerror(-err));
+}

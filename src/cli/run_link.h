@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The stack of `couplet run` and what leads out of it. */
+#ifndef CLI_RUN_LINK_H
+#define CLI_RUN_LINK_H
+
+#include <couplet/couplet.h>
+
+#include "cli/run_forward.h"
+#include "host/control.h"
+#include "host/loop.h"
+#include "link/link.h"
+#include "link/pcapng.h"
+
+enum run_link_kind {
+	RUN_LINK_USER,
+	RUN_LINK_TUN,
+	RUN_LINK_TAP
+};
+
+struct run_link_options {
+	enum run_link_kind kind;
+	const char *device; /* name of the kernel's end; NULL: it chooses */
+	const char *name;   /* of the stack, for `couplet netstat` */
+	struct cpl_addr ours4, ours6, gateway4, gateway6;
+	unsigned prefix4, prefix6;
+	uint32_t mtu; /* 0: 1500; 65,535 for the user link */
+	bool no_offload;
+	const char *capture; /* write all frames there, or NULL */
+	const char *cc;	     /* NULL: the stack's own choice */
+	struct forward_publish publish[FORWARD_PUBLISH_MAX];
+	unsigned publish_n;
+};
+
+struct run_link {
+	cpl_stack *stack;
+	struct loop *loop;
+	struct link *link;
+	struct link *nowhere; /* the other end of our loopback's */
+	struct forward *forward;
+	struct control *control;
+	struct pcapng *capture;
+	int ifindex;
+};
+
+/* 0, or a negative errno with a sentence; run_link_close() in either case. */
+int run_link_open(struct run_link *l, const struct run_link_options *options, struct link_why *why);
+void run_link_close(struct run_link *l);
+
+#endif

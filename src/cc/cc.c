@@ -147,6 +147,8 @@ void cc_reduce(struct cc *cc, uint32_t flight, uint32_t num, uint32_t den)
 	cc->prior_cwnd = cc->cwnd;
 	cc->prior_ssthresh = cc->ssthresh;
 	cc->acked = 0;
+	/* Whole segments, as Linux: less than one would grow towards the next, and not be sent. */
+	ssthresh -= ssthresh % cc->mss;
 	if (ssthresh < 2ull * cc->mss)
 		ssthresh = 2ull * cc->mss;
 	cc->ssthresh = (uint32_t)ssthresh;

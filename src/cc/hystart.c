@@ -13,6 +13,10 @@
 #define CSS_ROUNDS	   5u
 #define NO_RTT		   UINT32_MAX
 
+/* As Linux. */
+#define TRAIN_GAP_NS 2000000u
+#define TRAIN_WINDOW 16u /* segments: a smaller cwnd makes no train */
+
 void hystart_init(struct hystart *h)
 {
 	*h = (struct hystart){ .last_min_us = NO_RTT,
@@ -77,4 +81,21 @@ bool hystart_ack(struct hystart *h, const struct ack_event *ev, uint32_t *bytes)
 	if (h->css)
 		*bytes /= CSS_GROWTH_DIVISOR;
 	return over && h->css;
+}
+
+/*
+ * RFC 9406 has the delay alone, for ACKs that come in bunches make trains shorter than what was
+ * sent. That errs towards leaving late, when the delay tells as well. Where they do not, the train
+ * ends slow start with no queue, five rounds of 1.25 before conservative slow start would.
+ */
+bool hystart_train(struct hystart *h, const struct ack_event *ev, uint32_t cwnd)
+{
+	if (!h->train_from || ev->rate.prior_delivered >= h->train_end) {
+		h->train_end = ev->delivered;
+		h->train_from = h->train_last = ev->now;
+	}
+	if (cwnd < TRAIN_WINDOW * ev->mss || ev->now - h->train_last > TRAIN_GAP_NS)
+		return false;
+	h->train_last = ev->now;
+	return ev->min_rtt_ns && ev->now - h->train_from > ev->min_rtt_ns / 2;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HyStart++, RFC 9406: the first slow start ends when the round trip grows, before the queue of the
- * bottleneck overflows; by way of a few rounds of slower growth, in case it was only jitter.
+ * bottleneck overflows; by way of a few rounds of slower growth, in case it was only jitter. Beside
+ * it the other detector of the first HyStart (Ha and Rhee, "Taming the elephants", 2011), the
+ * length of an ACK train, for a controller that asks for it.
  */
 #ifndef CC_HYSTART_H
 #define CC_HYSTART_H
@@ -21,6 +23,8 @@ struct hystart {
 	uint8_t css_rounds;	 /* of conservative slow start so far */
 	bool css;
 	bool begun;
+	uint64_t train_end;		 /* the round of the train, as round_end */
+	uint64_t train_from, train_last; /* its first ACK, and the last that came close behind */
 };
 
 void hystart_init(struct hystart *h);
@@ -29,5 +33,10 @@ void hystart_init(struct hystart *h);
  * slower. True: slow start is over; ssthresh = cwnd.
  */
 bool hystart_ack(struct hystart *h, const struct ack_event *ev, uint32_t *bytes);
+/*
+ * The same ACK, with cwnd at CWND: true if those of this round have come one close behind the other
+ * for half of the least round trip: what is in flight fills the path. Nothing slows down before.
+ */
+bool hystart_train(struct hystart *h, const struct ack_event *ev, uint32_t cwnd);
 
 #endif

@@ -106,13 +106,47 @@ static void bounds(void **state)
 	assert_int_equal(share, MSS / 4);
 }
 
+/* An ACK EVERY us for LENGTH us, in a round of its own; least round trip 40 ms. At the end: true.
+ */
+static bool train_of(uint64_t every_us, uint64_t length_us, uint32_t cwnd)
+{
+	static uint64_t now;
+	uint64_t before = delivered;
+
+	now += 100 * MS;
+	for (uint64_t at = 0; at <= length_us; at += every_us, now += every_us * 1000) {
+		struct ack_event ev = { .now = now,
+					.delivered = delivered += MSS,
+					.mss = MSS,
+					.min_rtt_ns = 40 * MS,
+					.rate = { .prior_delivered = before } };
+
+		if (hystart_train(&h, &ev, cwnd))
+			return true;
+	}
+	return false;
+}
+
+/* ACKs that come for half of the least round trip without a pause, each within 2 ms of the last. */
+static void train(void **state)
+{
+	(void)state;
+	assert_false(train_of(500, 5000, 100 * MSS));
+	assert_false(train_of(500, 19000, 100 * MSS));
+	assert_false(train_of(500, 20000, 100 * MSS));
+	assert_true(train_of(500, 20500, 100 * MSS));
+	assert_true(train_of(2000, 30000, 100 * MSS));
+	assert_false(train_of(2500, 60000, 100 * MSS)); /* with pauses */
+	assert_false(train_of(500, 30000, 15 * MSS));	/* cwnd is too small to tell */
+	assert_true(train_of(500, 30000, 16 * MSS));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(delay_ends_it, start),
-		cmocka_unit_test_setup(jitter, start),
-		cmocka_unit_test_setup(too_few, start),
-		cmocka_unit_test_setup(bounds, start),
+		cmocka_unit_test_setup(delay_ends_it, start), cmocka_unit_test_setup(jitter, start),
+		cmocka_unit_test_setup(too_few, start),	      cmocka_unit_test_setup(bounds, start),
+		cmocka_unit_test_setup(train, start),
 	};
 
 	return cmocka_run_group_tests_name("cc/hystart", tests, NULL, NULL);

@@ -94,8 +94,8 @@ static void test_reduction(void **state)
 	start(30 * MSS, CC_SSTHRESH_NONE);
 	cc.acked = 500;
 	cc.ops->congestion(&cc, 21 * MSS, 0);
-	assert_int_equal(cc.ssthresh, 10500);
-	assert_int_equal(cc.cwnd, 30 * MSS); /* recovery's to change */
+	assert_int_equal(cc.ssthresh, 10 * MSS); /* in whole segments */
+	assert_int_equal(cc.cwnd, 30 * MSS);	 /* recovery's to change */
 	assert_int_equal(cc.acked, 0);
 	cc.ops->timeout(&cc, 3 * MSS, 0);
 	assert_int_equal(cc.ssthresh, 2 * MSS);

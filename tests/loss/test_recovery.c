@@ -453,7 +453,7 @@ static void test_timeout_in_fast(void **state)
 	now += 10 * RTT;
 	recovery_on_timeout(&rec, &map, &cc, true, &path, now);
 	check_state(RTO);
-	assert_int_equal(cc.ssthresh, 8250);
+	assert_int_equal(cc.ssthresh, 8000);
 	check_cwnd(1);
 	assert_int_equal(map.retrans, 0);
 	assert_false(rec.retransmit_now);

@@ -36,6 +36,7 @@ int neigh_init(struct neigh_table *t, struct mem *mem, const struct siphash_key 
 	for (uint32_t i = 0; i < n; i++)
 		list_init(&t->buckets[i]);
 	list_init(&t->lru);
+	t->incomplete_max = limit < 2 ? 1 : limit / 2;
 	list_init(&t->retrans);
 	list_init(&t->delays);
 	list_init(&t->actions);
@@ -77,6 +78,7 @@ struct neigh *neigh_find(struct neigh_table *t, int ifindex, const struct cpl_ad
 static void forget(struct neigh_table *t, struct neigh *n)
 {
 	ASSERT(list_empty(&n->waiting));
+	t->incomplete_n -= n->state == NEIGH_INCOMPLETE;
 	list_del(&n->link);
 	list_del(&n->lru);
 	list_del(&n->timer);
@@ -115,6 +117,7 @@ static struct neigh *entry_new(struct neigh_table *t, int ifindex, const struct 
 	n->addr = *addr;
 	n->ifindex = (uint8_t)ifindex;
 	n->deadline = UINT64_MAX;
+	n->state = NEIGH_FAILED; /* until it enters its first */
 	list_init(&n->lru);
 	list_init(&n->timer);
 	list_init(&n->waiting);
@@ -141,6 +144,7 @@ static void act(struct neigh_table *t, struct neigh *n, enum neigh_action action
  */
 static void enter(struct neigh_table *t, struct neigh *n, enum neigh_state state, uint64_t now)
 {
+	t->incomplete_n -= n->state == NEIGH_INCOMPLETE;
 	n->state = (uint8_t)state;
 	n->probes = 0;
 	n->deadline = UINT64_MAX;
@@ -148,6 +152,8 @@ static void enter(struct neigh_table *t, struct neigh *n, enum neigh_state state
 	list_del(&n->lru);
 	switch (state) {
 	case NEIGH_INCOMPLETE:
+		t->incomplete_n++;
+		/* fall through */
 	case NEIGH_PROBE:
 		n->deadline = now + NEIGH_RETRANS_NS;
 		list_push_back(&t->retrans, &n->timer);
@@ -162,8 +168,10 @@ static void enter(struct neigh_table *t, struct neigh *n, enum neigh_state state
 			now + NEIGH_REACHABLE_NS / 2 + prng_below(t->prng, NEIGH_REACHABLE_NS + 1);
 		break;
 	case NEIGH_STALE:
-	case NEIGH_FAILED:
 		break;
+	case NEIGH_FAILED:
+		list_push_front(&t->lru, &n->lru);
+		return;
 	}
 	if (!n->is_static)
 		list_push_back(&t->lru, &n->lru);
@@ -222,13 +230,15 @@ enum neigh_state neigh_state(const struct neigh *n, uint64_t now)
 
 /* ---- Use ------------------------------------------------------------------------------------ */
 
-struct neigh *neigh_get(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
+struct neigh *neigh_get(struct neigh_table *t, int ifindex, const struct cpl_addr *addr, bool ours,
 			uint64_t now)
 {
 	struct neigh *n = neigh_find(t, ifindex, addr);
 
 	if (n)
 		return n;
+	if (t->incomplete_n >= t->incomplete_max + (ours ? t->incomplete_max / 2 : 0))
+		return NULL;
 	n = entry_new(t, ifindex, addr, now);
 	if (n)
 		resolve(t, n, now);
@@ -447,7 +457,9 @@ uint64_t neigh_deadline(const struct neigh_table *t)
 /* The retransmission timer ran out: RFC 4861 7.2.2 and 7.3.3. */
 static void retransmit(struct neigh_table *t, struct neigh *n, uint64_t now)
 {
-	if (n->probes >= NEIGH_SOLICITS) {
+	bool crowded = n->state == NEIGH_INCOMPLETE && t->incomplete_n >= t->incomplete_max;
+
+	if (crowded || n->probes >= NEIGH_SOLICITS) {
 		fail(t, n, now);
 		return;
 	}

@@ -77,6 +77,7 @@ struct neigh_table {
 	struct list lru;     /* least recently used first */
 	struct list retrans; /* INCOMPLETE and PROBE */
 	struct list delays;  /* DELAY */
+	uint32_t incomplete_n, incomplete_max;
 	struct list actions;
 	uint32_t queue_limit;
 	struct mem *mem;
@@ -93,8 +94,13 @@ void neigh_destroy(struct neigh_table *t);
  * being resolved, was not asked for within a second (so that a short cache does not break the limit
  * of one request a second) and has no packets waiting may be evicted for it, the least recently
  * used first. NULL: none can be had.
+ *
+ * Who is asked for in vain, forged addresses above all, must not keep out who answers (RFC 6583
+ * 7.1): at most half of the entries are INCOMPLETE, those that failed go first, and while there are
+ * as many as there may be each is asked for once, not three times. OURS: the packet is not an
+ * answer to somebody who may not exist: for these there is a quarter more.
  */
-struct neigh *neigh_get(struct neigh_table *t, int ifindex, const struct cpl_addr *addr,
+struct neigh *neigh_get(struct neigh_table *t, int ifindex, const struct cpl_addr *addr, bool ours,
 			uint64_t now);
 struct neigh *neigh_find(struct neigh_table *t, int ifindex, const struct cpl_addr *addr);
 /*

@@ -73,10 +73,12 @@ int cpl_output_done(cpl_stack *s, uint64_t token, int sent, uint64_t now)
 	handle = f->handle;
 	start = f->start;
 	end = f->end;
+	s->counters.frames_refused += !sent;
+	if (!sent && output_again(s, f))
+		return 0;
 	frame_free(s, f);
 	if (sent)
 		return 0;
-	s->counters.frames_refused++;
 	if (handle)
 		tcp_refused(&s->tcp, handle, start, end, now);
 	return 0;

@@ -85,7 +85,7 @@ static void output_ether(struct cpl_stack *s, struct frame *f, uint64_t now)
 		queue_frame(s, f);
 		return;
 	}
-	n = neigh_get(&s->neigh, f->ifindex, &f->next_hop, now);
+	n = neigh_get(&s->neigh, f->ifindex, &f->next_hop, f->handle != 0, now);
 	if (!n) {
 		s->counters.drop_neigh_queue++;
 		frame_drop(s, f, now);
@@ -420,6 +420,7 @@ static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)
 		tcp_checksum(f, &r->id, false);
 		if (r->route.n)
 			use_route(&h, &r->route, options);
+		f->again = true;
 		output_ip(s, f, &h, addr_is_link_local(&h.dst) ? r->ifindex : 0, now);
 	}
 	tcp_reply_free(&s->tcp, r);
@@ -502,6 +503,20 @@ void output_flush(struct cpl_stack *s, int ifindex, uint64_t now)
 		s->counters.drop_iface_down++;
 		frame_drop(s, f, now);
 	}
+}
+
+/* F was refused: what nobody would make anew, an RST above all, is offered once more. */
+bool output_again(struct cpl_stack *s, struct frame *f)
+{
+	struct iface *iface = &s->ifaces[f->ifindex];
+
+	if (!f->again || !iface->up)
+		return false;
+	f->again = false;
+	f->at_device = false;
+	list_push_front(&iface->txq, &f->link);
+	iface->txq_n++;
+	return true;
 }
 
 struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now)

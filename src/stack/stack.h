@@ -43,6 +43,7 @@ struct frame {
 	bool ipv6;
 	bool ecn; /* CWR must not be repeated in each segment that is cut */
 	bool at_device;
+	bool again; /* if the device refuses it, it is offered once more */
 	bool broadcast;
 	uint8_t headers[FRAME_HEADERS];
 	struct chunk_piece pieces[FRAME_PIECES];
@@ -198,6 +199,7 @@ void output_run(struct cpl_stack *s, uint64_t now);
 /* The interface went down: what waits for it will not go. */
 void output_flush(struct cpl_stack *s, int ifindex, uint64_t now);
 /* The next frame for the device, or NULL. */
+bool output_again(struct cpl_stack *s, struct frame *f);
 struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now);
 
 /* ---- arp.c, nd.c ---- */

@@ -58,7 +58,7 @@ static inline struct neigh *get(unsigned n)
 {
 	struct cpl_addr a = host(n);
 
-	return neigh_get(&f.t, 1, &a, f.now);
+	return neigh_get(&f.t, 1, &a, false, f.now);
 }
 
 static inline void solicit(unsigned n, const uint8_t *mac)

@@ -450,21 +450,64 @@ static void test_eviction(void **state)
 	assert_non_null(find(100));
 	/* what is being resolved stays, and so does what has packets waiting */
 	neigh_wait(&f.t, find(3), &packet, &dropped);
-	for (unsigned i = 51; i < 50 + LIMIT - 2; i++)
+	for (unsigned i = 51; i < 50 + LIMIT / 2; i++)
 		assert_non_null(get(i));
 	assert_non_null(find(3));
 	assert_null(get(60));
 	assert_null(find(60));
 	solicit(61, mac_a);
-	assert_null(find(61));
+	solicit(62, mac_a); /* 4, 5; then 1 and 3 are left */
+	assert_null(find(5));
+	assert_non_null(find(3));
 	assert_ptr_equal(neigh_take_waiting(find(3)), &packet);
-	assert_non_null(get(60));
+	solicit(63, mac_a);
 	assert_null(find(3));
 	/* given up: may go */
 	for (int i = 0; i < 4; i++)
 		until(f.now + SECOND);
 	assert_non_null(get(70));
 	assert_non_null(find(100));
+}
+
+/*
+ * Somebody forges addresses that nobody has, without end: who is known stays, who speaks first is
+ * heard, and a connection of ours can be looked for.
+ */
+static void test_forged(void **state)
+{
+	struct list packet, *dropped;
+	struct neigh *n = NULL;
+	enum neigh_action act;
+	unsigned asked = 0;
+
+	(void)state;
+	bring(1, NEIGH_REACHABLE);
+	bring(2, NEIGH_STALE);
+	for (unsigned i = 0; i < 3000; i++) { /* for 3 s */
+		get(1000 + i);
+		assert_true(f.t.incomplete_n <= LIMIT / 2);
+		assert_non_null(find(1));
+		assert_non_null(find(2));
+		if (i == 500) {
+			arp(3, mac_a, true, false);
+			assert_non_null(find(3));
+		}
+		if (i == 1000) { /* a connection of ours */
+			struct cpl_addr a = host(4);
+
+			assert_null(get(4));
+			n = neigh_get(&f.t, 1, &a, true, f.now);
+			assert_non_null(n);
+			neigh_wait(&f.t, n, &packet, &dropped);
+		}
+		if (i > 1000 && i < 1500)
+			assert_ptr_equal(find(4), n);
+		until(f.now + SECOND / 1000);
+		while (neigh_next_action(&f.t, &act))
+			asked += act == NEIGH_SOLICIT_MULTICAST;
+	}
+	assert_non_null(find(3));
+	assert_in_range(asked, 3 * LIMIT / 2, 3 * LIMIT / 2 + LIMIT);
 }
 
 static void test_static(void **state)
@@ -494,7 +537,7 @@ static void test_interfaces(void **state)
 {
 	struct list packet, *dropped;
 	struct cpl_addr a = host(1);
-	struct neigh *one = get(1), *two = neigh_get(&f.t, 2, &a, f.now);
+	struct neigh *one = get(1), *two = neigh_get(&f.t, 2, &a, false, f.now);
 	enum neigh_action act;
 
 	(void)state;
@@ -554,6 +597,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_answer_before_action, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_eviction, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_static, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interfaces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_router_flag, setup, teardown),

@@ -56,6 +56,7 @@ void cc_init(struct cc *cc, const struct cc_ops *ops, uint32_t mss, uint32_t ini
 		.cwnd = initial_window,
 		.ssthresh = CC_SSTHRESH_NONE,
 		.mss = mss,
+		.initial = 10,
 		.prior_ssthresh = CC_SSTHRESH_NONE,
 	};
 	hystart_init(&cc->hystart);
@@ -156,7 +157,7 @@ void cc_reduce(struct cc *cc, uint32_t flight, uint32_t num, uint32_t den)
 
 void cc_restart(struct cc *cc)
 {
-	uint32_t window = cc_initial_window(cc->mss, 10), most = cc->cwnd / 4 * 3;
+	uint32_t window = cc_initial_window(cc->mss, cc->initial), most = cc->cwnd / 4 * 3;
 
 	if (cc->cwnd <= window)
 		return;

@@ -22,6 +22,7 @@ struct cc {
 	uint32_t cwnd;	     /* bytes */
 	uint32_t ssthresh;   /* bytes, CC_SSTHRESH_NONE at first */
 	uint32_t mss;	     /* bytes */
+	uint32_t initial;    /* segments of the initial window (RFC 6928) */
 	uint32_t acked;	     /* bytes acknowledged towards the next increase (RFC 5681 3.1, ABC) */
 	uint32_t prior_cwnd; /* before the last reduction, for its undo */
 	uint32_t prior_ssthresh;

@@ -60,5 +60,5 @@ void tcp_stalled(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t en
 	if (!tcb)
 		return;
 	list_del(&tcb->ready);
-	timer_retry(tcp, tcb, now);
+	timer_stalled(tcp, tcb, now);
 }

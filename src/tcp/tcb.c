@@ -46,6 +46,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	sendmap_init(&io->map, &tcp->sents, tcb->snd_nxt, now);
 	recovery_init(&io->recovery, tcb_has(tcb, TCB_SACK), tcb->snd_nxt, tcb->reordering);
 	cc_init(&io->cc, cc_at(tcb->cc_id), mss, tcb->cwnd ? tcb->cwnd : initial, now);
+	io->cc.initial = tcp->config->initial_window;
 	io->cc.ssthresh = tcb->ssthresh;
 	if (tcb->cwnd > initial && io->cc.ops->restart)
 		io->cc.ops->restart(&io->cc, IO_QUIET_NS, now);

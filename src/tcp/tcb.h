@@ -136,6 +136,8 @@ struct tcb_io {
 	uint64_t last_sent;
 	uint64_t why_since;
 	uint64_t why_ns[CPL_WHYS];
+	uint64_t stalled_at; /* when it last had no route or no neighbour, and ... */
+	uint64_t stall_ns;   /* ... how long after that it tries again */
 	uint64_t busy_since; /* when the send queue filled; CPL_NEVER: it is empty */
 	uint64_t busy_ns;
 	struct rate_sample rate; /* the delivery rate that a snapshot tells */

@@ -451,6 +451,7 @@ bool challenge_allowed(struct tcp *tcp, uint64_t now);
 void timer_update(struct tcp *tcp, struct tcb *tcb);
 /* Look at TCB again in a moment: it lacks what nobody will announce. */
 void timer_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+void timer_stalled(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* ---- plpmtu.c ---- */
 

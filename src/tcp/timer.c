@@ -6,8 +6,9 @@
  */
 #include "tcp/tcp.h"
 
-#define QUIET_NS (1000 * CPL_MS)
-#define RETRY_NS (50 * CPL_MS) /* memory or a route may be there again */
+#define QUIET_NS     (1000 * CPL_MS)
+#define RETRY_NS     (50 * CPL_MS) /* memory or a route may be there again */
+#define STALL_MAX_NS (1000 * CPL_MS)
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -74,6 +75,28 @@ void timer_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	if (now + RETRY_NS < tcb->timer.deadline)
 		wheel_start(&tcp->wheel, &tcb->timer, now + RETRY_NS);
+}
+
+/* What was tried in vain (no route, no neighbour) is tried again later and later. */
+void timer_stalled(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint64_t since;
+
+	if (!io) {
+		timer_retry(tcp, tcb, now);
+		return;
+	}
+	since = now - io->stalled_at;
+	if (!io->stall_ns || since > 2 * io->stall_ns) {
+		io->stall_ns = RETRY_NS;
+		io->stalled_at = now;
+	} else if (since >= io->stall_ns) {
+		io->stall_ns = least(2 * io->stall_ns, STALL_MAX_NS);
+		io->stalled_at = now;
+	}
+	if (io->stalled_at + io->stall_ns < tcb->timer.deadline)
+		wheel_start(&tcp->wheel, &tcb->timer, io->stalled_at + io->stall_ns);
 }
 
 void timer_rexmt_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
@@ -182,7 +205,8 @@ static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		reach_r1(tcp, tcb, now);
 	tcb->rto_count++;
 	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), timer, 0, tcb->rtt.backoff);
-	plpmtu_timeout(tcb, now);
+	if (!(sendmap_first(&io->map)->flags & SENT_UNSENT)) /* else it never left the host */
+		plpmtu_timeout(tcb, now);
 	rtt_back_off(&tcb->rtt, &tcp->rto); /* RFC 6298 5.5 */
 	path = tcb_recovery_path(tcb);
 	recovery_on_timeout(&io->recovery, &io->map, &io->cc, tcb->rexmt_n == 1, &path, now);

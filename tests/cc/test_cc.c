@@ -127,6 +127,11 @@ static void test_restart(void **state)
 		cc.ssthresh = CC_SSTHRESH_NONE;
 		ops->restart(&cc, 1000000000, 3000000000);
 		assert_int_equal(cc.ssthresh, CC_SSTHRESH_NONE);
+		/* The initial window that is configured, whatever it is. */
+		cc.cwnd = 100000;
+		cc.initial = 4;
+		ops->restart(&cc, 1000000000, 4000000000);
+		assert_int_equal(cc.cwnd, 4000);
 	}
 }
 

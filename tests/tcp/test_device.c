@@ -326,6 +326,82 @@ static void unused_window_does_not_grow(void **state)
 	bench_end(&b);
 }
 
+/* As above, with another initial window: nor when the program was idle for long. */
+static void configured_window_after_idleness(void **state)
+{
+	uint32_t at = 1;
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.initial_window = 4;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1000");
+	for (unsigned i = 0; i < 8; i++) {
+		for (unsigned k = 0; k < 32; k++, at += 1000)
+			bench_write(&b, h, 1000);
+		bench_run(&b, 10 * CPL_MS);
+		for (uint32_t acked = at - 32000; acked != at; bench_run(&b, 10 * CPL_MS)) {
+			while (bench_take(&b))
+				acked += b.last.p.tcp.len;
+			send(&b, ". 1 ack %u", acked);
+		}
+	}
+	assert_in_range(bench_info(&b, h)->cwnd, 16000, 64000);
+	for (unsigned i = 0; i < 2; i++) { /* the block kept, and gone */
+		bench_run(&b, i ? 10 * CPL_SECOND : 900 * CPL_MS);
+		bench_write(&b, h, 1000);
+		expect(&b, "P. %u:%u ack 1", at, at + 1000);
+		assert_int_equal(bench_info(&b, h)->cwnd, 4000);
+		at += 1000;
+		send(&b, ". 1 ack %u", at);
+	}
+	bench_end(&b);
+}
+
+/* Nobody makes an RST anew: the device that refused it gets it once more. */
+static void refused_reset(void **state)
+{
+	(void)state;
+	bench_begin(&b);
+	bench_flow(&b, 81, 1000);
+	b.refuse = 1;
+	send(&b, "S 0");
+	expect(&b, "R. 0 ack 1");
+	assert_int_equal(counter(&b, frames_refused), 1);
+	/* But not for ever. */
+	b.refuse = 2;
+	send(&b, "S 0");
+	expect_nothing(&b);
+	assert_int_equal(counter(&b, frames_refused), 3);
+	bench_end(&b);
+}
+
+/* Without a way out data is tried at 20 Hz no longer than it takes to see that this is no moment.
+ */
+static void no_route(void **state)
+{
+	struct cpl_addr any = cpl_addr4(0, 0, 0, 0);
+	uint64_t before;
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	b.peer_addr = cpl_addr4(192, 0, 2, 7);
+	h = bench_passive(&b, "mss 1000");
+	assert_int_equal(cpl_route_del(b.stack, &any, 0, &b.gateway, b.ifindex, b.now), 0);
+	bench_write(&b, h, 1000);
+	before = counter(&b, drop_no_route);
+	expect_nothing_for(&b, 10 * CPL_SECOND);
+	assert_in_range(counter(&b, drop_no_route) - before, 8, 30);
+	/* As soon as it is there again: within a second. */
+	assert_int_equal(cpl_route_add(b.stack, &any, 0, &b.gateway, b.ifindex, 10, b.now), 0);
+	bench_run(&b, CPL_SECOND);
+	expect(&b, "P. 1:1001 ack 1");
+	send(&b, ". 1 ack 1001");
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +414,9 @@ int main(void)
 		cmocka_unit_test(joined_segments),
 		cmocka_unit_test(after_a_quiet_time),
 		cmocka_unit_test(unused_window_does_not_grow),
+		cmocka_unit_test(configured_window_after_idleness),
+		cmocka_unit_test(refused_reset),
+		cmocka_unit_test(no_route),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,6 +145,7 @@ struct tcb_io {
 	/* Receive buffer autotuning: what the program read within a round trip. */
 	uint64_t drs_time;
 	uint32_t drs_seq;
+	uint32_t drs_most; /* most that it ever read in one */
 	uint32_t rcv_rtt_us;
 	uint32_t rcv_rtt_seq;
 	uint64_t rcv_rtt_time;

@@ -6,6 +6,8 @@
  */
 #include "tcp/tcp.h"
 
+#define DRS_SEGMENTS 10u /* an initial window (RFC 6928) is no growth */
+
 /* The shift that the largest buffer needs, as Linux chooses it (RFC 7323 2.2: at most 14). */
 uint8_t window_scale(const struct tcp *tcp, uint32_t rcvbuf)
 {
@@ -128,23 +130,30 @@ void rcvbuf_measure(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 }
 
 /*
- * Dynamic right-sizing: a program that read a window's worth in a round trip gets twice that, and
- * room for a sender in slow start to double once more.
+ * Dynamic right-sizing, as Linux has it: a program that read more in a round trip than in any
+ * before gets twice that; and, as what it read grew by a share, twice that share more: a sender in
+ * slow start has doubled once more by now, and will again before it sees this window.
  */
 void rcvbuf_autotune(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
+	uint32_t copied, most;
 	uint64_t want;
-	uint32_t copied;
 
 	if (!io || tcb_has(tcb, TCB_RCVBUF_FIXED))
 		return;
 	if (!io->rcv_rtt_us || now - io->drs_time < io->rcv_rtt_us * 1000ull)
 		return;
 	copied = tcb->read_seq - io->drs_seq;
+	most = io->drs_most > DRS_SEGMENTS * tcb->rcv_mss_est ? io->drs_most
+							      : DRS_SEGMENTS * tcb->rcv_mss_est;
 	io->drs_seq = tcb->read_seq;
 	io->drs_time = now;
-	want = 3ull * copied + 16ull * tcb->rcv_mss_est;
+	if (copied <= most)
+		return;
+	io->drs_most = copied;
+	want = 2ull * copied + 16ull * tcb->rcv_mss_est;
+	want += most ? 2 * want * (copied - most) / most : 0;
 	if (want > tcp->config->rcvbuf_max)
 		want = tcp->config->rcvbuf_max;
 	/* Growth needs memory that nobody else has been promised. */

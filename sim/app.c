@@ -220,6 +220,21 @@ static uint64_t kept_out(struct app *app)
 	return app->plan.urgent_inline ? 0 : peer_of(app)->plan.urgent_at;
 }
 
+static void leave(struct app *app, bool abort);
+
+/*
+ * RFC 7413 2.1: a SYN with data that comes again, after its connection, makes another one. When the
+ * talk is at another connection by then, what it brings is of the past.
+ */
+static bool stale(struct app *app)
+{
+	if (!app->end || !app->plan.fastopen || app->talk->opens < 2)
+		return false;
+	app->talk->strays++;
+	leave(app, true);
+	return true;
+}
+
 static bool compare(struct app *app, const uint8_t *p, size_t n)
 {
 	uint64_t urgent = kept_out(app), seed = peer_seed(app);
@@ -240,6 +255,8 @@ static bool compare(struct app *app, const uint8_t *p, size_t n)
 		for (size_t i = 0; i < k; i++) {
 			if (p[i] == want[i])
 				continue;
+			if (stale(app))
+				return false;
 			net_fail(app->talk->net,
 				 "%s: octet %llu of talk %u is 0x%02x, must be 0x%02x",
 				 app->host->name, (unsigned long long)(app->received + i),
@@ -420,6 +437,11 @@ static int set_options(struct app *app, cpl_handle handle)
 	if (p->cc[0] && cpl_set_congestion(app->host->stack, handle, p->cc, net_clock(app->host)))
 		net_fail(app->talk->net, "%s: no congestion control \"%s\"", app->host->name,
 			 p->cc);
+	if (app->end && !app->talk->simultaneous)
+		r |= set(app, handle, CPL_OPT_FASTOPEN, p->fastopen ? 4 : 0);
+	else
+		r |= set(app, handle, CPL_OPT_FASTOPEN_CONNECT,
+			 p->fastopen == APP_FASTOPEN_CONNECT);
 	return r;
 }
 
@@ -445,6 +467,27 @@ static void connected(struct app *app)
 	app->read_next = app->plan.read_from_ns ? app->opened_at + app->plan.read_from_ns : 0;
 }
 
+/* Open with as much as fits one write, but for the urgent octet, which goes by a call of its own.
+ */
+static int open_with_data(struct app *app)
+{
+	struct net_host *host = app->host;
+	uint64_t n = write_limit(app);
+	uint8_t data[BUFFER];
+	long r;
+
+	n = n < BUFFER ? n : BUFFER;
+	if (app->plan.urgent_at && n >= app->plan.urgent_at)
+		n = app->plan.urgent_at - 1;
+	app_fill(data, own_seed(app), 0, (size_t)n);
+	r = cpl_open_active_data(host->stack, app->handle, &app->talk->address[!app->end], data,
+				 (size_t)n, 0, net_clock(host));
+	if (r == -EINPROGRESS)
+		return 0;
+	app->sent += r > 0 ? (uint64_t)r : 0;
+	return r < 0 ? (int)r : 0;
+}
+
 static void open_active(struct app *app)
 {
 	struct talk *talk = app->talk;
@@ -458,7 +501,9 @@ static void open_active(struct app *app)
 		begin(app, handle);
 		r = set_options(app, handle);
 	}
-	if (!r)
+	if (!r && app->plan.fastopen == APP_FASTOPEN_DATA)
+		r = open_with_data(app);
+	else if (!r)
 		r = cpl_open_active(host->stack, handle, &talk->address[!app->end], now);
 	net_touch(host);
 	if (r)
@@ -551,6 +596,9 @@ static void on_event(void *ctx, struct net_host *host, const struct cpl_event *e
 		return;
 	if (event->what & CPL_EV_CONNECTED)
 		connected(app);
+	if ((event->what & CPL_EV_WRITABLE) && app->state == APP_OPENING &&
+	    app->plan.fastopen == APP_FASTOPEN_CONNECT)
+		write_some(app);
 	if (event->what & CPL_EV_URGENT)
 		read_urgent(app);
 	app_work(app);

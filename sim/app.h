@@ -27,6 +27,13 @@ enum app_end {
 	APP_END_LEAVE,	  /* closes after end_at octets, with data unread */
 };
 
+/* RFC 7413. A SYN that the network doubles may be accepted twice: see compare(). */
+enum app_fastopen {
+	APP_FASTOPEN_OFF,
+	APP_FASTOPEN_DATA,    /* a client opens with data; a server takes it */
+	APP_FASTOPEN_CONNECT, /* the client's stack defers the SYN: it must have what to write */
+};
+
 struct app_plan {
 	enum app_style style;
 	uint64_t send_bytes;
@@ -41,6 +48,7 @@ struct app_plan {
 	uint64_t urgent_at; /* the octet of this number (1 is first) is urgent; 0: none */
 	bool urgent_inline; /* read it in the stream */
 	bool nodelay, cork, quickack;
+	enum app_fastopen fastopen;
 	uint64_t keep_idle_ns;		 /* keep-alive; 0: off */
 	uint32_t sndbuf, rcvbuf, maxseg; /* 0: as the stack has it */
 	char cc[16];

@@ -151,6 +151,48 @@ static void draw_config(struct seed_run *run, struct cpl_config *c)
 	c->ecn = (uint8_t)from_to(run, CPL_ECN_NEVER, CPL_ECN_ACTIVE);
 }
 
+/* Draws of its own: the others' stay as they are. */
+static void draw_fastopen_config(struct seed_run *run, struct cpl_config *c, unsigned host)
+{
+	uint64_t x = draw_at(run->seed, host, 20);
+
+	c->fastopen = CPL_FASTOPEN_CLIENT | CPL_FASTOPEN_SERVER;
+	if (x % 3 == 0)
+		c->fastopen |= CPL_FASTOPEN_SERVER_NO_COOKIE;
+	if (x / 3 % 3 == 0)
+		c->fastopen |= CPL_FASTOPEN_CLIENT_NO_COOKIE;
+	if (x / 9 % 8 == 0)
+		c->fastopen = 0;
+	c->fastopen_blackhole_ns = x / 72 % 2 ? 0 : 5 * CPL_SECOND;
+	c->fastopen_cache = x / 144 % 4 ? 16 : 0;
+}
+
+static void draw_fastopen(struct seed_run *run, struct talk *talk, unsigned n)
+{
+	uint64_t x = draw_at(run->seed, n, 21);
+	struct app_plan *client = &talk->app[0].plan, *server = &talk->app[1].plan;
+
+	if (x % 4)
+		return;
+	server->fastopen = x / 4 % 8 ? APP_FASTOPEN_DATA : APP_FASTOPEN_OFF;
+	if (!(talk->app[0].host->config.fastopen & CPL_FASTOPEN_CLIENT) ||
+	    !(talk->app[1].host->config.fastopen & CPL_FASTOPEN_CLIENT))
+		return;
+	client->fastopen = APP_FASTOPEN_DATA;
+	if (x / 32 % 3 == 0 && (client->send_bytes || client->style == APP_REQUEST) &&
+	    client->style != APP_SINK && client->urgent_at != 1)
+		client->fastopen = APP_FASTOPEN_CONNECT;
+	if (talk->simultaneous)
+		server->fastopen = APP_FASTOPEN_DATA;
+	run->strict[n] = false; /* a SYN that comes twice may be accepted twice */
+	if (x / 96 % 2 && !talk->simultaneous) {
+		talk->repeats = 1 + (unsigned)(x / 192 % 4); /* the first brings the cookie */
+		talk->repeat_ns = x / 768 % 2000 * MS;
+	}
+	note(run, "talk %u: fast open %d/%d repeats %u\n", n, client->fastopen, server->fastopen,
+	     talk->repeats);
+}
+
 static struct net_host *draw_host(struct seed_run *run, unsigned n)
 {
 	char name[2] = { (char)('a' + n), 0 };
@@ -158,6 +200,7 @@ static struct net_host *draw_host(struct seed_run *run, unsigned n)
 	struct net_host *host;
 
 	draw_config(run, &config);
+	draw_fastopen_config(run, &config, n);
 	host = net_host_add(run->net, name, &config);
 	host->clock = below(run, 1ull << 50);
 	host->lend = percent(run, 40) ? 1 : percent(run, 30) ? 0.5 : 0;
@@ -356,6 +399,7 @@ static void draw_talk(struct seed_run *run, unsigned n, bool restarts)
 			talk->address[0].port = (uint16_t)(FIRST + n);
 	}
 	run->strict[n] = !abrupt && !restarts && !run->forgiving && !cookies && !talk->simultaneous;
+	draw_fastopen(run, talk, n);
 	note(run,
 	     "talk %u: %s -> %s v%d style %d/%d send %llu/%llu end %d/%d at %llu/%llu "
 	     "urgent %llu start %llu ms repeats %u%s%s\n",

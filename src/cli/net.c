@@ -217,6 +217,8 @@ static int open_stack(struct net *net, const struct net_options *o, struct link_
 	if (err)
 		return err;
 	config.trace_records = 4096;
+	if (o->fastopen)
+		config.fastopen = o->fastopen;
 	err = cpl_stack_new(&net->stack, &config, now);
 	if (err)
 		return link_fail(why, err, "cannot make a stack: %s", strerror(-err));

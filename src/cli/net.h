@@ -24,6 +24,7 @@ struct net_options {
 	bool own_namespace; /* also when root */
 	bool no_offload;
 	uint32_t mtu;	     /* 0: 1500 */
+	uint32_t fastopen;   /* CPL_FASTOPEN_*; 0: as the stack has it */
 	const char *capture; /* write all frames there, or NULL */
 	char *const *argv;   /* of couplet, for the sudo line */
 };

@@ -8,7 +8,8 @@
  *	peer [OPTIONS] connect ADDRESS PORT	the same, opened by us
  *
  * Options: those of couplet serve for its link, --counters (print them at the end), --keepalive
- * (after one second of silence, three times), --mss N.
+ * (after one second of silence, three times), --mss N, --fastopen (take data in SYNs; connect: once
+ * for the cookie, then with data).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,9 @@
 struct peer {
 	struct net net;
 	struct net_options options;
-	bool counters, keepalive;
+	bool counters, keepalive, fastopen;
+	struct cpl_endpoint to;
+	cpl_handle first; /* brings the cookie */
 	uint64_t mss;
 	cpl_handle listener, handle, udp;
 
@@ -199,10 +202,31 @@ static void stdout_ready(void *arg, int fd, uint32_t events, uint64_t now)
 	pump_out(p, now);
 }
 
+static int open_to(struct peer *p, cpl_handle *h, uint64_t now)
+{
+	int err = cpl_open(p->net.stack, NULL, h, now);
+
+	if (!err)
+		prepare(p, *h, now);
+	if (!err && p->mss)
+		err = cpl_set_option(p->net.stack, *h, CPL_OPT_MAXSEG, p->mss, now);
+	if (!err && p->fastopen)
+		err = cpl_set_option(p->net.stack, *h, CPL_OPT_FASTOPEN_CONNECT, 1, now);
+	return err ? err : cpl_open_active(p->net.stack, *h, &p->to, now);
+}
+
 static void cat_event(void *arg, const struct cpl_event *ev, uint64_t now)
 {
 	struct peer *p = arg;
 
+	if (p->first && ev->handle == p->first) {
+		if (!(ev->what & CPL_EV_CONNECTED))
+			return;
+		cpl_close(p->net.stack, p->first, now);
+		p->first = 0;
+		open_to(p, &p->handle, now);
+		return;
+	}
 	if (ev->handle == p->listener) {
 		if (!p->handle && !cpl_accept(p->net.stack, p->listener, &p->handle, now)) {
 			prepare(p, p->handle, now);
@@ -239,6 +263,8 @@ static int start_listening(struct peer *p, uint16_t port, bool udp)
 
 	if (!err && p->mss)
 		err = cpl_set_option(p->net.stack, p->listener, CPL_OPT_MAXSEG, p->mss, now);
+	if (!err && p->fastopen)
+		err = cpl_set_option(p->net.stack, p->listener, CPL_OPT_FASTOPEN, 16, now);
 	if (!err && udp)
 		err = cpl_udp_open(p->net.stack, &at, &p->udp, now);
 	return err;
@@ -246,18 +272,10 @@ static int start_listening(struct peer *p, uint16_t port, bool udp)
 
 static int start_connecting(struct peer *p, const char *host, uint16_t port)
 {
-	struct cpl_endpoint to = { .port = port };
-	uint64_t now = loop_clock();
-	int err;
-
-	if (cpl_addr_parse(&to.addr, host))
+	p->to.port = port;
+	if (cpl_addr_parse(&p->to.addr, host))
 		return -EINVAL;
-	err = cpl_open(p->net.stack, NULL, &p->handle, now);
-	if (!err)
-		prepare(p, p->handle, now);
-	if (!err && p->mss)
-		err = cpl_set_option(p->net.stack, p->handle, CPL_OPT_MAXSEG, p->mss, now);
-	return err ? err : cpl_open_active(p->net.stack, p->handle, &to, now);
+	return open_to(p, p->fastopen ? &p->first : &p->handle, loop_clock());
 }
 
 static int start(struct peer *p, char **argv, int argc)
@@ -299,6 +317,7 @@ static int parse(int argc, char **argv, struct peer *p)
 		{ "counters", no_argument, NULL, 'c' },
 		{ "keepalive", no_argument, NULL, 'k' },
 		{ "mss", required_argument, NULL, 'm' },
+		{ "fastopen", no_argument, NULL, 'f' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -310,6 +329,10 @@ static int parse(int argc, char **argv, struct peer *p)
 			break;
 		case 'k':
 			p->keepalive = true;
+			break;
+		case 'f':
+			p->fastopen = true;
+			p->options.fastopen = CPL_FASTOPEN_CLIENT | CPL_FASTOPEN_SERVER;
 			break;
 		case 'm':
 			p->mss = strtoull(optarg, NULL, 10);

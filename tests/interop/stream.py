@@ -350,6 +350,56 @@ def reset():
         assert peer.wait(5) == 1 and "Connection reset" in peer.said, peer.said
 
 
+# ---- Data in the SYN (RFC 7413) ----------------------------------------------------------------
+
+MSG_FASTOPEN, TCPI_OPT_SYN_DATA = 0x20000000, 32
+
+
+def syn_data_acked(s):
+    return bool(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[5] & TCPI_OPT_SYN_DATA)
+
+
+def fast_open_by_the_kernel():
+    """The first SYN brings a cookie home, the second one takes data with it."""
+    for version in (4, 6):
+        for link in ((), ("--tap", "--no-offload")):
+            with Peer(*link, "--fastopen", "echo", str(PORT)) as peer:
+                for n, size in enumerate((500, 500, 1000000)):
+                    data = os.urandom(size)
+                    with socket.socket(FAMILY[version], socket.SOCK_STREAM) as s:
+                        # blocking: without a cookie, too, it sends when connected
+                        sent = s.sendto(data, MSG_FASTOPEN, (OURS[version], PORT))
+                        s.settimeout(30)
+                        thread = send_all(s, data[sent:])
+                        assert receive_all(s, size) == data
+                        thread.join()
+                        assert syn_data_acked(s) == (n > 0), n
+                peer.stop()
+                assert peer.counters["fastopen_passive"] == 2, peer.said
+                # none was known, or that of a stack before this one
+                assert (peer.counters.get("fastopen_requests", 0) +
+                        peer.counters.get("fastopen_passive_fail", 0)) == 1, peer.said
+
+
+def fast_open_by_couplet():
+    for version in (4, 6):
+        for link in ((), ("--tap", "--no-offload")):
+            world.write_sysctl("net/ipv4/tcp_fastopen", 3)
+            l = listen(ANY[version])
+            l.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5)
+            with l, Peer(*link, "--fastopen", "connect", KERNELS[version], "5001") as peer:
+                first, _ = l.accept()
+                with first:
+                    assert receive_all(first) == b""
+                peer.stdin.write(b"hello")
+                peer.stdin.flush()
+                s, _ = l.accept()
+                with s:
+                    assert receive_all(s, 5) == b"hello" and syn_data_acked(s)
+                    both_ways(peer, s, MIB)
+            assert peer.counters["fastopen_active"] == 1, peer.said
+
+
 # ---- Through a router: loss, and a narrower link ----------------------------------------------
 
 LOSS = "numgen random mod 100 == 0 counter drop"
@@ -420,6 +470,8 @@ TESTS += [("200 connections at once", echo_200),
           ("keep-alive, cut off", keep_alive_fails),
           ("refused", refused),
           ("reset", reset),
+          ("Fast Open by the kernel", fast_open_by_the_kernel),
+          ("Fast Open by couplet", fast_open_by_couplet),
           ("1% loss", loss),
           ("a narrower link further on", narrow),
           ("unreachable", unreachable)]

@@ -135,6 +135,14 @@ void cpl_config_init(struct cpl_config *config);
  */
 int cpl_stack_new(cpl_stack **stack, const struct cpl_config *config, uint64_t now);
 void cpl_stack_free(cpl_stack *stack);
+/*
+ * What the stack is made with now, and other settings for what is opened or sent from now on. The
+ * allocator, the secret, all limits of memory and of numbers of things (..._max, reassembly_memory,
+ * neighbours_max, neighbour_queue, trace_records) stay as they were, but sndbuf_max and rcvbuf_max.
+ * -EINVAL: a value out of range; then nothing has changed.
+ */
+void cpl_stack_settings(cpl_stack *stack, struct cpl_config *config);
+int cpl_stack_configure(cpl_stack *stack, const struct cpl_config *config, uint64_t now);
 
 /* ---- Interfaces, addresses, routes ---------------------------------------------------------- */
 

@@ -161,6 +161,38 @@ int cpl_stack_new(cpl_stack **stack, const struct cpl_config *config, uint64_t n
 	return 0;
 }
 
+void cpl_stack_settings(cpl_stack *s, struct cpl_config *config)
+{
+	*config = s->config;
+}
+
+int cpl_stack_configure(cpl_stack *s, const struct cpl_config *config, uint64_t now)
+{
+	const struct cpl_config was = s->config;
+	struct cpl_config c;
+	int err = config_copy(&c, config);
+
+	(void)now;
+	if (err)
+		return err;
+	c.alloc = was.alloc;
+	c.release = was.release;
+	c.alloc_ctx = was.alloc_ctx;
+	memcpy(c.secret, was.secret, sizeof(c.secret));
+	c.memory_max = was.memory_max;
+	c.conns_max = was.conns_max;
+	c.half_open_max = was.half_open_max;
+	c.time_wait_max = was.time_wait_max;
+	c.neighbours_max = was.neighbours_max;
+	c.neighbour_queue = was.neighbour_queue;
+	c.reassembly_memory = was.reassembly_memory;
+	c.reassembly_time_ns = was.reassembly_time_ns;
+	c.trace_records = was.trace_records;
+	s->config = c;
+	s->tcp.rto = (struct rtt_limits){ c.rto_initial_ns, c.rto_min_ns, c.rto_max_ns };
+	return 0;
+}
+
 void cpl_stack_free(cpl_stack *s)
 {
 	struct cpl_config c;

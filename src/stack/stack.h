@@ -71,7 +71,9 @@ struct dad {
 
 struct udp_datagram {
 	struct list link;
-	struct cpl_endpoint from, to;
+	struct cpl_endpoint from, to; /* to.ifindex: where it came in */
+	uint64_t time;
+	uint8_t tos, ttl;
 	struct chunkq data;
 };
 
@@ -80,6 +82,7 @@ struct udp_socket {
 	struct list event; /* on stack->udp_events */
 	struct list queue; /* struct udp_datagram */
 	struct cpl_endpoint local;
+	struct cpl_endpoint remote; /* only what comes from there; port 0: from anyone */
 	uint64_t user;
 	uint64_t drops;
 	uint64_t made;
@@ -89,6 +92,8 @@ struct udp_socket {
 	uint8_t ifindex; /* catch-all */
 	uint8_t error;	 /* of the last ICMP error about it */
 	bool catch_all;
+	bool v6only, reuseaddr, reuseport;
+	uint32_t rcvbuf; /* limit of memory */
 };
 
 /* What an address is to us. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* UDP sockets (RFC 768, RFC 1122 4.1), and the catch-all for embedders. */
-#include "stack/stack.h"
+#include "stack/sockets.h"
 
 static struct list *udp_bucket(struct cpl_stack *s, uint16_t port)
 {
@@ -13,25 +13,67 @@ static bool udp_covers(const struct udp_socket *u, const struct cpl_addr *addr)
 
 	if (cpl_addr_equal(own, addr))
 		return true;
-	return addr_is_any(own) && (!cpl_addr_is4(own) || cpl_addr_is4(addr));
+	if (!addr_is_any(own))
+		return false;
+	return cpl_addr_is4(own) ? cpl_addr_is4(addr) : !(u->v6only && cpl_addr_is4(addr));
 }
 
-static struct udp_socket *udp_for(struct cpl_stack *s, const struct cpl_addr *addr, uint16_t port,
-				  int ifindex)
+/* How well U suits a datagram from FROM to TO: the most that is said of both wins; 0: not at all.
+ */
+static unsigned udp_rank(const struct udp_socket *u, const struct cpl_endpoint *to,
+			 const struct cpl_endpoint *from)
 {
-	struct udp_socket *best = NULL;
+	if (u->local.port != to->port || !udp_covers(u, &to->addr))
+		return 0;
+	if (u->local.ifindex && to->ifindex && u->local.ifindex != to->ifindex)
+		return 0;
+	if (u->remote.port &&
+	    (u->remote.port != from->port || !cpl_addr_equal(&u->remote.addr, &from->addr)))
+		return 0;
+	return 1u + cpl_addr_is4(&u->local.addr) + (addr_is_any(&u->local.addr) ? 0 : 4) +
+	       (u->remote.port ? 8 : 0) + (u->local.ifindex ? 4 : 0);
+}
+
+/* SO_REUSEPORT: those of the same rank have each their share, by a hash of the addresses. */
+static struct udp_socket *udp_share(struct cpl_stack *s, const struct cpl_endpoint *to,
+				    const struct cpl_endpoint *from, unsigned rank, unsigned n)
+{
+	struct conn_id id = { to->addr, from->addr, to->port, from->port };
+	unsigned turn = (unsigned)(siphash13(&s->key, &id, sizeof(id)) % n);
 	struct list *pos;
 
-	list_for_each (pos, udp_bucket(s, port)) {
+	list_for_each (pos, udp_bucket(s, to->port)) {
 		struct udp_socket *u = container_of(pos, struct udp_socket, link);
 
-		if (u->local.port == port && udp_covers(u, addr) &&
-		    (!best || addr_is_any(&best->local.addr)))
-			best = u;
+		if (u->reuseport && udp_rank(u, to, from) == rank && !turn--)
+			return u;
 	}
+	return NULL;
+}
+
+static struct udp_socket *udp_for(struct cpl_stack *s, const struct cpl_endpoint *to,
+				  const struct cpl_endpoint *from)
+{
+	struct udp_socket *best = NULL;
+	unsigned best_rank = 0, share = 0;
+	struct list *pos;
+
+	list_for_each (pos, udp_bucket(s, to->port)) {
+		struct udp_socket *u = container_of(pos, struct udp_socket, link);
+		unsigned rank = udp_rank(u, to, from);
+
+		if (rank > best_rank) {
+			best = u;
+			best_rank = rank;
+			share = 0;
+		}
+		share += rank && rank == best_rank && u->reuseport;
+	}
+	if (best && best->reuseport && share > 1)
+		return udp_share(s, to, from, best_rank, share);
 	if (best)
 		return best;
-	return s->udp_catch_all[ifindex] ? s->udp_catch_all[ifindex] : s->udp_catch_all[0];
+	return s->udp_catch_all[to->ifindex] ? s->udp_catch_all[to->ifindex] : s->udp_catch_all[0];
 }
 
 struct udp_socket *udp_find(struct cpl_stack *s, cpl_handle h)
@@ -66,13 +108,13 @@ static void datagram_free(struct cpl_stack *s, struct udp_socket *u, struct udp_
 /* ---- in ---- */
 
 static bool udp_queue(struct cpl_stack *s, struct udp_socket *u, const struct packet *pkt,
-		      const struct udp_hdr *h)
+		      const struct udp_hdr *h, uint64_t now)
 {
 	const uint8_t *data = pkt->p + pkt->ip.hlen + UDP_HLEN;
 	uint32_t len = h->len - UDP_HLEN;
 	struct udp_datagram *d;
 
-	if (u->memory + len > UDP_QUEUE_MAX)
+	if (u->memory + len > u->rcvbuf)
 		return false;
 	d = pool_alloc(&s->datagrams, NULL);
 	if (!d)
@@ -85,6 +127,9 @@ static bool udp_queue(struct cpl_stack *s, struct udp_socket *u, const struct pa
 	d->to.port = h->dport;
 	d->from.ifindex = addr_is_link_local(&pkt->ip.src) ? (uint32_t)pkt->ifindex : 0;
 	d->to.ifindex = (uint32_t)pkt->ifindex;
+	d->time = now;
+	d->tos = pkt->ip.tos;
+	d->ttl = pkt->ip.ttl;
 	if (len && chunkq_append(&d->data, &s->chunks, data, len) != len) {
 		chunkq_clear(&d->data, &s->chunks);
 		pool_free(&s->datagrams, d);
@@ -109,13 +154,14 @@ void udp_input(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
 		s->counters.drop_udp_bad++;
 		return;
 	}
-	u = udp_for(s, &pkt->ip.dst, h.dport, pkt->ifindex);
+	u = udp_for(s, &(struct cpl_endpoint){ pkt->ip.dst, h.dport, 0, (uint32_t)pkt->ifindex },
+		    &(struct cpl_endpoint){ pkt->ip.src, h.sport, 0, 0 });
 	if (!u) {
 		s->counters.drop_udp_no_port++;
 		icmp_error(s, pkt, ICMP_ERR_PORT, 0, 0, now);
 		return;
 	}
-	if (udp_queue(s, u, pkt, &h)) {
+	if (udp_queue(s, u, pkt, &h, now)) {
 		s->counters.datagrams_in++;
 		return;
 	}
@@ -126,7 +172,8 @@ void udp_input(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
 /* RFC 1122 4.1.3.3: an error about a datagram of ours; told as an event without data. */
 bool udp_icmp_error(struct cpl_stack *s, const struct icmp_quote *q, int error)
 {
-	struct udp_socket *u = udp_for(s, &q->src, q->sport, 0);
+	struct udp_socket *u = udp_for(s, &(struct cpl_endpoint){ q->src, q->sport, 0, 0 },
+				       &(struct cpl_endpoint){ q->dst, q->dport, 0, 0 });
 
 	if (!u || u->catch_all || !error)
 		return u;
@@ -166,42 +213,52 @@ static struct udp_socket *udp_new(struct cpl_stack *s, uint64_t now)
 	memset(u, 0, sizeof(*u));
 	u->gen = tcp_gen(&s->tcp);
 	u->made = now;
+	u->rcvbuf = UDP_QUEUE_MAX;
 	list_init(&u->link);
 	list_init(&u->event);
 	list_init(&u->queue);
 	return u;
 }
 
-static bool udp_port_taken(struct cpl_stack *s, const struct cpl_endpoint *local)
+/* As Linux: who both say SO_REUSEADDR, or both SO_REUSEPORT, share a port. */
+static bool udp_port_taken(struct cpl_stack *s, const struct cpl_endpoint *local,
+			   struct udp_flags flags)
 {
+	struct udp_socket probe = { .local = *local, .v6only = flags.v6only };
 	struct list *pos;
 
 	list_for_each (pos, udp_bucket(s, local->port)) {
 		const struct udp_socket *u = container_of(pos, struct udp_socket, link);
-		struct udp_socket probe = { .local = *local };
 
-		if (u->local.port == local->port &&
-		    (udp_covers(u, &local->addr) || udp_covers(&probe, &u->local.addr)))
-			return true;
+		if (u->local.port != local->port ||
+		    (!udp_covers(u, &local->addr) && !udp_covers(&probe, &u->local.addr)))
+			continue;
+		if ((u->reuseaddr && flags.reuseaddr) || (u->reuseport && flags.reuseport))
+			continue;
+		if (u->local.ifindex && local->ifindex && u->local.ifindex != local->ifindex)
+			continue;
+		return true;
 	}
 	return false;
 }
 
-/* RFC 6056 3.3.1: random, then the next that is free. */
-static uint16_t udp_port(struct cpl_stack *s, struct cpl_endpoint *local)
+/* RFC 6056 3.3.1: random, then the next that is free: of anyone, however willing to share. */
+static uint16_t udp_port(struct cpl_stack *s, struct cpl_endpoint *local, struct udp_flags flags)
 {
 	uint32_t n = s->config.port_last - s->config.port_first + 1u;
 	uint32_t offset = (uint32_t)prng_below(&s->prng, n);
 
+	flags.reuseaddr = flags.reuseport = false;
 	for (uint32_t i = 0; i < n; i++) {
 		local->port = (uint16_t)(s->config.port_first + (offset + i) % n);
-		if (!udp_port_taken(s, local))
+		if (!udp_port_taken(s, local, flags))
 			return local->port;
 	}
 	return 0;
 }
 
-int cpl_udp_open(cpl_stack *s, const struct cpl_endpoint *local, cpl_handle *handle, uint64_t now)
+int udp_bind(struct cpl_stack *s, const struct cpl_endpoint *local, struct udp_flags flags,
+	     cpl_handle *handle, uint64_t now)
 {
 	struct cpl_endpoint at = { .port = 0 };
 	struct udp_socket *u;
@@ -210,15 +267,45 @@ int cpl_udp_open(cpl_stack *s, const struct cpl_endpoint *local, cpl_handle *han
 		at = *local;
 	if (!addr_is_any(&at.addr) && !route_our_addr(&s->routes, &at.addr, 0))
 		return -EADDRNOTAVAIL;
-	if (at.port ? udp_port_taken(s, &at) : !udp_port(s, &at))
+	if (at.port ? udp_port_taken(s, &at, flags) : !udp_port(s, &at, flags))
 		return -EADDRINUSE;
 	u = udp_new(s, now);
 	if (!u)
 		return -ENOBUFS;
 	u->local = at;
-	list_push_back(udp_bucket(s, at.port), &u->link);
+	u->v6only = flags.v6only;
+	u->reuseaddr = flags.reuseaddr;
+	u->reuseport = flags.reuseport;
+	/* As Linux: of two equals the later one receives. */
+	list_push_front(udp_bucket(s, at.port), &u->link);
 	*handle = udp_handle(s, u);
 	return 0;
+}
+
+int cpl_udp_open(cpl_stack *s, const struct cpl_endpoint *local, cpl_handle *handle, uint64_t now)
+{
+	return udp_bind(s, local, (struct udp_flags){ false, false, false }, handle, now);
+}
+
+void udp_connect(struct udp_socket *u, const struct cpl_endpoint *local,
+		 const struct cpl_endpoint *remote)
+{
+	u->local.addr = local->addr;
+	u->local.ifindex = local->ifindex;
+	if (remote)
+		u->remote = *remote;
+	else
+		memset(&u->remote, 0, sizeof(u->remote));
+}
+
+struct udp_datagram *udp_first(struct udp_socket *u)
+{
+	return list_empty(&u->queue) ? NULL : list_first(&u->queue, struct udp_datagram, link);
+}
+
+void udp_drop_first(struct cpl_stack *s, struct udp_socket *u)
+{
+	datagram_free(s, u, list_first(&u->queue, struct udp_datagram, link));
 }
 
 int cpl_udp_catch_all(cpl_stack *s, int ifindex, cpl_handle *handle, uint64_t now)
@@ -261,7 +348,7 @@ static int udp_source(struct cpl_stack *s, const struct udp_socket *u,
 	struct route_result route;
 	int err;
 
-	*src = from ? *from : u->local;
+	*src = *from;
 	if (!src->port)
 		src->port = u->local.port;
 	if (!u->catch_all && !addr_is_any(&src->addr) && !route_our_addr(&s->routes, &src->addr, 0))
@@ -276,23 +363,24 @@ static int udp_source(struct cpl_stack *s, const struct udp_socket *u,
 	return err;
 }
 
-long cpl_udp_send(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *from,
-		  const struct cpl_endpoint *to, const void *data, size_t n, uint64_t now)
+int udp_send(struct cpl_stack *s, struct udp_socket *u, const struct udp_how *how, const void *data,
+	     size_t n, uint64_t now)
 {
-	struct udp_socket *u = udp_find(s, handle);
-	struct udp_hdr h = { .len = (uint16_t)(n + UDP_HLEN) };
-	struct ip_hdr ip = { .protocol = IP_UDP, .ttl = s->config.ttl };
+	const struct cpl_endpoint *to = &how->to;
+	struct udp_hdr h = { .len = (uint16_t)(n + UDP_HLEN), .dport = to->port };
+	struct ip_hdr ip = { .protocol = IP_UDP,
+			     .tos = how->tos,
+			     .ttl = how->ttl ? how->ttl : s->config.ttl,
+			     .dont_frag = how->dont_frag };
 	struct cpl_endpoint src;
 	struct frame *f;
 	int err;
 
-	if (!u)
-		return -EBADF;
 	if (n > 65507)
 		return -EMSGSIZE;
 	if (!to->port || addr_is_any(&to->addr))
 		return -EINVAL;
-	err = udp_source(s, u, from, to, &src);
+	err = udp_source(s, u, &how->from, to, &src);
 	if (err)
 		return err;
 	f = frame_new(s);
@@ -302,7 +390,6 @@ long cpl_udp_send(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *fr
 		return -ENOBUFS;
 	}
 	h.sport = src.port;
-	h.dport = to->port;
 	udp_build(frame_push(f, UDP_HLEN), &h, &src.addr, &to->addr, data, (uint32_t)n);
 	ip.src = src.addr;
 	ip.dst = to->addr;
@@ -311,7 +398,21 @@ long cpl_udp_send(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *fr
 		return err;
 	s->counters.datagrams_out++;
 	output_run(s, now);
-	return (long)n;
+	return 0;
+}
+
+long cpl_udp_send(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *from,
+		  const struct cpl_endpoint *to, const void *data, size_t n, uint64_t now)
+{
+	struct udp_socket *u = udp_find(s, handle);
+	struct udp_how how = { .to = *to };
+	int err;
+
+	if (!u)
+		return -EBADF;
+	how.from = from ? *from : u->local;
+	err = udp_send(s, u, &how, data, n, now);
+	return err ? err : (long)n;
 }
 
 long cpl_udp_recv(cpl_stack *s, cpl_handle handle, struct cpl_endpoint *from,

@@ -293,7 +293,7 @@ static bool syn_addresses_ok(struct tcp *tcp, const struct seg_in *in)
 
 static struct tcb *listener_for(struct tcp *tcp, const struct conn_id *id, int ifindex)
 {
-	struct tcb *listener = port_listener(tcp, &id->local, id->lport, ifindex);
+	struct tcb *listener = port_listener_for(tcp, id, ifindex);
 
 	if (!listener)
 		listener = tcp->catch_all[ifindex];

@@ -152,6 +152,7 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 		}
 	}
 	if (len) {
+		tcb->last_data = now;
 		measure_mss(tcb, in);
 		ecn_data(tcp, tcb, in, now);
 	}

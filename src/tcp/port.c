@@ -41,6 +41,8 @@ static bool binding_conflicts(struct tcp *tcp, const struct tcb *self, uint32_t 
 		if (!binding_covers(other, addr) &&
 		    !covers(addr, flags & TCB_V6ONLY, &other->node.id.local))
 			continue;
+		if (self && self->reuseport && other->reuseport)
+			continue;
 		/* MUST-42: as Linux, REUSEADDR on both lets them share, unless one listens. */
 		if ((flags & TCB_REUSEADDR) && tcb_has(other, TCB_REUSEADDR) &&
 		    other->state != CPL_LISTEN)
@@ -122,6 +124,7 @@ bool port_may_listen(struct tcp *tcp, const struct tcb *tcb)
 		const struct tcb *other = container_of(pos, struct tcb_bound, link)->tcb;
 
 		if (other != tcb && other->state == CPL_LISTEN &&
+		    !(tcb->reuseport && other->reuseport) &&
 		    other->node.id.lport == tcb->node.id.lport &&
 		    (binding_covers(other, &tcb->node.id.local) ||
 		     binding_covers(tcb, &other->node.id.local)))
@@ -147,8 +150,22 @@ void port_unbind(struct tcp *tcp, struct tcb *tcb)
 	tcb->flags &= ~TCB_BOUND;
 }
 
-/* The listener for ADDR and PORT: a bound address wins over "any" of one family, that over "any".
- */
+/* A bound address wins over "any" of one family, that over "any"; 0: TCB does not listen there. */
+static int listener_rank(const struct tcb *tcb, const struct cpl_addr *addr, uint16_t port,
+			 int ifindex)
+{
+	if (tcb->state != CPL_LISTEN || tcb->node.id.lport != port)
+		return 0;
+	if (tcb->ifindex && ifindex && tcb->ifindex != ifindex)
+		return 0;
+	if (!binding_covers(tcb, addr))
+		return 0;
+	if (!addr_is_any(&tcb->node.id.local))
+		return 3;
+	return cpl_addr_is4(&tcb->node.id.local) ? 2 : 1;
+}
+
+/* The listener for ADDR and PORT: of several with the port in common, the first. */
 struct tcb *port_listener(struct tcp *tcp, const struct cpl_addr *addr, uint16_t port, int ifindex)
 {
 	struct tcb *best = NULL;
@@ -157,21 +174,45 @@ struct tcb *port_listener(struct tcp *tcp, const struct cpl_addr *addr, uint16_t
 
 	list_for_each (pos, port_bucket(tcp, port)) {
 		struct tcb *tcb = container_of(pos, struct tcb_bound, link)->tcb;
-		int rank;
+		int rank = listener_rank(tcb, addr, port, ifindex);
 
-		if (tcb->state != CPL_LISTEN || tcb->node.id.lport != port)
-			continue;
-		if (tcb->ifindex && ifindex && tcb->ifindex != ifindex)
-			continue;
-		if (!binding_covers(tcb, addr))
-			continue;
-		rank = !addr_is_any(&tcb->node.id.local)   ? 3
-		       : cpl_addr_is4(&tcb->node.id.local) ? 2
-							   : 1;
 		if (rank > best_rank) {
 			best = tcb;
 			best_rank = rank;
 		}
 	}
 	return best;
+}
+
+/*
+ * SO_REUSEPORT: the calls for one port are dealt out by a keyed hash of who calls, so that the same
+ * caller finds the same listener for as long as none comes or goes.
+ */
+struct tcb *port_listener_for(struct tcp *tcp, const struct conn_id *id, int ifindex)
+{
+	struct tcb *best = port_listener(tcp, &id->local, id->lport, ifindex), *share = NULL;
+	uint32_t n = 0, hash = 0;
+	struct list *pos;
+	int rank;
+
+	if (!best || !best->reuseport)
+		return best;
+	rank = listener_rank(best, &id->local, id->lport, ifindex);
+	for (int pass = 0; pass < 2; pass++) {
+		uint32_t i = 0;
+
+		list_for_each (pos, port_bucket(tcp, id->lport)) {
+			struct tcb *tcb = container_of(pos, struct tcb_bound, link)->tcb;
+
+			if (!tcb->reuseport ||
+			    listener_rank(tcb, &id->local, id->lport, ifindex) != rank)
+				continue;
+			if (pass && i == hash)
+				share = tcb;
+			i++;
+		}
+		n = i;
+		hash = pass ? hash : (uint32_t)(siphash13(&tcp->port_key, id, sizeof(*id)) % n);
+	}
+	return share;
 }

@@ -11,14 +11,21 @@
 
 struct tcb *tcb_new(struct tcp *tcp, uint64_t now)
 {
-	const struct cpl_config *cfg = tcp->config;
 	struct tcb *tcb = pool_alloc(&tcp->tcbs, NULL);
-	unsigned i = 0;
 
 	if (!tcb)
 		return NULL;
-	memset(tcb, 0, sizeof(*tcb));
+	tcb_init(tcp, tcb, now);
 	tcb->gen = tcp_gen(tcp);
+	return tcb;
+}
+
+void tcb_init(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	const struct cpl_config *cfg = tcp->config;
+	unsigned i = 0;
+
+	memset(tcb, 0, sizeof(*tcb));
 	tcb->state = CPL_CLOSED;
 	tcb->sndbuf = cfg->sndbuf;
 	tcb->rcvbuf = cfg->rcvbuf;
@@ -34,7 +41,6 @@ struct tcb *tcb_new(struct tcp *tcp, uint64_t now)
 	list_init(&tcb->event);
 	list_init(&tcb->ready);
 	wheel_node_init(&tcb->timer);
-	return tcb;
 }
 
 static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_t now)

@@ -241,12 +241,14 @@ struct tcb {
 	uint8_t error;		   /* what ended it */
 	bool over : 1;		   /* it was a connection, and is none any more */
 	bool reordering : 1;	   /* the path was seen to reorder (RFC 8985) */
+	bool reuseport : 1;	   /* several listeners share its port */
 	uint8_t fastopen_fail : 2; /* enum fastopen_fail */
 	uint16_t fastopen;	   /* FASTOPEN_* */
 
 	uint64_t t_slow; /* keep-alive, FIN-WAIT-2; CPL_NEVER: off */
 	uint64_t made;
 	uint64_t last_received;
+	uint64_t last_data; /* when data last came; 0: never */
 
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;

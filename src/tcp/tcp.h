@@ -208,6 +208,8 @@ cpl_handle tcb_handle(struct tcp *tcp, const struct tcb *tcb);
 /* ---- tcb.c ---- */
 
 struct tcb *tcb_new(struct tcp *tcp, uint64_t now);
+/* CLOSED, with every default; all but its handle. */
+void tcb_init(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* The struct for moving data; made when there is none. NULL: no memory. */
 struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now);
@@ -272,6 +274,8 @@ void port_unbind(struct tcp *tcp, struct tcb *tcb);
 /* TCB, which is bound, may listen: nobody else does there. */
 bool port_may_listen(struct tcp *tcp, const struct tcb *tcb);
 struct tcb *port_listener(struct tcp *tcp, const struct cpl_addr *addr, uint16_t port, int ifindex);
+/* The listener that a call of ID goes to. */
+struct tcb *port_listener_for(struct tcp *tcp, const struct conn_id *id, int ifindex);
 
 /* ---- input.c and its parts ---- */
 
@@ -517,6 +521,14 @@ long tcp_receive(struct tcp *tcp, struct tcb *tcb, void *data, size_t n, unsigne
 int tcp_shutdown(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 int tcp_close(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 int tcp_abort(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* A RST, if the state owes the peer one (3.10.5). */
+void tcp_reset_peer(struct tcp *tcp, struct tcb *tcb);
+/*
+ * disconnect.c: ABORT, but the handle stays: CLOSED as by cpl_open(), with its options, and bound
+ * to LOCAL (NULL: to nothing).
+ */
+int tcp_disconnect(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local,
+		   uint64_t now);
 int tcp_set_option(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, uint64_t value,
 		   uint64_t now);
 int tcp_get_option(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, uint64_t *value);

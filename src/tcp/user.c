@@ -475,13 +475,18 @@ static bool owes_rst(const struct tcb *tcb)
 	}
 }
 
+void tcp_reset_peer(struct tcp *tcp, struct tcb *tcb)
+{
+	if (owes_rst(tcb))
+		send_rst(tcp, tcb);
+}
+
 int tcp_abort(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	if (tcb->state == CPL_LISTEN)
 		return tcp_close(tcp, tcb, now);
 	tcb->flags |= TCB_ORPHAN;
-	if (owes_rst(tcb))
-		send_rst(tcp, tcb);
+	tcp_reset_peer(tcp, tcb);
 	tcb_finish(tcp, tcb, ECONNABORTED, now);
 	tcb_reap(tcp, tcb);
 	return 0;

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection as BSD sockets look at it: see sockets.h. */
+#include "stack/sockets.h"
+
+/* What the program may call: as in api.c. */
+static struct tcb *called(struct cpl_stack *s, cpl_handle handle)
+{
+	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+
+	return tcb && !tcb_has(tcb, TCB_ORPHAN | TCB_HELD) ? tcb : NULL;
+}
+
+static void stream_status(const struct tcb *tcb, struct conn_status *st)
+{
+	const struct tcb_io *io = tcb->io;
+	uint32_t sent = tcb->snd_nxt - tcb_has(tcb, TCB_FIN_SENT);
+	uint32_t end = tcb_write_seq(tcb);
+
+	st->unread = io ? (uint32_t)io->rcvq.bytes : 0;
+	st->send_queue = io ? (uint32_t)io->sndq.bytes : 0;
+	st->not_sent = tcb->state == CPL_CLOSED || !seq_gt(end, sent) ? 0 : end - sent;
+	st->before_urgent = st->unread;
+	if (!tcb_has(tcb, TCB_URG_IN))
+		return;
+	/* Announced it may be long before it comes. */
+	st->before_urgent = tcb->rcv_up - 1 - tcb->read_seq;
+	st->urgent = st->before_urgent < st->unread;
+	st->urgent_read = !tcb_has(tcb, TCB_OOB_DUE);
+}
+
+bool conn_status(struct cpl_stack *s, cpl_handle handle, struct conn_status *st)
+{
+	const struct tcb *tcb = called(s, handle);
+
+	memset(st, 0, sizeof(*st));
+	if (!tcb)
+		return false;
+	st->id = tcb->node.id;
+	st->state = tcb->state;
+	st->error = tcb->error;
+	st->soft_error = tcb->soft_error;
+	st->ifindex = tcb->ifindex;
+	st->over = tcb->over;
+	st->passive = tcb_has(tcb, TCB_PASSIVE);
+	st->fin_received = tcb_has(tcb, TCB_FIN_RECEIVED);
+	st->fin_queued = tcb_has(tcb, TCB_FIN_QUEUED);
+	st->sndbuf = tcb->sndbuf;
+	st->rcvbuf = tcb->rcvbuf;
+	if (tcb->state == CPL_LISTEN)
+		st->accept_n = tcb->listener->accept_n;
+	else
+		stream_status(tcb, st);
+	return true;
+}
+
+const struct tcb *conn_tcb(struct cpl_stack *s, cpl_handle handle)
+{
+	return called(s, handle);
+}
+
+void conn_congestion(struct cpl_stack *s, cpl_handle handle, char name[16])
+{
+	const struct tcb *tcb = called(s, handle);
+	const char *text = tcb ? cc_at(tcb->cc_id)->name : "";
+
+	memcpy(name, text, strlen(text) + 1);
+}
+
+uint32_t conn_tsval(struct cpl_stack *s, cpl_handle handle, uint64_t now)
+{
+	const struct tcb *tcb = called(s, handle);
+
+	return tcb ? tcp_ts_clock(now) + tcb->ts_offset : 0;
+}
+
+size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *data, size_t n)
+{
+	struct tcb *tcb = called(s, handle);
+	struct conn_status st;
+
+	if (!tcb || tcb->state == CPL_LISTEN || !tcb->io || !conn_status(s, handle, &st))
+		return 0;
+	/* As reading does: up to the urgent octet, or from behind it on. */
+	if (tcb_has(tcb, TCB_URG_IN) && !tcb_has(tcb, TCB_OOB_INLINE)) {
+		if (!st.before_urgent)
+			off++;
+		else if (off >= st.before_urgent)
+			return 0;
+		else if (n > st.before_urgent - off)
+			n = st.before_urgent - off;
+	}
+	return off < st.unread ? chunkq_copy(&tcb->io->rcvq, off, data, n) : 0;
+}
+
+void conn_want_write(struct cpl_stack *s, cpl_handle handle)
+{
+	struct tcb *tcb = called(s, handle);
+
+	if (tcb && tcb->state != CPL_LISTEN && tcb->state != CPL_CLOSED)
+		tcb->flags |= TCB_WANT_WRITE;
+}
+
+int conn_disconnect(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
+		    uint64_t now)
+{
+	struct tcb *tcb = called(s, handle);
+	int err = tcb ? tcp_disconnect(&s->tcp, tcb, local, now) : -EBADF;
+
+	output_run(s, now);
+	return err;
+}
+
+int conn_bind(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
+	      uint64_t now)
+{
+	struct tcb *tcb = called(s, handle);
+
+	if (!tcb)
+		return -EBADF;
+	if (tcb->state != CPL_CLOSED || tcb->over || tcb_has(tcb, TCB_BOUND))
+		return -EINVAL;
+	return port_bind(&s->tcp, tcb, local, now);
+}
+
+int conn_listen(struct cpl_stack *s, cpl_handle handle, uint32_t backlog, uint64_t now)
+{
+	struct tcb *tcb = called(s, handle);
+
+	return tcb ? tcp_open_passive(&s->tcp, tcb, backlog, now) : -EBADF;
+}
+
+void conn_set_device(struct cpl_stack *s, cpl_handle handle, uint32_t ifindex)
+{
+	struct tcb *tcb = called(s, handle);
+
+	if (tcb && tcb->state <= CPL_LISTEN)
+		tcb->ifindex = (uint8_t)ifindex;
+}
+
+void conn_set_reuseport(struct cpl_stack *s, cpl_handle handle, bool on)
+{
+	struct tcb *tcb = called(s, handle);
+
+	if (tcb)
+		tcb->reuseport = on;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What BSD sockets (src/socket) ask of a stack beyond its public interface: the state of a
+ * connection at a glance, options that only they have, UDP sockets that are connected, share ports
+ * and see all that came with a datagram.
+ */
+#ifndef STACK_SOCKETS_H
+#define STACK_SOCKETS_H
+
+#include "stack/stack.h"
+
+/* A connection or listener now; cheap enough to be asked at each call. */
+struct conn_status {
+	struct conn_id id;
+	uint8_t state; /* enum cpl_state */
+	uint8_t error; /* what ended it */
+	uint8_t soft_error;
+	uint8_t ifindex;
+	bool over;		/* it was a connection, and is none any more */
+	bool passive;		/* it was opened by the peer */
+	bool fin_received;	/* all that the peer sends has come */
+	bool fin_queued;	/* the program has closed its side */
+	bool urgent;		/* an urgent octet has come, and was not read past */
+	bool urgent_read;	/* ... but it has been received by itself */
+	uint32_t before_urgent; /* octets to be read before it */
+	uint32_t unread;	/* octets in order, the urgent one among them */
+	uint32_t sndbuf, send_queue, not_sent;
+	uint32_t rcvbuf;
+	uint32_t accept_n;
+};
+
+/* False: no such handle. */
+bool conn_status(struct cpl_stack *s, cpl_handle handle, struct conn_status *st);
+/* Its control block, to be read; NULL: no such handle. */
+const struct tcb *conn_tcb(struct cpl_stack *s, cpl_handle handle);
+/* Name of its congestion control, with room for 16. */
+void conn_congestion(struct cpl_stack *s, cpl_handle handle, char name[16]);
+/* The timestamp that it would send now. */
+uint32_t conn_tsval(struct cpl_stack *s, cpl_handle handle, uint64_t now);
+/* Octets from OFF on of what can be read, left there: for MSG_PEEK. */
+size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *data, size_t n);
+/* The program could not write: CPL_EV_WRITABLE when it can again. */
+void conn_want_write(struct cpl_stack *s, cpl_handle handle);
+/* See tcp_disconnect(). */
+int conn_disconnect(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
+		    uint64_t now);
+/* As cpl_bind(), but a port is chosen now. */
+int conn_bind(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
+	      uint64_t now);
+/* As cpl_open_passive(), with a backlog of 0 as well. */
+int conn_listen(struct cpl_stack *s, cpl_handle handle, uint32_t backlog, uint64_t now);
+/* SO_BINDTODEVICE; 0: any. */
+void conn_set_device(struct cpl_stack *s, cpl_handle handle, uint32_t ifindex);
+void conn_set_reuseport(struct cpl_stack *s, cpl_handle handle, bool on);
+
+/* ---- UDP ---- */
+
+struct udp_flags {
+	bool reuseaddr, reuseport, v6only;
+};
+
+/* As cpl_udp_open(); FLAGS may be changed until it is bound. */
+int udp_bind(struct cpl_stack *s, const struct cpl_endpoint *local, struct udp_flags flags,
+	     cpl_handle *handle, uint64_t now);
+/* Only what comes from REMOTE to LOCAL is taken from now on; REMOTE NULL: from anyone. */
+void udp_connect(struct udp_socket *u, const struct cpl_endpoint *local,
+		 const struct cpl_endpoint *remote);
+/* The datagram that is next, or NULL; and done with it. */
+struct udp_datagram *udp_first(struct udp_socket *u);
+void udp_drop_first(struct cpl_stack *s, struct udp_socket *u);
+
+/* What a datagram is sent with. */
+struct udp_how {
+	struct cpl_endpoint from; /* address unspecified: chosen */
+	struct cpl_endpoint to;	  /* its ifindex: to leave by; 0: any */
+	uint8_t tos;
+	uint8_t ttl;	/* 0: the stack's */
+	bool dont_frag; /* -EMSGSIZE, if it is longer than the path MTU */
+};
+int udp_send(struct cpl_stack *s, struct udp_socket *u, const struct udp_how *how, const void *data,
+	     size_t n, uint64_t now);
+
+#endif

@@ -37,6 +37,8 @@ struct sockets;
 struct sockets_config {
 	uint32_t sockets_max; /* sockets at once [65,536] */
 	uint32_t epolls_max;  /* epoll sets at once [4,096] */
+	/* What makes the stack's time the wall's, for SO_TIMESTAMP [0] */
+	uint64_t realtime_offset_ns;
 };
 
 void sockets_config_init(struct sockets_config *config);
@@ -148,6 +150,11 @@ int socket_epoll_ctl(struct sockets *s, epoll_id set, int op, sock_id id, int to
 /* What is ready, in turn (the one reported goes to the end), as epoll_wait(2). */
 unsigned socket_epoll_take(struct sockets *s, epoll_id set, struct socket_event *events,
 			   unsigned max);
+/*
+ * One thread more (1) or fewer (-1) sleeps on SET: EPOLLEXCLUSIVE wakes one set that is slept on.
+ * Of sets of which this was never said, it wakes the first.
+ */
+void socket_epoll_waiting(struct sockets *s, epoll_id set, int change);
 bool socket_epoll_ready(struct sockets *s, epoll_id set);
 
 /* ---- Linux's names for the settings of the stack -------------------------------------------- */

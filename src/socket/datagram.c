@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* UDP sockets, as udp(7) has them. */
+#include "socket/sock.h"
+
+struct udp_socket *sock_udp(struct sockets *s, const struct sock *so)
+{
+	return udp_find(s->stack, so->handle);
+}
+
+int datagram_bind(struct sockets *s, struct sock *so, const struct cpl_endpoint *at, uint64_t now)
+{
+	struct udp_flags flags = { .reuseaddr = so->o.v[OPT_REUSEADDR],
+				   .reuseport = so->o.v[OPT_REUSEPORT],
+				   .v6only = so->o.v[OPT_V6ONLY] };
+	struct udp_socket *u;
+	int err;
+
+	if (so->handle)
+		return -EINVAL;
+	err = udp_bind(s->stack, at, flags, &so->handle, now);
+	if (err)
+		return err;
+	cpl_set_user(s->stack, so->handle, sock_id_of(s, so));
+	u = sock_udp(s, so);
+	u->rcvbuf = so->o.rcvbuf ? so->o.rcvbuf : s->rmem_default;
+	so->local = u->local;
+	return 0;
+}
+
+/* ---- connect(2) ---- */
+
+static int may_broadcast(struct sockets *s, const struct sock *so, const struct cpl_endpoint *to)
+{
+	bool all = addr_is_broadcast(&to->addr) || route_is_broadcast(&s->stack->routes, &to->addr);
+
+	return all && !so->o.v[OPT_BROADCAST] ? -EACCES : 0;
+}
+
+int datagram_connect(struct sockets *s, struct sock *so, const struct sockaddr *addr, socklen_t len,
+		     uint64_t now)
+{
+	struct cpl_endpoint to, from;
+	struct route_result route;
+	int err = name_remote(s, so, addr, len, &to);
+
+	err = err ? err : may_broadcast(s, so, &to);
+	if (err)
+		return err;
+	from = so->local;
+	err = route_lookup(&s->stack->routes, &to.addr, (int)to.ifindex,
+			   addr_is_any(&from.addr) ? NULL : &from.addr, &route);
+	if (err)
+		return err == -EADDRNOTAVAIL ? -EINVAL : err;
+	err = sock_autobind(s, so, now);
+	if (err)
+		return err;
+	from = so->local;
+	if (addr_is_any(&from.addr))
+		from.addr = route.source;
+	so->local = from;
+	so->remote = to;
+	/* Port 0 is no one's: nothing will come from there, and send(2) refuses it. */
+	udp_connect(sock_udp(s, so), &from, &to);
+	return 0;
+}
+
+int datagram_disconnect(struct sockets *s, struct sock *so, uint64_t now)
+{
+	memset(&so->remote, 0, sizeof(so->remote));
+	so->shutdown = 0;
+	if (!so->bound_addr)
+		so->local.addr = name_any(so);
+	if (!so->handle)
+		return 0;
+	if (so->bound_port) {
+		udp_connect(sock_udp(s, so), &so->local, NULL);
+		return 0;
+	}
+	cpl_close(s->stack, so->handle, now);
+	so->handle = 0;
+	so->local.port = 0;
+	return 0;
+}
+
+/* ---- send ---- */
+
+static int send_to(struct sockets *s, const struct sock *so, const struct msghdr *msg,
+		   struct cpl_endpoint *to)
+{
+	sa_family_t family = AF_UNSPEC;
+	struct sockaddr_in in;
+
+	if (!msg->msg_name || !msg->msg_namelen)
+		return so->remote.port ? (*to = so->remote, 0) : -EDESTADDRREQ;
+	if (msg->msg_namelen < sizeof(family))
+		return -EINVAL;
+	memcpy(&family, msg->msg_name, sizeof(family));
+	if (family == AF_UNSPEC && so->domain == AF_INET6)
+		return so->remote.port ? (*to = so->remote, 0) : -EDESTADDRREQ;
+	if (family == AF_UNSPEC && msg->msg_namelen >= sizeof(in)) {
+		memcpy(&in, msg->msg_name, sizeof(in));
+		in.sin_family = AF_INET; /* as the kernel takes it */
+		return name_remote(s, so, (const void *)&in, sizeof(in), to);
+	}
+	if (so->domain == AF_INET6 && family != AF_INET6 && family != AF_INET)
+		return -EINVAL;
+	return name_remote(s, so, msg->msg_name, msg->msg_namelen, to);
+}
+
+static const void *gather(struct sockets *s, const struct msghdr *msg, size_t n)
+{
+	size_t at = 0;
+
+	if (!s->scratch)
+		s->scratch = mem_alloc(s->mem, SOCKETS_SCRATCH);
+	if (!s->scratch)
+		return NULL;
+	for (size_t i = 0; i < msg->msg_iovlen && at < n; i++) {
+		memcpy(s->scratch + at, msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
+		at += msg->msg_iov[i].iov_len;
+	}
+	return s->scratch;
+}
+
+/* How the options say that it goes; control data says more. */
+static struct udp_how how_by_options(const struct sock *so, const struct cpl_endpoint *to)
+{
+	bool v4 = cpl_addr_is4(&to->addr);
+	int ttl = so->o.v[v4 ? OPT_TTL : OPT_HOPS];
+	int pmtu = so->o.v[v4 ? OPT_MTU_DISCOVER : OPT_MTU_DISCOVER6];
+
+	return (struct udp_how){
+		.from = { .addr = so->local.addr },
+		.to = *to,
+		.tos = (uint8_t)so->o.v[v4 ? OPT_TOS : OPT_TCLASS],
+		.ttl = ttl < 0 ? 0 : (uint8_t)ttl,
+		.dont_frag = pmtu == 2 || pmtu == 3 || (!v4 && so->o.v[OPT_DONTFRAG]),
+	};
+}
+
+static int send_all(struct sockets *s, struct sock *so, const struct udp_how *how,
+		    const uint8_t *data, size_t n, uint16_t segment, uint64_t now)
+{
+	struct udp_socket *u = sock_udp(s, so);
+	int err = 0;
+
+	if (!segment || segment >= n)
+		return udp_send(s->stack, u, how, data, n, now);
+	for (size_t at = 0; at < n && !err; at += segment) /* UDP_SEGMENT: as if cut by a device */
+		err = udp_send(s->stack, u, how, data + at, n - at < segment ? n - at : segment,
+			       now);
+	return err;
+}
+
+long datagram_send(struct sockets *s, struct sock *so, const struct msghdr *msg, int flags,
+		   uint64_t now)
+{
+	size_t n = iov_total(msg);
+	uint16_t segment = (uint16_t)so->o.v[OPT_UDP_SEGMENT];
+	struct cpl_endpoint to;
+	struct udp_how how;
+	const void *data;
+	int err;
+
+	if (n > 65535)
+		return -EMSGSIZE;
+	if (flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	err = send_to(s, so, msg, &to);
+	if (err)
+		return err;
+	if (!to.port)
+		return -EINVAL;
+	how = how_by_options(so, &to);
+	err = control_send(so, msg, &how, &segment);
+	err = err ? err : may_broadcast(s, so, &to);
+	if (err)
+		return err;
+	if (so->shutdown & SHUT_SND)
+		return -EPIPE;
+	if (so->error)
+		return -sock_take_error(so);
+	err = sock_autobind(s, so, now);
+	if (err)
+		return err == -EADDRINUSE ? -EAGAIN : err;
+	data = gather(s, msg, n);
+	if (!data)
+		return -ENOBUFS;
+	how.from.port = so->local.port;
+	err = send_all(s, so, &how, data, n, segment, now);
+	if (err == -EMSGSIZE)
+		errqueue_local(s, so, &to, EMSGSIZE, now);
+	return err ? err : (long)n;
+}
+
+/* ---- receive ---- */
+
+long datagram_receive(struct sockets *s, struct sock *so, struct msghdr *msg, int flags,
+		      uint64_t now)
+{
+	struct udp_socket *u = sock_udp(s, so);
+	struct udp_datagram *d = u ? udp_first(u) : NULL;
+	socklen_t name_len = msg->msg_namelen;
+	struct control c;
+	uint64_t whole;
+	size_t copied = 0;
+
+	(void)now;
+	if (flags & MSG_ERRQUEUE)
+		return errqueue_receive(s, so, msg);
+	if (so->error)
+		return -sock_take_error(so);
+	if (!d)
+		return -EAGAIN;
+	msg->msg_flags = 0;
+	whole = d->data.bytes;
+	for (size_t i = 0; i < msg->msg_iovlen && copied < whole; i++)
+		copied += chunkq_copy(&d->data, copied, msg->msg_iov[i].iov_base,
+				      msg->msg_iov[i].iov_len);
+	if (copied < whole)
+		msg->msg_flags |= MSG_TRUNC;
+	name_out(so, &d->from, msg->msg_name, &name_len);
+	msg->msg_namelen = msg->msg_name ? name_len : 0;
+	control_begin(&c, msg);
+	control_received(s, so, d, u->drops, &c);
+	control_end(&c, msg);
+	if (!(flags & MSG_PEEK))
+		udp_drop_first(s->stack, u);
+	return flags & MSG_TRUNC ? (long)whole : (long)copied;
+}

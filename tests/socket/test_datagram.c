@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* UDP sockets. What is expected was seen on Linux 6.18. */
+#define _GNU_SOURCE /* POLLRDHUP */
+#include "tests/util/socket_net.h"
+
+#include <poll.h>
+
+static struct net n;
+
+static int setup(void **state)
+{
+	(void)state;
+	net_start(&n);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	net_end(&n);
+	return 0;
+}
+
+#define READ  (POLLIN | POLLRDNORM)
+#define WRITE (POLLOUT | POLLWRNORM | POLLWRBAND)
+
+static int ready(struct side *side, sock_id id)
+{
+	return (uint16_t)socket_readiness(side->s, id);
+}
+
+static long send_to(struct side *side, sock_id id, const char *addr, uint16_t port,
+		    const void *data, size_t len)
+{
+	union name to = strchr(addr, ':') ? name6(addr, port) : name4(addr, port);
+	struct iovec v = { (void *)(uintptr_t)data, len };
+	struct msghdr msg = { .msg_iov = &v, .msg_iovlen = 1 };
+	long r;
+
+	msg.msg_name = &to;
+	msg.msg_namelen = name_len(&to);
+	r = socket_sendmsg(side->s, id, &msg, 0, n.now);
+	net_run(&n, 0);
+	return r;
+}
+
+static void unconnected(void **state)
+{
+	sock_id a = net_udp(&n.a), b = net_udp(&n.b);
+	char data[100];
+	union name from;
+	struct iovec v = { data, 3 };
+	struct msghdr msg = { .msg_name = &from, .msg_iov = &v, .msg_iovlen = 1 };
+
+	(void)state;
+	assert_int_equal(ready(&n.a, a), WRITE);
+	assert_int_equal(net_send(&n, &n.a, a, "x", 1, 0), -EDESTADDRREQ);
+	assert_int_equal(net_recv(&n, &n.a, a, data, 1, 0), -EAGAIN);
+	assert_int_equal(socket_listen(n.a.s, a, 1, n.now), -EOPNOTSUPP);
+	assert_int_equal(socket_accept(n.a.s, a, &b, NULL, NULL, n.now), -EOPNOTSUPP);
+	assert_int_equal(send_to(&n.a, a, "255.255.255.255", 9, "x", 1), -EACCES);
+	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 0, "x", 1), -EINVAL);
+	assert_int_equal(net_bind(&n, &n.b, b, "0.0.0.0", 53), 0);
+	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 53, "hello", 5), 5);
+	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 53, "", 0), 0);
+	assert_int_equal(ready(&n.b, b), READ | WRITE);
+	msg.msg_namelen = sizeof(from);
+	assert_int_equal(socket_recvmsg(n.b.s, b, &msg, MSG_PEEK | MSG_TRUNC, n.now), 5);
+	msg.msg_namelen = sizeof(from);
+	assert_int_equal(socket_recvmsg(n.b.s, b, &msg, 0, n.now), 3);
+	assert_int_equal(msg.msg_flags, MSG_TRUNC);
+	assert_int_equal(msg.msg_namelen, sizeof(from.in));
+	assert_int_equal(from.in.sin_addr.s_addr, htonl(0x0a000001));
+	assert_int_equal(net_recv(&n, &n.b, b, data, 100, 0), 0);
+	assert_int_equal(net_recv(&n, &n.b, b, data, 100, 0), -EAGAIN);
+}
+
+static void connected(void **state)
+{
+	sock_id a = net_udp(&n.a), b = net_udp(&n.b), other = net_udp(&n.b);
+	union name name;
+	socklen_t len = sizeof(name);
+	char data[10];
+
+	(void)state;
+	assert_int_equal(net_connect(&n, &n.a, a, "10.0.0.2", 53), 0);
+	assert_int_equal(socket_getsockname(n.a.s, a, &name.any, &len), 0);
+	assert_int_equal(name.in.sin_addr.s_addr, htonl(0x0a000001));
+	assert_int_equal(net_send(&n, &n.a, a, "x", 1, 0), 1);
+	assert_int_equal(ready(&n.a, a), WRITE | POLLERR);
+	assert_int_equal(net_send(&n, &n.a, a, "x", 1, 0), -ECONNREFUSED);
+	assert_int_equal(ready(&n.a, a), WRITE);
+	assert_int_equal(net_bind(&n, &n.b, b, "10.0.0.2", 53), 0);
+	assert_int_equal(net_send(&n, &n.a, a, "x", 1, 0), 1);
+	assert_int_equal(net_recv(&n, &n.b, b, data, 10, 0), 1);
+	/* Only the one that it is connected to is heard. */
+	assert_int_equal(net_bind(&n, &n.b, other, "10.0.0.2", 54), 0);
+	assert_int_equal(send_to(&n.b, other, "10.0.0.1", ntohs(name.in.sin_port), "no", 2), 2);
+	assert_int_equal(net_recv(&n, &n.a, a, data, 10, 0), -EAGAIN);
+	assert_int_equal(send_to(&n.b, b, "10.0.0.1", ntohs(name.in.sin_port), "yes", 3), 3);
+	assert_int_equal(net_recv(&n, &n.a, a, data, 10, 0), 3);
+}
+
+static void shared(void **state)
+{
+	sock_id b[3];
+	unsigned got[2] = { 0 };
+	char data[10];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		b[i] = net_udp(&n.b);
+		if (i < 2)
+			assert_int_equal(net_set(&n, &n.b, b[i], SOL_SOCKET, SO_REUSEPORT, 1), 0);
+		assert_int_equal(net_bind(&n, &n.b, b[i], "0.0.0.0", 53), i < 2 ? 0 : -EADDRINUSE);
+	}
+	for (int i = 0; i < 64; i++) {
+		sock_id a = net_udp(&n.a);
+
+		assert_int_equal(send_to(&n.a, a, "10.0.0.2", 53, "x", 1), 1);
+	}
+	for (int i = 0; i < 2; i++)
+		while (net_recv(&n, &n.b, b[i], data, 10, 0) == 1)
+			got[i]++;
+	assert_int_equal(got[0] + got[1], 64);
+	assert_true(got[0] > 10 && got[1] > 10);
+}
+
+static void dual_stack(void **state)
+{
+	sock_id six = net_socket(&n.b, AF_INET6, SOCK_DGRAM), four = net_udp(&n.a);
+	sock_id from6 = net_socket(&n.a, AF_INET6, SOCK_DGRAM);
+	char data[10];
+	union name from;
+	struct iovec v = { data, 10 };
+	struct msghdr msg = { .msg_name = &from, .msg_iov = &v, .msg_iovlen = 1 };
+
+	(void)state;
+	assert_int_equal(net_bind(&n, &n.b, six, "::", 53), 0);
+	assert_int_equal(send_to(&n.a, four, "10.0.0.2", 53, "4", 1), 1);
+	assert_int_equal(send_to(&n.a, from6, "fd00::2", 53, "6", 1), 1);
+	assert_int_equal(send_to(&n.a, from6, "::ffff:10.0.0.2", 53, "m", 1), 1);
+	for (int i = 0; i < 3; i++) {
+		msg.msg_namelen = sizeof(from);
+		assert_int_equal(socket_recvmsg(n.b.s, six, &msg, 0, n.now), 1);
+		assert_int_equal(msg.msg_namelen, sizeof(from.in6));
+		assert_int_equal(data[0], "46m"[i]);
+		assert_int_equal(IN6_IS_ADDR_V4MAPPED(&from.in6.sin6_addr), i != 1);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(unconnected, setup, teardown),
+		cmocka_unit_test_setup_teardown(connected, setup, teardown),
+		cmocka_unit_test_setup_teardown(shared, setup, teardown),
+		cmocka_unit_test_setup_teardown(dual_stack, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

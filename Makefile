@@ -191,6 +191,10 @@ soak: deps ## SOAK_SEEDS simulated networks, then the long form of the tests on 
 	$(Q)SOAK=1 tests/run --build release --scale 100 --jobs 1 $(SOAK_PARTS:%=--part %)
 SOAK_PARTS := interop pair doctor store stairs
 
+packetdrill: all ## run packetdrill's scripts: PACKETDRILL=program SCRIPTS=its gtests/net/tcp
+	$(Q)tools/packetdrill --packetdrill $(PACKETDRILL) --scripts $(SCRIPTS) \
+		--library $(OUT)/libcouplet-packetdrill.so
+
 docs: all ## regenerate what is made from the code and committed
 	$(Q)tools/docs --out $(OUT)
 amalgamation: ## write out/amalgamation/couplet.c and couplet.h
@@ -204,6 +208,7 @@ install: all ## install under DESTDIR and prefix
 		>$(DESTDIR)$(prefix)/lib/pkgconfig/couplet.pc
 	$(if $(COMMAND),install -D $(COMMAND) $(DESTDIR)$(prefix)/bin/couplet)
 	$(if $(LOADED),install -D -t $(DESTDIR)$(prefix)/lib/couplet $(LOADED))
+	install -D -t $(DESTDIR)$(prefix)/lib/couplet/packetdrill src/packetdrill/bin/*
 	$(Q)set -e; for page in $(wildcard man/*.[1-8]); do \
 		install -D -m 644 $$page $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
 
@@ -217,6 +222,6 @@ help: ## list the targets
 
 FORCE:
 .PHONY: all tests examples benches fuzzers check demo quick-check lint format bench fuzz seed soak \
-	docs amalgamation install deps clean help FORCE
+	packetdrill docs amalgamation install deps clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

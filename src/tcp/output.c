@@ -234,6 +234,24 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 	return true;
 }
 
+/*
+ * As Linux: the time-out counts from the fast retransmission of the first segment that is to
+ * prevent it, or it comes before that one's ACK where the round trip is longer than the RTO's
+ * margin. Once for each: what the device does not take is tried again and again.
+ */
+static void rexmt_restart(struct tcp *tcp, struct tcb *tcb, const struct sent *rec, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (rec->start != tcb->snd_una || io->recovery.state < CPL_RECOVERY_FAST ||
+	    tcb_has(tcb, TCB_PERSIST) ||
+	    (io->rexmt_seq == rec->start && rec->transmissions <= io->rexmt_times))
+		return;
+	io->rexmt_seq = rec->start;
+	io->rexmt_times = rec->transmissions;
+	timer_rexmt_start(tcp, tcb, now);
+}
+
 /* Data before SND.NXT once more. */
 static bool pull_lost(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
@@ -255,6 +273,7 @@ static bool pull_lost(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 	}
 	if (!pull_record(tcp, tcb, out, rec, room, now))
 		return false;
+	rexmt_restart(tcp, tcb, rec, now);
 	tcb->flags &= ~TCB_PROBE;
 	tcb->io->recovery.retransmit_now = false;
 	return true;

@@ -156,7 +156,9 @@ struct tcb_io {
 	struct fastopen_pending *fastopen; /* of a child whose handshake is not done, or NULL */
 	uint8_t quick;			   /* ACKs to send at once before delaying starts */
 	bool cwnd_limited;
-	bool hold_over; /* short segments have been held long enough: send */
+	uint8_t rexmt_times; /* the RTO counts from this transmission ... */
+	uint32_t rexmt_seq;  /* ... of the first segment, if it starts here */
+	bool hold_over;	     /* short segments have been held long enough: send */
 };
 
 #define SOURCE_ROUTE_MAX 9 /* as many as 40 octets of options hold */

@@ -14,6 +14,7 @@
 #define NEXT_LOOK_S  600u /* RFC 4821 7.3, as Linux */
 #define CLOSE_ENOUGH 16u  /* bytes between what passes and what does not */
 #define MORE_BEHIND  5u	  /* segments that must wait behind a probe, so that its loss shows soon */
+#define MORE_SACK    2u	  /* the same where RACK sees it: else a small window would never probe */
 
 /* Bytes of headers before the payload of a full segment. */
 static uint32_t overhead(const struct tcb *tcb)
@@ -54,6 +55,7 @@ void plpmtu_timeout(struct tcb *tcb, uint64_t now)
 
 uint32_t plpmtu_probe(const struct tcb *tcb, uint32_t avail, uint32_t room, uint64_t now)
 {
+	uint32_t behind = (tcb_has(tcb, TCB_SACK) ? MORE_SACK : MORE_BEHIND) * tcb->snd_mss;
 	const struct tcb_io *io = tcb->io;
 	uint32_t size, len;
 
@@ -63,8 +65,7 @@ uint32_t plpmtu_probe(const struct tcb *tcb, uint32_t avail, uint32_t room, uint
 	/* The limit first: mostly the trouble is over, or was none of the size. */
 	size = tcb->mtu_high == tcb->mtu_limit ? tcb->mtu_high : (tcb->pmtu + tcb->mtu_high) / 2u;
 	len = size - overhead(tcb);
-	if (len <= tcb->snd_mss || room < len || avail < len + MORE_BEHIND * tcb->snd_mss ||
-	    io->cc.cwnd < len + MORE_BEHIND * tcb->snd_mss)
+	if (len <= tcb->snd_mss || room < len || avail < len + behind || io->cc.cwnd < len + behind)
 		return 0;
 	return len;
 }

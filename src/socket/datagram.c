@@ -15,11 +15,10 @@ int datagram_bind(struct sockets *s, struct sock *so, const struct cpl_endpoint 
 	struct udp_socket *u;
 	int err;
 
-	if (so->handle)
-		return -EINVAL;
 	err = udp_bind(s->stack, at, flags, &so->handle, now);
 	if (err)
 		return err;
+	so->has_port = true;
 	cpl_set_user(s->stack, so->handle, sock_id_of(s, so));
 	u = sock_udp(s, so);
 	u->rcvbuf = so->o.rcvbuf ? so->o.rcvbuf : s->rmem_default;
@@ -66,19 +65,18 @@ int datagram_connect(struct sockets *s, struct sock *so, const struct sockaddr *
 
 int datagram_disconnect(struct sockets *s, struct sock *so, uint64_t now)
 {
+	(void)now;
 	memset(&so->remote, 0, sizeof(so->remote));
-	so->shutdown = 0;
 	if (!so->bound_addr)
 		so->local.addr = name_any(so);
 	if (!so->handle)
 		return 0;
-	if (so->bound_port) {
-		udp_connect(sock_udp(s, so), &so->local, NULL);
-		return 0;
+	udp_connect(sock_udp(s, so), &so->local, NULL);
+	if (!so->bound_port) {
+		udp_unbind(sock_udp(s, so));
+		so->has_port = false;
+		so->local.port = 0;
 	}
-	cpl_close(s->stack, so->handle, now);
-	so->handle = 0;
-	so->local.port = 0;
 	return 0;
 }
 
@@ -164,11 +162,13 @@ long datagram_send(struct sockets *s, struct sock *so, const struct msghdr *msg,
 
 	if (n > 65535)
 		return -EMSGSIZE;
-	if (flags & MSG_OOB)
+	if (flags & MSG_OOB && so->domain == AF_INET)
 		return -EOPNOTSUPP;
 	err = send_to(s, so, msg, &to);
 	if (err)
 		return err;
+	if (flags & MSG_OOB && cpl_addr_is4(&to.addr))
+		return -EOPNOTSUPP;
 	if (!to.port)
 		return -EINVAL;
 	how = how_by_options(so, &to);

@@ -61,13 +61,14 @@ void errqueue_local(struct sockets *s, struct sock *so, const struct cpl_endpoin
 		    uint64_t now)
 {
 	struct sock_error *e = errqueue_wanted(so) ? push(s, so, to, error) : NULL;
+	static const struct cpl_addr none;
 	struct route_result route;
 	uint32_t mtu;
 
 	if (!e)
 		return;
 	e->ee.ee_origin = SO_EE_ORIGIN_LOCAL;
-	if (!dst_route(s->stack, &to->addr, NULL, 0, &route, &mtu, now))
+	if (!dst_route(s->stack, &to->addr, &none, 0, &route, &mtu, now))
 		e->ee.ee_info = mtu;
 	so->error = error;
 	sock_wake(s, so, 8 /* POLLERR */);

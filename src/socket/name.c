@@ -184,6 +184,7 @@ static int stream_bind(struct sockets *s, struct sock *so, const struct cpl_endp
 	conn_status(s->stack, so->handle, &st);
 	so->local = *at;
 	so->local.port = st.id.lport;
+	so->has_port = true;
 	return 0;
 }
 
@@ -191,20 +192,29 @@ int sock_autobind(struct sockets *s, struct sock *so, uint64_t now)
 {
 	struct cpl_endpoint at = { .addr = name_any(so), .ifindex = so->o.ifindex };
 
-	if (so->local.port)
+	if (so->has_port)
 		return 0;
 	at.addr = so->local.addr;
 	return sock_is_stream(so) ? stream_bind(s, so, &at, now) : datagram_bind(s, so, &at, now);
 }
 
-static bool has_name(struct sockets *s, const struct sock *so)
+bool sock_has_port(struct sockets *s, const struct sock *so)
 {
 	struct conn_status st;
 
-	if (so->local.port || so->bound_port)
-		return true;
-	return sock_is_stream(so) && conn_status(s->stack, so->handle, &st) &&
-	       (st.state != CPL_CLOSED || st.id.lport);
+	if (so->has_port || !sock_is_stream(so))
+		return so->has_port;
+	conn_status(s->stack, so->handle, &st);
+	return st.state != CPL_CLOSED;
+}
+
+/* What a connection that has ended leaves to be bound again: as the kernel, all else stays. */
+static int forget_connection(struct sockets *s, struct sock *so, uint64_t now)
+{
+	struct conn_status st;
+
+	conn_status(s->stack, so->handle, &st);
+	return st.over ? conn_disconnect(s->stack, so->handle, NULL, now) : 0;
 }
 
 int socket_bind(struct sockets *s, sock_id id, const struct sockaddr *addr, socklen_t len,
@@ -228,8 +238,11 @@ int socket_bind(struct sockets *s, sock_id id, const struct sockaddr *addr, sock
 			return -EADDRNOTAVAIL;
 		at.addr = name_any(so); /* what comes to a group or to all: to nobody's address */
 	}
-	if (has_name(s, so))
+	if (sock_has_port(s, so))
 		return -EINVAL;
+	err = sock_is_stream(so) ? forget_connection(s, so, now) : 0;
+	if (err)
+		return err;
 	if (sock_is_stream(so) && !port && so->o.v[OPT_BIND_NO_PORT])
 		err = cpl_bind(s->stack, so->handle, &at, now); /* connect(2) takes one */
 	else
@@ -241,6 +254,8 @@ int socket_bind(struct sockets *s, sock_id id, const struct sockaddr *addr, sock
 	so->local.ifindex = at.ifindex;
 	so->bound_addr = !any;
 	so->bound_port = port;
+	if (so->domain == AF_INET6 && !any && !cpl_addr_is4(&at.addr))
+		so->o.v[OPT_V6ONLY] = 1; /* as the kernel: nothing else can come there */
 	return 0;
 }
 

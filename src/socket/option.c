@@ -283,6 +283,17 @@ static int set_special(struct sockets *s, struct sock *so, int name, const void 
 	}
 }
 
+/* A stream's at most half of what its buffer may grow to, as the kernel. */
+static int lowat(struct sockets *s, const struct sock *so, int v)
+{
+	int most = INT32_MAX;
+
+	if (sock_is_stream(so))
+		most = (int)((so->o.rcvbuf ? so->o.rcvbuf : s->stack->config.rcvbuf_max) / 2);
+	v = v < 0 || v > most ? most : v;
+	return v ? v : 1;
+}
+
 /* What a number that was kept does. */
 static int apply(struct sockets *s, struct sock *so, enum sock_opt slot, uint64_t now)
 {
@@ -291,7 +302,7 @@ static int apply(struct sockets *s, struct sock *so, enum sock_opt slot, uint64_
 
 	switch (slot) {
 	case OPT_RCVLOWAT:
-		so->o.v[slot] = v < 0 ? INT32_MAX : v ? v : 1;
+		so->o.v[slot] = lowat(s, so, v);
 		sock_wake(s, so, 1 /* POLLIN: perhaps it is enough now */);
 		return 0;
 	case OPT_TIMESTAMP:

@@ -81,6 +81,7 @@ static int ip_number(const void *value, socklen_t len)
 
 static int path_mtu(struct sockets *s, const struct sock *so, int *mtu, uint64_t now)
 {
+	static const struct cpl_addr none;
 	struct cpl_endpoint to = so->remote;
 	struct route_result route;
 	struct conn_status st;
@@ -97,7 +98,7 @@ static int path_mtu(struct sockets *s, const struct sock *so, int *mtu, uint64_t
 	}
 	if (!to.port)
 		return -ENOTCONN;
-	err = dst_route(s->stack, &to.addr, NULL, 0, &route, &v, now);
+	err = dst_route(s->stack, &to.addr, &none, 0, &route, &v, now);
 	*mtu = (int)v;
 	return err ? -ENOTCONN : 0;
 }
@@ -120,6 +121,8 @@ static int check_ip(const struct sock *so, int name, socklen_t len, int v)
 	case IP_MULTICAST_TTL:
 		return !len || sock_is_stream(so) ? -EINVAL : 0;
 	case IP_MULTICAST_LOOP:
+	case IP_FREEBIND:
+	case IP_MINTTL:
 		return !len ? -EINVAL : 0;
 	case 51:
 		return low && high && low > high ? -EINVAL : 0;
@@ -222,6 +225,9 @@ int options_set_ip6(struct sockets *s, struct sock *so, int name, const void *va
 		if (sock_is_stream(so) && name == IPV6_MULTICAST_HOPS)
 			return -ENOPROTOOPT;
 		break;
+	case IPV6_MTU: /* a limit for fragments: the path's own is kept to */
+		err = option_number(value, len, &v);
+		return err || (v && v < 1280) ? -EINVAL : 0;
 	default:
 		break;
 	}
@@ -230,7 +236,7 @@ int options_set_ip6(struct sockets *s, struct sock *so, int name, const void *va
 	err = option_number(value, len, &v);
 	if (err)
 		return err;
-	if (name == IPV6_V6ONLY && so->local.port)
+	if (name == IPV6_V6ONLY && sock_has_port(s, so))
 		return -EINVAL;
 	err = option_keep(so, def, v);
 	if (err)

@@ -109,6 +109,14 @@ static bool unopened(struct sockets *s, const struct sock *so)
 	return st.state == CPL_CLOSED || st.state == CPL_LISTEN;
 }
 
+static bool closed(struct sockets *s, const struct sock *so)
+{
+	struct conn_status st;
+
+	conn_status(s->stack, so->handle, &st);
+	return st.state == CPL_CLOSED;
+}
+
 static int set_clamp(struct sockets *s, struct sock *so, int v, uint64_t now)
 {
 	struct conn_status st;
@@ -148,6 +156,13 @@ static int apply(struct sockets *s, struct sock *so, enum sock_opt slot, int v, 
 	case OPT_DEFER_ACCEPT:
 		so->o.v[slot] = secs_to_retrans(v);
 		return 0;
+	case OPT_FASTOPEN:
+		so->o.v[slot] = v > (int)s->somaxconn ? (int)s->somaxconn : v;
+		return set_stack(s, so, CPL_OPT_FASTOPEN, (uint64_t)so->o.v[slot], now);
+	case OPT_FASTOPEN_CONNECT:
+		return set_stack(s, so, CPL_OPT_FASTOPEN_CONNECT, v != 0, now);
+	case OPT_FASTOPEN_NO_COOKIE:
+		return set_stack(s, so, CPL_OPT_FASTOPEN_NO_COOKIE, v != 0, now);
 	case OPT_NOTSENT_LOWAT:
 		sock_wake(s, so, 4 /* POLLOUT: perhaps there is room now */);
 		return 0;
@@ -186,6 +201,12 @@ static int set_number(struct sockets *s, struct sock *so, int name, int v, uint6
 		if (!unopened(s, so))
 			return -EINVAL;
 		break;
+	case TCP_FASTOPEN_CONNECT:
+		if (v < 0 || v > 1 || !closed(s, so))
+			return -EINVAL;
+		if (!(s->stack->config.fastopen & CPL_FASTOPEN_CLIENT))
+			return -EOPNOTSUPP;
+		break;
 	case TCP_RTO_MAX_MS_:
 		return v < 1000 || v > 120000 ? -EINVAL : option_lacking(s, -ENOPROTOOPT);
 	default:
@@ -219,6 +240,8 @@ int options_set_tcp(struct sockets *s, struct sock *so, int name, const void *va
 		return set_congestion(s, so, value, len, now);
 	if (name == TCP_ULP)
 		return option_lacking(s, -ENOENT);
+	if (name == TCP_FASTOPEN_KEY)
+		return fastopen_set_keys(s, value, len);
 	err = option_number(value, len, &v);
 	return err ? err : set_number(s, so, name, v, now);
 }
@@ -314,6 +337,8 @@ int options_get_tcp(struct sockets *s, struct sock *so, int name, void *value, s
 		return tcp_cc_info_out(s, so, value, len, now);
 	case TCP_CONGESTION:
 		return get_congestion(s, so, value, len);
+	case TCP_FASTOPEN_KEY:
+		return option_out(value, len, s->fastopen_key, s->fastopen_key_len);
 	case TCP_ULP:
 		*len = 0;
 		return 0;

@@ -45,7 +45,7 @@ static short stream_readiness(struct sockets *s, struct sock *so)
 		mask |= POLLHUP;
 	if (so->shutdown & SHUT_RCV)
 		mask |= READ_BITS | POLLRDHUP;
-	if (st.state != CPL_SYN_SENT && st.state != CPL_SYN_RECEIVED) {
+	if ((st.state != CPL_SYN_SENT && st.state != CPL_SYN_RECEIVED) || st.early) {
 		if (can_read(so, &st))
 			mask |= READ_BITS;
 		if (so->shutdown & SHUT_SND || has_room(s, so, &st))
@@ -55,6 +55,8 @@ static short stream_readiness(struct sockets *s, struct sock *so)
 		if (st.urgent && !st.urgent_read)
 			mask |= POLLPRI;
 	}
+	if (st.syn_deferred)
+		mask |= WRITE_BITS;
 	if (so->error || !list_empty(&so->errors))
 		mask |= POLLERR;
 	return mask;

@@ -136,9 +136,10 @@ struct sock {
 	bool nonblock;
 	bool bound_addr, bound_port; /* by bind(2): kept when the connection goes */
 	bool over;		     /* the end of the connection has been seen */
-	bool exposed;		     /* UDP: bound, by bind(2) or by use */
+	bool has_port;		     /* it holds local.port, which otherwise is a memory */
+	bool resumed;		     /* a send that opens the connection has been waited for */
+	uint32_t taken;		     /* ... and has sent so much already */
 	bool closing;		     /* close(2) lingers */
-	bool used;		     /* it was asked for its readiness, and was not writable */
 	int error;		     /* SO_ERROR: to be told once */
 	int soft_error;		     /* told by SO_ERROR alone */
 	struct cpl_endpoint local;   /* as bound; TCP: the connection knows better */
@@ -163,6 +164,8 @@ struct sockets {
 	uint32_t notsent_lowat; /* of who has set none */
 	uint32_t ecn;		/* as sysctl has it */
 	struct list kept;	/* sysctl.c */
+	uint8_t fastopen_key[32];
+	uint8_t fastopen_key_len; /* 0: none was set */
 	uint32_t rmem_max, wmem_max, rmem_default, wmem_default;
 	uint32_t syn_retries, synack_retries, retries2; /* as sysctl has them */
 };
@@ -201,6 +204,7 @@ void name_out(const struct sock *so, const struct cpl_endpoint *at, struct socka
 /* "Any" of the socket's family. */
 struct cpl_addr name_any(const struct sock *so);
 /* A port for a socket that has none yet. */
+bool sock_has_port(struct sockets *s, const struct sock *so);
 int sock_autobind(struct sockets *s, struct sock *so, uint64_t now);
 
 /* ---- stream.c, datagram.c ---- */
@@ -208,6 +212,11 @@ long stream_send(struct sockets *s, struct sock *so, const struct msghdr *msg, i
 		 uint64_t now);
 long stream_receive(struct sockets *s, struct sock *so, struct msghdr *msg, int flags,
 		    uint64_t now);
+/* The first half of connect(2); FASTOPEN: the SYN awaits data. */
+int stream_begin(struct sockets *s, struct sock *so, const struct sockaddr *addr, socklen_t len,
+		 bool fastopen, const struct conn_status *st, uint64_t now);
+/* The attempt has ended without a connection: the socket is as it was before. */
+int stream_failed(struct sockets *s, struct sock *so, uint64_t now);
 int datagram_connect(struct sockets *s, struct sock *so, const struct sockaddr *addr, socklen_t len,
 		     uint64_t now);
 int datagram_disconnect(struct sockets *s, struct sock *so, uint64_t now);
@@ -218,6 +227,15 @@ long datagram_receive(struct sockets *s, struct sock *so, struct msghdr *msg, in
 int datagram_bind(struct sockets *s, struct sock *so, const struct cpl_endpoint *at, uint64_t now);
 struct udp_socket *sock_udp(struct sockets *s, const struct sock *so);
 size_t iov_total(const struct msghdr *msg);
+
+/* ---- fastopen.c ---- */
+bool fastopen_concerns(const struct sock *so, const struct conn_status *st, int flags);
+long fastopen_send(struct sockets *s, struct sock *so, const struct msghdr *msg, int flags,
+		   struct conn_status *st, uint64_t now);
+/* 16 octets, or 32 with the backup. */
+int fastopen_set_keys(struct sockets *s, const uint8_t *key, socklen_t len);
+/* As net.ipv4.tcp_fastopen_key. */
+int fastopen_read_keys(struct sockets *s, const char *text);
 
 /* ---- control.c ---- */
 struct control {

@@ -257,18 +257,23 @@ int socket_open(struct sockets *s, int domain, int type, int protocol, sock_id *
 int sock_disconnect(struct sockets *s, struct sock *so, uint64_t now)
 {
 	struct cpl_endpoint at = so->local;
-	bool bound = so->bound_addr || so->bound_port;
+	struct conn_status st;
 	int err;
 
+	conn_status(s->stack, so->handle, &st);
 	if (!so->bound_addr)
 		at.addr = name_any(so);
 	if (!so->bound_port)
 		at.port = 0;
-	err = conn_disconnect(s->stack, so->handle, bound ? &at : NULL, now);
+	err = conn_disconnect(s->stack, so->handle, so->bound_addr || so->bound_port ? &at : NULL,
+			      now);
+	so->has_port = so->bound_port && !err;
 	so->stage = SOCK_UNCONNECTED;
 	so->shutdown = 0;
 	so->over = false;
-	so->local = at;
+	so->local.addr = at.addr;
+	if (st.id.lport) /* what it was is told still, as by the kernel */
+		so->local.port = st.id.lport;
 	sock_wake(s, so, POLLERR);
 	return err;
 }

@@ -26,14 +26,13 @@
 
 #include <couplet/couplet.h>
 
-/* A socket: place and generation, never used twice. 0: none. */
+/* A socket: place and generation; not used again before 65,535 others were. 0: none. */
 typedef uint32_t sock_id;
 /* A set of epoll_create(2). 0: none. */
 typedef uint32_t epoll_id;
 
 struct sockets;
 
-/* Settings of a whole stack under Linux's names: "net.ipv4.tcp_sack", see sysctl.c. */
 struct sockets_config {
 	uint32_t sockets_max; /* sockets at once [65,536] */
 	uint32_t epolls_max;  /* epoll sets at once [4,096] */
@@ -70,10 +69,13 @@ struct socket_owner {
  * IPPROTO_UDP. -EAFNOSUPPORT, -ESOCKTNOSUPPORT, -EPROTONOSUPPORT, -EINVAL, -ENFILE, -ENOBUFS.
  */
 int socket_open(struct sockets *s, int domain, int type, int protocol, sock_id *id, uint64_t now);
-/* The last descriptor is closed: lingers as SO_LINGER says; see socket_wait() to block for it. */
+/*
+ * The last descriptor is closed. -EAGAIN: SO_LINGER says to wait, as socket_wait(SOCKET_CLOSE)
+ * says; the second call lets go of the socket, whatever has become of it.
+ */
 int socket_close(struct sockets *s, sock_id id, uint64_t now);
 void socket_set_owner(struct sockets *s, sock_id id, const struct socket_owner *owner);
-/* O_NONBLOCK: kept here, for all who share the socket; nothing here looks at it. */
+/* O_NONBLOCK: kept here, for all who share the socket; only Fast Open looks at it. */
 void socket_set_nonblock(struct sockets *s, sock_id id, bool nonblock);
 bool socket_nonblock(struct sockets *s, sock_id id);
 
@@ -93,7 +95,10 @@ int socket_shutdown(struct sockets *s, sock_id id, int how, uint64_t now);
 /*
  * sendmsg(2) and recvmsg(2): name, iovec, control data and flags (in and out) as there. All other
  * calls of the two families are these. FLAGS are Linux's MSG_*; MSG_DONTWAIT and MSG_NOSIGNAL are
- * the caller's: nothing blocks, and SIGPIPE is raised by it on -EPIPE of a stream.
+ * the caller's: nothing blocks, and SIGPIPE is raised by it on -EPIPE of a stream. Who blocks takes
+ * -EINPROGRESS of a send that opens a connection (MSG_FASTOPEN, TCP_FASTOPEN_CONNECT) as -EAGAIN,
+ * waits as socket_wait(SOCKET_SEND) says and calls again with the same data and flags. Whether it
+ * blocks is asked of O_NONBLOCK here, and of MSG_DONTWAIT.
  */
 long socket_sendmsg(struct sockets *s, sock_id id, const struct msghdr *msg, int flags,
 		    uint64_t now);

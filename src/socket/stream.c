@@ -31,9 +31,18 @@ int socket_listen(struct sockets *s, sock_id id, int backlog, uint64_t now)
 
 static int unspec(struct sockets *s, struct sock *so, uint64_t now)
 {
+	struct conn_status st;
+	bool talking;
+	int err;
+
 	if (!sock_is_stream(so))
 		return datagram_disconnect(s, so, now);
-	return sock_disconnect(s, so, now);
+	conn_status(s->stack, so->handle, &st);
+	talking = st.state == CPL_SYN_SENT || (st.state >= CPL_ESTABLISHED && !st.over);
+	err = sock_disconnect(s, so, now);
+	if (talking)
+		so->error = ECONNRESET; /* as the kernel's tcp_disconnect() leaves it */
+	return err;
 }
 
 /* A socket that was connected once: its connection begins anew. */
@@ -43,13 +52,24 @@ static int open_again(struct sockets *s, struct sock *so, const struct conn_stat
 	uint8_t shutdown = so->shutdown;
 	int err = st->over ? sock_disconnect(s, so, now) : 0;
 
+	so->over = false;
 	if (!st->over)
 		so->shutdown = shutdown;
 	return err;
 }
 
-static int begin(struct sockets *s, struct sock *so, const struct sockaddr *addr, socklen_t len,
-		 struct conn_status *st, uint64_t now)
+static int open_active(struct sockets *s, struct sock *so, const struct cpl_endpoint *to,
+		       bool fastopen, uint64_t now)
+{
+	if (!to->port) /* nobody's: the kernel asks on the wire */
+		return -ECONNREFUSED;
+	if (fastopen)
+		return (int)cpl_open_active_data(s->stack, so->handle, to, NULL, 0, 0, now);
+	return cpl_open_active(s->stack, so->handle, to, now);
+}
+
+int stream_begin(struct sockets *s, struct sock *so, const struct sockaddr *addr, socklen_t len,
+		 bool fastopen, const struct conn_status *st, uint64_t now)
 {
 	struct cpl_endpoint to;
 	int err = name_remote(s, so, addr, len, &to);
@@ -61,15 +81,14 @@ static int begin(struct sockets *s, struct sock *so, const struct sockaddr *addr
 	err = open_again(s, so, st, now);
 	if (err)
 		return err;
-	err = to.port ? cpl_open_active(s->stack, so->handle, &to, now) : -ECONNREFUSED;
-	if (err)
+	err = open_active(s, so, &to, fastopen, now);
+	if (err && err != -EINPROGRESS)
 		return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
 	so->stage = SOCK_CONNECTING;
-	return 0;
+	return err;
 }
 
-/* The attempt has ended without a connection: the socket is as it was before. */
-static int failed(struct sockets *s, struct sock *so, uint64_t now)
+int stream_failed(struct sockets *s, struct sock *so, uint64_t now)
 {
 	int error = sock_take_error(so);
 
@@ -90,20 +109,24 @@ static int stream_connect(struct sockets *s, struct sock *so, const struct socka
 	case SOCK_UNCONNECTED:
 		if (st.state != CPL_CLOSED)
 			return -EISCONN;
-		err = begin(s, so, addr, len, &st, now);
+		err = stream_begin(s, so, addr, len, false, &st, now);
 		if (err)
 			return err;
 		sockets_poll(s, now); /* a peer in this very stack may have answered */
 		sock_look(s, so, &st);
 		err = -EINPROGRESS;
+		if (st.syn_deferred)
+			return 0; /* TCP_FASTOPEN_CONNECT: send(2) will connect */
 		break;
 	default:
+		if (st.syn_deferred)
+			return -EISCONN;
 		break;
 	}
 	if (st.state == CPL_SYN_SENT || st.state == CPL_SYN_RECEIVED)
 		return err;
 	if (st.state == CPL_CLOSED)
-		return failed(s, so, now);
+		return stream_failed(s, so, now);
 	so->stage = SOCK_CONNECTED;
 	return 0;
 }
@@ -159,7 +182,7 @@ int socket_accept(struct sockets *s, sock_id id, sock_id *conn, struct sockaddr 
 	child->stage = SOCK_CONNECTED;
 	sock_look(s, child, &st);
 	child->local = (struct cpl_endpoint){ st.id.local, st.id.lport, 0, st.ifindex };
-	child->bound_addr = child->bound_port = true;
+	child->bound_addr = child->bound_port = child->has_port = true;
 	peer = (struct cpl_endpoint){ st.id.remote, st.id.rport, 0, st.ifindex };
 	name_out(child, &peer, addr, len);
 	*conn = sock_id_of(s, child);

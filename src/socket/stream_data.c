@@ -27,8 +27,8 @@ static long send_error(const struct conn_status *st, struct sock *so)
 
 static bool may_send(const struct sock *so, const struct conn_status *st)
 {
-	return (st->state == CPL_ESTABLISHED || st->state == CPL_CLOSE_WAIT) && !so->error &&
-	       !(so->shutdown & SHUT_SND);
+	return (st->state == CPL_ESTABLISHED || st->state == CPL_CLOSE_WAIT || st->early) &&
+	       !so->error && !(so->shutdown & SHUT_SND);
 }
 
 static unsigned send_flags(int flags, bool last)
@@ -50,6 +50,8 @@ long stream_send(struct sockets *s, struct sock *so, const struct msghdr *msg, i
 	long sent = 0;
 
 	sock_look(s, so, &st);
+	if (fastopen_concerns(so, &st, flags))
+		return fastopen_send(s, so, msg, flags, &st, now);
 	if (!may_send(so, &st))
 		return send_error(&st, so);
 	for (size_t i = 0; i < msg->msg_iovlen; i++) {
@@ -181,7 +183,7 @@ long stream_receive(struct sockets *s, struct sock *so, struct msghdr *msg, int 
 		return -ENOTCONN;
 	if (flags & MSG_OOB)
 		return receive_urgent(s, so, msg, flags, &st, now);
-	if (!st.unread || (st.unread == 1 && st.urgent && !so->o.v[OPT_OOBINLINE]))
+	if (!st.unread)
 		return receive_error(so, &st);
 	/* As the kernel, reading stops before the urgent octet, wherever that is to be had. */
 	if (st.urgent && so->o.v[OPT_OOBINLINE] && st.before_urgent)

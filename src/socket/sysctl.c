@@ -21,6 +21,7 @@ enum kind {
 	RMEM,
 	WMEM,
 	CC,
+	KEY, /* text that is obeyed */
 	PORTS,
 	SYN_RETRIES,
 	RETRIES2,
@@ -71,12 +72,13 @@ static const struct setting settings[] = {
 	{ CORE("rmem_max"), SOCKET, SOCKETS(rmem_max), 2304, INT32_MAX, 1, NULL },
 	{ CORE("wmem_default"), SOCKET, SOCKETS(wmem_default), 4608, INT32_MAX, 1, NULL },
 	{ CORE("wmem_max"), SOCKET, SOCKETS(wmem_max), 4608, INT32_MAX, 1, NULL },
+	{ IPV4("tcp_fastopen"), U32, CONFIG(fastopen), 0, UINT32_MAX, 1, NULL },
+	{ IPV4("tcp_fastopen_key"), KEY, 0, 0, 0, 1, "00000000-00000000-00000000-00000000" },
+	{ IPV4("tcp_fastopen_blackhole_timeout_sec"), NS, CONFIG(fastopen_blackhole_ns), 0,
+	  INT32_MAX, CPL_SECOND, NULL },
 	{ IPV4("tcp_available_congestion_control"), READ_ONLY, 0, 0, 0, 1, NULL },
 
 	/* There is no choice about these, or nothing that they could be about. */
-	{ IPV4("tcp_fastopen"), KEPT, 0, 0, UINT32_MAX, 1, "1" },
-	{ IPV4("tcp_fastopen_key"), TEXT, 0, 0, 0, 1, "00000000-00000000-00000000-00000000" },
-	{ IPV4("tcp_fastopen_blackhole_timeout_sec"), KEPT, 0, 0, INT32_MAX, 1, "0" },
 	{ IPV4("tcp_slow_start_after_idle"), KEPT, 0, 0, 1, 1, "1" },
 	{ IPV4("tcp_early_retrans"), KEPT, 0, 0, 4, 1, "3" },
 	{ IPV4("tcp_recovery"), KEPT, 0, 0, 255, 1, "1" },
@@ -358,6 +360,9 @@ int sockets_sysctl_set(struct sockets *s, const char *name, const char *value, u
 	switch (set->kind) {
 	case READ_ONLY:
 		return -EPERM;
+	case KEY:
+		err = fastopen_read_keys(s, value);
+		return err ? err : keep(s, set, value);
 	case TEXT:
 		return keep(s, set, value);
 	case CC:
@@ -424,6 +429,7 @@ int sockets_sysctl_get(struct sockets *s, const char *name, char *text, size_t s
 		return -ENOENT;
 	switch (set->kind) {
 	case KEPT:
+	case KEY:
 	case TEXT:
 		k = kept_find(s, set);
 		n = snprintf(text, size, "%s", k ? k->text : set->first);

@@ -75,7 +75,11 @@ static void fill_options(const struct tcb *tcb, struct linux_tcp_info *ti)
 	ti->options = (uint8_t)((tcb_has(tcb, TCB_TS) ? LINUX_OPT_TIMESTAMPS : 0) |
 				(tcb_has(tcb, TCB_SACK) ? LINUX_OPT_SACK : 0) |
 				(tcb_has(tcb, TCB_WSCALE) ? LINUX_OPT_WSCALE : 0) |
-				(tcb->ecn & ECN_AGREED ? LINUX_OPT_ECN : 0));
+				(tcb->ecn & ECN_AGREED ? LINUX_OPT_ECN : 0) |
+				((tcb->fastopen & (FASTOPEN_DATA | FASTOPEN_CHILD)) &&
+						 (tcb->fastopen & FASTOPEN_ACKED)
+					 ? LINUX_OPT_SYN_DATA
+					 : 0));
 	ti->wscales = (uint8_t)(tcb->snd_wscale | tcb->rcv_wscale << 4);
 }
 

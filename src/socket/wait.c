@@ -88,6 +88,7 @@ bool socket_wait(struct sockets *s, sock_id id, enum socket_op op, int flags, si
 		wait = true;
 		break;
 	case SOCKET_SEND:
+		so->resumed = so->stage == SOCK_CONNECTING && sock_is_stream(so);
 		wait = wait_send(so, done, asked, events, result);
 		break;
 	case SOCKET_RECV:

@@ -44,6 +44,8 @@ bool conn_status(struct cpl_stack *s, cpl_handle handle, struct conn_status *st)
 	st->passive = tcb_has(tcb, TCB_PASSIVE);
 	st->fin_received = tcb_has(tcb, TCB_FIN_RECEIVED);
 	st->fin_queued = tcb_has(tcb, TCB_FIN_QUEUED);
+	st->early = tcb->state == CPL_SYN_RECEIVED && (tcb->fastopen & FASTOPEN_CHILD);
+	st->syn_deferred = tcb->state == CPL_SYN_SENT && (tcb->fastopen & FASTOPEN_DEFERRED);
 	st->sndbuf = tcb->sndbuf;
 	st->rcvbuf = tcb->rcvbuf;
 	if (tcb->state == CPL_LISTEN)
@@ -71,6 +73,15 @@ uint32_t conn_tsval(struct cpl_stack *s, cpl_handle handle, uint64_t now)
 	const struct tcb *tcb = called(s, handle);
 
 	return tcb ? tcp_ts_clock(now) + tcb->ts_offset : 0;
+}
+
+uint32_t conn_fastopen_room(struct cpl_stack *s, cpl_handle handle)
+{
+	const struct tcb *tcb = called(s, handle);
+
+	if (!tcb || tcb->state != CPL_SYN_SENT || !(tcb->fastopen & FASTOPEN_WANTED))
+		return 0;
+	return fastopen_room(tcb);
 }
 
 size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *data, size_t n)

@@ -20,6 +20,8 @@ struct conn_status {
 	bool passive;		/* it was opened by the peer */
 	bool fin_received;	/* all that the peer sends has come */
 	bool fin_queued;	/* the program has closed its side */
+	bool early;		/* SYN-RECEIVED, but accepted at its SYN (RFC 7413) */
+	bool syn_deferred;	/* the SYN awaits the first data (RFC 7413) */
 	bool urgent;		/* an urgent octet has come, and was not read past */
 	bool urgent_read;	/* ... but it has been received by itself */
 	uint32_t before_urgent; /* octets to be read before it */
@@ -37,6 +39,8 @@ const struct tcb *conn_tcb(struct cpl_stack *s, cpl_handle handle);
 void conn_congestion(struct cpl_stack *s, cpl_handle handle, char name[16]);
 /* The timestamp that it would send now. */
 uint32_t conn_tsval(struct cpl_stack *s, cpl_handle handle, uint64_t now);
+/* Octets that its SYN can carry, which has not left; 0: none (RFC 7413). */
+uint32_t conn_fastopen_room(struct cpl_stack *s, cpl_handle handle);
 /* Octets from OFF on of what can be read, left there: for MSG_PEEK. */
 size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *data, size_t n);
 /* The program could not write: CPL_EV_WRITABLE when it can again. */
@@ -59,12 +63,14 @@ struct udp_flags {
 	bool reuseaddr, reuseport, v6only;
 };
 
-/* As cpl_udp_open(); FLAGS may be changed until it is bound. */
+/* As cpl_udp_open(); if *HANDLE is a socket already, which has no port, that one. */
 int udp_bind(struct cpl_stack *s, const struct cpl_endpoint *local, struct udp_flags flags,
 	     cpl_handle *handle, uint64_t now);
 /* Only what comes from REMOTE to LOCAL is taken from now on; REMOTE NULL: from anyone. */
 void udp_connect(struct udp_socket *u, const struct cpl_endpoint *local,
 		 const struct cpl_endpoint *remote);
+/* Its port is free again; what it has received stays. */
+void udp_unbind(struct udp_socket *u);
 /* The datagram that is next, or NULL; and done with it. */
 struct udp_datagram *udp_first(struct udp_socket *u);
 void udp_drop_first(struct cpl_stack *s, struct udp_socket *u);

@@ -269,7 +269,10 @@ int udp_bind(struct cpl_stack *s, const struct cpl_endpoint *local, struct udp_f
 		return -EADDRNOTAVAIL;
 	if (at.port ? udp_port_taken(s, &at, flags) : !udp_port(s, &at, flags))
 		return -EADDRINUSE;
-	u = udp_new(s, now);
+	u = udp_find(s, *handle);
+	if (u && u->local.port)
+		return -EINVAL;
+	u = u ? u : udp_new(s, now);
 	if (!u)
 		return -ENOBUFS;
 	u->local = at;
@@ -284,6 +287,7 @@ int udp_bind(struct cpl_stack *s, const struct cpl_endpoint *local, struct udp_f
 
 int cpl_udp_open(cpl_stack *s, const struct cpl_endpoint *local, cpl_handle *handle, uint64_t now)
 {
+	*handle = 0;
 	return udp_bind(s, local, (struct udp_flags){ false, false, false }, handle, now);
 }
 
@@ -296,6 +300,12 @@ void udp_connect(struct udp_socket *u, const struct cpl_endpoint *local,
 		u->remote = *remote;
 	else
 		memset(&u->remote, 0, sizeof(u->remote));
+}
+
+void udp_unbind(struct udp_socket *u)
+{
+	list_del(&u->link);
+	u->local.port = 0;
 }
 
 struct udp_datagram *udp_first(struct udp_socket *u)

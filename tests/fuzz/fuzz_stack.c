@@ -44,7 +44,7 @@ struct script {
 	struct heap heap;
 	cpl_stack *stack;
 	int ifindex, second; /* the second one carries bare IP */
-	bool ether, lend;
+	bool ether, lend, fastopen;
 	uint64_t now;
 	cpl_handle listener, catch_all, udp;
 	struct conn conns[CONNS];
@@ -145,8 +145,17 @@ static void step_connect(struct script *s)
 	if (c->handle)
 		return;
 	memset(c, 0, sizeof(*c));
-	if (cpl_connect(s->stack, NULL, &to, &c->handle, s->now))
+	if (s->fastopen) {
+		if (!cpl_open(s->stack, NULL, &c->handle, s->now) &&
+		    cpl_open_active_data(s->stack, c->handle, &to, s->p, (size_t)(s->end - s->p), 0,
+					 s->now) < 0)
+			CHECK(cpl_close(s->stack, c->handle, s->now) == 0);
+		else
+			return;
 		c->handle = 0;
+	} else if (cpl_connect(s->stack, NULL, &to, &c->handle, s->now)) {
+		c->handle = 0;
+	}
 }
 
 static void step_accept(struct script *s)
@@ -611,6 +620,11 @@ static bool begin(struct script *s)
 	c.window_scaling = !(choice & 8);
 	c.syncookies = (choice >> 4) % 3;
 	c.trace_records = 64;
+	if (network & 8)
+		c.fastopen = CPL_FASTOPEN_CLIENT | CPL_FASTOPEN_SERVER |
+			     CPL_FASTOPEN_CLIENT_NO_COOKIE | CPL_FASTOPEN_SERVER_NO_COOKIE |
+			     CPL_FASTOPEN_ALL_LISTENERS;
+	s->fastopen = c.fastopen & CPL_FASTOPEN_SERVER;
 	if (choice & 64)
 		ic.flags = CPL_IFACE_CSUM_OUT | CPL_IFACE_GSO4 | CPL_IFACE_GSO6;
 	ic.gso_max = 65000;

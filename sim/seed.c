@@ -152,7 +152,7 @@ static void draw_config(struct seed_run *run, struct cpl_config *c)
 }
 
 /* Draws of its own: the others' stay as they are. */
-static void draw_fastopen_config(struct seed_run *run, struct cpl_config *c, unsigned host)
+static void draw_more_config(struct seed_run *run, struct cpl_config *c, unsigned host)
 {
 	uint64_t x = draw_at(run->seed, host, 20);
 
@@ -165,6 +165,8 @@ static void draw_fastopen_config(struct seed_run *run, struct cpl_config *c, uns
 		c->fastopen = 0;
 	c->fastopen_blackhole_ns = x / 72 % 2 ? 0 : 5 * CPL_SECOND;
 	c->fastopen_cache = x / 144 % 4 ? 16 : 0;
+	if (x / 576 % 4 == 0)
+		c->notsent_lowat = 1 + (uint32_t)(x / 2304 % 20000);
 }
 
 static void draw_fastopen(struct seed_run *run, struct talk *talk, unsigned n)
@@ -200,7 +202,7 @@ static struct net_host *draw_host(struct seed_run *run, unsigned n)
 	struct net_host *host;
 
 	draw_config(run, &config);
-	draw_fastopen_config(run, &config, n);
+	draw_more_config(run, &config, n);
 	host = net_host_add(run->net, name, &config);
 	host->clock = below(run, 1ull << 50);
 	host->lend = percent(run, 40) ? 1 : percent(run, 30) ? 0.5 : 0;

@@ -118,6 +118,9 @@ struct cpl_config {
 	/* The first makes cookies, both are good: 16 octets in the order in which Linux takes them
 	 * from its socket option; its sysctl prints them as four little-endian numbers. */
 	uint8_t fastopen_key[2][16];
+
+	/* See CPL_OPT_NOTSENT_LOWAT [2^32 - 1: no limit] */
+	uint32_t notsent_lowat;
 };
 
 /* Linux's net.ipv4.tcp_fastopen. */
@@ -247,7 +250,7 @@ int cpl_output(cpl_stack *stack, int ifindex, struct cpl_out *frames, unsigned m
 /* SENT 0: the device refused it: it counts as never transmitted, and TCP offers it again. */
 int cpl_output_done(cpl_stack *stack, uint64_t token, int sent, uint64_t now);
 
-/* True if cpl_output() may have a frame for IFINDEX now. */
+/* True if cpl_output() may have a frame for IFINDEX now. What leaves may bring events: of room. */
 int cpl_output_pending(cpl_stack *stack, int ifindex);
 
 /* When cpl_advance() must be called next, or CPL_NEVER. */
@@ -349,6 +352,12 @@ int cpl_syn_drop(cpl_stack *stack, cpl_handle syn, uint64_t now);   /* silence *
  */
 long cpl_send(cpl_stack *stack, cpl_handle handle, const void *data, size_t n, unsigned flags,
 	      uint64_t now);
+/*
+ * Is it time to send? 1: a third of the send buffer is free, and less than CPL_OPT_NOTSENT_LOWAT is
+ * unsent (as Linux's poll() says), or cpl_send() would fail; 0: not yet: CPL_EV_WRITABLE follows.
+ * Errors: -EBADF.
+ */
+int cpl_writable(cpl_stack *stack, cpl_handle handle);
 /* RECEIVE. Returns the bytes copied; 0: the peer has closed its side; -EAGAIN: nothing yet. */
 long cpl_recv(cpl_stack *stack, cpl_handle handle, void *data, size_t n, unsigned flags,
 	      uint64_t now);
@@ -397,7 +406,13 @@ enum cpl_option {	       /* value */
 	/* 0, 1: cpl_open_active() with a cookie at hand sends nothing yet: cpl_send() does */
 	CPL_OPT_FASTOPEN_CONNECT,
 	CPL_OPT_FASTOPEN_NO_COOKIE, /* 0, 1: neither ask for cookies nor for one */
-	CPL_OPTIONS		    /* their number */
+	/*
+	 * bytes, 0: as config.notsent_lowat. With as many written and not sent, no more are taken;
+	 * CPL_EV_WRITABLE comes when it is less than half of that. What a program has not handed
+	 * over it may still change its mind about.
+	 */
+	CPL_OPT_NOTSENT_LOWAT,
+	CPL_OPTIONS /* their number */
 };
 
 int cpl_set_option(cpl_stack *stack, cpl_handle handle, enum cpl_option option, uint64_t value,

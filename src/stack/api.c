@@ -288,6 +288,13 @@ long cpl_send(cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsig
 	return r;
 }
 
+int cpl_writable(cpl_stack *s, cpl_handle handle)
+{
+	struct tcb *tcb = called(s, handle);
+
+	return tcb ? tcp_writable(&s->tcp, tcb) : -EBADF;
+}
+
 long cpl_recv(cpl_stack *s, cpl_handle handle, void *data, size_t n, unsigned flags, uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);

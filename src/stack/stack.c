@@ -46,6 +46,7 @@ void cpl_config_init(struct cpl_config *c)
 	c->ecn = CPL_ECN_PASSIVE;
 	c->fastopen = CPL_FASTOPEN_CLIENT;
 	c->fastopen_cache = 1024;
+	c->notsent_lowat = UINT32_MAX;
 	c->fastopen_blackhole_ns = 3600 * CPL_SECOND;
 }
 
@@ -66,7 +67,7 @@ static bool config_ok(const struct cpl_config *c)
 	       c->rto_initial_ns && c->rto_min_ns && c->rto_min_ns <= c->rto_max_ns &&
 	       c->delack_ns < CPL_SECOND / 2 && c->port_first && c->port_first <= c->port_last &&
 	       c->syncookies <= CPL_SYNCOOKIES_ALWAYS && c->ttl && c->initial_window &&
-	       c->fastopen_cache <= 8192 && c->fastopen_keys <= 2 &&
+	       c->notsent_lowat && c->fastopen_cache <= 8192 && c->fastopen_keys <= 2 &&
 	       c->fastopen_blackhole_ns < UINT64_MAX >> 6 && c->synack_retries < 16 &&
 	       c->keep_idle_ns && c->keep_interval_ns && c->keep_count &&
 	       terminated(c->cc_name, sizeof(c->cc_name)) && cc_find(c->cc_name);

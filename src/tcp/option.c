@@ -79,6 +79,11 @@ static int set_cold(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, ui
 	case CPL_OPT_WINDOW_CLAMP:
 		cold->window_clamp = (uint32_t)value;
 		break;
+	case CPL_OPT_NOTSENT_LOWAT:
+		cold->notsent_lowat = (uint32_t)value;
+		if (tcb->state != CPL_LISTEN)
+			tcb_tell_room(tcp, tcb);
+		break;
 	case CPL_OPT_FASTOPEN:
 		cold->fastopen = (uint32_t)value;
 		if (tcb->state == CPL_LISTEN)
@@ -130,6 +135,7 @@ static struct range option_range(enum cpl_option option)
 	case CPL_OPT_WINDOW_CLAMP:
 	case CPL_OPT_OWNER_PID:
 	case CPL_OPT_OWNER_FD:
+	case CPL_OPT_NOTSENT_LOWAT:
 		return (struct range){ 0, UINT32_MAX };
 	case CPL_OPT_FASTOPEN:
 		return (struct range){ 0, 65535 };
@@ -151,7 +157,8 @@ int tcp_set_option(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, uin
 		return -EINVAL;
 	if (option == CPL_OPT_FASTOPEN_CONNECT && !(tcp->config->fastopen & CPL_FASTOPEN_CLIENT))
 		return -EOPNOTSUPP;
-	if (option >= CPL_OPT_FASTOPEN && tcb->state != CPL_CLOSED && tcb->state != CPL_LISTEN)
+	if (option >= CPL_OPT_FASTOPEN && option <= CPL_OPT_FASTOPEN_NO_COOKIE &&
+	    tcb->state != CPL_CLOSED && tcb->state != CPL_LISTEN)
 		return -EINVAL;
 	if (option_flag(option))
 		return set_switch(tcp, tcb, option, value, now);
@@ -204,6 +211,8 @@ static uint64_t get_cold(const struct tcp *tcp, const struct tcb *tcb, enum cpl_
 		return cold ? cold->user_timeout_ns : 0;
 	case CPL_OPT_WINDOW_CLAMP:
 		return cold ? cold->window_clamp : 0;
+	case CPL_OPT_NOTSENT_LOWAT:
+		return tcb_notsent_lowat(tcp, tcb);
 	case CPL_OPT_FASTOPEN:
 		if (tcb->state == CPL_LISTEN)
 			return tcb->listener->fastopen_max;

@@ -397,6 +397,8 @@ static void note_new_data(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32
 	if (io->recovery.probe_due)
 		recovery_probed(&io->recovery, false, end);
 	timer_probe_schedule(tcb, now);
+	if (tcb_notsent_lowat(tcp, tcb) != UINT32_MAX)
+		tcb_tell_room(tcp, tcb);
 }
 
 /* MUST-60: what cork holds back now is not held for ever, whatever went before it. */

@@ -192,9 +192,28 @@ void tcb_event(struct tcp *tcp, struct tcb *tcb, uint32_t what)
 		list_push_back(&tcp->events, &tcb->event);
 }
 
+uint32_t tcb_notsent_lowat(const struct tcp *tcp, const struct tcb *tcb)
+{
+	uint32_t own = tcb->cold ? tcb->cold->notsent_lowat : 0;
+
+	return own ? own : tcp->config->notsent_lowat;
+}
+
+static bool has_room(const struct tcp *tcp, const struct tcb *tcb, unsigned shift)
+{
+	return tcb->io->sndq.bytes < tcb->sndbuf / 3 * 2 &&
+	       (uint64_t)tcb_unsent(tcb) << shift < tcb_notsent_lowat(tcp, tcb);
+}
+
+bool tcb_writable(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return !tcb->io || has_room(tcp, tcb, 0);
+}
+
 void tcb_tell_room(struct tcp *tcp, struct tcb *tcb)
 {
-	if (!tcb_has(tcb, TCB_WANT_WRITE) || !tcb->io || tcb->io->sndq.bytes >= tcb->sndbuf / 3 * 2)
+	/* As Linux: half of the mark, lest each segment wakes the program. */
+	if (!tcb_has(tcb, TCB_WANT_WRITE) || !tcb->io || !has_room(tcp, tcb, 1))
 		return;
 	tcb->flags &= ~TCB_WANT_WRITE;
 	tcb_event(tcp, tcb, CPL_EV_WRITABLE);

@@ -176,8 +176,9 @@ struct tcb_cold {
 	uint32_t keep_count;
 	uint32_t window_clamp;
 	uint32_t pid, fd;
-	uint32_t fastopen; /* CPL_OPT_FASTOPEN */
-	uint16_t maxseg;   /* 0: by MTU */
+	uint32_t fastopen;	/* CPL_OPT_FASTOPEN */
+	uint32_t notsent_lowat; /* 0: the stack's */
+	uint16_t maxseg;	/* 0: by MTU */
 	bool fastopen_connect, fastopen_no_cookie;
 	bool route_chosen; /* by the program: none that arrives replaces it */
 	char program[16];
@@ -386,6 +387,17 @@ static inline uint32_t tcb_write_seq(const struct tcb *tcb)
 	if (tcb->io)
 		return tcb->io->snd_base + (uint32_t)tcb->io->sndq.bytes;
 	return tcb->snd_nxt - tcb_has(tcb, TCB_FIN_SENT);
+}
+
+/* Octets written and not sent. */
+static inline uint32_t tcb_unsent(const struct tcb *tcb)
+{
+	uint32_t from, end = tcb_write_seq(tcb);
+
+	if (!tcb->io)
+		return 0;
+	from = seq_max(tcb->snd_nxt, tcb->io->snd_base); /* the SYN is none of them */
+	return seq_gt(end, from) ? end - from : 0;
 }
 
 #endif

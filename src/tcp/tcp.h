@@ -227,7 +227,11 @@ void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now);
 /* Free TCB if it is over and no program holds it. Every entry point ends with this. */
 void tcb_reap(struct tcp *tcp, struct tcb *tcb);
 void tcb_event(struct tcp *tcp, struct tcb *tcb, uint32_t what);
-/* CPL_EV_WRITABLE, if a send fell short and a third of the buffer is free. */
+/* Bytes that may be written and not sent: CPL_OPT_NOTSENT_LOWAT, or the stack's. */
+uint32_t tcb_notsent_lowat(const struct tcp *tcp, const struct tcb *tcb);
+/* A third of the buffer is free, and what is unsent is below the low-water mark. */
+bool tcb_writable(const struct tcp *tcp, const struct tcb *tcb);
+/* CPL_EV_WRITABLE, if a send fell short and there is room, and so that it is not told too often. */
 void tcb_tell_room(struct tcp *tcp, struct tcb *tcb);
 /* Put TCB on its interface's ready list. */
 void tcb_ready(struct tcp *tcp, struct tcb *tcb);
@@ -516,6 +520,8 @@ int tcp_catch_all(struct tcp *tcp, int ifindex, uint32_t pending_max, struct tcb
 int tcp_accept(struct tcp *tcp, struct tcb *listener, struct tcb **tcb, uint64_t now);
 long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
 	      uint64_t now);
+/* As cpl_writable(). */
+int tcp_writable(struct tcp *tcp, struct tcb *tcb);
 long tcp_receive(struct tcp *tcp, struct tcb *tcb, void *data, size_t n, unsigned flags,
 		 uint64_t now);
 int tcp_shutdown(struct tcp *tcp, struct tcb *tcb, uint64_t now);

@@ -267,6 +267,25 @@ static long write_error(const struct tcb *tcb)
 	return -EPIPE;
 }
 
+/* What the send queue takes: its buffer's room, less where memory or what is unsent limits it. */
+static size_t send_room(const struct tcp *tcp, const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+	size_t room = tcb->sndbuf > io->sndq.bytes ? tcb->sndbuf - io->sndq.bytes : 0;
+	uint32_t lowat = tcb_notsent_lowat(tcp, tcb), unsent = tcb_unsent(tcb);
+	uint32_t least = tcb->snd_mss;
+
+	if (tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16)
+		room = room < 2048 ? room : 2048;
+	if (lowat == UINT32_MAX)
+		return room;
+	if (unsent >= lowat)
+		return 0;
+	/* A segment's worth in any case, so that a mark of one octet makes no small segments. */
+	lowat = lowat - unsent > least ? lowat - unsent : least;
+	return room < lowat ? room : lowat;
+}
+
 long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
 	      uint64_t now)
 {
@@ -283,9 +302,7 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 		timer_retry(tcp, tcb, now);
 		return -EAGAIN;
 	}
-	room = tcb->sndbuf > io->sndq.bytes ? tcb->sndbuf - io->sndq.bytes : 0;
-	if (tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16)
-		room = room < 2048 ? room : 2048;
+	room = send_room(tcp, tcb);
 	took = chunkq_append(&io->sndq, tcp->chunks, data, n < room ? n : room);
 	if (took < n)
 		tcb->flags |= TCB_WANT_WRITE;
@@ -317,6 +334,16 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 	if (tcb->ifindex)
 		tcb_kick(tcp, tcb);
 	return (long)took;
+}
+
+int tcp_writable(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->state == CPL_SYN_SENT && !(tcb->fastopen & FASTOPEN_DEFERRED))
+		return 0; /* CPL_EV_WRITABLE comes with the connection */
+	if (!may_write(tcb) || tcb_has(tcb, TCB_FIN_QUEUED) || tcb_writable(tcp, tcb))
+		return 1;
+	tcb->flags |= TCB_WANT_WRITE;
+	return 0;
 }
 
 /* ---- RECEIVE ---- */

@@ -409,6 +409,75 @@ static void send_buffer(void **state)
 	bench_end(&b);
 }
 
+/* CPL_OPT_NOTSENT_LOWAT: what is not sent yet stays with the program; as Linux tells of room. */
+static void notsent_lowat(void **state)
+{
+	uint8_t data[20000];
+	cpl_handle h;
+	uint64_t v;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = bench_octet(i);
+	bench_init(&b);
+	b.config.initial_window = 2;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1000");
+	assert_int_equal(cpl_get_option(b.stack, h, CPL_OPT_NOTSENT_LOWAT, &v, b.now), 0);
+	assert_int_equal(v, UINT32_MAX);
+	assert_int_equal(cpl_set_option(b.stack, h, CPL_OPT_NOTSENT_LOWAT, 4000, b.now), 0);
+	assert_int_equal(cpl_writable(b.stack, h), 1);
+	assert_int_equal(cpl_send(b.stack, h, data, sizeof(data), 0, b.now), 4000);
+	assert_int_equal(cpl_writable(b.stack, h), 0);
+	assert_int_equal(cpl_send(b.stack, h, data + 4000, 10000, 0, b.now), -EAGAIN);
+	expect(&b, ". 1:1001 ack 1");
+	expect(&b, ". 1001:2001 ack 1");
+	/* 2,000 are unsent: it takes more, but nobody is woken for that. */
+	expect_event(&b, h, 0, 0);
+	assert_int_equal(cpl_writable(b.stack, h), 1);
+	send(&b, ". 1 ack 1001");
+	expect(&b, ". 2001:3001 ack 1");
+	expect(&b, "P. 3001:4001 ack 1"); /* slow start: two for one */
+	expect_event(&b, h, CPL_EV_WRITABLE, 0);
+	assert_int_equal(cpl_send(b.stack, h, data + 4000, 16000, 0, b.now), 4000);
+	/* One octet: a segment at a time all the same. */
+	cpl_set_option(b.stack, h, CPL_OPT_NOTSENT_LOWAT, 1, b.now);
+	assert_int_equal(cpl_writable(b.stack, h), 0);
+	send(&b, ". 1 ack 4001");
+	for (unsigned i = 4; i < 8; i++)
+		expect(&b, "%s. %u:%u ack 1", i < 7 ? "" : "P", 1 + 1000 * i, 1001 + 1000 * i);
+	expect_event(&b, h, CPL_EV_WRITABLE, 0);
+	assert_int_equal(cpl_send(b.stack, h, data + 8000, 12000, 0, b.now), 1000);
+	bench_end(&b);
+}
+
+/* Asked and found full, without a send that fell short: told all the same. */
+static void writable_asked(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.initial_window = 2;
+	b.config.notsent_lowat = 1000;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1000");
+	bench_write(&b, h, 1000);
+	expect(&b, "P. 1:1001 ack 1");
+	bench_write(&b, h, 1000);
+	expect(&b, "P. 1001:2001 ack 1");
+	bench_write(&b, h, 1000);
+	assert_int_equal(cpl_writable(b.stack, h), 0);
+	expect_event(&b, h, 0, 0);
+	send(&b, ". 1 ack 1001");
+	expect(&b, "P. 2001:3001 ack 1");
+	expect_event(&b, h, CPL_EV_WRITABLE, 0);
+	assert_int_equal(cpl_writable(b.stack, h), 1);
+	cpl_shutdown(b.stack, h, b.now);
+	assert_int_equal(cpl_writable(b.stack, h), 1); /* a send would fail at once */
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +496,8 @@ int main(void)
 		cmocka_unit_test(more),
 		cmocka_unit_test(written_early),
 		cmocka_unit_test(send_buffer),
+		cmocka_unit_test(notsent_lowat),
+		cmocka_unit_test(writable_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

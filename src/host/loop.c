@@ -47,6 +47,8 @@ struct loop {
 	bool no_pwait2; /* the kernel is older than 5.11 */
 	loop_event_fn on_event;
 	void *on_event_arg;
+	loop_take_fn on_take;
+	void *on_take_arg;
 	struct control *control;
 	bool control_ready;
 	struct loop_link links[LINKS_MAX];
@@ -185,6 +187,12 @@ void loop_on_event(struct loop *l, loop_event_fn fn, void *arg)
 {
 	l->on_event = fn;
 	l->on_event_arg = arg;
+}
+
+void loop_on_take(struct loop *l, loop_take_fn fn, void *arg)
+{
+	l->on_take = fn;
+	l->on_take_arg = arg;
 }
 
 /* ---- Descriptors of the program ------------------------------------------------------------- */
@@ -331,16 +339,17 @@ static int input(struct loop *l, uint64_t now)
 	return 0;
 }
 
-/* True if there was any. */
-static bool events(struct loop *l, uint64_t now)
+static void events(struct loop *l, uint64_t now)
 {
 	struct cpl_event event;
-	bool any = false;
 
-	for (; cpl_next_event(l->stack, &event); any = true)
+	if (l->on_take) {
+		l->on_take(l->on_take_arg, now);
+		return;
+	}
+	while (cpl_next_event(l->stack, &event))
 		if (l->on_event)
 			l->on_event(l->on_event_arg, &event, now);
-	return any;
 }
 
 static bool any_hot(const struct loop *l)
@@ -438,8 +447,7 @@ int loop_turn(struct loop *l, uint64_t until)
 	int err;
 
 	events(l, now);
-	/* What left may have made room for more. */
-	if (output(l, now) || events(l, now))
+	if (output(l, now))
 		until = 0;
 	deadline = cpl_deadline(l->stack);
 	until = until < deadline ? until : deadline;

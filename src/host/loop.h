@@ -43,6 +43,12 @@ int loop_set_control(struct loop *loop, struct control *control);
 /* What happened to a connection; once for each event. */
 typedef void (*loop_event_fn)(void *arg, const struct cpl_event *event, uint64_t now);
 void loop_on_event(struct loop *loop, loop_event_fn fn, void *arg);
+/*
+ * Instead of that: FN takes the stack's events itself. It is called in each turn before output, and
+ * after input and timers, also when there is none: what has to be done between them fits there.
+ */
+typedef void (*loop_take_fn)(void *arg, uint64_t now);
+void loop_on_take(struct loop *loop, loop_take_fn fn, void *arg);
 
 /* EVENTS of epoll(7) on a descriptor of the program's, level-triggered. */
 typedef void (*loop_fd_fn)(void *arg, int fd, uint32_t events, uint64_t now);

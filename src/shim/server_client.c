@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The processes that are attached: greeting them, the descriptors that pass, and where their
+ * requests are looked for. All that they say is checked; what is wrong ends the connection.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shim/server_inside.h"
+
+#define BACKLOG	 1024
+#define MESSAGES 16		  /* of one client in one go */
+#define QUIET_NS (5 * 1000000ull) /* then a client has to ring */
+
+/* ---- Listening ------------------------------------------------------------------------------ */
+
+static void on_message(void *arg, int fd, uint32_t events, uint64_t now);
+
+static void on_connect(void *arg, int fd, uint32_t events, uint64_t now)
+{
+	struct shim_server *s = arg;
+	struct client *c;
+	int one = 1, conn;
+
+	(void)events;
+	s->now = now;
+	while ((conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		c = calloc(1, sizeof(*c));
+		if (!c || setsockopt(conn, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) ||
+		    loop_watch(s->loop, conn, EPOLLIN, on_message, c)) {
+			free(c);
+			close(conn);
+			continue;
+		}
+		c->server = s;
+		c->fd = conn;
+		list_init(&c->active);
+		list_push_back(&s->clients, &c->node);
+		s->clients_n++;
+	}
+}
+
+/* A directory that others may pass, but not list: who knows the name has been told it. */
+int clients_listen(struct shim_server *s, struct link_why *why)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const char *top = getenv("TMPDIR");
+	uint64_t name[2];
+
+	name[0] = token_new(s, 0) ^ token_new(s, 0) >> 32;
+	name[1] = token_new(s, 0) ^ token_new(s, 0) >> 32;
+	if (!top || strlen(top) > 32)
+		top = "/tmp";
+	snprintf(s->dir, sizeof(s->dir), "%s/couplet-run-XXXXXX", top);
+	if (!mkdtemp(s->dir)) {
+		int err = -errno;
+
+		snprintf(why->text, sizeof(why->text), "cannot make a directory in %s: %s", top,
+			 strerror(errno));
+		s->dir[0] = '\0';
+		return err;
+	}
+	snprintf(s->path, sizeof(s->path), "%s/%016llx%016llx", s->dir, (unsigned long long)name[0],
+		 (unsigned long long)name[1]);
+	memcpy(addr.sun_path, s->path, sizeof(addr.sun_path));
+	s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (s->listener < 0 || chmod(s->dir, 0711) || fchmod(s->listener, 0666) ||
+	    bind(s->listener, (struct sockaddr *)&addr, sizeof(addr)) || chmod(s->path, 0666) ||
+	    listen(s->listener, BACKLOG) ||
+	    loop_watch(s->loop, s->listener, EPOLLIN, on_connect, s))
+		return link_fail(why, -errno, "cannot listen for programs at %s: %s", s->path,
+				 strerror(errno));
+	return 0;
+}
+
+/* ---- Greeting ------------------------------------------------------------------------------- */
+
+static int send_with(int conn, const void *data, size_t n, const int *fds, unsigned fds_n)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *)data, n };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fds_n) {
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(fds_n * sizeof(int));
+		control.h.cmsg_level = SOL_SOCKET;
+		control.h.cmsg_type = SCM_RIGHTS;
+		control.h.cmsg_len = CMSG_LEN(fds_n * sizeof(int));
+		memcpy(CMSG_DATA(&control.h), fds, fds_n * sizeof(int));
+	}
+	return sendmsg(conn, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int client_gift(struct client *c, unsigned slot, int fd)
+{
+	struct shim_message m = { .magic = SHIM_MAGIC, .type = SHIM_GIFT, .slot = slot };
+	int err = send_with(c->fd, &m, sizeof(m), &fd, 1);
+
+	close(fd);
+	return err == -EAGAIN ? -ENOBUFS : err;
+}
+
+/* Its memory: of a size that it cannot change under us. */
+static int area_open(struct client *c)
+{
+	size_t size = sizeof(struct shim_area);
+	int fd = memfd_create("couplet-area", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *area;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		goto failed;
+	area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (area == MAP_FAILED)
+		goto failed;
+	c->area = area;
+	atomic_store(&c->area->asleep, 1);
+	return fd;
+failed:
+	close(fd);
+	return -ENOMEM;
+}
+
+static int hello(struct client *c, const struct shim_message *m)
+{
+	struct shim_hello answer = { .magic = SHIM_MAGIC,
+				     .type = SHIM_HELLO,
+				     .version = SHIM_VERSION };
+	int fds[2], err;
+
+	if (m->version != SHIM_VERSION || c->area)
+		return -EPROTO;
+	memcpy(c->program, m->program, sizeof(c->program) - 1);
+	fds[0] = area_open(c);
+	if (fds[0] < 0)
+		return fds[0];
+	fds[1] = c->server->board_fd;
+	c->key = token_new(c->server, 0) | token_new(c->server, 0) >> 32;
+	answer.key = c->key;
+	answer.cpus = c->server->spin_ns ? 2 : 1;
+	err = send_with(c->fd, &answer, sizeof(answer), fds, 2);
+	close(fds[0]);
+	return err;
+}
+
+/* The parent of a child that is to be: it has what the parent has. */
+static int heir(struct client *c, const struct shim_message *m)
+{
+	struct list *pos;
+
+	list_for_each (pos, &c->server->clients) {
+		const struct client *parent = container_of(pos, struct client, node);
+
+		if (parent->area && parent->key == m->key && parent != c) {
+			sets_inherit(c, parent);
+			return 0;
+		}
+	}
+	return -EPROTO;
+}
+
+static int bell(struct client *c, const struct shim_message *m, int *fd)
+{
+	struct call *call;
+
+	if (!c->area || m->slot >= SHIM_SLOTS || *fd < 0)
+		return -EPROTO;
+	call = call_get(c, m->slot);
+	if (!call)
+		return -ENOMEM;
+	if (call->bell >= 0)
+		close(call->bell);
+	/* It may be anything: a write to it must not hold us up. */
+	fcntl(*fd, F_SETFL, O_NONBLOCK);
+	call->bell = *fd;
+	*fd = -1;
+	return 0;
+}
+
+static int message(struct client *c, const struct shim_message *m, int *fd)
+{
+	switch (m->type) {
+	case SHIM_HELLO:
+		return hello(c, m);
+	case SHIM_HEIR:
+		return heir(c, m);
+	case SHIM_BELL:
+		return bell(c, m, fd);
+	case SHIM_RING:
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+/* Who sent it, as the kernel says, and a descriptor. Others are closed. */
+static void control_read(struct client *c, struct msghdr *msg, int *fd)
+{
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(msg); h; h = CMSG_NXTHDR(msg, h)) {
+		if (h->cmsg_level != SOL_SOCKET)
+			continue;
+		if (h->cmsg_type == SCM_CREDENTIALS) {
+			struct ucred who;
+
+			memcpy(&who, CMSG_DATA(h), sizeof(who));
+			c->pid = (uint32_t)who.pid;
+			c->uid = who.uid;
+		} else if (h->cmsg_type == SCM_RIGHTS) {
+			size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+			for (size_t i = 0; i < n; i++) {
+				int got;
+
+				memcpy(&got, CMSG_DATA(h) + i * sizeof(int), sizeof(got));
+				if (*fd < 0)
+					*fd = got;
+				else
+					close(got);
+			}
+		}
+	}
+}
+
+/* 1: there was one; 0: none now; negative: the client is to go. */
+static int message_read(struct client *c)
+{
+	struct shim_message m = { 0 };
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec iov = { &m, sizeof(m) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fd = -1, err;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	control_read(c, &msg, &fd);
+	if (n != (ssize_t)sizeof(m) || m.magic != SHIM_MAGIC)
+		err = -EPROTO;
+	else
+		err = message(c, &m, &fd);
+	if (fd >= 0)
+		close(fd);
+	return err ? err : 1;
+}
+
+static void on_message(void *arg, int fd, uint32_t events, uint64_t now)
+{
+	struct client *c = arg;
+	struct shim_server *s = c->server;
+	int got = 1;
+
+	(void)fd, (void)events;
+	s->now = now;
+	for (unsigned i = 0; i < MESSAGES && got > 0; i++)
+		got = message_read(c);
+	if (got < 0) {
+		client_free(c);
+		return;
+	}
+	if (!c->area)
+		return;
+	/* It asked: look for more without a ring for a while. */
+	c->last = now;
+	s->busy_until = now + s->spin_ns;
+	if (!list_linked(&c->active)) {
+		list_push_back(&s->active, &c->active);
+		if (!s->resting)
+			atomic_store(&c->area->asleep, 0);
+	}
+}
+
+/* ---- Requests ------------------------------------------------------------------------------- */
+
+static bool serve(struct client *c)
+{
+	bool some = false;
+
+	for (unsigned w = 0; w < SHIM_SLOTS / 64; w++) {
+		uint64_t bits;
+
+		if (!atomic_load_explicit(&c->area->asked[w], memory_order_relaxed))
+			continue;
+		bits = atomic_exchange(&c->area->asked[w], 0);
+		for (; bits; bits &= bits - 1)
+			call_take(c, w * 64 + (unsigned)__builtin_ctzll(bits));
+		some = true;
+	}
+	return some;
+}
+
+bool clients_serve(struct shim_server *s)
+{
+	struct list *pos, *tmp;
+	bool some = false;
+
+	list_for_each_safe (pos, tmp, &s->active) {
+		struct client *c = container_of(pos, struct client, active);
+
+		if (serve(c)) {
+			some = true;
+			c->last = s->now;
+		} else if (s->now - c->last > QUIET_NS) {
+			atomic_store(&c->area->asleep, 1);
+			if (!serve(c))
+				list_del(&c->active);
+		}
+	}
+	if (some)
+		s->busy_until = s->now + s->spin_ns;
+	return some;
+}
+
+bool clients_asked(struct shim_server *s)
+{
+	struct list *pos;
+
+	list_for_each (pos, &s->active) {
+		const struct client *c = container_of(pos, struct client, active);
+
+		for (unsigned w = 0; w < SHIM_SLOTS / 64; w++)
+			if (atomic_load(&c->area->asked[w]))
+				return true;
+	}
+	return false;
+}
+
+void clients_sleep(struct shim_server *s, bool asleep)
+{
+	struct list *pos;
+
+	list_for_each (pos, &s->active)
+		atomic_store(&container_of(pos, struct client, active)->area->asleep, asleep);
+}
+
+/* ---- Ending --------------------------------------------------------------------------------- */
+
+void client_free(struct client *c)
+{
+	struct shim_server *s = c->server;
+
+	for (unsigned i = 0; i < SHIM_SLOTS; i++)
+		if (c->calls[i])
+			call_free(c->calls[i]);
+	for (uint32_t i = 0; i < SHIM_EPOLLS; i++)
+		if (c->sets[i / 64] >> (i % 64) & 1)
+			set_leave(c, i);
+	list_del(&c->active);
+	list_del(&c->node);
+	s->clients_n--;
+	if (c->area)
+		munmap(c->area, sizeof(*c->area));
+	loop_unwatch(s->loop, c->fd);
+	close(c->fd);
+	free(c);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sockets that have descriptors: each is one end of a pair of unix sockets whose other end is held
+ * here. What hangs up has no descriptor left anywhere: the kernel has counted them, through dup(),
+ * fork(), execve(), SCM_RIGHTS and SIGKILL.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shim/server_inside.h"
+
+#define NONE UINT32_MAX
+
+static uint32_t bucket(uint64_t key)
+{
+	return (uint32_t)(key * 0x9e3779b97f4a7c15ull >> 52) & (HELD_HASH - 1);
+}
+
+shim_token token_new(struct shim_server *s, uint32_t place)
+{
+	uint64_t n = ++s->tokens;
+	uint64_t high = siphash24(&s->keys, &n, sizeof(n)) << 32;
+
+	return (high ? high : 1ull << 32) | place;
+}
+
+void server_say(struct shim_server *s, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+
+	if (!s->say)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	s->say(s->say_arg, text);
+}
+
+/* ---- Finding -------------------------------------------------------------------------------- */
+
+struct held *held_find(struct shim_server *s, shim_token token)
+{
+	uint32_t place = (uint32_t)token;
+
+	if (!token || place >= s->held_n || s->held[place]->token != token)
+		return NULL;
+	return s->held[place];
+}
+
+struct held *held_by_id(struct shim_server *s, sock_id id)
+{
+	uint32_t i = s->by_id[bucket(id)];
+
+	while (i != NONE && s->held[i]->id != id)
+		i = s->held[i]->next;
+	return i == NONE ? NULL : s->held[i];
+}
+
+struct held *held_by_inode(struct shim_server *s, uint64_t inode)
+{
+	uint32_t i = s->by_ino[bucket(inode)];
+
+	while (i != NONE && s->held[i]->inode != inode)
+		i = s->held[i]->next_ino;
+	return i == NONE ? NULL : s->held[i];
+}
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+static struct held *place_new(struct shim_server *s)
+{
+	uint32_t place = s->held_free;
+	struct held *h;
+
+	if (place != NONE) {
+		h = s->held[place];
+		s->held_free = h->next;
+	} else {
+		if (s->held_n == s->held_room) {
+			uint32_t room = s->held_room ? 2 * s->held_room : 256;
+			struct held **more = reallocarray(s->held, room, sizeof(*more));
+
+			if (!more)
+				return NULL;
+			s->held = more;
+			s->held_room = room;
+		}
+		h = malloc(sizeof(*h));
+		if (!h)
+			return NULL;
+		place = s->held_n++;
+		s->held[place] = h;
+	}
+	*h = (struct held){ .token = token_new(s, place), .place = place, .end = -1 };
+	list_init(&h->waits);
+	s->held_live++;
+	return h;
+}
+
+static void place_free(struct shim_server *s, struct held *h)
+{
+	h->token = 0;
+	h->next = s->held_free;
+	s->held_free = h->place;
+	s->held_live--;
+}
+
+/* Octets arrived, where none ever should: a call that the library did not see. */
+static void raw_octets(struct shim_server *s, struct held *h)
+{
+	char octets[4096];
+
+	while (recv(h->end, octets, sizeof(octets), MSG_DONTWAIT) > 0)
+		if (!h->told) {
+			h->told = true;
+			server_say(s,
+				   "process %u wrote to its descriptor %d past the C library: "
+				   "those octets are not sent",
+				   h->owner_pid, h->owner_fd);
+		}
+}
+
+bool held_is_left(const struct held *h)
+{
+	struct pollfd p = { .fd = h->end };
+
+	return poll(&p, 1, 0) == 1 && p.revents & (POLLHUP | POLLERR);
+}
+
+/* Which socket a descriptor of ours is the end of. */
+static int end_note(struct shim_server *s, const struct held *h)
+{
+	uint32_t n = s->ends_n ? s->ends_n : 1024;
+	shim_token *more;
+
+	while (n <= (uint32_t)h->end)
+		n *= 2;
+	if (n != s->ends_n) {
+		more = reallocarray(s->ends, n, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		memset(more + s->ends_n, 0, (n - s->ends_n) * sizeof(*more));
+		s->ends = more;
+		s->ends_n = n;
+	}
+	s->ends[h->end] = h->token;
+	return 0;
+}
+
+static void end_ready(void *arg, int fd, uint32_t events, uint64_t now)
+{
+	struct shim_server *s = arg;
+	struct held *h = held_find(s, (unsigned)fd < s->ends_n ? s->ends[fd] : 0);
+
+	s->now = now;
+	if (!h)
+		return;
+	if (events & (EPOLLHUP | EPOLLERR))
+		held_close(s, h);
+	else
+		raw_octets(s, h);
+}
+
+struct held *held_new(struct shim_server *s, sock_id id, int domain, int type, int *descriptor,
+		      int *error)
+{
+	struct held *h = place_new(s);
+	struct stat st;
+	int pair[2];
+
+	*error = -ENFILE;
+	if (!h)
+		return NULL;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+		place_free(s, h);
+		return NULL;
+	}
+	/* A call that is not ours finds an end at once instead of waiting for ever. */
+	shutdown(pair[0], SHUT_WR);
+	fstat(pair[1], &st);
+	h->id = id;
+	h->end = pair[0];
+	h->domain = domain;
+	h->type = type;
+	h->inode = st.st_ino;
+	h->next = s->by_id[bucket(id)];
+	s->by_id[bucket(id)] = h->place;
+	h->next_ino = s->by_ino[bucket(h->inode)];
+	s->by_ino[bucket(h->inode)] = h->place;
+	*error = end_note(s, h);
+	if (!*error)
+		*error = loop_watch(s->loop, h->end, EPOLLIN, end_ready, s);
+	if (*error) {
+		close(pair[1]);
+		held_drop(s, h);
+		return NULL;
+	}
+	*descriptor = pair[1];
+	return h;
+}
+
+/* ---- Ending --------------------------------------------------------------------------------- */
+
+static void chain_remove(struct shim_server *s, struct held *h)
+{
+	uint32_t place = h->place;
+	uint32_t *at = &s->by_id[bucket(h->id)];
+
+	while (*at != place)
+		at = &s->held[*at]->next;
+	*at = h->next;
+	at = &s->by_ino[bucket(h->inode)];
+	while (*at != place)
+		at = &s->held[*at]->next_ino;
+	*at = h->next_ino;
+}
+
+void held_drop(struct shim_server *s, struct held *h)
+{
+	/* Whoever waited for it does so for nothing: Linux keeps a socket while a call is in it,
+	 * but then its descriptor's table entry is shared, and so is ours. */
+	while (list_linked(&h->waits)) {
+		struct wait *w = list_first(&h->waits, struct wait, node);
+
+		list_del(&w->node);
+		if (w->call->parked && w == &w->call->one)
+			call_finish(w->call, -EBADF);
+	}
+	chain_remove(s, h);
+	loop_unwatch(s->loop, h->end);
+	close(h->end);
+	place_free(s, h);
+}
+
+void held_close(struct shim_server *s, struct held *h)
+{
+	sock_id id = h->id;
+
+	held_drop(s, h);
+	socket_close(s->sockets, id, s->now);
+}
+
+void held_owner(struct shim_server *s, struct held *h, const struct client *c, int32_t fd)
+{
+	struct socket_owner owner = { .pid = c->pid, .fd = (uint32_t)fd, .uid = c->uid };
+
+	if (fd < 0 || (h->owner_pid == c->pid && h->owner_fd == fd))
+		return;
+	h->owner_pid = c->pid;
+	h->owner_fd = fd;
+	memcpy(owner.program, c->program, sizeof(owner.program));
+	socket_set_owner(s->sockets, h->id, &owner);
+}

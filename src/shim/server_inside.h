@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the server: its clients, the sockets that have descriptors, the calls that wait.
+ *
+ * A struct held is a socket of the engine with its descriptor's other end; it lives until that
+ * hangs up. A struct call is a slot of a client at work: while it is parked, one struct wait for
+ * each socket it waits for is on that socket's list.
+ */
+#ifndef SHIM_SERVER_INSIDE_H
+#define SHIM_SERVER_INSIDE_H
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "shim/protocol.h"
+#include "shim/server.h"
+
+#define HELD_HASH 4096u
+
+struct client;
+struct call;
+
+struct held {
+	sock_id id;
+	shim_token token; /* its place in the low half; 0: free */
+	uint32_t place;
+	int end; /* the other end of the program's descriptor */
+	int domain, type;
+	uint64_t inode;
+	uint32_t next;	    /* by id, or of the free ones; 0: end */
+	uint32_t next_ino;  /* by inode */
+	uint32_t owner_pid; /* who called last, as told to the engine */
+	int32_t owner_fd;
+	bool told; /* of raw octets */
+	struct list waits;
+};
+
+struct wait {
+	struct list node; /* of the socket's waits */
+	struct call *call;
+	short events;
+	uint32_t round; /* of waking: when it was tried last */
+};
+
+struct call {
+	struct client *client;
+	unsigned slot;
+	struct shim_request ask; /* a copy */
+	bool parked;
+	bool armed;    /* a poll whose bell is to be rung; the call itself is done */
+	uint32_t turn; /* tells answers of names to an earlier call apart */
+	short events;
+	uint64_t began, until;
+	size_t done;
+	long passed;	  /* SHIM_CLOSED: the result to give */
+	struct list node; /* of the server's parked */
+	int bell;	  /* eventfd of the thread; -1 */
+	struct wait one;
+	struct wait *waits; /* of a poll */
+	unsigned waits_n;
+	struct shim_poll *polls; /* a copy */
+	unsigned polls_n;
+};
+
+struct client {
+	struct shim_server *server;
+	struct list node;   /* of all */
+	struct list active; /* of those whose requests are looked for without a ring */
+	int fd;
+	uint64_t key;
+	uint64_t last; /* request */
+	uint32_t pid, uid;
+	char program[16];
+	struct shim_area *area; /* NULL: has not said hello */
+	struct call *calls[SHIM_SLOTS];
+	uint64_t sets[SHIM_EPOLLS / 64]; /* epoll sets it has */
+};
+
+struct set {
+	epoll_id id;
+	shim_token token; /* 0: free */
+	int bell;
+	unsigned refs; /* clients */
+	bool ready;
+	uint32_t next; /* by id or free */
+};
+
+struct name_job;
+
+struct shim_server {
+	struct loop *loop;
+	struct sockets *sockets;
+	uint64_t now;
+	int listener;
+	char dir[64], path[108];
+	struct siphash_key keys; /* of tokens */
+	uint64_t tokens;
+	struct list clients, active, parked;
+	unsigned clients_n;
+	struct held **held;
+	uint32_t held_n, held_room, held_live, held_free;
+	uint32_t round;
+	shim_token *ends; /* by descriptor */
+	uint32_t ends_n;
+	uint32_t by_id[HELD_HASH], by_ino[HELD_HASH];
+	struct set sets[SHIM_EPOLLS];
+	uint32_t sets_free, sets_used;
+	struct shim_board *board;
+	int board_fd;
+	uint64_t spin_ns, busy_until;
+	bool resting; /* the loop is about to sleep: requests come with a ring */
+	struct shim_addr addrs[64];
+	unsigned addrs_n;
+	shim_say_fn say;
+	void *say_arg;
+	/* names: server_name.c */
+	shim_name_fn name_fn;
+	void *name_arg;
+	struct names *names;
+};
+
+/* server_held.c */
+/* A token that nobody can guess, with PLACE in its low half. */
+shim_token token_new(struct shim_server *s, uint32_t place);
+/*
+ * Hold socket ID of the engine: makes its pair; *DESCRIPTOR is the program's end, to be closed here
+ * once it is sent. NULL: *ERROR; the engine's socket is the caller's still.
+ */
+struct held *held_new(struct shim_server *s, sock_id id, int domain, int type, int *descriptor,
+		      int *error);
+struct held *held_find(struct shim_server *s, shim_token token);
+struct held *held_by_id(struct shim_server *s, sock_id id);
+struct held *held_by_inode(struct shim_server *s, uint64_t inode);
+/* True: no program has its descriptor any more. */
+bool held_is_left(const struct held *h);
+/* Forget it; the engine's socket stays. */
+void held_drop(struct shim_server *s, struct held *h);
+void held_close(struct shim_server *s, struct held *h);
+void held_owner(struct shim_server *s, struct held *h, const struct client *c, int32_t fd);
+void server_say(struct shim_server *s, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* server_client.c */
+int clients_listen(struct shim_server *s, struct link_why *why);
+void client_free(struct client *c);
+/* Send the descriptor FD for the answer of SLOT; closes it. 0 or a negative errno. */
+int client_gift(struct client *c, unsigned slot, int fd);
+/* Look for requests. True: there were some. */
+bool clients_serve(struct shim_server *s);
+/* Is a request there that was made without a ring? */
+bool clients_asked(struct shim_server *s);
+void clients_sleep(struct shim_server *s, bool asleep);
+
+/* server_call.c */
+/* A request, or the cancelling of one, in SLOT. */
+void call_take(struct client *c, unsigned slot);
+/* Try again what was parked. */
+void call_try(struct call *call);
+void call_finish(struct call *call, int64_t result);
+/* Wait for EVENTS of H, or until call->until. */
+void call_park(struct call *call, struct held *h, short events);
+void call_unpark(struct call *call);
+struct shim_slot *call_slot(const struct call *call);
+/* The one of SLOT; NULL: no memory. */
+struct call *call_get(struct client *c, unsigned slot);
+void call_free(struct call *call);
+
+/* server_poll.c */
+void poll_ask(struct call *call);
+void poll_try(struct call *call);
+void poll_expire(struct call *call);
+int64_t set_new(struct call *call, struct shim_answer *answer);
+int64_t set_ctl(struct call *call);
+int64_t set_take(struct call *call, struct shim_answer *answer);
+void set_leave(struct client *c, uint32_t place);
+/* The engine's word that sets have something to report. */
+void sets_woken(struct shim_server *s);
+void sets_inherit(struct client *heir, const struct client *c);
+
+/* server_name.c */
+int names_open(struct shim_server *s, struct link_why *why);
+void names_close(struct shim_server *s);
+void names_ask(struct call *call);
+void names_answered(struct shim_server *s);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One call to the server. Each thread has a slot for the call it makes, and another one for a call
+ * that a signal's handler makes meanwhile.
+ *
+ * Whoever asks a server that is awake looks for the answer for a while before it sleeps: that is
+ * quicker than to sleep and be woken. If the server had to be rung, or says that the answer takes
+ * time, there is no sense in that.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shim/process.h"
+#include "shim/shim.h"
+
+#define DEPTH_MAX  8 /* handlers within handlers */
+#define SPIN_ROUND 32
+#define SPIN_NS	   30000
+
+struct thread {
+	uint32_t generation;
+	int depth;
+	int slots[DEPTH_MAX]; /* plus 1; 0: none yet */
+	int bell;	      /* plus 1 */
+	bool bell_given;
+};
+
+static __thread struct thread self __attribute__((tls_model("initial-exec")));
+static pthread_key_t ending;
+
+static void thread_end(void *arg)
+{
+	(void)arg;
+	if (self.bell) {
+		fd_forget(self.bell - 1);
+		REAL(close)(self.bell - 1);
+	}
+	self.bell = 0;
+	if (self.generation != process_generation())
+		return;
+	for (int i = 0; i < DEPTH_MAX; i++)
+		if (self.slots[i])
+			slot_free(self.slots[i] - 1);
+	self.generation = 0;
+}
+
+__attribute__((constructor)) static void key_make(void)
+{
+	pthread_key_create(&ending, thread_end);
+}
+
+int64_t result_of(int64_t result)
+{
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+/* ---- Slots ---------------------------------------------------------------------------------- */
+
+static unsigned slot_number(const struct shim_slot *slot)
+{
+	return (unsigned)(slot - process_area()->slots);
+}
+
+struct shim_slot *call_begin(enum shim_op op, int fd, shim_token token)
+{
+	struct shim_area *area = process_area();
+	struct shim_slot *slot;
+
+	if (!area)
+		return NULL;
+	if (self.generation != process_generation()) {
+		/* After fork() the bell is the parent's thread's. */
+		if (self.bell) {
+			fd_forget(self.bell - 1);
+			REAL(close)(self.bell - 1);
+		}
+		self = (struct thread){ .generation = process_generation() };
+		pthread_setspecific(ending, &self);
+	}
+	if (self.depth == DEPTH_MAX) {
+		errno = EAGAIN;
+		return NULL;
+	}
+	if (!self.slots[self.depth])
+		self.slots[self.depth] = slot_new() + 1;
+	if (!self.slots[self.depth]) {
+		errno = ENOBUFS;
+		return NULL;
+	}
+	slot = &area->slots[self.slots[self.depth] - 1];
+	self.depth++;
+	slot->request = (struct shim_request){ .op = op, .fd = fd, .sock = token };
+	return slot;
+}
+
+void call_end(struct shim_slot *slot)
+{
+	(void)slot;
+	self.depth--;
+}
+
+/* ---- The call ------------------------------------------------------------------------------- */
+
+/* Returns true if the server slept. */
+static bool ask(struct shim_area *area, unsigned n)
+{
+	atomic_fetch_or(&area->asked[n / 64], 1ull << (n % 64));
+	if (!atomic_load(&area->asleep) || !atomic_exchange(&area->asleep, 0))
+		return false;
+	process_ring();
+	return true;
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#else
+	__asm__ volatile("" ::: "memory");
+#endif
+}
+
+/* True: it is there. */
+static bool spin(struct shim_slot *slot)
+{
+	uint64_t until = clock_ns() + SPIN_NS;
+
+	do {
+		for (int i = 0; i < SPIN_ROUND; i++) {
+			if (atomic_load_explicit(&slot->state, memory_order_acquire) == SHIM_DONE)
+				return true;
+			relax();
+		}
+		if (atomic_load_explicit(&slot->parked, memory_order_acquire))
+			return false;
+	} while (clock_ns() < until);
+	return false;
+}
+
+/* Sleep until the state changes. False: a signal was handled. */
+static bool sleep_on(struct shim_slot *slot, bool ever)
+{
+	/* With a limit the kernel does not go on by itself after a handler (futex(2)). */
+	struct timespec year = { .tv_sec = 365 * 86400 };
+	long err = REAL(syscall)(SYS_futex, &slot->state, FUTEX_WAIT, SHIM_WAITED,
+				 ever ? &year : NULL, NULL, 0);
+
+	return !(err && errno == EINTR);
+}
+
+int64_t call_do(struct shim_slot *slot, bool ever)
+{
+	struct shim_area *area = process_area();
+	unsigned n = slot_number(slot);
+	uint32_t state = SHIM_ASKED;
+	int saved = errno;
+	bool rang;
+
+	slot->answer.result = -ENETDOWN;
+	atomic_store(&slot->cancel, 0);
+	atomic_store(&slot->parked, 0);
+	atomic_store(&slot->state, SHIM_ASKED);
+	rang = ask(area, n);
+	if (rang || !process_spins() || !spin(slot)) {
+		atomic_compare_exchange_strong(&slot->state, &state, SHIM_WAITED);
+		while (atomic_load(&slot->state) == SHIM_WAITED)
+			if (!sleep_on(slot, ever) && !atomic_exchange(&slot->cancel, 1))
+				ask(area, n);
+	}
+	errno = saved;
+	return slot->answer.result;
+}
+
+int call_descriptor(struct shim_slot *slot, bool cloexec)
+{
+	if (!slot->answer.descriptors)
+		return -1;
+	return process_gift(slot_number(slot), cloexec);
+}
+
+int64_t call_simple(enum shim_op op, int fd, shim_token token, int64_t a, int64_t b, int64_t c)
+{
+	struct shim_slot *slot = call_begin(op, fd, token);
+	int64_t result;
+
+	if (!slot)
+		return -1;
+	slot->request.arg[0] = a;
+	slot->request.arg[1] = b;
+	slot->request.arg[2] = c;
+	result = call_do(slot, false);
+	call_end(slot);
+	return result_of(result);
+}
+
+/* ---- The thread's bell ---------------------------------------------------------------------- */
+
+int thread_bell(void)
+{
+	struct shim_slot *slot = call_begin(SHIM_POLL, -1, 0);
+	int fd;
+
+	if (!slot)
+		return -1;
+	call_end(slot);
+	if (self.bell && self.bell_given)
+		return self.bell - 1;
+	if (!self.bell) {
+		fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		fd = fd < 0 ? -1 : fd_hide(fd);
+		if (fd < 0)
+			return -1;
+		self.bell = fd + 1;
+	}
+	if (process_give_bell((int)slot_number(slot), self.bell - 1))
+		return -1;
+	self.bell_given = true;
+	return self.bell - 1;
+}

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls that carry data: the send and recv families, read, write and their vectors, sendfile.
+ * All are one of two: shim_send() and shim_recv(), which carry it through the slot in pieces.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shim/shim.h"
+
+#define LEN_MAX 0x7ffff000u /* of one call, as Linux cuts it */
+
+/* ---- Vectors -------------------------------------------------------------------------------- */
+
+/* All of IOV together, or a negative errno. */
+static int64_t iov_len(const struct iovec *iov, size_t n)
+{
+	size_t len = 0;
+
+	if (n > IOV_MAX)
+		return -EMSGSIZE;
+	if (bad_pointer(iov, n * sizeof(*iov)))
+		return -EFAULT;
+	for (size_t i = 0; i < n; i++) {
+		if ((ssize_t)iov[i].iov_len < 0)
+			return -EINVAL;
+		if (bad_pointer(iov[i].iov_base, iov[i].iov_len))
+			return -EFAULT;
+		len += iov[i].iov_len;
+		if (len > LEN_MAX)
+			len = LEN_MAX;
+	}
+	return (int64_t)len;
+}
+
+/* Where a piece begins. */
+struct at {
+	const struct iovec *iov;
+	size_t n, done; /* vectors left, octets done of the first */
+};
+
+/* Copy LEN octets between the vectors and DATA. */
+static void copy(struct at *at, uint8_t *data, size_t len, bool out)
+{
+	while (len && at->n) {
+		size_t n = at->iov->iov_len - at->done;
+		uint8_t *base = (uint8_t *)at->iov->iov_base + at->done;
+
+		n = n < len ? n : len;
+		if (n && out)
+			memcpy(data, base, n);
+		else if (n)
+			memcpy(base, data, n);
+		data += n;
+		len -= n;
+		at->done += n;
+		if (at->done == at->iov->iov_len) {
+			at->iov++;
+			at->n--;
+			at->done = 0;
+		}
+	}
+}
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+static int name_in(struct shim_slot *slot, const struct msghdr *msg)
+{
+	if (!msg->msg_name || !msg->msg_namelen)
+		return 0;
+	if (msg->msg_namelen > SHIM_NAME)
+		return -EINVAL;
+	if (bad_pointer(msg->msg_name, msg->msg_namelen))
+		return -EFAULT;
+	memcpy(slot->name, msg->msg_name, msg->msg_namelen);
+	slot->request.name_len = msg->msg_namelen;
+	return 0;
+}
+
+static int control_in(struct shim_slot *slot, const struct msghdr *msg)
+{
+	if (!msg->msg_control || !msg->msg_controllen)
+		return 0;
+	if (msg->msg_controllen > SHIM_CONTROL)
+		return -ENOBUFS;
+	if (bad_pointer(msg->msg_control, msg->msg_controllen))
+		return -EFAULT;
+	memcpy(slot->control, msg->msg_control, msg->msg_controllen);
+	slot->request.control_len = (uint32_t)msg->msg_controllen;
+	return 0;
+}
+
+/* One piece; MORE: others follow. */
+static int64_t send_piece(struct shim_slot *slot, struct at *at, size_t len, int flags, bool more)
+{
+	const int last_only = MSG_OOB | MSG_EOR;
+
+	slot->request.flags = more ? (flags & ~last_only) | MSG_MORE : flags;
+	slot->request.data_len = (uint32_t)len;
+	copy(at, slot->data, len, true);
+	return call_do(slot, false);
+}
+
+static int64_t send_all(struct shim_slot *slot, const struct msghdr *msg, size_t len, int flags,
+			bool stream)
+{
+	struct at at = { msg->msg_iov, msg->msg_iovlen, 0 };
+	size_t done = 0;
+	int64_t n;
+
+	if (!stream && len > SHIM_DATA)
+		return -EMSGSIZE;
+	do {
+		size_t piece = len - done < SHIM_DATA ? len - done : SHIM_DATA;
+
+		n = send_piece(slot, &at, piece, flags, done + piece < len);
+		if (n < 0)
+			return done ? (int64_t)done : n;
+		done += (size_t)n;
+		if ((size_t)n < piece)
+			break;
+		slot->request.name_len = slot->request.control_len = 0;
+	} while (done < len);
+	return (int64_t)done;
+}
+
+int64_t shim_send(int fd, const struct msghdr *msg, int flags)
+{
+	const struct fd *f = &fds[fd];
+	int64_t n = iov_len(msg->msg_iov, msg->msg_iovlen);
+	struct shim_slot *slot;
+	int err;
+
+	if (n < 0)
+		return n;
+	slot = call_begin(SHIM_SEND, fd, f->token);
+	if (!slot)
+		return -errno;
+	err = name_in(slot, msg);
+	if (!err)
+		err = control_in(slot, msg);
+	n = err ? err
+		: send_all(slot, msg, (size_t)n, flags & ~MSG_NOSIGNAL, f->type == SOCK_STREAM);
+	call_end(slot);
+	if (n == -EPIPE && f->type == SOCK_STREAM && !(flags & MSG_NOSIGNAL))
+		raise(SIGPIPE);
+	return n;
+}
+
+static ssize_t send_one(int fd, const void *data, size_t n, int flags, const struct sockaddr *addr,
+			socklen_t len)
+{
+	struct iovec iov = { (void *)data, n };
+	struct msghdr msg = { .msg_name = (void *)addr,
+			      .msg_namelen = addr ? len : 0,
+			      .msg_iov = &iov,
+			      .msg_iovlen = 1 };
+
+	if (n > LEN_MAX)
+		iov.iov_len = LEN_MAX;
+	return (ssize_t)result_of(shim_send(fd, &msg, flags));
+}
+
+EXPORT ssize_t sendto(int fd, const void *data, size_t n, int flags, const struct sockaddr *addr,
+		      socklen_t len)
+{
+	return fd_socket(fd) ? send_one(fd, data, n, flags, addr, len)
+			     : REAL(sendto)(fd, data, n, flags, addr, len);
+}
+
+EXPORT ssize_t send(int fd, const void *data, size_t n, int flags)
+{
+	return sendto(fd, data, n, flags, NULL, 0);
+}
+
+EXPORT ssize_t write(int fd, const void *data, size_t n)
+{
+	return fd_socket(fd) ? send_one(fd, data, n, 0, NULL, 0) : REAL(write)(fd, data, n);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+
+	if (!fd_socket(fd))
+		return REAL(writev)(fd, iov, n);
+	if (n < 0 || n > IOV_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	return (ssize_t)result_of(shim_send(fd, &msg, 0));
+}
+
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	if (!fd_socket(fd))
+		return REAL(sendmsg)(fd, msg, flags);
+	if (bad_pointer(msg, sizeof(*msg))) {
+		errno = EFAULT;
+		return -1;
+	}
+	return (ssize_t)result_of(shim_send(fd, msg, flags));
+}
+
+EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+	unsigned done = 0;
+	int64_t sent = 0;
+
+	if (!fd_socket(fd))
+		return REAL(sendmmsg)(fd, msgs, n, flags);
+	if (n > IOV_MAX)
+		n = IOV_MAX;
+	if (bad_pointer(msgs, n * sizeof(*msgs))) {
+		errno = EFAULT;
+		return -1;
+	}
+	for (; done < n; done++) {
+		sent = shim_send(fd, &msgs[done].msg_hdr, flags);
+		if (sent < 0)
+			break;
+		msgs[done].msg_len = (unsigned)sent;
+	}
+	return done || !n ? (int)done : (int)result_of(sent);
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------ */
+
+static int names_out(const struct shim_slot *slot, struct msghdr *msg)
+{
+	const struct shim_answer *a = &slot->answer;
+	size_t n = a->control_len;
+
+	if (msg->msg_name && msg->msg_namelen) {
+		if (bad_pointer(msg->msg_name, msg->msg_namelen))
+			return -EFAULT;
+		memcpy(msg->msg_name, slot->name,
+		       a->name_len < msg->msg_namelen ? a->name_len : msg->msg_namelen);
+	}
+	msg->msg_namelen = a->name_len;
+	if (n && msg->msg_control)
+		memcpy(msg->msg_control, slot->control,
+		       n < msg->msg_controllen ? n : msg->msg_controllen);
+	else
+		n = 0;
+	msg->msg_controllen = n;
+	msg->msg_flags = (int)a->arg[0] & ~MSG_CMSG_CLOEXEC;
+	return 0;
+}
+
+static int64_t recv_all(struct shim_slot *slot, struct msghdr *msg, size_t len, int flags,
+			bool stream)
+{
+	struct at at = { msg->msg_iov, msg->msg_iovlen, 0 };
+	size_t done = 0, piece;
+	int64_t n;
+
+	/* A stream goes on in the next piece only if the caller wants all of it. */
+	bool all = stream && (flags & MSG_WAITALL) && !(flags & MSG_PEEK);
+
+	do {
+		piece = len - done < SHIM_DATA ? len - done : SHIM_DATA;
+		slot->request.data_room = (uint32_t)piece;
+		n = call_do(slot, false);
+		if (n < 0)
+			return done ? (int64_t)done : n;
+		if (!(stream && (flags & MSG_TRUNC)))
+			copy(&at, slot->data, slot->answer.data_len, false);
+		done += (size_t)n;
+	} while (all && (size_t)n == piece && done < len);
+	n = names_out(slot, msg);
+	return n ? n : (int64_t)done;
+}
+
+int64_t shim_recv(int fd, struct msghdr *msg, int flags)
+{
+	const struct fd *f = &fds[fd];
+	int64_t n = iov_len(msg->msg_iov, msg->msg_iovlen);
+	struct shim_slot *slot;
+
+	if (n < 0)
+		return n;
+	if (msg->msg_control && msg->msg_controllen &&
+	    bad_pointer(msg->msg_control, msg->msg_controllen))
+		return -EFAULT;
+	slot = call_begin(SHIM_RECV, fd, f->token);
+	if (!slot)
+		return -errno;
+	slot->request.flags = flags;
+	if (msg->msg_control)
+		slot->request.control_len =
+			(uint32_t)(msg->msg_controllen < SHIM_CONTROL ? msg->msg_controllen
+								      : SHIM_CONTROL);
+	n = recv_all(slot, msg, (size_t)n, flags, f->type == SOCK_STREAM);
+	call_end(slot);
+	return n;
+}
+
+static ssize_t recv_one(int fd, void *data, size_t n, int flags, struct sockaddr *addr,
+			socklen_t *len)
+{
+	struct iovec iov = { data, n < LEN_MAX ? n : LEN_MAX };
+	struct msghdr msg = { .msg_name = addr, .msg_iov = &iov, .msg_iovlen = 1 };
+	int64_t got;
+
+	if (addr) {
+		if (bad_pointer(len, sizeof(*len))) {
+			errno = EFAULT;
+			return -1;
+		}
+		if ((int)*len < 0) {
+			errno = EINVAL;
+			return -1;
+		}
+		msg.msg_namelen = *len;
+	}
+	got = shim_recv(fd, &msg, flags);
+	if (got >= 0 && addr)
+		*len = msg.msg_namelen;
+	return (ssize_t)result_of(got);
+}
+
+EXPORT ssize_t recvfrom(int fd, void *data, size_t n, int flags, struct sockaddr *addr,
+			socklen_t *len)
+{
+	return fd_socket(fd) ? recv_one(fd, data, n, flags, addr, len)
+			     : REAL(recvfrom)(fd, data, n, flags, addr, len);
+}
+
+EXPORT ssize_t recv(int fd, void *data, size_t n, int flags)
+{
+	return recvfrom(fd, data, n, flags, NULL, NULL);
+}
+
+EXPORT ssize_t read(int fd, void *data, size_t n)
+{
+	if (!fd_socket(fd))
+		return REAL(read)(fd, data, n);
+	/* Nothing wanted: not even a look at the socket, as in the kernel. */
+	return n ? recv_one(fd, data, n, 0, NULL, NULL) : 0;
+}
+
+EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
+{
+	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+
+	if (!fd_socket(fd))
+		return REAL(readv)(fd, iov, n);
+	if (n < 0 || n > IOV_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	return (ssize_t)result_of(shim_recv(fd, &msg, 0));
+}
+
+/* Descriptors may have come, some of them Couplet's. */
+static void descriptors_in(struct msghdr *msg)
+{
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(msg); h; h = CMSG_NXTHDR(msg, h)) {
+		size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(fd));
+			fd_arrived(fd);
+		}
+	}
+}
+
+EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	ssize_t n;
+
+	if (!fd_socket(fd)) {
+		n = REAL(recvmsg)(fd, msg, flags);
+		if (n >= 0 && msg->msg_controllen && process_served())
+			descriptors_in(msg);
+		return n;
+	}
+	if (bad_pointer(msg, sizeof(*msg))) {
+		errno = EFAULT;
+		return -1;
+	}
+	return (ssize_t)result_of(shim_recv(fd, msg, flags));
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+{
+	uint64_t until = UINT64_MAX;
+	unsigned done = 0;
+	int64_t got = 0;
+
+	if (!fd_socket(fd))
+		return REAL(recvmmsg)(fd, msgs, n, flags, timeout);
+	if (bad_pointer(msgs, n * sizeof(*msgs))) {
+		errno = EFAULT;
+		return -1;
+	}
+	if (timeout)
+		until = clock_ns() + (uint64_t)timeout->tv_sec * 1000000000u +
+			(uint64_t)timeout->tv_nsec;
+	/* The limit is looked at after each datagram, as recvmmsg(2) confesses. */
+	while (done < n && clock_ns() < until) {
+		got = shim_recv(fd, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (got < 0)
+			break;
+		msgs[done++].msg_len = (unsigned)got;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+	}
+	return done || got >= 0 ? (int)done : (int)result_of(got);
+}
+
+/* ---- Files ---------------------------------------------------------------------------------- */
+
+/* One piece of a file: read where it is, so that what is not taken is not lost. */
+static int64_t file_piece(int out, int in, off_t at, size_t len)
+{
+	size_t piece = len < SHIM_DATA ? len : SHIM_DATA;
+	struct shim_slot *slot = call_begin(SHIM_SEND, out, fds[out].token);
+	int64_t n;
+
+	if (!slot)
+		return -errno;
+	n = pread(in, slot->data, piece, at);
+	if (n > 0) {
+		slot->request.flags = (size_t)n < len ? MSG_MORE : 0;
+		slot->request.data_len = (uint32_t)n;
+		n = call_do(slot, false);
+	} else if (n < 0) {
+		n = -errno;
+	}
+	call_end(slot);
+	if (n == -EPIPE)
+		raise(SIGPIPE);
+	return n;
+}
+
+EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t count)
+{
+	size_t done = 0;
+	int64_t n = 0;
+	off_t at;
+
+	if (!fd_socket(out) && !fd_socket(in))
+		return REAL(sendfile)(out, in, offset, count);
+	at = fd_socket(out) && !fd_socket(in) ? offset ? *offset : lseek(in, 0, SEEK_CUR) : -1;
+	if (at < 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (count > LEN_MAX)
+		count = LEN_MAX;
+	while (done < count) {
+		size_t asked = count - done < SHIM_DATA ? count - done : SHIM_DATA;
+
+		n = file_piece(out, in, at + (off_t)done, count - done);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+		if ((size_t)n < asked)
+			break;
+	}
+	if (offset)
+		*offset = at + (off_t)done;
+	else if (done)
+		lseek(in, at + (off_t)done, SEEK_SET);
+	return done || n == 0 ? (ssize_t)done : (ssize_t)result_of(n);
+}
+
+EXPORT ssize_t sendfile64(int out, int in, off64_t *offset, size_t count)
+{
+	return sendfile(out, in, offset, count);
+}
+
+/* Programs copy by themselves then, as splice(2) says they have to. */
+EXPORT ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t n, unsigned flags)
+{
+	if (!fd_socket(in) && !fd_socket(out))
+		return REAL(splice)(in, in_at, out, out_at, n, flags);
+	errno = EINVAL;
+	return -1;
+}

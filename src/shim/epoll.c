@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * epoll(7) over both kinds of descriptors. The program's epoll descriptor is a real one: the
+ * kernel's descriptors are in it, and from the first socket of Couplet's on the bell of a set that
+ * the server keeps for those. So an epoll descriptor may itself be polled, or be in another set.
+ *
+ * What is ready of both kinds is taken in turn: neither starves the other.
+ */
+#define _GNU_SOURCE
+#include "shim/epoll.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shim/shim.h"
+
+/* ---- Making a set --------------------------------------------------------------------------- */
+
+static bool is_epoll(int fd)
+{
+	struct epoll_event event;
+
+	/* Of another kind: EINVAL. Nothing there to take away: EBADF or ENOENT. */
+	return REAL(epoll_ctl)(fd, EPOLL_CTL_DEL, fd, &event) && errno == EINVAL ? false : true;
+}
+
+/* Give the epoll descriptor FD a set. */
+static int set_make(int fd)
+{
+	struct shim_slot *slot = call_begin(SHIM_EPOLL_NEW, fd, 0);
+	struct epoll_event event = { .events = EPOLLIN };
+	int64_t result;
+	uint64_t cookie;
+	int bell = -1;
+
+	if (!slot)
+		return -1;
+	result = call_do(slot, false);
+	if (result < 0) {
+		errno = (int)-result;
+	} else if (getrandom(&cookie, sizeof(cookie), 0) == (ssize_t)sizeof(cookie)) {
+		bell = call_descriptor(slot, true);
+		event.data.u64 = cookie;
+	}
+	if (bell >= 0 && REAL(epoll_ctl)(fd, EPOLL_CTL_ADD, bell, &event)) {
+		REAL(close)(bell);
+		bell = -1;
+	}
+	if (bell >= 0) {
+		fds[fd].token = slot->answer.sock;
+		fds[fd].cookie = cookie;
+		fds[fd].place = (uint32_t)slot->answer.arg[0] % SHIM_EPOLLS;
+		__atomic_store_n(&fd_kinds[fd], FD_EPOLL, __ATOMIC_RELEASE);
+		/* The server's copy keeps it in the set. */
+		REAL(close)(bell);
+	}
+	call_end(slot);
+	return bell < 0 ? -1 : 0;
+}
+
+void epoll_left(shim_token token)
+{
+	for (unsigned fd = 0; fd < FDS_MAX; fd++)
+		if (fd_kinds[fd] == FD_EPOLL && fds[fd].token == token)
+			return;
+	call_simple(SHIM_EPOLL_FREE, -1, token, 0, 0, 0);
+}
+
+EXPORT int epoll_ctl(int set, int op, int fd, struct epoll_event *event)
+{
+	const struct fd *f = fd_socket(fd);
+	struct shim_slot *slot;
+	int64_t result;
+
+	if (!f || (unsigned)set >= FDS_MAX || fd_kind(set) == FD_OWN) {
+		if (op == EPOLL_CTL_ADD && (unsigned)set < FDS_MAX && !fd_socket(set))
+			fds[set].kernel = true;
+		return REAL(epoll_ctl)(set, op, fd, event);
+	}
+	if (op != EPOLL_CTL_DEL && bad_pointer(event, sizeof(*event))) {
+		errno = EFAULT;
+		return -1;
+	}
+	if (set == fd || fd_kind(set) == FD_SOCKET || !is_epoll(set)) {
+		/* The kernel's errno for it. */
+		return REAL(epoll_ctl)(set, op, set == fd ? fd : set, event);
+	}
+	if (fd_kind(set) != FD_EPOLL && set_make(set))
+		return -1;
+	slot = call_begin(SHIM_EPOLL_CTL, set, fds[set].token);
+	if (!slot)
+		return -1;
+	slot->request.arg[0] = op;
+	slot->request.arg[1] = (int64_t)f->token;
+	slot->request.arg[2] = fd;
+	if (op != EPOLL_CTL_DEL) {
+		slot->request.arg[3] = event->events;
+		slot->request.arg[4] = (int64_t)event->data.u64;
+	}
+	result = call_do(slot, false);
+	call_end(slot);
+	return (int)result_of(result);
+}
+
+/* ---- Waiting -------------------------------------------------------------------------------- */
+
+static int real_wait(int set, struct epoll_event *events, int max, const struct timespec *timeout,
+		     const sigset_t *mask)
+{
+	int64_t ms = -1;
+	int n = REAL(epoll_pwait2)(set, events, max, timeout, mask);
+
+	if (n >= 0 || errno != ENOSYS)
+		return n;
+	if (timeout)
+		ms = timeout->tv_sec * 1000 + (timeout->tv_nsec + 999999) / 1000000;
+	return REAL(epoll_pwait)(set, events, max, ms > INT32_MAX ? -1 : (int)ms, mask);
+}
+
+/* Couplet's part of what is ready. */
+static int take(int set, struct epoll_event *events, int max)
+{
+	struct shim_slot *slot = call_begin(SHIM_EPOLL_TAKE, set, fds[set].token);
+	const struct shim_event *from;
+	int n;
+
+	if (!slot)
+		return 0;
+	from = (const struct shim_event *)(const void *)slot->data;
+	slot->request.arg[0] = max;
+	n = (int)call_do(slot, false);
+	for (int i = 0; i < n && i < max; i++) {
+		events[i].events = from[i].events;
+		events[i].data.u64 = from[i].data;
+	}
+	call_end(slot);
+	return n < 0 ? 0 : n < max ? n : max;
+}
+
+/* The kernel's part, without the bell. *RUNG: it was there. Negative: an error. */
+static int take_kernel(int set, struct epoll_event *events, int max, const struct timespec *timeout,
+		       const sigset_t *mask, bool *rung)
+{
+	int n = real_wait(set, events, max, timeout, mask), kept = 0;
+
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.u64 == fds[set].cookie)
+			*rung = true;
+		else
+			events[kept++] = events[i];
+	}
+	return n < 0 ? n : kept;
+}
+
+static bool is_rung(int set)
+{
+	const struct shim_board *board = process_board();
+
+	return board &&
+	       atomic_load_explicit(&board->epoll_ready[fds[set].place], memory_order_acquire);
+}
+
+static const struct timespec zero;
+
+/* With room for one alone, each kind goes first in turn. Returns 0 if there is nothing. */
+static int take_one(int set, struct epoll_event *event)
+{
+	bool rung = is_rung(set);
+	int n;
+
+	fds[set].turn ^= 1;
+	if (rung && fds[set].turn && take(set, event, 1) == 1)
+		return 1;
+	n = take_kernel(set, event, 1, &zero, NULL, &rung);
+	return n ? n : rung ? take(set, event, 1) : 0;
+}
+
+/* What there is of both; if there is nothing, after waiting for it. TIMEOUT NULL: for ever. */
+static int take_both(int set, struct epoll_event *events, int max, const struct timespec *timeout,
+		     const sigset_t *mask, bool *rung)
+{
+	int ours = 0, kernel;
+
+	if (max == 1) {
+		ours = take_one(set, events);
+		if (ours)
+			return ours;
+	} else if (is_rung(set)) {
+		/* Half of the room, and what the kernel leaves. */
+		ours = take(set, events, fds[set].kernel ? (max + 1) / 2 : max);
+		if (ours && !fds[set].kernel)
+			return ours;
+	}
+	*rung = false;
+	kernel = take_kernel(set, events + ours, max - ours, ours ? &zero : timeout,
+			     ours ? NULL : mask, rung);
+	if (kernel < 0)
+		return ours ? ours : kernel;
+	ours += kernel;
+	if (*rung && ours < max)
+		ours += take(set, events + ours, max - ours);
+	return ours;
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int wait_both(int set, struct epoll_event *events, int max, const struct timespec *timeout,
+		     const sigset_t *mask)
+{
+	struct timespec left = timeout ? *timeout : zero;
+	uint64_t until = 0, now;
+	bool rung;
+	int n;
+
+	if (max <= 0 || (size_t)max > INT32_MAX / sizeof(*events)) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (bad_pointer(events, (size_t)max * sizeof(*events))) {
+		errno = EFAULT;
+		return -1;
+	}
+	if (timeout && (left.tv_sec || left.tv_nsec))
+		until = clock_ns() + (uint64_t)left.tv_sec * 1000000000u + (uint64_t)left.tv_nsec;
+	for (;;) {
+		n = take_both(set, events, max, timeout ? &left : NULL, mask, &rung);
+		/* Rung, and another thread was quicker: go on waiting. */
+		if (n || !rung || (timeout && !until))
+			return n;
+		now = clock_ns();
+		if (timeout && now >= until)
+			return 0;
+		left.tv_sec = (time_t)((until - now) / 1000000000u);
+		left.tv_nsec = (long)((until - now) % 1000000000u);
+	}
+}
+
+EXPORT int epoll_pwait2(int set, struct epoll_event *events, int max,
+			const struct timespec *timeout, const sigset_t *mask)
+{
+	if (fd_kind(set) != FD_EPOLL)
+		return REAL(epoll_pwait2)(set, events, max, timeout, mask);
+	return wait_both(set, events, max, timeout, mask);
+}
+
+EXPORT int epoll_pwait(int set, struct epoll_event *events, int max, int ms, const sigset_t *mask)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000L };
+
+	if (fd_kind(set) != FD_EPOLL)
+		return REAL(epoll_pwait)(set, events, max, ms, mask);
+	return wait_both(set, events, max, ms < 0 ? NULL : &t, mask);
+}
+
+EXPORT int epoll_wait(int set, struct epoll_event *events, int max, int ms)
+{
+	return epoll_pwait(set, events, max, ms, NULL);
+}
+
+/* ---- Descriptors ---------------------------------------------------------------------------- */
+
+static int made(int fd)
+{
+	if ((unsigned)fd < FDS_MAX)
+		fds[fd] = (struct fd){ .kernel = false };
+	return fd;
+}
+
+EXPORT int epoll_create1(int flags)
+{
+	return made(REAL(epoll_create1)(flags));
+}
+
+EXPORT int epoll_create(int size)
+{
+	if (size <= 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	return epoll_create1(0);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What this process knows of its descriptors. Those that came by execve() or SCM_RIGHTS are
+ * recognized by their inode, which the server knows.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim/shim.h"
+
+uint8_t fd_kinds[FDS_MAX];
+struct fd fds[FDS_MAX];
+
+void fd_set_socket(int fd, shim_token token, int domain, int type)
+{
+	if ((unsigned)fd >= FDS_MAX)
+		return;
+	fds[fd] = (struct fd){ .token = token, .domain = (uint8_t)domain, .type = (uint8_t)type };
+	__atomic_store_n(&fd_kinds[fd], FD_SOCKET, __ATOMIC_RELEASE);
+}
+
+void fd_copy(int from, int to)
+{
+	enum fd_kind kind = fd_kind(from);
+
+	if ((unsigned)to >= FDS_MAX || kind == FD_OWN)
+		return;
+	if (kind != FD_OTHER)
+		fds[to] = fds[from];
+	__atomic_store_n(&fd_kinds[to], (uint8_t)kind, __ATOMIC_RELEASE);
+}
+
+void fd_forget(int fd)
+{
+	if ((unsigned)fd < FDS_MAX)
+		__atomic_store_n(&fd_kinds[fd], FD_OTHER, __ATOMIC_RELEASE);
+}
+
+void fd_arrived(int fd)
+{
+	struct shim_slot *slot;
+	struct stat st;
+
+	fd_forget(fd);
+	if (fstat(fd, &st) || !S_ISSOCK(st.st_mode))
+		return;
+	slot = call_begin(SHIM_FIND, fd, 0);
+	if (!slot)
+		return;
+	slot->request.arg[0] = (int64_t)st.st_ino;
+	if (call_do(slot, false) == 0)
+		fd_set_socket(fd, slot->answer.sock, (int)slot->answer.arg[0],
+			      (int)slot->answer.arg[1]);
+	call_end(slot);
+}
+
+int fd_hide(int fd)
+{
+	struct rlimit limit = { 1024, 1024 };
+	int high;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur > FDS_MAX)
+		limit.rlim_cur = FDS_MAX;
+	high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur - limit.rlim_cur / 8));
+	if (high < 0)
+		high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, 0);
+	REAL(close)(fd);
+	if (high >= 0 && (unsigned)high < FDS_MAX)
+		__atomic_store_n(&fd_kinds[high], FD_OWN, __ATOMIC_RELEASE);
+	return high;
+}
+
+/* Descriptors that the program was started with. */
+__attribute__((constructor(102))) static void fds_inherited(void)
+{
+	DIR *dir;
+	struct dirent *e;
+	int n = 0, some[256];
+
+	if (!process_served())
+		return;
+	dir = opendir("/proc/self/fd");
+	if (!dir) {
+		for (int fd = 0; fd < 256; fd++)
+			fd_arrived(fd);
+		return;
+	}
+	while ((e = readdir(dir)) && n < 256)
+		if (e->d_name[0] != '.')
+			some[n++] = atoi(e->d_name);
+	closedir(dir);
+	for (int i = 0; i < n; i++)
+		fd_arrived(some[i]);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * poll(2) and select(2) over both kinds of descriptors. Sockets of Couplet alone are waited for at
+ * the server; mixed with others, the kernel waits, with the thread's bell in their place.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shim/shim.h"
+
+#define OURS_MAX (SHIM_DATA / sizeof(struct shim_poll))
+
+/* A poll at work. */
+struct asked {
+	struct pollfd *fds;
+	nfds_t n;
+	unsigned ours, others;
+};
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Ask the server. Returns how many of ours are ready, their revents set; -1 with errno. */
+static int ask_server(struct asked *a, int64_t timeout_ns, enum shim_poll_how how)
+{
+	struct shim_slot *slot = call_begin(SHIM_POLL, -1, 0);
+	struct shim_poll *p;
+	unsigned k = 0;
+	int64_t result;
+
+	if (!slot)
+		return -1;
+	p = (struct shim_poll *)(void *)slot->data;
+	for (nfds_t i = 0; i < a->n; i++) {
+		const struct fd *f = fd_socket(a->fds[i].fd);
+
+		if (f && k < a->ours)
+			p[k++] = (struct shim_poll){ .sock = f->token, .events = a->fds[i].events };
+	}
+	slot->request.arg[0] = k;
+	slot->request.arg[1] = timeout_ns;
+	slot->request.arg[2] = how;
+	result = call_do(slot, true);
+	k = 0;
+	for (nfds_t i = 0; i < a->n && result >= 0; i++)
+		if (fd_socket(a->fds[i].fd) && k < a->ours)
+			a->fds[i].revents = p[k++].revents;
+	call_end(slot);
+	return (int)result_of(result);
+}
+
+/* The kernel's part, and BELL if it is not -1. Returns as poll(2), the bell not counted. */
+static int ask_kernel(struct asked *a, struct pollfd *copy, int bell,
+		      const struct timespec *timeout, const sigset_t *mask)
+{
+	nfds_t n = a->n;
+	int ready;
+
+	for (nfds_t i = 0; i < n; i++) {
+		copy[i] = a->fds[i];
+		if (fd_socket(copy[i].fd))
+			copy[i].fd = -1;
+	}
+	copy[n] = (struct pollfd){ .fd = bell, .events = POLLIN };
+	ready = REAL(ppoll)(copy, n + (bell >= 0), timeout, mask);
+	if (ready < 0)
+		return ready;
+	for (nfds_t i = 0; i < n; i++)
+		if (copy[i].fd >= 0 || a->fds[i].fd < 0)
+			a->fds[i].revents = copy[i].revents;
+	if (bell >= 0 && copy[n].revents)
+		ready--;
+	return ready;
+}
+
+static void bell_reset(int bell)
+{
+	uint64_t count;
+
+	/* It does not block. */
+	if (REAL(read)(bell, &count, sizeof(count)) < 0)
+		return;
+}
+
+/* Of both kinds. COPY has room for one more than there are. */
+static int poll_mixed(struct asked *a, struct pollfd *copy, const struct timespec *timeout,
+		      const sigset_t *mask)
+{
+	static const struct timespec zero;
+	bool wait = !timeout || timeout->tv_sec || timeout->tv_nsec;
+	int bell = wait ? thread_bell() : -1, ours, others;
+
+	if (wait && bell < 0)
+		return -1;
+	if (wait)
+		bell_reset(bell);
+	ours = ask_server(a, wait ? -1 : 0, wait ? SHIM_POLL_ARM : SHIM_POLL_WAIT);
+	if (ours < 0)
+		return -1;
+	if (ours || !wait) {
+		others = ask_kernel(a, copy, -1, &zero, mask);
+		return others < 0 ? others : ours + others;
+	}
+	others = ask_kernel(a, copy, bell, timeout, mask);
+	if (others < 0) {
+		int saved = errno;
+
+		ask_server(a, 0, SHIM_POLL_DISARM);
+		errno = saved;
+		return -1;
+	}
+	ours = ask_server(a, 0, SHIM_POLL_DISARM);
+	return ours < 0 ? ours : ours + others;
+}
+
+/* Again until something is there: a bell may have rung for what was gone again. */
+static int poll_until(struct asked *a, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct pollfd few[64], *copy = few;
+	struct timespec left = timeout ? *timeout : (struct timespec){ 0 };
+	uint64_t until = 0, now;
+	int n;
+
+	if (timeout)
+		until = clock_ns() + (uint64_t)left.tv_sec * 1000000000u + (uint64_t)left.tv_nsec;
+	if (a->n + 1 > sizeof(few) / sizeof(few[0]))
+		copy = reallocarray(NULL, a->n + 1, sizeof(*copy));
+	if (!copy) {
+		errno = ENOMEM;
+		return -1;
+	}
+	for (;;) {
+		n = poll_mixed(a, copy, timeout ? &left : NULL, mask);
+		now = clock_ns();
+		if (n || (timeout && now >= until))
+			break;
+		left.tv_sec = (time_t)((until - now) / 1000000000u);
+		left.tv_nsec = (long)((until - now) % 1000000000u);
+	}
+	if (copy != few)
+		free(copy);
+	return n;
+}
+
+static int poll_any(struct pollfd *set, nfds_t n, const struct timespec *timeout,
+		    const sigset_t *mask)
+{
+	struct asked a = { .fds = set, .n = n };
+
+	if (!bad_pointer(set, n * sizeof(*set)))
+		for (nfds_t i = 0; i < n; i++) {
+			if (fd_socket(set[i].fd) && a.ours < OURS_MAX)
+				a.ours++;
+			else if (set[i].fd >= 0)
+				a.others++;
+		}
+	if (!a.ours)
+		return REAL(ppoll)(set, n, timeout, mask);
+	for (nfds_t i = 0; i < n; i++)
+		set[i].revents = 0;
+	if (a.others || mask)
+		return poll_until(&a, timeout, mask);
+	return ask_server(&a, timeout ? timeout->tv_sec * 1000000000ll + timeout->tv_nsec : -1,
+			  SHIM_POLL_WAIT);
+}
+
+EXPORT int poll(struct pollfd *set, nfds_t n, int ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000L };
+
+	return poll_any(set, n, ms < 0 ? NULL : &t, NULL);
+}
+
+EXPORT int ppoll(struct pollfd *set, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	if (timeout &&
+	    (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return poll_any(set, n, timeout, mask);
+}
+
+/* ---- select(2) ------------------------------------------------------------------------------ */
+
+#define IN_SET	(POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR)
+#define OUT_SET (POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR)
+#define EX_SET	POLLPRI
+
+/* A set may be larger than fd_set says: bits by hand. */
+static bool bit(const fd_set *set, int fd)
+{
+	const unsigned long *words = (const unsigned long *)(const void *)set;
+
+	return set && words[fd / 64] >> (fd % 64) & 1;
+}
+
+static void put_bit(fd_set *set, int fd, bool on, int *n)
+{
+	unsigned long *words = (unsigned long *)(void *)set, mask = 1ul << (fd % 64);
+
+	if (!set)
+		return;
+	words[fd / 64] = on ? words[fd / 64] | mask : words[fd / 64] & ~mask;
+	*n += on;
+}
+
+static bool any_socket(int n, const fd_set *in, const fd_set *out, const fd_set *except)
+{
+	for (int fd = 0; fd < n; fd++)
+		if (fd_socket(fd) && (bit(in, fd) || bit(out, fd) || bit(except, fd)))
+			return true;
+	return false;
+}
+
+static int select_by_poll(int n, fd_set *in, fd_set *out, fd_set *except, struct pollfd *set,
+			  const struct timespec *timeout, const sigset_t *mask)
+{
+	nfds_t k = 0;
+	int ready, bits = 0;
+
+	for (int fd = 0; fd < n; fd++) {
+		short events = (short)((bit(in, fd) ? POLLIN | POLLRDNORM : 0) |
+				       (bit(out, fd) ? POLLOUT | POLLWRNORM : 0) |
+				       (bit(except, fd) ? POLLPRI : 0));
+
+		if (events)
+			set[k++] = (struct pollfd){ .fd = fd, .events = events };
+	}
+	ready = poll_any(set, k, timeout, mask);
+	if (ready < 0)
+		return -1;
+	for (nfds_t i = 0; i < k; i++)
+		if (set[i].revents & POLLNVAL) {
+			errno = EBADF;
+			return -1;
+		}
+	for (nfds_t i = 0; i < k; i++) {
+		int fd = set[i].fd, was = set[i].events, is = set[i].revents;
+
+		put_bit(in, fd, was & POLLIN && is & IN_SET, &bits);
+		put_bit(out, fd, was & POLLOUT && is & OUT_SET, &bits);
+		put_bit(except, fd, was & POLLPRI && is & EX_SET, &bits);
+	}
+	return bits;
+}
+
+EXPORT int pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespec *timeout,
+		   const sigset_t *mask)
+{
+	struct pollfd *set;
+	int result;
+
+	if (n <= 0 || n > (int)FDS_MAX || !any_socket(n, in, out, except))
+		return REAL(pselect)(n, in, out, except, timeout, mask);
+	set = reallocarray(NULL, (size_t)n, sizeof(*set));
+	if (!set) {
+		errno = ENOMEM;
+		return -1;
+	}
+	result = select_by_poll(n, in, out, except, set, timeout, mask);
+	free(set);
+	return result;
+}
+
+EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
+{
+	struct timespec t = { 0 };
+	uint64_t began, took, all;
+	int result;
+
+	if (n <= 0 || n > (int)FDS_MAX || !any_socket(n, in, out, except))
+		return REAL(select)(n, in, out, except, timeout);
+	if (!timeout)
+		return pselect(n, in, out, except, NULL, NULL);
+	if (timeout->tv_sec < 0 || timeout->tv_usec < 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	t.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
+	t.tv_nsec = timeout->tv_usec % 1000000 * 1000;
+	began = clock_ns();
+	result = pselect(n, in, out, except, &t, NULL);
+	/* Linux tells how much of it is left. */
+	took = clock_ns() - began;
+	all = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	took = took < all ? all - took : 0;
+	timeout->tv_sec = (time_t)(took / 1000000000u);
+	timeout->tv_usec = (suseconds_t)(took % 1000000000u / 1000);
+	return result;
+}

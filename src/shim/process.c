@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * This process as the server's client: attached when it first needs to be, anew after fork(); its
+ * connection, and what is handed out from it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shim/process.h"
+#include "shim/shim.h"
+
+#define SHIM_ENV "COUPLET_RUN"
+
+/* What a child of fork() finds zeroed, whichever way it was made: MADV_WIPEONFORK. */
+struct wiped {
+	_Atomic int attached;
+	_Atomic int lock;
+};
+
+static struct wiped *wiped;
+static struct sockaddr_un server_addr; /* empty path: none */
+static int conn = -1, heir = -1;
+static struct shim_area *area;
+static const struct shim_board *board;
+static uint64_t key;
+static bool spins;
+static uint64_t slots_used[SHIM_SLOTS / 64];
+static int gifts[SHIM_SLOTS]; /* descriptors that another thread took from the connection, plus 1 */
+static _Atomic uint32_t generation; /* of attachments: slots of an earlier one are void */
+/* ---- Attaching ------------------------------------------------------------------------------ */
+
+static void lock(void)
+{
+	int zero = 0;
+
+	while (!atomic_compare_exchange_weak(&wiped->lock, &zero, 1)) {
+		zero = 0;
+		sched_yield();
+	}
+}
+
+static void unlock(void)
+{
+	atomic_store(&wiped->lock, 0);
+}
+
+__attribute__((constructor(101))) static void process_init(void)
+{
+	const char *path = getenv(SHIM_ENV);
+
+	if (wiped || !path || !path[0] || strlen(path) >= sizeof(server_addr.sun_path))
+		return;
+	wiped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (wiped == MAP_FAILED || madvise(wiped, 4096, MADV_WIPEONFORK)) {
+		wiped = NULL;
+		return;
+	}
+	server_addr.sun_family = AF_UNIX;
+	strcpy(server_addr.sun_path, path);
+}
+
+bool process_served(void)
+{
+	if (!wiped)
+		process_init();
+	return wiped != NULL;
+}
+
+static int connect_server(void)
+{
+	int fd = REAL(socket)(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int err;
+
+	if (fd < 0)
+		return -1;
+	do
+		err = REAL(connect)(fd, (struct sockaddr *)&server_addr, sizeof(server_addr));
+	while (err && errno == EINTR);
+	if (err) {
+		err = errno;
+		REAL(close)(fd);
+		errno = err;
+		return -1;
+	}
+	return fd_hide(fd);
+}
+
+/* Send MESSAGE, with our own process's number, which the kernel checks, and perhaps FD. */
+static int message_send(int to, struct shim_message *m, int fd)
+{
+	struct ucred who = { getpid(), getuid(), getgid() };
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(who)) + CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { m, sizeof(*m) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = CMSG_SPACE(sizeof(who)) };
+	struct cmsghdr *h = &control.h;
+	ssize_t n;
+
+	m->magic = SHIM_MAGIC;
+	m->version = SHIM_VERSION;
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_CREDENTIALS;
+	h->cmsg_len = CMSG_LEN(sizeof(who));
+	memcpy(CMSG_DATA(h), &who, sizeof(who));
+	if (fd >= 0) {
+		msg.msg_controllen = sizeof(control.room);
+		h = (struct cmsghdr *)(void *)(control.room + CMSG_SPACE(sizeof(who)));
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+	}
+	do
+		n = REAL(sendmsg)(to, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -1 : 0;
+}
+
+static int hello_read(struct shim_hello *h, int got[2])
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control;
+	struct iovec iov = { h, sizeof(*h) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n;
+
+	do
+		n = REAL(recvmsg)(conn, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(*h) || h->magic != SHIM_MAGIC || h->version != SHIM_VERSION ||
+	    msg.msg_controllen < CMSG_LEN(2 * sizeof(int)))
+		return -1;
+	memcpy(got, CMSG_DATA(&control.h), 2 * sizeof(int));
+	return 0;
+}
+
+/* What an earlier attachment left: that of the parent, in a child. */
+static void detach(void)
+{
+	if (conn >= 0) {
+		fd_forget(conn);
+		REAL(close)(conn);
+	}
+	conn = -1;
+	if (area)
+		munmap(area, sizeof(*area));
+	if (board)
+		munmap((void *)board, sizeof(*board));
+	area = NULL;
+	board = NULL;
+	memset(slots_used, 0, sizeof(slots_used));
+	memset(gifts, 0, sizeof(gifts));
+	atomic_fetch_add(&generation, 1);
+}
+
+static int attach_now(void)
+{
+	struct shim_message m = { .type = SHIM_HELLO };
+	struct shim_hello hello;
+	void *a, *b;
+	int got[2];
+
+	detach();
+	conn = heir >= 0 ? heir : connect_server();
+	heir = -1;
+	if (conn < 0)
+		return -1;
+	strncpy(m.program, program_invocation_short_name, sizeof(m.program) - 1);
+	if (message_send(conn, &m, -1) || hello_read(&hello, got))
+		return -1;
+	a = mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, got[0],
+		 0);
+	b = mmap(NULL, sizeof(*board), PROT_READ, MAP_SHARED, got[1], 0);
+	REAL(close)(got[0]);
+	REAL(close)(got[1]);
+	if (a == MAP_FAILED || b == MAP_FAILED)
+		return -1;
+	/* A child must not write into its parent's calls. */
+	madvise(a, sizeof(*area), MADV_DONTFORK);
+	area = a;
+	board = b;
+	key = hello.key;
+	spins = hello.cpus > 1;
+	return 0;
+}
+
+static bool attach(void)
+{
+	sigset_t all, before;
+	int err = 0;
+
+	if (!process_served()) {
+		errno = ENETDOWN;
+		return false;
+	}
+	if (atomic_load_explicit(&wiped->attached, memory_order_acquire))
+		return true;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	lock();
+	if (!atomic_load(&wiped->attached)) {
+		err = attach_now();
+		if (!err)
+			atomic_store(&wiped->attached, 1);
+	}
+	unlock();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err)
+		errno = ENETDOWN;
+	return !err;
+}
+
+const struct shim_board *process_board(void)
+{
+	return attach() ? board : NULL;
+}
+
+static sigset_t fork_mask;
+static bool forking;
+
+void process_before_fork(void)
+{
+	struct shim_message m = { .type = SHIM_HEIR, .key = key };
+	sigset_t all, before;
+
+	if (!wiped || !atomic_load(&wiped->attached))
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	lock();
+	fork_mask = before;
+	forking = true;
+	heir = connect_server();
+	if (heir >= 0 && message_send(heir, &m, -1)) {
+		fd_forget(heir);
+		REAL(close)(heir);
+		heir = -1;
+	}
+}
+
+void process_after_fork(bool child)
+{
+	sigset_t before = fork_mask;
+
+	if (!forking)
+		return;
+	forking = false;
+	if (child) {
+		/* The parent's connection ends with the parent, and its area is not here. */
+		area = NULL;
+		fd_forget(conn);
+		REAL(close)(conn);
+		conn = -1;
+	} else {
+		if (heir >= 0) {
+			fd_forget(heir);
+			REAL(close)(heir);
+		}
+		heir = -1;
+		unlock();
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* ---- What the calls need: call.c ------------------------------------------------------------ */
+
+struct shim_area *process_area(void)
+{
+	return attach() ? area : NULL;
+}
+
+uint32_t process_generation(void)
+{
+	return atomic_load_explicit(&generation, memory_order_relaxed);
+}
+
+bool process_spins(void)
+{
+	return spins;
+}
+
+int slot_new(void)
+{
+	sigset_t all, before;
+	int slot = -1;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	lock();
+	for (unsigned w = 0; w < SHIM_SLOTS / 64 && slot < 0; w++)
+		if (~slots_used[w]) {
+			unsigned bit = (unsigned)__builtin_ctzll(~slots_used[w]);
+
+			slots_used[w] |= 1ull << bit;
+			slot = (int)(w * 64 + bit);
+		}
+	unlock();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return slot;
+}
+
+void slot_free(int slot)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	lock();
+	slots_used[slot / 64] &= ~(1ull << (slot % 64));
+	unlock();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void process_ring(void)
+{
+	struct shim_message m = { .magic = SHIM_MAGIC, .version = SHIM_VERSION, .type = SHIM_RING };
+
+	/* Full: there are rings that it has not heard yet. */
+	REAL(sendto)(conn, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+}
+
+int process_give_bell(int slot, int fd)
+{
+	struct shim_message m = { .type = SHIM_BELL, .slot = (uint32_t)slot };
+
+	return message_send(conn, &m, fd);
+}
+
+/* The next descriptor that the server sent, of whatever slot. */
+static int gift_read(unsigned *slot, bool cloexec)
+{
+	struct shim_message m;
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { &m, sizeof(m) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n;
+	int fd;
+
+	do
+		n = REAL(recvmsg)(conn, &msg, (cloexec ? MSG_CMSG_CLOEXEC : 0) | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	*slot = SHIM_SLOTS;
+	if (n != (ssize_t)sizeof(m))
+		return -1;
+	if (m.slot < SHIM_SLOTS)
+		*slot = m.slot;
+	if (msg.msg_controllen < CMSG_LEN(sizeof(int))) {
+		errno = EMFILE;
+		return -1;
+	}
+	memcpy(&fd, CMSG_DATA(&control.h), sizeof(fd));
+	return fd;
+}
+
+int process_gift(unsigned slot, bool cloexec)
+{
+	sigset_t all, before;
+	unsigned whose;
+	int fd;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	lock();
+	fd = gifts[slot] - 1;
+	gifts[slot] = 0;
+	if (fd >= 0 && !cloexec)
+		REAL(fcntl)(fd, F_SETFD, 0);
+	while (fd < 0) {
+		/* It was sent before the answer: it is there. Another's is put aside. */
+		fd = gift_read(&whose, cloexec);
+		if (whose == slot || whose == SHIM_SLOTS)
+			break;
+		gifts[whose] = fd + 1;
+		if (!cloexec && fd >= 0)
+			REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+		fd = -1;
+	}
+	unlock();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return fd;
+}

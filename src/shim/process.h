@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What call.c needs of the attached process. */
+#ifndef SHIM_PROCESS_H
+#define SHIM_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shim/protocol.h"
+
+/* Attaches if need be; NULL with errno. */
+struct shim_area *process_area(void);
+/* Changes with each attachment: slots of an earlier one are void. */
+uint32_t process_generation(void);
+/* There is more than one processor: the server may be looking. */
+bool process_spins(void);
+/* -1: all are taken. */
+int slot_new(void);
+void slot_free(int slot);
+void process_ring(void);
+int process_give_bell(int slot, int fd);
+/* The descriptor that the server sent for SLOT; -1 with errno. */
+int process_gift(unsigned slot, bool cloexec);
+
+#endif

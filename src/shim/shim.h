@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside libcouplet-shim.so, which is loaded into every program that runs on Couplet: the C
+ * library's calls, of which those on sockets of Couplet go to the server (shim/protocol.h), all
+ * others on to the C library.
+ *
+ * A descriptor that is not Couplet's costs one look at a table. What is kept here is what this
+ * process knows of its descriptors; the kernel has the truth (each is a real one), the server has
+ * the sockets.
+ */
+#ifndef SHIM_SHIM_H
+#define SHIM_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "shim/protocol.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* ---- The C library's own: real.c ------------------------------------------------------------ */
+
+#define REAL_NAMES(X)                                                                              \
+	X(accept4)                                                                                 \
+	X(bind)                                                                                    \
+	X(close)                                                                                   \
+	X(close_range)                                                                             \
+	X(closefrom)                                                                               \
+	X(connect)                                                                                 \
+	X(dup)                                                                                     \
+	X(dup2)                                                                                    \
+	X(dup3)                                                                                    \
+	X(epoll_create1)                                                                           \
+	X(epoll_ctl)                                                                               \
+	X(epoll_pwait)                                                                             \
+	X(epoll_pwait2)                                                                            \
+	X(fclose)                                                                                  \
+	X(fcntl)                                                                                   \
+	X(fdopen)                                                                                  \
+	X(fileno)                                                                                  \
+	X(fork)                                                                                    \
+	X(freeifaddrs)                                                                             \
+	X(getaddrinfo)                                                                             \
+	X(getifaddrs)                                                                              \
+	X(getpeername)                                                                             \
+	X(getsockname)                                                                             \
+	X(getsockopt)                                                                              \
+	X(if_indextoname)                                                                          \
+	X(if_nametoindex)                                                                          \
+	X(ioctl)                                                                                   \
+	X(listen)                                                                                  \
+	X(ppoll)                                                                                   \
+	X(pselect)                                                                                 \
+	X(read)                                                                                    \
+	X(readv)                                                                                   \
+	X(recvfrom)                                                                                \
+	X(recvmmsg)                                                                                \
+	X(recvmsg)                                                                                 \
+	X(select)                                                                                  \
+	X(sendfile)                                                                                \
+	X(sendmmsg)                                                                                \
+	X(sendmsg)                                                                                 \
+	X(sendto)                                                                                  \
+	X(setsockopt)                                                                              \
+	X(shutdown)                                                                                \
+	X(socket)                                                                                  \
+	X(splice)                                                                                  \
+	X(syscall)                                                                                 \
+	X(tee)                                                                                     \
+	X(vdprintf)                                                                                \
+	X(write)                                                                                   \
+	X(writev)
+
+enum real_name {
+#define REAL_ENUM(name) REAL_##name,
+	REAL_NAMES(REAL_ENUM)
+#undef REAL_ENUM
+	REAL_N
+};
+
+void *real_find(enum real_name name);
+#define REAL(name) ((__typeof__(&name))real_find(REAL_##name))
+
+/* ---- Descriptors: fds.c --------------------------------------------------------------------- */
+
+#define FDS_MAX (1u << 18)
+
+enum fd_kind {
+	FD_OTHER,  /* the kernel's */
+	FD_SOCKET, /* of Couplet */
+	FD_EPOLL,  /* the kernel's, with a set of Couplet's in it */
+	FD_OWN,	   /* of this library: not there, as far as the program is concerned */
+};
+
+struct fd {
+	shim_token token;
+	uint64_t cookie; /* of a set: what its bell is known by */
+	uint32_t place;	 /* of a set, on the board */
+	uint8_t type;	 /* SOCK_* */
+	uint8_t domain;
+	bool kernel;  /* of an epoll descriptor: there may be descriptors of the kernel's in it */
+	uint8_t turn; /* of a set: whose it is, with room for one event */
+};
+
+extern uint8_t fd_kinds[FDS_MAX];
+extern struct fd fds[FDS_MAX];
+
+static inline enum fd_kind fd_kind(int fd)
+{
+	return (unsigned)fd < FDS_MAX ? (enum fd_kind)fd_kinds[fd] : FD_OTHER;
+}
+
+/* The socket of Couplet that FD is, or NULL. */
+static inline const struct fd *fd_socket(int fd)
+{
+	return __builtin_expect(fd_kind(fd) == FD_SOCKET, 0) ? &fds[fd] : NULL;
+}
+
+void fd_set_socket(int fd, shim_token token, int domain, int type);
+void fd_copy(int from, int to);
+void fd_forget(int fd);
+/* What came from elsewhere: by execve(), SCM_RIGHTS. Asks the server if it may be Couplet's. */
+void fd_arrived(int fd);
+/* Move FD, which is ours, out of the program's way. Returns where it is, or -1. */
+int fd_hide(int fd);
+
+/* ---- Calls: process.c ----------------------------------------------------------------------- */
+
+/* This process is to be served: the environment says so. */
+bool process_served(void);
+const struct shim_board *process_board(void);
+/* Before fork(): a connection for the child; after it, in both. */
+void process_before_fork(void);
+void process_after_fork(bool child);
+/* The calling thread's bell, an eventfd that the server rings; -1 with errno. */
+int thread_bell(void);
+
+/*
+ * A call: begin, fill slot->request and what goes with it, do, read slot->answer, end. NULL: no
+ * server; errno is set. EVER: a signal's handler always ends it, as signal(7) says of some calls.
+ */
+struct shim_slot *call_begin(enum shim_op op, int fd, shim_token token);
+int64_t call_do(struct shim_slot *slot, bool ever);
+void call_end(struct shim_slot *slot);
+/* The descriptor that came with the answer: -1 with errno. */
+int call_descriptor(struct shim_slot *slot, bool cloexec);
+/* A call without anything to copy. Returns as a system call does: -1 with errno. */
+int64_t call_simple(enum shim_op op, int fd, shim_token token, int64_t a, int64_t b, int64_t c);
+/* A negative errno to what the C library returns. */
+int64_t result_of(int64_t result);
+
+/* True if a pointer cannot be one: EFAULT. */
+static inline bool bad_pointer(const void *p, size_t n)
+{
+	return n && ((uintptr_t)p < 4096 || (uintptr_t)p >> 47);
+}
+
+/* What one call of the program's reads and writes; send.c, recv.c. */
+int64_t shim_send(int fd, const struct msghdr *msg, int flags);
+int64_t shim_recv(int fd, struct msghdr *msg, int flags);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For tests: two hosts joined by a wire in memory, 10.9.0.1 and 10.9.0.2 (fd09::1, fd09::2), each a
+ * stack with its sockets, a server of programs and a thread of its own; and programs that run on
+ * them with the library preloaded.
+ */
+#ifndef TESTS_UTIL_SHIM_RIG_H
+#define TESTS_UTIL_SHIM_RIG_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "host/config.h"
+#include "shim/server.h"
+
+struct shim_host {
+	cpl_stack *stack;
+	struct loop *loop;
+	struct sockets *sockets;
+	struct shim_server *server;
+	pthread_t thread;
+	struct cpl_config config;
+	char said[512]; /* the last thing that shim_server_on_say() was told */
+	unsigned said_n;
+	/* asked for by another thread: see shim_rig_look() */
+	_Atomic int look;
+	unsigned conns, held, programs;
+};
+
+struct shim_rig {
+	struct shim_host hosts[2];
+	char library[256];
+};
+
+/* 0, or 1 with the reason why it cannot be, printed. */
+int shim_rig_open(struct shim_rig *rig);
+void shim_rig_close(struct shim_rig *rig);
+/* Start ARGV on host 0 or 1, its output where ours goes; its process, or -1. */
+pid_t shim_rig_start(struct shim_rig *rig, int host, char *const argv[]);
+/* Wait for it: its exit status, or 128 and its signal; -1 after SECONDS, when it is killed. */
+int shim_rig_wait(pid_t pid, double seconds);
+/* Bring conns (all control blocks but TIME-WAIT), held and programs of HOST up to date. */
+void shim_rig_look(struct shim_rig *rig, int host);
+
+#endif

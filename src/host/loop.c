@@ -339,17 +339,18 @@ static int input(struct loop *l, uint64_t now)
 	return 0;
 }
 
-static void events(struct loop *l, uint64_t now)
+/* True if there was any. */
+static bool events(struct loop *l, uint64_t now)
 {
 	struct cpl_event event;
+	bool any = false;
 
-	if (l->on_take) {
-		l->on_take(l->on_take_arg, now);
-		return;
-	}
-	while (cpl_next_event(l->stack, &event))
+	if (l->on_take)
+		return l->on_take(l->on_take_arg, now);
+	for (; cpl_next_event(l->stack, &event); any = true)
 		if (l->on_event)
 			l->on_event(l->on_event_arg, &event, now);
+	return any;
 }
 
 static bool any_hot(const struct loop *l)
@@ -447,7 +448,8 @@ int loop_turn(struct loop *l, uint64_t until)
 	int err;
 
 	events(l, now);
-	if (output(l, now))
+	/* What left may have made room for more. */
+	if (output(l, now) || events(l, now))
 		until = 0;
 	deadline = cpl_deadline(l->stack);
 	until = until < deadline ? until : deadline;

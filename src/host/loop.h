@@ -46,8 +46,9 @@ void loop_on_event(struct loop *loop, loop_event_fn fn, void *arg);
 /*
  * Instead of that: FN takes the stack's events itself. It is called in each turn before output, and
  * after input and timers, also when there is none: what has to be done between them fits there.
+ * Returns true if there was something to do.
  */
-typedef void (*loop_take_fn)(void *arg, uint64_t now);
+typedef bool (*loop_take_fn)(void *arg, uint64_t now);
 void loop_on_take(struct loop *loop, loop_take_fn fn, void *arg);
 
 /* EVENTS of epoll(7) on a descriptor of the program's, level-triggered. */

@@ -91,17 +91,20 @@ static void wake(struct shim_server *s, sock_id id)
 	}
 }
 
-static void woken(struct shim_server *s)
+static bool woken(struct shim_server *s)
 {
 	sock_id ids[WOKEN_BATCH];
+	bool some = false;
 	unsigned n;
 
 	do {
 		n = sockets_woken(s->sockets, ids, WOKEN_BATCH);
 		for (unsigned i = 0; i < n; i++)
 			wake(s, ids[i]);
+		some |= n > 0;
 	} while (n == WOKEN_BATCH);
 	sets_woken(s);
+	return some;
 }
 
 static void expire(struct shim_server *s)
@@ -133,19 +136,23 @@ static uint64_t next_deadline(const struct shim_server *s)
 /* ---- A turn --------------------------------------------------------------------------------- */
 
 /* Between the loop's input and output. */
-static void take(void *arg, uint64_t now)
+static bool take(void *arg, uint64_t now)
 {
 	struct shim_server *s = arg;
 	unsigned rounds = 0;
+	bool some = false, served;
 
 	s->now = now;
 	do {
 		sockets_poll(s->sockets, now);
-		woken(s);
-	} while (!s->resting && clients_serve(s) && ++rounds < TAKE_ROUNDS);
+		some |= woken(s);
+		served = !s->resting && clients_serve(s);
+		some |= served;
+	} while (served && ++rounds < TAKE_ROUNDS);
 	names_answered(s);
 	if (next_deadline(s) <= now)
 		expire(s);
+	return some;
 }
 
 int shim_server_turn(struct shim_server *s, uint64_t until)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The TCP header and its options: RFC 9293 3.1 and 3.2, RFC 7323 2.2 and 3.2, RFC 2018 2 and 3,
- * RFC 7413 4.1.1.
+ * RFC 7413 4.1.1, RFC 9768 3.2.3.
  * Reads what anybody may have sent, writes what Linux would. No state.
  */
 #include "wire/tcp.h"
@@ -18,6 +18,8 @@
 #define OPT_SACK     5
 #define OPT_TS	     8
 #define OPT_FASTOPEN 34
+#define OPT_ACCECN0  172
+#define OPT_ACCECN1  174
 #define OPT_EXP	     254 /* RFC 6994: a magic number says which experiment */
 
 #define EXP_FASTOPEN 0xf989u
@@ -61,6 +63,25 @@ static void cookie_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len, bo
 	seg->opts |= TCP_HAS_FASTOPEN;
 }
 
+static void accecn_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len)
+{
+	struct tcp_accecn *a = &seg->accecn;
+	unsigned n = (len - 2) / 3;
+	uint32_t field[3] = { 0 };
+
+	if ((seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		return;
+	n = n < 3 ? n : 3; /* what is longer is padding */
+	for (unsigned i = 0; i < n; i++)
+		field[i] = (uint32_t)p[2 + 3 * i] << 16 | get16(p + 3 + 3 * i);
+	a->n = (uint8_t)n;
+	a->e1_first = p[0] == OPT_ACCECN1;
+	a->e0b = field[a->e1_first ? 2 : 0];
+	a->ceb = field[1];
+	a->e1b = field[a->e1_first ? 0 : 2];
+	seg->opts |= TCP_HAS_ACCECN;
+}
+
 /* One option at P, LEN bytes with kind and length, all of them there. */
 static void option_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len)
 {
@@ -99,6 +120,10 @@ static void option_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len)
 	case OPT_EXP:
 		if (len >= LEN_EXP && get16(p + 2) == EXP_FASTOPEN)
 			cookie_parse(seg, p + LEN_EXP, len - LEN_EXP, true);
+		break;
+	case OPT_ACCECN0:
+	case OPT_ACCECN1:
+		accecn_parse(seg, p, len);
 		break;
 	default: /* unknown: no error */
 		break;
@@ -175,7 +200,9 @@ static unsigned options_plan(const struct tcp_seg *seg, unsigned *opts, unsigned
 	*opts = seg->opts;
 	/* MUST-65: no MSS option without SYN; RFC 7323 2.2 and RFC 2018 2 ask the same of theirs */
 	if (!(seg->flags & TCP_SYN))
-		*opts &= TCP_HAS_TS | TCP_HAS_SACK;
+		*opts &= TCP_HAS_TS | TCP_HAS_SACK | TCP_HAS_ACCECN;
+	else if (!(seg->flags & TCP_ACK))
+		*opts &= ~TCP_HAS_ACCECN;
 	if (*opts & TCP_HAS_MSS)
 		len += 4;
 	if (*opts & TCP_HAS_TS)
@@ -194,6 +221,10 @@ static unsigned options_plan(const struct tcp_seg *seg, unsigned *opts, unsigned
 		*blocks = room;
 	if (*blocks)
 		len += 4 + *blocks * LEN_BLOCK;
+	if (len + accecn_len(seg->accecn.n) > TCP_HLEN_MAX - TCP_HLEN)
+		*opts &= ~TCP_HAS_ACCECN;
+	if (*opts & TCP_HAS_ACCECN)
+		len += accecn_len(seg->accecn.n);
 	return len;
 }
 
@@ -209,6 +240,22 @@ static uint8_t *put_octets(uint8_t *p, unsigned a, unsigned b, unsigned c, unsig
 {
 	put32(p, a << 24 | b << 16 | c << 8 | d);
 	return p + 4;
+}
+
+static void accecn_build(uint8_t *p, const struct tcp_accecn *a)
+{
+	uint32_t field[3] = { a->e1_first ? a->e1b : a->e0b, a->ceb,
+			      a->e1_first ? a->e0b : a->e1b };
+	unsigned len = 2 + 3u * a->n, pad = accecn_len(a->n) - len;
+
+	memset(p, OPT_NOP, pad);
+	p += pad;
+	p[0] = a->e1_first ? OPT_ACCECN1 : OPT_ACCECN0;
+	p[1] = (uint8_t)len;
+	for (unsigned i = 0; i < a->n; i++) {
+		p[2 + 3 * i] = (uint8_t)(field[i] >> 16);
+		put16(p + 3 + 3 * i, (uint16_t)field[i]);
+	}
 }
 
 /* Linux's padding stands behind this one. */
@@ -255,6 +302,8 @@ static void options_build(uint8_t *p, const struct tcp_seg *seg, unsigned opts, 
 		put32(p, seg->sack[i].start);
 		put32(p + 4, seg->sack[i].end);
 	}
+	if (opts & TCP_HAS_ACCECN)
+		accecn_build(p, &seg->accecn);
 }
 
 unsigned tcp_build(uint8_t p[TCP_HLEN_MAX], const struct tcp_seg *seg)

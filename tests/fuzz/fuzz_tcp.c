@@ -18,9 +18,11 @@ static void ends(uint8_t choice, struct cpl_addr *src, struct cpl_addr *dst)
 static size_t fresh(uint8_t *data, size_t max, uint64_t *seed)
 {
 	struct tcp_seg seg = { .flags = (uint16_t)rnd(seed, 512),
-			       .opts = (uint8_t)rnd(seed, 64),
+			       .opts = (uint8_t)rnd(seed, 128),
 			       .cookie = { .len = 8, .exp = rnd(seed, 2) },
 			       .sack_n = (uint8_t)rnd(seed, 5),
+			       .accecn = { (uint8_t)rnd(seed, 4), rnd(seed, 2), rnd(seed, 1u << 24),
+					   7, 9 },
 			       .mss = 1460,
 			       .wscale = 7 };
 	size_t len;
@@ -62,8 +64,8 @@ static void check_sums(const uint8_t *p, uint32_t len, const struct cpl_addr *sr
 	CHECK((naive_sum(sum, p, len) == 0xffff) == good);
 }
 
-/* What was read is built and read again: the same, but for SACK blocks that padding leaves no room
- * for. */
+/* What was read is built and read again: the same, but for SACK blocks and AccECN that padding
+ * leaves no room for. */
 static void check_again(const struct tcp_seg *seg)
 {
 	uint8_t p[TCP_HLEN_MAX];
@@ -78,7 +80,10 @@ static void check_again(const struct tcp_seg *seg)
 	CHECK(back.sport == seg->sport && back.dport == seg->dport);
 	CHECK(back.seq == seg->seq && back.ack == seg->ack && back.flags == seg->flags);
 	CHECK(back.wnd == seg->wnd && back.up == seg->up);
-	CHECK((back.opts | TCP_HAS_SACK) == (seg->opts | TCP_HAS_SACK));
+	CHECK((back.opts | TCP_HAS_SACK | TCP_HAS_ACCECN) ==
+	      (seg->opts | TCP_HAS_SACK | TCP_HAS_ACCECN));
+	if (back.opts & TCP_HAS_ACCECN)
+		CHECK(!memcmp(&back.accecn, &seg->accecn, sizeof(seg->accecn)));
 	CHECK(back.mss == seg->mss && back.wscale == seg->wscale);
 	CHECK(!memcmp(&back.cookie, &seg->cookie, sizeof(back.cookie)));
 	CHECK(back.tsval == seg->tsval && back.tsecr == seg->tsecr);

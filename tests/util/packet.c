@@ -316,6 +316,10 @@ static void say_options(struct line *l, const struct tcp_seg *seg, uint32_t zero
 	for (unsigned i = 0; i < seg->sack_n; i++)
 		say(l, "sack %" PRIu32 ":%" PRIu32 ",", seg->sack[i].start - zero,
 		    seg->sack[i].end - zero);
+	if (seg->opts & TCP_HAS_ACCECN)
+		say(l, "acc%d %u: e0 %" PRIu32 " ce %" PRIu32 " e1 %" PRIu32 ",",
+		    seg->accecn.e1_first, seg->accecn.n, seg->accecn.e0b, seg->accecn.ceb,
+		    seg->accecn.e1b);
 	l->n--; /* the last comma */
 	say(l, ">");
 }

@@ -477,6 +477,8 @@ static const char *option_mismatch(const struct bench *b, const struct script *w
 		return "kind of Fast Open option";
 	if (!want->any_cookie && memcmp(&seg->cookie, &got->cookie, sizeof(got->cookie)) != 0)
 		return "cookie";
+	if (memcmp(&seg->accecn, &got->accecn, sizeof(seg->accecn)))
+		return "AccECN";
 	if (seg->sack_n != got->sack_n)
 		return "number of SACK blocks";
 	for (unsigned i = 0; i < seg->sack_n; i++)

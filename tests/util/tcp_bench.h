@@ -15,8 +15,9 @@
  * A segment in words: FLAGS SEQ[:END] [ack N] [win N] [urg N] [ttl N] [tos N] [<options>]. FLAGS
  * are letters of FSRP.UEWA, or "-". Numbers are relative to each end's first, may be negative, and
  * END counts octets of payload only. Options: mss N, sackOK, wscale N, TS [VAL ECR], sack A:B,
- * FO [HEX|*], FOEXP [HEX|*] (the cookie; none: it is asked for; *: any).
- * Octet N of either stream is bench_octet(N - 1): both sides check what they receive.
+ * FO [HEX|*], FOEXP [HEX|*] (the cookie; none: it is asked for; *: any), acc0 or acc1 with up to
+ * three counters. Octet N of either stream is bench_octet(N - 1): both sides check what they
+ * receive.
  *
  * What comes must have exactly the flags, seq, length and kinds of options that expect() names, and
  * an ack number if it has the flag; of the rest what is named. "<*>": any options; an option

@@ -73,6 +73,24 @@ static const char *cookie(struct script *s, const char *hex)
 	return NULL;
 }
 
+/* As many fields as there are words, in the order of the option. "-": none. */
+static const char *accecn(struct tcp_seg *seg, bool e1_first, const char *word, char **save)
+{
+	struct tcp_accecn *a = &seg->accecn;
+	uint32_t *fields[] = { e1_first ? &a->e1b : &a->e0b, &a->ceb,
+			       e1_first ? &a->e0b : &a->e1b };
+	bool has;
+
+	seg->opts |= TCP_HAS_ACCECN;
+	a->e1_first = e1_first;
+	if (!strcmp(word, "-"))
+		return NULL;
+	for (a->n = 0; word; word = strtok_r(NULL, " ", save))
+		if (a->n == 3 || !number(word, fields[a->n++], &has))
+			return "acc0 and acc1 want up to three numbers";
+	return NULL;
+}
+
 static const char *option(struct script *s, char *text)
 {
 	char *save, *name = strtok_r(text, " ", &save), *value = strtok_r(NULL, " ", &save);
@@ -111,6 +129,8 @@ static const char *option(struct script *s, char *text)
 			return "sack wants A:B";
 		seg->opts |= TCP_HAS_SACK;
 		seg->sack[seg->sack_n++] = (struct tcp_sack){ r.seq, r.seq + r.len };
+	} else if ((!strcmp(name, "acc0") || !strcmp(name, "acc1")) && value) {
+		return accecn(seg, name[3] == '1', value, &save);
 	} else {
 		return "an unknown option";
 	}

@@ -521,6 +521,11 @@ static void random_seg(uint64_t *seed, struct tcp_seg *seg)
 		seg->sack_n = (uint8_t)(1 + rnd(seed, room));
 		rnd_fill(seed, seg->sack, seg->sack_n * sizeof(seg->sack[0]));
 	}
+	if ((seg->flags & TCP_ACK) && tcp_header_len(seg) <= TCP_HLEN_MAX - accecn_len(1)) {
+		seg->opts |= TCP_HAS_ACCECN;
+		seg->accecn.n = 1;
+		seg->accecn.e0b = rnd(seed, 1u << 24);
+	}
 }
 
 /* What is built comes back, at any alignment, with a good checksum. */

@@ -147,8 +147,10 @@ static void draw_config(struct seed_run *run, struct cpl_config *c)
 	snprintf(c->cc_name, sizeof(c->cc_name), "%s",
 		 percent(run, 50)   ? "cubic"
 		 : percent(run, 50) ? "reno"
-				    : "bbr");
-	c->ecn = (uint8_t)from_to(run, CPL_ECN_NEVER, CPL_ECN_ACTIVE);
+		 : percent(run, 70) ? "bbr"
+				    : "dctcp");
+	c->ecn = (uint8_t)from_to(run, CPL_ECN_NEVER, CPL_ECN_ACCURATE_PASSIVE);
+	c->ecn_option = (uint8_t)from_to(run, CPL_ECN_OPTION_NEVER, CPL_ECN_OPTION_FULL);
 }
 
 /* Draws of its own: the others' stay as they are. */
@@ -212,11 +214,13 @@ static struct net_host *draw_host(struct seed_run *run, unsigned n)
 	if (config.memory_max < 16u << 20)
 		run->forgiving = true;
 	note(run,
-	     "%s: ts %u sack %u ws %u snd %u/%u rcv %u/%u iw %u cookies %u %s slack %llu ms "
+	     "%s: ts %u sack %u ws %u snd %u/%u rcv %u/%u iw %u cookies %u %s ecn %u/%u slack %llu "
+	     "ms "
 	     "memory %llu\n",
 	     name, config.timestamps, config.sack, config.window_scaling, config.sndbuf,
 	     config.sndbuf_max, config.rcvbuf, config.rcvbuf_max, config.initial_window,
-	     config.syncookies, config.cc_name, (unsigned long long)(host->timer_slack_ns / MS),
+	     config.syncookies, config.cc_name, config.ecn, config.ecn_option,
+	     (unsigned long long)(host->timer_slack_ns / MS),
 	     (unsigned long long)config.memory_max);
 	return host;
 }

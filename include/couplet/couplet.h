@@ -37,11 +37,24 @@ typedef uint64_t cpl_handle;
 
 /* ---- A stack -------------------------------------------------------------------------------- */
 
-/* Explicit congestion notification, RFC 3168. */
+/*
+ * Explicit congestion notification: classic, RFC 3168, or accurate, RFC 9768, which falls back to
+ * classic with a peer that knows no other. Linux's net.ipv4.tcp_ecn is the number in brackets.
+ */
 enum cpl_ecn {
-	CPL_ECN_NEVER,	 /* neither ask for it nor agree to it */
-	CPL_ECN_PASSIVE, /* agree when asked, as Linux */
-	CPL_ECN_ACTIVE,	 /* ask for it as well */
+	CPL_ECN_NEVER,		      /* neither ask for it nor agree to it [0] */
+	CPL_ECN_PASSIVE,	      /* agree to classic when asked, as Linux by default [2] */
+	CPL_ECN_ACTIVE,		      /* ask for classic as well [1] */
+	CPL_ECN_ACCURATE,	      /* agree to accurate and ask for it [3] */
+	CPL_ECN_ACCURATE_ASK_CLASSIC, /* agree to accurate, ask for classic [4] */
+	CPL_ECN_ACCURATE_PASSIVE,     /* agree to accurate, ask for nothing [5] */
+};
+
+/* When ACKs carry the AccECN option, RFC 9768 3.2.3.3: as Linux's net.ipv4.tcp_ecn_option. */
+enum cpl_ecn_option {
+	CPL_ECN_OPTION_NEVER,
+	CPL_ECN_OPTION_MINIMUM, /* when marks come, or the kind of marks changes */
+	CPL_ECN_OPTION_FULL,	/* whenever a counter has changed and there is room */
 };
 
 enum cpl_syncookies {
@@ -107,6 +120,7 @@ struct cpl_config {
 	uint32_t initial_window;   /* segments, RFC 6928 [10] */
 	char cc_name[16];	   /* congestion control of new connections ["cubic"] */
 	uint8_t ecn;		   /* enum cpl_ecn [passive] */
+	uint8_t ecn_option;	   /* enum cpl_ecn_option [full] */
 
 	/* TCP Fast Open, RFC 7413. */
 	uint32_t fastopen;		/* CPL_FASTOPEN_* [client] */
@@ -236,7 +250,7 @@ struct cpl_out {
 	uint16_t csum_offset; /* ... and store at csum_start + csum_offset; both 0: complete */
 	uint16_t header_len;  /* all headers: where the payload starts */
 	uint8_t ipv6;	      /* 1: an IPv6 packet */
-	uint8_t ecn;	      /* 1: CWR may not be repeated in each cut segment */
+	uint8_t ecn;	      /* 1: CWR (RFC 3168) may not be repeated in each cut segment */
 	uint16_t reserved;
 	uint64_t token;
 };

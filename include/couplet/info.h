@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define CPL_INFO_VERSION 3
+#define CPL_INFO_VERSION 4
 
 /* A timer that does not run has this much time left. */
 #define CPL_TIMER_OFF UINT64_MAX
@@ -85,6 +85,12 @@ enum cpl_why {
 #define CPL_OPT_BIT_ECN	   8u
 #define CPL_OPT_BIT_TFO	   16u
 #define CPL_OPT_BIT_ACCECN 32u
+
+/* Accurate ECN's option (RFC 9768 3.2.3): the bits of accecn_option. */
+#define CPL_ACCECN_SENT	   1u /* our ACKs carry it */
+#define CPL_ACCECN_SEEN	   2u /* the peer's do */
+#define CPL_ACCECN_BLOCKED 4u /* not sent any more: what carried it was lost */
+#define CPL_ACCECN_ZEROED  8u /* the peer's is not believed: somebody clears it */
 
 /* Field numbers: CPL_F_snd_una and so on. */
 enum cpl_field {

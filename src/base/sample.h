@@ -71,8 +71,8 @@ struct ack_event {
 	bool in_reduction; /* cwnd is being moved by rate reduction: not to be grown */
 	bool in_recovery;  /* fast recovery, or loss recovery after an RTO */
 	bool cwnd_limited; /* the flight filled cwnd since the last ACK (RFC 9438, RFC 7661) */
-	bool ece;	   /* ECN echo */
-	uint32_t ce_bytes; /* bytes newly reported as marked (AccECN, DCTCP) */
+	bool ece;	   /* ECN echo: something was marked */
+	uint32_t ce_bytes; /* of newly_acked, those that were; classic ECN: all, if any was */
 	struct rate_sample rate;
 	struct loss_sample loss;
 };

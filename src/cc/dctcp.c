@@ -37,8 +37,7 @@ static void estimate(struct dctcp *d, const struct ack_event *ev)
 	uint64_t share;
 
 	d->acked += ev->newly_acked;
-	if (ev->ece)
-		d->marked += ev->newly_acked;
+	d->marked += ev->ce_bytes;
 	if (!d->begun) {
 		d->begun = true;
 		d->window_end = ev->delivered;

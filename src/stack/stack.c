@@ -44,6 +44,7 @@ void cpl_config_init(struct cpl_config *c)
 	c->initial_window = 10;
 	memcpy(c->cc_name, "cubic", 6);
 	c->ecn = CPL_ECN_PASSIVE;
+	c->ecn_option = CPL_ECN_OPTION_FULL;
 	c->fastopen = CPL_FASTOPEN_CLIENT;
 	c->fastopen_cache = 1024;
 	c->notsent_lowat = UINT32_MAX;
@@ -67,6 +68,7 @@ static bool config_ok(const struct cpl_config *c)
 	       c->rto_initial_ns && c->rto_min_ns && c->rto_min_ns <= c->rto_max_ns &&
 	       c->delack_ns < CPL_SECOND / 2 && c->port_first && c->port_first <= c->port_last &&
 	       c->syncookies <= CPL_SYNCOOKIES_ALWAYS && c->ttl && c->initial_window &&
+	       c->ecn <= CPL_ECN_ACCURATE_PASSIVE && c->ecn_option <= CPL_ECN_OPTION_FULL &&
 	       c->notsent_lowat && c->fastopen_cache <= 8192 && c->fastopen_keys <= 2 &&
 	       c->fastopen_blackhole_ns < UINT64_MAX >> 6 && c->synack_retries < 16 &&
 	       c->keep_idle_ns && c->keep_interval_ns && c->keep_count &&

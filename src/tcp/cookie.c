@@ -113,5 +113,8 @@ bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,
 	half->retries = 1; /* not measured */
 	if ((seg->opts & TCP_HAS_TS) && tcp->config->timestamps)
 		cookie_options(tcp, half, seg);
+	/* RFC 9768 4.1: a client that did not ask for it sends nothing else than 0 or 1. */
+	if (tcp->config->ecn >= CPL_ECN_ACCURATE && accecn_ace(seg) > 1)
+		half->flags |= HALF_ACCECN;
 	return true;
 }

@@ -162,6 +162,28 @@ static void info_timers(const struct tcb *tcb, struct cpl_info *info, uint64_t n
 	CPL_INFO_READ(info, probe_count, tcb->probes_n);
 }
 
+/* Accurate ECN: the counters begin with 5, 0, 1 and 1 (RFC 9768 3.2.1). */
+static void info_accecn(const struct accecn *acc, struct cpl_info *info)
+{
+	bool off = acc->flags & ACC_OPT_OFF;
+	uint8_t option = 0;
+
+	option |= off ? 0 : CPL_ACCECN_SENT;
+	option |= acc->flags & ACC_OPT_SEEN ? CPL_ACCECN_SEEN : 0;
+	option |= off && (acc->flags & ACC_OPT_TRIED) ? CPL_ACCECN_BLOCKED : 0;
+	option |= acc->flags & ACC_OPT_IGNORE ? CPL_ACCECN_ZEROED : 0;
+	CPL_INFO_READ(info, accecn_option, option);
+	CPL_INFO_READ(info, delivered_ce, acc->s_cep - 5);
+	CPL_INFO_READ(info, received_ce_bytes, acc->r_ceb);
+	CPL_INFO_READ(info, received_e0_bytes, acc->r_e0b - 1);
+	CPL_INFO_READ(info, received_e1_bytes, acc->r_e1b - 1);
+	if (!(acc->flags & ACC_OPT_SEEN))
+		return;
+	CPL_INFO_READ(info, delivered_ce_bytes, acc->s_ceb);
+	CPL_INFO_READ(info, delivered_e0_bytes, acc->s_e0b - 1);
+	CPL_INFO_READ(info, delivered_e1_bytes, acc->s_e1b - 1);
+}
+
 static void info_options(const struct tcb *tcb, struct cpl_info *info, uint64_t now)
 {
 	uint32_t bits = 0;
@@ -170,9 +192,14 @@ static void info_options(const struct tcb *tcb, struct cpl_info *info, uint64_t 
 	bits |= tcb_has(tcb, TCB_TS) ? CPL_OPT_BIT_TS : 0;
 	bits |= tcb_has(tcb, TCB_SACK) ? CPL_OPT_BIT_SACK : 0;
 	bits |= tcb->ecn & ECN_AGREED ? CPL_OPT_BIT_ECN : 0;
+	bits |= tcb->accecn ? CPL_OPT_BIT_ECN | CPL_OPT_BIT_ACCECN : 0;
 	bits |= tcb->fastopen & FASTOPEN_ACKED ? CPL_OPT_BIT_TFO : 0;
 	CPL_INFO_READ(info, options, bits);
 	CPL_INFO_READ(info, fastopen_fail, tcb->fastopen_fail);
+	CPL_INFO_READ(info, ecn_capable,
+		      tcb->accecn ? !(tcb->accecn->flags & ACC_NO_ECT) : tcb->ecn & ECN_AGREED);
+	if (tcb->accecn)
+		info_accecn(tcb->accecn, info);
 	if (tcb_has(tcb, TCB_TS))
 		CPL_INFO_READ(info, ts_recent_age,
 			      (uint32_t)(tcp_seconds(now) - tcb->ts_recent_s) * CPL_SECOND);

@@ -55,8 +55,11 @@ static void note_duplicate(struct tcb *tcb, const struct tcp_seg *seg)
 {
 	uint32_t end = seq_min(seg->seq + seg->len, tcb->rcv_nxt);
 
-	if (tcb->io && seq_lt(seg->seq, end))
+	if (tcb->io && seq_lt(seg->seq, end)) {
 		dsack_note(tcb, seg->seq, end);
+		if (tcb->accecn)
+			accecn_duplicate(tcb);
+	}
 }
 
 bool input_may_answer(struct tcb *tcb, uint64_t now)
@@ -163,6 +166,14 @@ static bool is_syn_again(const struct tcb *tcb, const struct tcp_seg *seg)
 	       seg->seq == tcb->irs;
 }
 
+/* RFC 9768 3.2.2.1: its ACK says how it came, as that of the first one did. */
+static bool is_synack_again(const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	return tcb->accecn && !tcb_has(tcb, TCB_PASSIVE) &&
+	       (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) &&
+	       seg->seq == tcb->irs && seg->ack == tcb->iss + 1 && accecn_ace(seg) > 1;
+}
+
 static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 					 uint64_t now)
 {
@@ -176,8 +187,11 @@ static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const
 		v = input_ack(tcp, tcb, in, now);
 		return v == V_CONTINUE ? V_ACK : v;
 	}
-	if ((v = check_sequence(tcp, tcb, seg, now)) != V_CONTINUE)
+	if ((v = check_sequence(tcp, tcb, seg, now)) != V_CONTINUE) {
+		if (v == V_ACK && is_synack_again(tcb, seg))
+			accecn_synack(tcp, tcb, in, true);
 		return v;
+	}
 	if ((v = check_rst(tcp, tcb, seg)) != V_CONTINUE)
 		return v;
 	/* Third: security and precedence, which nobody uses (RFC 9293 A.1). */
@@ -186,6 +200,8 @@ static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const
 	if ((v = input_ack(tcp, tcb, in, now)) != V_CONTINUE)
 		return v;
 	take_timestamp(tcb, seg, now);
+	if (tcb->accecn)
+		accecn_received(tcb, in);
 	source_route_again(tcp, tcb, in, now);
 	if ((v = check_reader(tcp, tcb, seg)) != V_CONTINUE)
 		return v;

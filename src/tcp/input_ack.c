@@ -143,7 +143,8 @@ static void take_rate(struct tcb_io *io, const struct rate_sample *rate)
 }
 
 static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sendmap_result *res,
-				    const struct recovery_ack *ra, bool ece, uint64_t now)
+				    const struct recovery_ack *ra, struct ecn_marks marks,
+				    uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t cwnd = io->cc.cwnd, state = io->recovery.state;
@@ -151,7 +152,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 	bool growing;
 
 	growing = recovery_on_ack(&io->recovery, &io->map, &io->cc, ra, res, now);
-	if (ece)
+	if (marks.packets)
 		recovery_reduce(&io->recovery, &io->map, &io->cc, true, now);
 	growing = growing && io->recovery.state != CPL_RECOVERY_CWR;
 	if (io->recovery.state > state && io->recovery.state >= CPL_RECOVERY_CWR)
@@ -170,7 +171,8 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 			.mss = tcb->snd_mss,
 			.srtt_ns = tcb->rtt.srtt_ns,
 			.min_rtt_ns = tcb->rtt.min_us * 1000ull,
-			.ece = ece,
+			.ece = marks.packets > 0,
+			.ce_bytes = marks.bytes,
 			.in_reduction = !growing || io->recovery.state == CPL_RECOVERY_CWR,
 			.in_recovery = io->recovery.state >= CPL_RECOVERY_FAST,
 			.newly_lost_bytes = (uint32_t)(io->map.lost_total - lost),
@@ -250,7 +252,7 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	ra.pure = !ra.advanced && !seg->len && !(seg->opts & TCP_HAS_SACK && seg->sack_n);
 	ra.duplicate = !ra.advanced && is_duplicate(tcb, seg, res, old_wnd);
 	take_rtt(tcp, tcb, seg, res, flight, now);
-	tell_congestion_control(tcp, tcb, res, &ra, ecn_echo(tcb, seg), now);
+	tell_congestion_control(tcp, tcb, res, &ra, ecn_echo(tcp, tcb, seg, res->delivered), now);
 	plpmtu_result(tcb, res->mtu_probe, now);
 	if (tcb_has(tcb, TCB_PERSIST))
 		return;
@@ -329,6 +331,8 @@ enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in
 	if (tcb->io && seq_geq(seg->ack, tcb->snd_una) &&
 	    (!sendmap_empty(&tcb->io->map) || (seg->opts & TCP_HAS_SACK)))
 		ack_in_flight(tcp, tcb, in, &res, now);
+	else if (tcb->accecn && seq_geq(seg->ack, tcb->snd_una))
+		accecn_feedback(tcp, tcb, seg, 0);
 	input_window(tcp, tcb, seg, now);
 	probe_answered(tcb);
 	return res.fin ? fin_acked(tcp, tcb, now) : V_CONTINUE;

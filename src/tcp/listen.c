@@ -51,8 +51,7 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 	}
 	if ((seg->opts & TCP_HAS_SACK_OK) && cfg->sack)
 		half->flags |= HALF_SACK;
-	if (ecn_syn_asks(tcp, seg))
-		half->flags |= HALF_ECN;
+	ecn_syn(tcp, half, in, false);
 	if ((seg->opts & TCP_HAS_TS) && cfg->timestamps) {
 		half->flags |= HALF_TS;
 		half->ts_recent = seg->tsval;
@@ -86,8 +85,8 @@ static cpl_handle half_handle(struct tcp *tcp, const struct half_open *half)
 	return half->gen ? handle_make(KIND_HALF, pool_index(&tcp->halves, half), half->gen) : 0;
 }
 
-static struct tcp_reply *half_reply(struct tcp *tcp, const struct half_open *half,
-				    cpl_handle handle, uint16_t flags, uint32_t seq, uint64_t now)
+static struct tcp_reply *half_reply(struct tcp *tcp, struct half_open *half, cpl_handle handle,
+				    uint16_t flags, uint32_t seq, uint64_t now)
 {
 	const struct tcb_cold *cold = half->cold ? half->cold : half->listener->cold;
 	struct tcp_reply *r = reply_new(tcp, &half->node.id);
@@ -110,8 +109,14 @@ static struct tcp_reply *half_reply(struct tcp *tcp, const struct half_open *hal
 		r->seg.tsval = tcp_ts_clock(now) + half->ts_offset;
 		r->seg.tsecr = half->ts_recent;
 	}
-	if (!(flags & TCP_SYN))
+	if (!(flags & TCP_SYN)) {
+		r->seg.flags |= half->flags & HALF_ACCECN ? ACE_INITIAL : 0;
 		return r;
+	}
+	r->seg.flags |= ecn_synack_flags(half);
+	/* RFC 9768 3.2.3.2.2: not in what goes again */
+	if (half->flags & HALF_ACCECN && !half->retries && !(half->flags & HALF_AGAIN))
+		accecn_option_begin(tcp, &r->seg);
 	r->seg.opts |= TCP_HAS_MSS; /* SHLD-5, MAY-3 */
 	r->seg.mss = half->rcv_mss;
 	if (half->flags & HALF_SACK)
@@ -126,9 +131,8 @@ static struct tcp_reply *half_reply(struct tcp *tcp, const struct half_open *hal
 static void send_synack(struct tcp *tcp, struct half_open *half, const struct tcp_cookie *cookie,
 			uint64_t now)
 {
-	uint16_t ecn = half->flags & HALF_ECN ? TCP_ECE : 0;
-	struct tcp_reply *r = half_reply(tcp, half, half_handle(tcp, half), TCP_SYN | TCP_ACK | ecn,
-					 half->iss, now);
+	struct tcp_reply *r =
+		half_reply(tcp, half, half_handle(tcp, half), TCP_SYN | TCP_ACK, half->iss, now);
 
 	if (!r || !cookie->len)
 		return;
@@ -202,6 +206,7 @@ static struct half_open *half_alloc(struct tcp *tcp, const struct listener *l, u
 static void send_cookie(struct tcp *tcp, struct tcb *listener, struct half_open *half, uint64_t now)
 {
 	cookie_make(tcp, half, now);
+	half->flags &= (uint8_t)~HALF_ECN; /* nothing would remember it */
 	listener->listener->cookies++;
 	tcp->counters->cookies_sent++;
 	tcp->cookie_needed = now;
@@ -301,6 +306,11 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 
 	if (!tcb)
 		return NULL;
+	if (!ecn_from_half(tcp, tcb, half)) {
+		tcb->gen = 0;
+		pool_free(&tcp->tcbs, tcb);
+		return NULL;
+	}
 	inherit(tcp, tcb, half);
 	tcb_from_half(tcb);
 	tcb->node.id = half->node.id;
@@ -308,7 +318,6 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	tcb->flags |= half->flags & HALF_WSCALE ? TCB_WSCALE : 0;
 	tcb->flags |= half->flags & HALF_TS ? TCB_TS : 0;
 	tcb->flags |= half->flags & HALF_SACK ? TCB_SACK : 0;
-	tcb->ecn = half->flags & HALF_ECN ? ECN_AGREED : 0;
 	tcb->made = half->made;
 	tcb->iss = half->iss;
 	tcb->snd_una = tcb->snd_nxt = tcb->snd_up = half->iss + 1;
@@ -395,6 +404,12 @@ void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *
 	if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && seg->seq == half->irs) {
 		if (half->flags & HALF_PENDING)
 			return;
+		if (!ecn_syn(tcp, half, in, true)) {
+			tcp_drop(tcp, COUNTER_drop_tcp_syn);
+			reply_rst(tcp, &half->node.id, half->ifindex, seg);
+			half_free(tcp, half);
+			return;
+		}
 		half->flags |= HALF_AGAIN;
 		half_send_synack(tcp, half, now);
 		return;

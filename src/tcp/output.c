@@ -11,11 +11,6 @@
 
 /* ---- building ---- */
 
-static unsigned sack_room(const struct tcb *tcb)
-{
-	return tcb_has(tcb, TCB_TS) ? 3 : 4;
-}
-
 /* Everything but flags, sequence number and payload; the ACK and window go with it. */
 void output_fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
 		 uint16_t flags, uint64_t now)
@@ -47,6 +42,13 @@ void output_fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t
 		seg->opts |= n ? TCP_HAS_SACK : 0;
 		seg->wnd = window_advertise(tcp, tcb);
 	}
+}
+
+/* Accurate ECN's option, in what room it finds. */
+static void add_accecn(const struct tcp *tcp, const struct tcb *tcb, struct tcp_seg *seg, bool data)
+{
+	if (accecn_option(tcp, tcb, data, &seg->sack_n, &seg->accecn))
+		seg->opts |= TCP_HAS_ACCECN;
 }
 
 /* An ACK goes with this segment: nothing is owed any more. */
@@ -132,20 +134,6 @@ void output_detach(struct tcp *tcp, struct tcp_out *out)
 
 /* ---- data ---- */
 
-/* Payload of one segment, now that SACK blocks may take their place in the header. */
-static uint32_t mss_now(const struct tcb *tcb)
-{
-	struct tcp_sack blocks[TCP_SACK_MAX];
-	unsigned n = ooo_sack_blocks(tcb, blocks);
-	uint32_t mss = tcb->snd_mss;
-
-	if (n > sack_room(tcb))
-		n = sack_room(tcb);
-	if (n && mss > 4 + 8 * n + 8)
-		mss -= 4 + 8 * n;
-	return mss;
-}
-
 /* SHLD-28: as much as the device may cut, in whole segments. */
 static uint32_t burst_max(const struct tcp *tcp, const struct tcb *tcb, uint32_t mss)
 {
@@ -156,7 +144,7 @@ static uint32_t burst_max(const struct tcp *tcp, const struct tcb *tcb, uint32_t
 		max = tcb->io->cc.send_quantum;
 
 	if (!(tcb_is4(tcb) ? iface->gso4 : iface->gso6) || mss != tcb->snd_mss ||
-	    tcb_has(tcb, TCB_URG_OUT) || max < 2 * mss)
+	    tcb_has(tcb, TCB_URG_OUT) || !accecn_may_cut(tcb) || max < 2 * mss)
 		return mss;
 	return max - max % mss;
 }
@@ -449,8 +437,8 @@ static enum cpl_why why_no_data(const struct tcb *tcb)
 static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
-	uint32_t mss = mss_now(tcb), seq = tcb->snd_nxt, write_seq = tcb_write_seq(tcb), len = 0,
-		 end;
+	uint32_t mss = mss_new(tcp, tcb), seq = tcb->snd_nxt, write_seq = tcb_write_seq(tcb), end;
+	uint32_t len = 0;
 	enum cpl_why why = CPL_WHY_IDLE;
 	uint32_t flags = 0;
 	bool fin;
@@ -479,6 +467,8 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	if (!len && !fin_may_go(tcb, seq))
 		return false;
 	output_fill(tcp, tcb, out, seq, TCP_ACK, now);
+	if (!flags) /* a probe has its size */
+		add_accecn(tcp, tcb, &out->seg, true);
 	if (len && !output_attach(tcp, tcb, out, seq, &len, mss)) {
 		tcb_why(tcb, CPL_WHY_MEMORY, now);
 		return false;
@@ -538,6 +528,8 @@ static bool pull_bare(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 {
 	if (!pull_probe(tcp, tcb, out, now) && !pull_ack(tcp, tcb, out, now))
 		return false;
+	if (tcb_synchronized(tcb))
+		add_accecn(tcp, tcb, &out->seg, false);
 	/* MUST-66's other half: announced even if no data may go */
 	set_urgent(tcb, &out->seg);
 	output_ack_goes(tcb, true);
@@ -596,7 +588,7 @@ static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	if (!tcb_synchronized(tcb))
 		return tcb->io && (output_syn(tcp, tcb, out, now) ||
 				   pull_early(tcp, tcb, out, now) || pull_bare(tcp, tcb, out, now));
-	if (tcb->io)
+	if (tcb->io && !accecn_pure_ack_first(tcb))
 		data = pull_data(tcp, tcb, out, now);
 	if (data) {
 		pace_sent(tcb->io, out->seg.len, now);

@@ -19,6 +19,8 @@ static void syn_options(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg)
 	}
 	/* Never scaled in a SYN (RFC 7323 2.2). */
 	seg->wnd = (uint16_t)(tcb->rcvbuf > 65535 ? 65535 : tcb->rcvbuf);
+	if (answer && tcb->accecn && !tcb->rexmt_n)
+		accecn_option_begin(tcp, seg);
 	if (fastopen_is_child(tcb)) /* what it brought takes its part */
 		seg->wnd = (uint16_t)tcb_rcv_wnd(tcb);
 }

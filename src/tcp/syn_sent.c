@@ -90,11 +90,16 @@ static void enter_synchronized(struct tcp *tcp, struct tcb *tcb, const struct tc
 }
 
 /* 3.10.7.3 fourth, without ACK: simultaneous open: answer with SYN,ACK. */
-static enum verdict crossed_syn(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
+static enum verdict crossed_syn(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 				uint64_t now)
 {
+	const struct tcp_seg *seg = &in->tcp;
 	struct list *pos, *tmp;
 
+	if (!ecn_crossed_syn(tcp, tcb, in)) {
+		tcp_drop(tcp, COUNTER_drop_memory);
+		return V_DROP;
+	}
 	tcb->fastopen &= (uint16_t) ~(FASTOPEN_WANTED | FASTOPEN_DEFERRED);
 	tcb->snd_wnd = tcb->snd_wnd_max = seg->wnd;
 	tcb->snd_wl1 = seg->seq;
@@ -150,11 +155,14 @@ enum verdict input_syn_sent(struct tcp *tcp, struct tcb *tcb, const struct seg_i
 	input_syn_options(tcp, tcb, seg, now);
 	enter_synchronized(tcp, tcb, seg);
 	if (!ack)
-		return crossed_syn(tcp, tcb, seg, now); /* MUST-10 */
-	tcb->snd_wnd = tcb->snd_wnd_max = seg->wnd;	/* RFC 7323 2.2: never scaled in a SYN */
+		return crossed_syn(tcp, tcb, in, now); /* MUST-10 */
+	tcb->snd_wnd = tcb->snd_wnd_max = seg->wnd;    /* RFC 7323 2.2: never scaled in a SYN */
 	tcb->snd_wl1 = seg->seq;
 	tcb->snd_wl2 = seg->ack;
-	ecn_synack(tcp, tcb, seg);
+	if (!ecn_synack(tcp, tcb, in)) { /* it comes again */
+		tcp_drop(tcp, COUNTER_drop_memory);
+		return V_DROP;
+	}
 	syn_acked(tcp, tcb, seg, now);
 	tcb_established(tcp, tcb, now);
 	tcb->flags |= TCB_ACK_NOW;

@@ -280,6 +280,8 @@ void tcb_reap(struct tcp *tcp, struct tcb *tcb)
 	tcb_io_release(tcp, tcb, tcb->made);
 	if (tcb->cold)
 		pool_free(&tcp->colds, tcb->cold);
+	if (tcb->accecn)
+		pool_free(&tcp->accecns, tcb->accecn);
 	tcb->gen = 0;
 	pool_free(&tcp->tcbs, tcb);
 }
@@ -329,6 +331,38 @@ void tcb_update_mss(struct tcb *tcb)
 	tcb->snd_mss = (uint16_t)mss;
 	if (tcb->io)
 		cc_set_mss(&tcb->io->cc, mss);
+}
+
+unsigned sack_room(const struct tcb *tcb)
+{
+	return tcb_has(tcb, TCB_TS) ? 3 : 4;
+}
+
+static uint32_t mss_less(const struct tcb *tcb, uint32_t options)
+{
+	return tcb->snd_mss > options + 8 ? tcb->snd_mss - options : tcb->snd_mss;
+}
+
+uint32_t mss_now(const struct tcb *tcb)
+{
+	struct tcp_sack blocks[TCP_SACK_MAX];
+	unsigned n = ooo_sack_blocks(tcb, blocks);
+
+	if (n > sack_room(tcb))
+		n = sack_room(tcb);
+	return mss_less(tcb, n ? 4 + 8 * n : 0);
+}
+
+uint32_t mss_new(const struct tcp *tcp, const struct tcb *tcb)
+{
+	struct tcp_sack blocks[TCP_SACK_MAX];
+	unsigned n = ooo_sack_blocks(tcb, blocks);
+	uint8_t sack_n = (uint8_t)(n > sack_room(tcb) ? sack_room(tcb) : n);
+	struct tcp_accecn option;
+
+	if (!accecn_option(tcp, tcb, true, &sack_n, &option))
+		return mss_now(tcb);
+	return mss_less(tcb, (sack_n ? 4u + 8u * sack_n : 0) + accecn_len(option.n));
 }
 
 void tcb_set_pmtu(struct tcb *tcb, uint32_t pmtu)

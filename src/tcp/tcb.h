@@ -68,7 +68,7 @@ struct demux_node {
 #define TCB_MORE	 (1u << 30) /* the last send said that more follows */
 #define TCB_SENT_ALL_DUE (1u << 31) /* CPL_EV_SENT_ALL is to come */
 
-/* Bits of tcb->ecn (RFC 3168). */
+/* Bits of tcb->ecn (RFC 3168); none is set with accurate ECN. */
 #define ECN_AGREED  1u
 #define ECN_ECHO    2u /* ECE goes with each ACK */
 #define ECN_CWR_DUE 4u /* CWR goes with the next new data */
@@ -90,6 +90,46 @@ enum fastopen_fail {
 	FASTOPEN_NO_COOKIE,
 	FASTOPEN_NOT_ACKED,
 	FASTOPEN_SYN_AGAIN,
+};
+
+/* Flags of struct accecn. */
+#define ACC_NO_ECT     1u   /* what we send is not ECN-capable: not to be trusted, or not allowed */
+#define ACC_DEAF       2u   /* nor is feedback answered (3.2.2.1 note 1, 3.2.2.4) */
+#define ACC_HANDSHAKE  4u   /* the next pure ACK has the handshake encoding of ACE */
+#define ACC_AWAIT_ACK  8u   /* SYN-RECEIVED: what comes next may have it */
+#define ACC_FIRST      16u  /* no ACE counter has come yet */
+#define ACC_CE_LAST    32u  /* the packet that came last was marked */
+#define ACC_OPT_DUE    64u  /* the path is to be tested: an option goes, whatever changed */
+#define ACC_OPT_DATA   128u /* ... and once more on the first data of a client */
+#define ACC_OPT_OFF    256u /* options do not get through to the peer: none is sent */
+#define ACC_OPT_SEEN   512u /* the peer's options come */
+#define ACC_OPT_IGNORE 1024u /* they were found zeroed: not believed (3.2.3.2.4) */
+#define ACC_OPT_SENT   2048u /* the last ACK had one */
+#define ACC_EVER_E0B   4096u /* counters of ours that have changed at some time */
+#define ACC_EVER_CEB   8192u
+#define ACC_EVER_E1B   16384u
+#define ACC_LAST_E1    32768u	  /* of the two of ECT, E1B changed last */
+#define ACC_OPT_TRIAL  (1u << 17) /* the first data with an option is on its way */
+#define ACC_OPT_TRIED  (1u << 18) /* ... or has been */
+#define ACC_TOLD_E1    65536u	  /* ... when an option went last */
+
+/* Accurate ECN of one connection that agreed to it (RFC 9768); names are its section 3.2's. */
+struct accecn {
+	/* Data receiver: what came. Bytes are counted of data only. */
+	uint32_t r_cep, r_ceb, r_e0b, r_e1b;
+	/* Data sender: what the peer says that it received. */
+	uint32_t s_cep, s_ceb, s_e0b, s_e1b;
+	uint32_t told_ceb, told_e0b, told_e1b; /* r_* as the last option had them */
+	uint32_t cep_at_option;		       /* s_cep when the peer's last option was read */
+	uint32_t acked_since;		       /* packets acknowledged since then */
+	uint32_t round_end;		       /* every packet marked? one round trip ends here */
+	uint32_t round_acked, round_ce;	       /* bytes */
+	uint32_t flags;			       /* ACC_* */
+	uint16_t acked_avg; /* packets that an ACK acknowledges, on average, in 1/16 */
+	uint8_t ce_pending; /* marks since the last ACK */
+	uint8_t ce_rounds;  /* round trips in a row with nothing but marks */
+	uint8_t synack_ecn; /* the ECN field of the SYN or SYN,ACK that came last */
+	uint8_t dups;	    /* data that came again although ACKs with options went */
 };
 
 /* Received early: one range of the out-of-order queue. */
@@ -276,6 +316,7 @@ struct tcb {
 		struct listener *listener; /* in LISTEN */
 	};
 	struct tcb_cold *cold; /* NULL: all defaults */
+	struct accecn *accecn; /* NULL: not agreed */
 };
 
 #define HALF_PENDING 1u /* a catch-all's SYN awaits its verdict */
@@ -283,8 +324,13 @@ struct tcb {
 #define HALF_TS	     4u
 #define HALF_SACK    8u
 #define HALF_ACKED   16u /* the peer's ACK came while the accept queue was full */
-#define HALF_ECN     64u
 #define HALF_AGAIN   32u /* the SYN,ACK went again for a SYN that did: no RTT sample (Karn) */
+#define HALF_ECN     64u
+#define HALF_ACCECN  128u
+
+/* half_open.ecn beside the ECN field of the SYN that came last. */
+#define HALF_ECN_FIELD 3u
+#define HALF_NO_ECT    4u /* a SYN came, or a SYN,ACK went, that said nothing of ECN */
 
 /* SYN-RECEIVED by passive OPEN (RFC 4987: small). */
 struct half_open {
@@ -305,6 +351,7 @@ struct half_open {
 	uint8_t retries;
 	uint8_t ifindex;
 	uint8_t tos;
+	uint8_t ecn; /* HALF_ECN_FIELD, HALF_NO_ECT */
 };
 
 /* TIME-WAIT (RFC 9293 3.6.1). */
@@ -321,6 +368,7 @@ struct time_wait {
 	uint8_t rcv_wscale;
 	uint8_t ifindex;
 	uint8_t tos;
+	uint8_t ace; /* of its ACKs, if accurate ECN was agreed */
 };
 
 struct listener {

@@ -53,6 +53,7 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 	pool_init(&tcp->tcbs, mem, sizeof(struct tcb), 8, cfg->conns_max, SLAB);
 	pool_init(&tcp->ios, mem, sizeof(struct tcb_io), 8, cfg->conns_max, SLAB);
 	pool_init(&tcp->colds, mem, sizeof(struct tcb_cold), 8, cfg->conns_max, SLAB / 4);
+	pool_init(&tcp->accecns, mem, sizeof(struct accecn), 8, cfg->conns_max, SLAB / 4);
 	pool_init(&tcp->listeners, mem, sizeof(struct listener), 8, 65536, SLAB / 8);
 	pool_init(&tcp->halves, mem, sizeof(struct half_open), 8, cfg->half_open_max, SLAB / 4);
 	pool_init(&tcp->time_waits, mem, sizeof(struct time_wait), 8, cfg->time_wait_max, SLAB);
@@ -78,11 +79,18 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 
 void tcp_destroy(struct tcp *tcp)
 {
-	struct pool *pools[] = {
-		&tcp->tcbs,    &tcp->ios,    &tcp->colds,	    &tcp->listeners,
-		&tcp->halves,  &tcp->sents,  &tcp->oranges,	    &tcp->time_waits,
-		&tcp->replies, &tcp->bounds, &tcp->fastopen.pending
-	};
+	struct pool *pools[] = { &tcp->tcbs,
+				 &tcp->ios,
+				 &tcp->colds,
+				 &tcp->listeners,
+				 &tcp->halves,
+				 &tcp->sents,
+				 &tcp->oranges,
+				 &tcp->time_waits,
+				 &tcp->replies,
+				 &tcp->bounds,
+				 &tcp->fastopen.pending,
+				 &tcp->accecns };
 
 	demux_destroy(tcp);
 	fastopen_cache_destroy(&tcp->fastopen.cache);

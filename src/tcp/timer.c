@@ -211,6 +211,7 @@ static void rexmt_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	path = tcb_recovery_path(tcb);
 	recovery_on_timeout(&io->recovery, &io->map, &io->cc, tcb->rexmt_n == 1, &path, now);
 	ecn_reduced(tcb);
+	accecn_timeout(tcb);
 	io->hold_over = false;
 	timer_rexmt_start(tcp, tcb, now);
 }

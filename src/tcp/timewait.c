@@ -30,7 +30,7 @@ static void time_wait_ack(struct tcp *tcp, const struct time_wait *tw, uint64_t 
 	r->handle = tw->handle;
 	r->seg.seq = tw->snd_nxt;
 	r->seg.ack = tw->rcv_nxt;
-	r->seg.flags = TCP_ACK;
+	r->seg.flags = (uint16_t)(TCP_ACK | tw->ace << ACE_SHIFT);
 	r->seg.wnd = (uint16_t)(tw->rcv_wnd >> tw->rcv_wscale);
 	r->tos = tw->tos;
 	r->ifindex = tw->ifindex;
@@ -77,6 +77,7 @@ void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tw->ts_offset = tcb->ts_offset;
 	tw->ifindex = tcb->ifindex;
 	tw->tos = tcb->tos;
+	tw->ace = tcb->accecn ? tcb->accecn->r_cep & 7 : 0;
 	tcb_finish(tcp, tcb, 0, now);
 	demux_add(tcp, &tw->node, KIND_TIME_WAIT);
 	time_wait_restart(tcp, tw, now);

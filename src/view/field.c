@@ -184,6 +184,8 @@ static bool named_word(enum cpl_field field, uint64_t v, struct view_word *w)
 		*w = word_format("%s", view_source_name(n));
 	else if (field == CPL_F_options)
 		*w = word_options(n);
+	else if (field == CPL_F_accecn_option)
+		*w = word_accecn(n);
 	else if (field == CPL_F_protocol && (n == 6 || n == 17))
 		*w = word_format("%s", n == 6 ? "TCP" : "UDP");
 	else if (field == CPL_F_protocol && n == 0)

@@ -90,6 +90,8 @@ struct view_word word_addr(const struct cpl_addr *addr);
 struct view_word word_endpoint(const struct cpl_addr *addr, uint16_t port);
 /* CPL_OPT_BIT_*: "wscale ts sack", or "none". */
 struct view_word word_options(uint32_t bits);
+/* Who uses the option of accurate ECN: CPL_ACCECN_*. */
+struct view_word word_accecn(uint32_t bits);
 /* Flags octet of a segment: "SYN,ACK", "FIN,ACK", or "-". */
 struct view_word word_flags(uint32_t flags);
 /* The same as text_foreign(), of up to 127 bytes. */

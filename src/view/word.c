@@ -226,6 +226,13 @@ struct view_word word_options(uint32_t bits)
 	return bit_names(bits, names, 6, ' ', "none");
 }
 
+struct view_word word_accecn(uint32_t bits)
+{
+	static const char *const names[] = { "sent", "seen", "blocked", "zeroed" };
+
+	return bit_names(bits, names, 4, ' ', "none");
+}
+
 struct view_word word_flags(uint32_t flags)
 {
 	/* SYN, FIN and RST first, ACK last: as people say it. */

@@ -106,7 +106,7 @@ static void round_trip(void **state)
 
 static void form(void **state)
 {
-	const char *start = "{\"couplet\": 3, \"snapshots\": [\n{\"source\": \"couplet\", ";
+	const char *start = "{\"couplet\": 4, \"snapshots\": [\n{\"source\": \"couplet\", ";
 	struct cpl_info x;
 
 	(void)state;
@@ -123,7 +123,7 @@ static void form(void **state)
 	assert_null(strstr(t.data, "pmtu")); /* unknown */
 	text_free(&t);
 	assert_int_equal(view_json_write(&t, NULL, 0), 0);
-	assert_string_equal(t.data, "{\"couplet\": 3, \"snapshots\": []}\n");
+	assert_string_equal(t.data, "{\"couplet\": 4, \"snapshots\": []}\n");
 	assert_int_equal(read_text(t.data), 0);
 	assert_int_equal(n, 0);
 }
@@ -189,7 +189,7 @@ static void hostile(void **state)
 	assert_int_equal(read_text("[]"), -EINVAL);
 	assert_int_equal(read_text("{\"couplet\": 1}"), -EINVAL);
 	assert_int_equal(read_text("{\"couplet\": 99, \"snapshots\": []}"), -EINVAL);
-	assert_non_null(strstr(error, "version 3"));
+	assert_non_null(strstr(error, "version 4"));
 }
 
 /* Nesting without end must not exhaust the stack. */

@@ -135,6 +135,8 @@ struct cpl_config {
 
 	/* See CPL_OPT_NOTSENT_LOWAT [2^32 - 1: no limit] */
 	uint32_t notsent_lowat;
+	/* cwnd begins anew after an idle time longer than an RTO, RFC 5681 4.1 [1] */
+	uint8_t slow_start_after_idle;
 };
 
 /* Linux's net.ipv4.tcp_fastopen. */

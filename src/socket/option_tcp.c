@@ -151,11 +151,14 @@ static int apply(struct sockets *s, struct sock *so, enum sock_opt slot, int v, 
 	case OPT_USER_TIMEOUT:
 		return set_stack(s, so, CPL_OPT_USER_TIMEOUT, (uint64_t)v * CPL_MS, now);
 	case OPT_LINGER2:
-		so->o.v[slot] = v < 0 ? -1 : v > FIN_TIMEOUT_MAX_S ? FIN_TIMEOUT_MAX_S : v;
-		return 0;
+		v = v < 0 ? -1 : v > FIN_TIMEOUT_MAX_S ? FIN_TIMEOUT_MAX_S : v;
+		so->o.v[slot] = v;
+		return conn_set(s->stack, so->handle, CONN_LINGER2, v);
+	case OPT_SYNCNT:
+		return conn_set(s->stack, so->handle, CONN_SYN_RETRIES, v);
 	case OPT_DEFER_ACCEPT:
 		so->o.v[slot] = secs_to_retrans(v);
-		return 0;
+		return conn_set(s->stack, so->handle, CONN_DEFER_ACCEPT, so->o.v[slot]);
 	case OPT_FASTOPEN:
 		so->o.v[slot] = v > (int)s->somaxconn ? (int)s->somaxconn : v;
 		return set_stack(s, so, CPL_OPT_FASTOPEN, (uint64_t)so->o.v[slot], now);

@@ -72,6 +72,7 @@ static const struct setting settings[] = {
 	{ CORE("rmem_max"), SOCKET, SOCKETS(rmem_max), 2304, INT32_MAX, 1, NULL },
 	{ CORE("wmem_default"), SOCKET, SOCKETS(wmem_default), 4608, INT32_MAX, 1, NULL },
 	{ CORE("wmem_max"), SOCKET, SOCKETS(wmem_max), 4608, INT32_MAX, 1, NULL },
+	{ IPV4("tcp_slow_start_after_idle"), U8, CONFIG(slow_start_after_idle), 0, 1, 1, NULL },
 	{ IPV4("tcp_fastopen"), U32, CONFIG(fastopen), 0, UINT32_MAX, 1, NULL },
 	{ IPV4("tcp_fastopen_key"), KEY, 0, 0, 0, 1, "00000000-00000000-00000000-00000000" },
 	{ IPV4("tcp_fastopen_blackhole_timeout_sec"), NS, CONFIG(fastopen_blackhole_ns), 0,
@@ -79,7 +80,6 @@ static const struct setting settings[] = {
 	{ IPV4("tcp_available_congestion_control"), READ_ONLY, 0, 0, 0, 1, NULL },
 
 	/* There is no choice about these, or nothing that they could be about. */
-	{ IPV4("tcp_slow_start_after_idle"), KEPT, 0, 0, 1, 1, "1" },
 	{ IPV4("tcp_early_retrans"), KEPT, 0, 0, 4, 1, "3" },
 	{ IPV4("tcp_recovery"), KEPT, 0, 0, 255, 1, "1" },
 	{ IPV4("tcp_reordering"), KEPT, 0, 1, 300, 1, "3" },

@@ -140,6 +140,26 @@ int conn_listen(struct cpl_stack *s, cpl_handle handle, uint32_t backlog, uint64
 	return tcb ? tcp_open_passive(&s->tcp, tcb, backlog, now) : -EBADF;
 }
 
+int conn_set(struct cpl_stack *s, cpl_handle handle, enum conn_setting setting, int value)
+{
+	struct tcb *tcb = called(s, handle);
+	struct tcb_cold *cold = tcb ? tcb_cold(&s->tcp, tcb) : NULL;
+
+	if (!cold)
+		return tcb ? -ENOBUFS : -EBADF;
+	switch (setting) {
+	case CONN_SYN_RETRIES:
+		cold->syn_retries = (uint8_t)value;
+		return 0;
+	case CONN_LINGER2:
+		cold->linger2_ns = value * (int64_t)CPL_SECOND;
+		return 0;
+	default:
+		cold->defer_accept = (uint8_t)value;
+		return 0;
+	}
+}
+
 void conn_set_device(struct cpl_stack *s, cpl_handle handle, uint32_t ifindex)
 {
 	struct tcb *tcb = called(s, handle);

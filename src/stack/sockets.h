@@ -53,6 +53,12 @@ int conn_bind(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint 
 	      uint64_t now);
 /* As cpl_open_passive(), with a backlog of 0 as well. */
 int conn_listen(struct cpl_stack *s, cpl_handle handle, uint32_t backlog, uint64_t now);
+enum conn_setting {
+	CONN_SYN_RETRIES,  /* 0: the stack's */
+	CONN_LINGER2,	   /* seconds in FIN-WAIT-2; 0: the stack's, below: none */
+	CONN_DEFER_ACCEPT, /* time-outs of the SYN,ACK to await data for */
+};
+int conn_set(struct cpl_stack *s, cpl_handle handle, enum conn_setting setting, int value);
 /* SO_BINDTODEVICE; 0: any. */
 void conn_set_device(struct cpl_stack *s, cpl_handle handle, uint32_t ifindex);
 void conn_set_reuseport(struct cpl_stack *s, cpl_handle handle, bool on);

@@ -45,6 +45,7 @@ void cpl_config_init(struct cpl_config *c)
 	memcpy(c->cc_name, "cubic", 6);
 	c->ecn = CPL_ECN_PASSIVE;
 	c->ecn_option = CPL_ECN_OPTION_FULL;
+	c->slow_start_after_idle = 1;
 	c->fastopen = CPL_FASTOPEN_CLIENT;
 	c->fastopen_cache = 1024;
 	c->notsent_lowat = UINT32_MAX;

@@ -271,7 +271,7 @@ static enum verdict fin_acked(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	case CPL_FIN_WAIT_1:
 		tcb_set_state(tcp, tcb, CPL_FIN_WAIT_2, now);
 		if (tcb_has(tcb, TCB_ORPHAN))
-			tcb->t_slow = now + tcp->config->fin_wait_2_ns;
+			timer_fin_wait_2(tcp, tcb, now);
 		return V_CONTINUE;
 	case CPL_CLOSING:
 		return V_TIME_WAIT;

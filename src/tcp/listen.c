@@ -364,12 +364,43 @@ static void promote(struct tcp *tcp, struct tcb *listener, struct tcb *tcb, uint
 	tcb->events = 0;
 }
 
+/* How many time-outs of its SYN,ACK a half-open connection lives through. */
+static unsigned synack_retries(const struct tcp *tcp, const struct half_open *half)
+{
+	const struct tcb_cold *cold = half->listener->cold;
+	unsigned n = cold && cold->syn_retries ? cold->syn_retries : tcp->config->synack_retries;
+
+	if (cold && (half->flags & HALF_ACKED) && cold->defer_accept > n)
+		n = cold->defer_accept;
+	return n < SYNACK_LEVELS - 1 ? n : SYNACK_LEVELS - 1;
+}
+
+/* The program wants to hear of it when its first data is there (Linux's TCP_DEFER_ACCEPT). */
+static bool deferred(const struct half_open *half, const struct tcp_seg *seg)
+{
+	const struct tcb_cold *cold = half->listener->cold;
+
+	return cold && half->retries < cold->defer_accept && !seg->len && !(seg->flags & TCP_FIN);
+}
+
+/* As Linux: silent but for the last time, which gives the peer a last chance to send. */
+static bool awaits_data(const struct half_open *half)
+{
+	const struct tcb_cold *cold = half->listener->cold;
+
+	return cold && (half->flags & HALF_ACKED) && half->retries < cold->defer_accept;
+}
+
 /* The new block is its own; the listener and all others stay as they are. */
 static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg_in *in,
 		       uint64_t now)
 {
 	struct tcb *listener = half->listener, *tcb;
 
+	if (deferred(half, &in->tcp)) {
+		half->flags |= HALF_ACKED;
+		return;
+	}
 	if (accept_queue_full(listener->listener)) {
 		listener->listener->overflows++;
 		tcp_drop(tcp, COUNTER_drop_accept_queue);
@@ -520,13 +551,13 @@ void half_advance(struct tcp *tcp, uint64_t now)
 
 			if (half->deadline > now)
 				break;
-			if (half->retries >= tcp->config->synack_retries ||
-			    half->retries + 1 >= SYNACK_LEVELS) {
+			if (half->retries >= synack_retries(tcp, half)) {
 				half_free(tcp, half);
 				continue;
 			}
 			half->retries++;
-			half_send_synack(tcp, half, now);
+			if (!awaits_data(half))
+				half_send_synack(tcp, half, now);
 			half_wait(tcp, half, now);
 		}
 	}

@@ -402,7 +402,8 @@ static void restart_after_idle(const struct tcp *tcp, struct tcb *tcb, uint64_t 
 	struct tcb_io *io = tcb->io;
 	uint64_t idle = now - io->last_sent;
 
-	if (sendmap_empty(&io->map) && io->cc.ops->restart && idle > rtt_rto(&tcb->rtt, &tcp->rto))
+	if (tcp->config->slow_start_after_idle && sendmap_empty(&io->map) && io->cc.ops->restart &&
+	    idle > rtt_rto(&tcb->rtt, &tcp->rto))
 		io->cc.ops->restart(&io->cc, idle, now);
 }
 

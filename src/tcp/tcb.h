@@ -219,6 +219,10 @@ struct tcb_cold {
 	uint32_t fastopen;	/* CPL_OPT_FASTOPEN */
 	uint32_t notsent_lowat; /* 0: the stack's */
 	uint16_t maxseg;	/* 0: by MTU */
+	/* As Linux's TCP_SYNCNT, TCP_LINGER2, TCP_DEFER_ACCEPT; 0: as the stack, or not at all */
+	uint8_t syn_retries;
+	uint8_t defer_accept; /* time-outs of the SYN,ACK to await data for */
+	int64_t linger2_ns;   /* below 0: no FIN-WAIT-2 */
 	bool fastopen_connect, fastopen_no_cookie;
 	bool route_chosen; /* by the program: none that arrives replaces it */
 	char program[16];

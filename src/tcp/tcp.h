@@ -569,6 +569,8 @@ void timer_probe_schedule(struct tcb *tcb, uint64_t now);
 void timer_rexmt_stop(struct tcp *tcp, struct tcb *tcb);
 void timer_persist_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_keep_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* FIN-WAIT-2 without a program ends by itself. */
+void timer_fin_wait_2(const struct tcp *tcp, struct tcb *tcb, uint64_t now);
 uint64_t tcb_keep_idle(const struct tcp *tcp, const struct tcb *tcb);
 uint64_t tcb_keep_interval(const struct tcp *tcp, const struct tcb *tcb);
 uint32_t tcb_keep_count(const struct tcp *tcp, const struct tcb *tcb);

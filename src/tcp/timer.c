@@ -40,12 +40,33 @@ void timer_update(struct tcp *tcp, struct tcb *tcb)
 		wheel_start(&tcp->wheel, &tcb->timer, t);
 }
 
+/* N retransmissions of a SYN, and the wait for an answer to the last. */
+static uint64_t syn_time(const struct cpl_config *cfg, unsigned n)
+{
+	uint64_t t = 0, rto = cfg->rto_initial_ns;
+
+	for (unsigned i = 0; i <= n; i++) {
+		t += rto;
+		rto = least(2 * rto, cfg->rto_max_ns);
+	}
+	return t - cfg->rto_initial_ns / 2; /* that time-out itself, however early it comes */
+}
+
 uint64_t tcb_r2(const struct tcp *tcp, const struct tcb *tcb)
 {
 	if (tcb->cold && tcb->cold->user_timeout_ns)
 		return tcb->cold->user_timeout_ns; /* MUST-21 */
+	if (!tcb_synchronized(tcb) && tcb->cold && tcb->cold->syn_retries)
+		return syn_time(tcp->config, tcb->cold->syn_retries);
 	/* MUST-23: a SYN is tried for three minutes at least. */
 	return tcb_synchronized(tcb) ? tcp->config->r2_ns : tcp->config->r2_syn_ns;
+}
+
+void timer_fin_wait_2(const struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	int64_t own = tcb->cold ? tcb->cold->linger2_ns : 0;
+
+	tcb->t_slow = own < 0 ? now : now + (own ? (uint64_t)own : tcp->config->fin_wait_2_ns);
 }
 
 uint64_t tcb_keep_idle(const struct tcp *tcp, const struct tcb *tcb)

@@ -543,7 +543,7 @@ int tcp_close(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	if (tcb->io && sendmap_empty(&tcb->io->map))
 		tcb->io->progress = now;
 	if (tcb->state == CPL_FIN_WAIT_2) {
-		tcb->t_slow = now + tcp->config->fin_wait_2_ns;
+		timer_fin_wait_2(tcp, tcb, now);
 		timer_update(tcp, tcb);
 	}
 	tcb_reap(tcp, tcb);

@@ -167,6 +167,7 @@ static int apply(struct sockets *s, struct sock *so, enum sock_opt slot, int v, 
 	case OPT_FASTOPEN_NO_COOKIE:
 		return set_stack(s, so, CPL_OPT_FASTOPEN_NO_COOKIE, v != 0, now);
 	case OPT_NOTSENT_LOWAT:
+		set_stack(s, so, CPL_OPT_NOTSENT_LOWAT, (uint32_t)v, now);
 		sock_wake(s, so, 4 /* POLLOUT: perhaps there is room now */);
 		return 0;
 	default:

@@ -11,16 +11,6 @@
 #define READ_BITS  (POLLIN | POLLRDNORM)
 #define WRITE_BITS (POLLOUT | POLLWRNORM)
 
-/* Two thirds of the buffer in use, or enough that was not sent yet, is no room. */
-static bool has_room(const struct sockets *s, const struct sock *so, const struct conn_status *st)
-{
-	uint32_t lowat = (uint32_t)so->o.v[OPT_NOTSENT_LOWAT];
-
-	if (st->send_queue + st->send_queue / 2 > st->sndbuf)
-		return false;
-	return st->not_sent < (lowat ? lowat : s->notsent_lowat);
-}
-
 static bool can_read(const struct sock *so, const struct conn_status *st)
 {
 	uint32_t target = (uint32_t)so->o.v[OPT_RCVLOWAT];
@@ -48,10 +38,8 @@ static short stream_readiness(struct sockets *s, struct sock *so)
 	if ((st.state != CPL_SYN_SENT && st.state != CPL_SYN_RECEIVED) || st.early) {
 		if (can_read(so, &st))
 			mask |= READ_BITS;
-		if (so->shutdown & SHUT_SND || has_room(s, so, &st))
+		if (so->shutdown & SHUT_SND || cpl_writable(s->stack, so->handle) > 0)
 			mask |= WRITE_BITS;
-		else
-			conn_want_write(s->stack, so->handle);
 		if (st.urgent && !st.urgent_read)
 			mask |= POLLPRI;
 	}

@@ -161,9 +161,8 @@ struct sockets {
 	uint64_t unsupported; /* options and flags that were refused for want of them */
 	uint8_t *scratch;     /* a datagram, gathered; made on first use */
 	uint32_t somaxconn;
-	uint32_t notsent_lowat; /* of who has set none */
-	uint32_t ecn;		/* as sysctl has it */
-	struct list kept;	/* sysctl.c */
+	uint32_t ecn;	  /* as sysctl has it */
+	struct list kept; /* sysctl.c */
 	uint8_t fastopen_key[32];
 	uint8_t fastopen_key_len; /* 0: none was set */
 	uint32_t rmem_max, wmem_max, rmem_default, wmem_default;

@@ -33,7 +33,6 @@ int sockets_new(struct sockets **sockets, cpl_stack *stack, const struct sockets
 	s->mem = mem;
 	s->config = *config;
 	s->somaxconn = 4096;
-	s->notsent_lowat = UINT32_MAX;
 	s->syn_retries = 6;
 	s->retries2 = 15;
 	s->ecn = stack->config.ecn == CPL_ECN_PASSIVE ? 2 : stack->config.ecn == CPL_ECN_ACTIVE;

@@ -66,7 +66,7 @@ static const struct setting settings[] = {
 	{ IPV4("ip_local_port_range"), PORTS, 0, 1, 65535, 1, NULL },
 	{ IPV4("icmp_msgs_per_sec"), U32, CONFIG(icmp_rate), 0, INT32_MAX, 1, NULL },
 	{ IPV4("tcp_challenge_ack_limit"), U32, CONFIG(challenge_ack_rate), 0, INT32_MAX, 1, NULL },
-	{ IPV4("tcp_notsent_lowat"), SOCKET, SOCKETS(notsent_lowat), 0, UINT32_MAX, 1, NULL },
+	{ IPV4("tcp_notsent_lowat"), U32, CONFIG(notsent_lowat), 0, UINT32_MAX, 1, NULL },
 	{ CORE("somaxconn"), SOCKET, SOCKETS(somaxconn), 0, INT32_MAX, 1, NULL },
 	{ CORE("rmem_default"), SOCKET, SOCKETS(rmem_default), 2304, INT32_MAX, 1, NULL },
 	{ CORE("rmem_max"), SOCKET, SOCKETS(rmem_max), 2304, INT32_MAX, 1, NULL },

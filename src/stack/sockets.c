@@ -103,14 +103,6 @@ size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *dat
 	return off < st.unread ? chunkq_copy(&tcb->io->rcvq, off, data, n) : 0;
 }
 
-void conn_want_write(struct cpl_stack *s, cpl_handle handle)
-{
-	struct tcb *tcb = called(s, handle);
-
-	if (tcb && tcb->state != CPL_LISTEN && tcb->state != CPL_CLOSED)
-		tcb->flags |= TCB_WANT_WRITE;
-}
-
 int conn_disconnect(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
 		    uint64_t now)
 {

@@ -330,6 +330,7 @@ static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cp
 	wnd = seq_gt(edge, tcb->snd_nxt) ? edge - tcb->snd_nxt : 0;
 	len = avail < wnd ? avail : wnd;
 	if (!len) {
+		io->cwnd_limited = false; /* RFC 5681 3.1, RFC 9438 4.2: an unused cwnd stays */
 		*why = tcb->snd_wnd ? CPL_WHY_RWND : CPL_WHY_ZERO_WND;
 		return 0;
 	}

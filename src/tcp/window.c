@@ -104,11 +104,15 @@ bool window_starved(const struct tcb *tcb)
 	       window_room(tcb) >= cur + sws_step(tcb);
 }
 
-/* The receiver's view of the round trip: timestamps, else the time that a window takes. */
+/*
+ * The receiver's view of the round trip: timestamps, else the time that a window takes, the
+ * shortest (as Linux): a window larger than the path takes longer than a round trip.
+ */
 void rcvbuf_measure(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint64_t sample = 0;
+	bool timed = false;
 
 	if (tcb_has(tcb, TCB_TS) && (seg->opts & TCP_HAS_TS) && seg->tsecr &&
 	    seg->len >= tcb->rcv_mss_est) {
@@ -116,6 +120,7 @@ void rcvbuf_measure(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 
 		if (ms < 60000)
 			sample = ms ? ms * 1000u : 1000;
+		timed = true;
 	} else if (seq_geq(tcb->rcv_nxt, io->rcv_rtt_seq)) {
 		sample = (now - io->rcv_rtt_time) / 1000;
 		io->rcv_rtt_seq = tcb->rcv_nxt + tcb_rcv_wnd(tcb);
@@ -125,7 +130,7 @@ void rcvbuf_measure(struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 		return;
 	if (!io->rcv_rtt_us || sample < io->rcv_rtt_us)
 		io->rcv_rtt_us = (uint32_t)sample;
-	else
+	else if (timed)
 		io->rcv_rtt_us += ((uint32_t)sample - io->rcv_rtt_us) / 8;
 }
 

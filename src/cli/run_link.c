@@ -88,6 +88,7 @@ static int add_loopback(struct run_link *l, uint64_t now, struct link_why *why)
 	ifindex = loop_add_link(l->loop, ends[0], CPL_IFACE_NO_DAD, why);
 	if (ifindex < 0)
 		return ifindex;
+	l->lo = (unsigned)ifindex;
 	err = cpl_addr_add(l->stack, ifindex, &lo4, 8, now);
 	if (!err)
 		err = cpl_addr_add(l->stack, ifindex, &lo6, 128, now);
@@ -135,6 +136,8 @@ static int open_stack(struct run_link *l, const struct run_link_options *o, stru
 	if (err)
 		return err;
 	mtu = l->link->iface.mtu;
+	l->has6 = mtu >= MTU_V6;
+	snprintf(l->device, sizeof(l->device), "%s", l->link->iface.name);
 	l->ifindex = loop_add_link(l->loop, l->link, CPL_IFACE_NO_DAD, why);
 	l->link = NULL;
 	if (l->ifindex < 0)

@@ -3,6 +3,8 @@
 #ifndef CLI_RUN_LINK_H
 #define CLI_RUN_LINK_H
 
+#include <stdbool.h>
+
 #include <couplet/couplet.h>
 
 #include "cli/run_forward.h"
@@ -40,6 +42,9 @@ struct run_link {
 	struct control *control;
 	struct pcapng *capture;
 	int ifindex;
+	unsigned lo;	 /* ifindex of our loopback */
+	bool has6;	 /* the way out has IPv6 */
+	char device[16]; /* name of the kernel's end */
 };
 
 /* 0, or a negative errno with a sentence; run_link_close() in either case. */

@@ -1,0 +1,415 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""couplet run: programs as they are in the distribution, on Couplet's TCP, with the kernel's at the
+other end of a TUN, and with each other. Each test looks at the connections in couplet netstat: they
+have to be there, with program, process and descriptor, and to be Couplet's."""
+import contextlib
+import json
+import os
+import re
+import socket
+import stat
+import subprocess
+import threading
+
+import world
+from world import (COUPLET, KERNELS, MIB, OURS, SOAK, Program, curl, eventually, random_file, read,
+                   run, scratch, sha256, url_host)
+
+BIG = (256 if SOAK else 16) * MIB
+SUMS = {}
+NGINX = """
+{daemon} worker_processes 2; pid {top}/{name}.pid; error_log {top}/{name}.log; user root;
+events {{ worker_connections 4096; }}
+http {{
+	access_log off; root {top}/www; sendfile on; tcp_nopush on; keepalive_timeout 65;
+	default_type text/plain; client_body_temp_path {top}/t1; proxy_temp_path {top}/t2;
+	fastcgi_temp_path {top}/t3; uwsgi_temp_path {top}/t4; scgi_temp_path {top}/t5;
+	server {{ listen {port}; listen [::]:{port}; }}
+}}
+"""
+ECHO = """
+import asyncio
+async def echo(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(echo, None, 7000)
+    print("ready", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+URLLIB = """
+import hashlib, sys, urllib.request
+with urllib.request.urlopen(sys.argv[1], timeout=30) as answer:
+    print(hashlib.sha256(answer.read()).hexdigest())
+"""
+NODE = """
+const http = require('http');
+http.createServer((request, response) => {
+	let n = 0;
+	request.on('data', (d) => { n += d.length; });
+	request.on('end', () => response.end('node got ' + n + ' of ' + request.url));
+}).listen(3000, () => console.error('ready'));
+"""
+
+
+def make_files():
+    SUMS["big"] = random_file(scratch("www/big"), BIG)
+    SUMS["small"] = random_file(scratch("www/small"), 1234)
+    for name, port, daemon in (("here", 8000, "daemon off;"), ("run", 80, "daemon off;"),
+                               ("daemon", 80, "")):
+        world.write(scratch(name + ".conf"), NGINX.format(top=world.SCRATCH, name=name, port=port,
+                                                          daemon=daemon).encode())
+
+
+class Run(Program):
+    """couplet run --link tun -- ARGV, until the end of the with block."""
+
+    def __init__(self, *argv, options=("--link", "tun"), **more):
+        super().__init__(COUPLET, "run", "-v", *options, "--", *argv, **more)
+        self.says("couplet run: ")
+
+
+def on_couplet(*argv, options=("--link", "tun"), **more):
+    return run(COUPLET, "run", *options, "--", *argv, **more)
+
+
+def connections(*words):
+    """What couplet netstat tells of Couplet's own connections."""
+    done = run(COUPLET, "netstat", "-a", "--json", *words, ok=False)
+    assert done.returncode in (0, 1), done.stderr
+    return [c for c in json.loads(done.stdout)["snapshots"] if not c["source"].startswith("kernel")]
+
+
+def held_by(program, port, least=1):
+    """Connections of PROGRAM at PORT, of either end; each names its process and descriptor."""
+    def look():
+        found = [c for c in connections() if c.get("program", "").startswith(program) and
+                 port in (c["local_port"], c.get("remote_port"))]
+        return found if len(found) >= least else None
+    found = eventually(look)
+    for c in found:
+        assert c["pid"] > 0 and c["fd"] >= 0, c
+    return found
+
+
+@contextlib.contextmanager
+def kernel_nginx():
+    with Program("nginx", "-p", world.SCRATCH, "-c", scratch("here.conf"), "-e",
+                 scratch("here.log")) as server:
+        eventually(lambda: run("sh", "-c", "ss -tln | grep -q :8000", ok=False).returncode == 0)
+        yield server
+
+
+def url(path="", version=4, port=8000):
+    return f"http://{url_host(KERNELS[version])}:{port}/{path}"
+
+
+# ---- Clients ----------------------------------------------------------------------------------
+
+def curl_gets():
+    with kernel_nginx():
+        for version in (4, 6):
+            done = on_couplet("curl", "-gsS", url("big", version))
+            assert sha256(done.stdout) == SUMS["big"]
+        many = [word for i in range(20) for word in ("-o", scratch(f"got{i}"), url("small"))]
+        on_couplet("curl", "-gsS", "-Z", *many)
+        assert all(sha256(read(scratch(f"got{i}"))) == SUMS["small"] for i in range(20))
+        done = on_couplet("curl", "-gsS", url("", port=9), ok=False)
+        assert done.returncode == 7 and b"refused" in done.stderr, done.stderr
+
+
+def curl_is_in_netstat():
+    with kernel_nginx(), Run("curl", "-gsS", "--limit-rate", "1M", "-o", "/dev/null", url("big")):
+        found = held_by("curl", 8000)
+        assert found[0]["state"] == "ESTABLISHED" and found[0]["remote_addr"] == KERNELS[4], found
+        peers = json.loads(run(COUPLET, "netstat", "--json", "sport = :8000").stdout)["snapshots"]
+        assert any(p["source"].startswith("kernel") and p["remote_port"] == found[0]["local_port"]
+                   for p in peers), "the kernel's end of it is not there"
+
+
+def wget_gets():
+    with kernel_nginx():
+        on_couplet("wget", "-q", "-O", scratch("wgot"), url("big"))
+        assert sha256(read(scratch("wgot"))) == SUMS["big"]
+
+
+def python_gets():
+    with kernel_nginx():
+        done = on_couplet("python3", "-c", URLLIB, url("big"))
+        assert done.stdout.decode().strip() == SUMS["big"]
+
+
+def user_link_leads_out():
+    """Whoever is not root gets out as well, through the same forwarder."""
+    with kernel_nginx():
+        link = ("--link", "user")
+        done = on_couplet("curl", "-gsS", url("big"), options=link)
+        assert sha256(done.stdout) == SUMS["big"]
+        if world.INSIDE == "root":
+            nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env",
+                      "XDG_RUNTIME_DIR=" + scratch("nobody")]
+            os.makedirs(scratch("nobody"), mode=0o700, exist_ok=True)
+            os.chown(scratch("nobody"), 65534, 65534)
+            done = run(*nobody, COUPLET, "run", *link, "--", "curl", "-gsS", url("big"))
+            assert sha256(done.stdout) == SUMS["big"]
+        done = on_couplet("curl", "-gsS", url("", port=9), options=link, ok=False)
+        assert done.returncode == 7 and b"refused" in done.stderr, done.stderr
+
+
+def names_are_found():
+    """By this machine's own resolver: localhost is in /etc/hosts; what is nowhere is not found."""
+    done = on_couplet("python3", "-c", "import socket; print(socket.getaddrinfo('localhost', 80, "
+                      "socket.AF_INET, socket.SOCK_STREAM))")
+    assert b"127.0.0.1" in done.stdout, done.stdout
+    done = on_couplet("curl", "-sS", "http://nowhere.invalid/", ok=False)
+    assert done.returncode == 6, done.stderr
+
+
+# ---- Servers ----------------------------------------------------------------------------------
+
+def nginx_serves():
+    with Run("nginx", "-p", world.SCRATCH, "-c", scratch("run.conf"), "-e", scratch("run.log")):
+        eventually(lambda: curl(f"http://{OURS[4]}/small", ok=False).returncode == 0)
+        for version in (4, 6):
+            done = curl(f"http://{url_host(OURS[version])}/big")
+            assert sha256(done.stdout) == SUMS["big"]
+        clients, seconds = (1000, 20) if SOAK else (200, 2)
+        wrk = Program("wrk", "-c", str(clients), "-t", "1", "-d", f"{seconds}s",
+                      f"http://{OURS[4]}/small", stdout=subprocess.PIPE)
+        found = held_by("nginx", 80, 50)
+        assert len({c["pid"] for c in found}) >= 2, "master and workers are several processes"
+        said = wrk.stdout.read().decode()
+        wrk.wait()
+        assert re.search(r"\d+ requests in", said), said
+        world.note("nginx, wrk: " + re.search(r"Requests/sec: *\S+", said)[0])
+        assert "Socket errors" not in said and "Non-2xx" not in said, said
+
+
+def nginx_becomes_a_daemon():
+    with Run("nginx", "-p", world.SCRATCH, "-c", scratch("daemon.conf"), "-e",
+             scratch("daemon.log")) as server:
+        eventually(lambda: curl(f"http://{OURS[4]}/small", ok=False).returncode == 0)
+        assert server.child.poll() is None, "the daemon is attached still"
+        os.kill(int(read(scratch("daemon.pid"))), 15)
+        assert server.wait() == 0
+
+
+def redis_serves():
+    with Run("redis-server", "--save", "", "--protected-mode", "no", "--dir", world.SCRATCH):
+        cli = ("redis-cli", "-h", OURS[4])
+        eventually(lambda: run(*cli, "ping", ok=False).stdout == b"PONG\n")
+        run(*cli, "set", "name", "value")
+        assert run(*cli, "get", "name").stdout == b"value\n"
+        held_by("redis-server", 6379)
+        done = run("redis-benchmark", "-h", OURS[4], "-n", "200000" if SOAK else "5000", "-c", "50",
+                   "-t", "set,get", "-q", "-P", "1")
+        world.note("redis: " + " ".join(done.stdout.decode().replace("\r", "\n").split("\n")[-3:]))
+        assert b"SET" in done.stdout and b"GET" in done.stdout, done.stdout
+
+
+def redis_cli_asks():
+    server = Program("redis-server", "--save", "", "--protected-mode", "no", "--port", "6400",
+                     "--dir", world.SCRATCH, stdout=subprocess.DEVNULL)
+    with server:
+        eventually(lambda: run("redis-cli", "-p", "6400", "ping", ok=False).stdout == b"PONG\n")
+        cli = ("redis-cli", "-h", KERNELS[4], "-p", "6400")
+        assert on_couplet(*cli, "set", "a", "b").stdout == b"OK\n"
+        assert on_couplet(*cli, "get", "a").stdout == b"b\n"
+
+
+def python_serves():
+    with Run("python3", "-m", "http.server", "8080", "--directory", scratch("www")):
+        eventually(lambda: curl(f"http://{OURS[4]}:8080/small", ok=False).returncode == 0)
+        assert sha256(curl(f"http://{OURS[4]}:8080/big").stdout) == SUMS["big"]
+        held_by("python3", 8080)
+
+
+def asyncio_echoes():
+    with Run("python3", "-c", ECHO, stdout=subprocess.PIPE) as server:
+        assert server.stdout.readline() == b"ready\n"
+        data = os.urandom(MIB)
+
+        def talk(results, i):
+            with socket.create_connection((OURS[4], 7000), timeout=30) as s:
+                thread = world.send_all(s, data)
+                got = b""
+                while len(got) < len(data):
+                    got += s.recv(MIB)
+                thread.join()
+                results[i] = got == data
+        results = [False] * 20
+        threads = [threading.Thread(target=talk, args=(results, i)) for i in range(20)]
+        for t in threads:
+            t.start()
+        held_by("python3", 7000)
+        for t in threads:
+            t.join(60)
+        assert all(results), results
+
+
+def node_serves():
+    with Run("node", "-e", NODE) as server:
+        server.says("ready", 20)
+        done = curl("-d", "@" + scratch("www/small"), f"http://{OURS[4]}:3000/there")
+        assert re.fullmatch(rb"node got \d+ of /there", done.stdout), done.stdout
+        held_by("node", 3000)
+
+
+def socat_echoes():
+    with Run("socat", "TCP-LISTEN:7001,fork,reuseaddr", "EXEC:cat"):
+        def talk():
+            with socket.create_connection((OURS[4], 7001), timeout=5) as s:
+                s.sendall(b"hello\n")
+                s.shutdown(socket.SHUT_WR)
+                return world.receive_all(s)
+
+        def answered():
+            with contextlib.suppress(OSError):
+                return talk() == b"hello\n"
+        eventually(answered)
+    with Program("socat", "TCP-LISTEN:7002,fork,reuseaddr", "EXEC:cat"):
+        eventually(lambda: run("sh", "-c", "ss -tln | grep -q :7002", ok=False).returncode == 0)
+        done = on_couplet("socat", "-t5", "-", f"TCP:{KERNELS[4]}:7002", stdin=None,
+                          input=b"to and fro\n")
+        assert done.stdout == b"to and fro\n", done
+
+
+# ---- Both ways --------------------------------------------------------------------------------
+
+def iperf3_runs():
+    def rate(done):
+        report = json.loads(done.stdout)
+        assert "error" not in report, report.get("error")
+        return report["end"]["sum_received"]["bits_per_second"] / 1e9
+    seconds = "10" if SOAK else "1"
+    with Program("iperf3", "-s", "-p", "5300", stdout=subprocess.DEVNULL):
+        eventually(lambda: run("sh", "-c", "ss -tln | grep -q :5300", ok=False).returncode == 0)
+        client = ("iperf3", "-c", KERNELS[4], "-p", "5300", "-t", seconds, "-J")
+        up, down = rate(on_couplet(*client)), rate(on_couplet(*client, "-R"))
+        four = rate(on_couplet(*client, "-P", "4"))
+    world.note(f"iperf3: {up:.2f} Gbit/s to the kernel, {down:.2f} from it, {four:.2f} by four")
+    assert min(up, down, four) > 0.1
+    with Run("iperf3", "-s", "-1", "-p", "5301", stdout=subprocess.DEVNULL) as server:
+        held_by("iperf3", 5301)
+        rate(run("iperf3", "-c", OURS[4], "-p", "5301", "-t", seconds, "-J"))
+        assert server.wait() == 0
+
+
+def ssh_logs_in():
+    top = scratch("ssh")
+    os.makedirs(top, mode=0o700, exist_ok=True)
+    os.makedirs("/run/sshd", exist_ok=True)
+    for key in ("host", "user"):
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{top}/{key}")
+    world.write(f"{top}/authorized", read(f"{top}/user.pub"))
+    os.chmod(f"{top}/authorized", stat.S_IRUSR | stat.S_IWUSR)
+    with Program("/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", "2200", "-h", f"{top}/host",
+                 "-o", f"AuthorizedKeysFile={top}/authorized", "-o", "StrictModes=no", "-o",
+                 "UsePAM=no", "-o", f"PidFile={top}/pid", "-o", "PermitRootLogin=yes") as sshd:
+        sshd.says("listening", 10)
+        ssh = ("ssh", "-F", "none", "-i", f"{top}/user", "-p", "2200", "-o", "BatchMode=yes", "-o",
+               "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={top}/known", KERNELS[4])
+        done = on_couplet(*ssh, f"cat {scratch('www/big')}", timeout=90)
+        assert sha256(done.stdout) == SUMS["big"], done.stderr
+        done = on_couplet(*ssh, "cat >" + scratch("ssh/up") + "; exit 3", ok=False, stdin=None,
+                          input=b"up it goes")
+        assert done.returncode == 3 and read(scratch("ssh/up")) == b"up it goes", done.stderr
+
+
+def couplet_to_couplet():
+    """Two stacks, each behind a TUN of its own; the kernel between them only forwards."""
+    world.write_sysctl("net/ipv4/ip_forward", 1)
+    try:
+        with Run("nginx", "-p", world.SCRATCH, "-c", scratch("run.conf"), "-e", scratch("run.log")):
+            eventually(lambda: curl(f"http://{OURS[4]}/small", ok=False).returncode == 0)
+            other = ("--link", "tun", "--address", "10.97.0.2", "--gateway", "10.97.0.1")
+            done = on_couplet("curl", "-gsS", f"http://{OURS[4]}/big", options=other)
+            assert sha256(done.stdout) == SUMS["big"]
+    finally:
+        world.write_sysctl("net/ipv4/ip_forward", 0)
+
+
+def within_one_run():
+    """A server and its client under one couplet run, over the stack's own loopback."""
+    done = on_couplet("sh", "-c", f"python3 -m http.server 8081 --directory {scratch('www')} "
+                      "2>/dev/null & server=$!; for i in 1 2 3 4 5 6 7 8 9; do "
+                      "curl -gsS --retry-connrefused --retry 9 --retry-delay 1 "
+                      f"-o {scratch('within')} http://127.0.0.1:8081/big && break; sleep 0.2; done; "
+                      "kill $server")
+    assert sha256(read(scratch("within"))) == SUMS["big"], done.stderr
+
+
+# ---- What can't be ----------------------------------------------------------------------------
+
+def refusals():
+    world.write(scratch("static.c"), b"int main(void) { return 0; }\n")
+    run("cc", "-static", "-o", scratch("static"), scratch("static.c"))
+    for argv, status, said in (
+            ((scratch("static"),), 3, "statically linked"),
+            (("no-such-program",), 3, "there is no program no-such-program in PATH"),
+            ((scratch("www"),), 3, "cannot run"),
+            ((), 2, "which command?")):
+        done = on_couplet(*argv, ok=False)
+        assert done.returncode == status and said in done.stderr.decode(), (argv, done)
+    assert on_couplet("sh", "-c", "exit 5", ok=False).returncode == 5
+    assert on_couplet("sh", "-c", "kill -9 $$", ok=False).returncode == 137
+
+
+def raw_calls_reach_nothing():
+    """socket(2) by number: the kernel's socket, in a namespace without a route."""
+    code = ("import ctypes, socket, errno\n"
+            "fd = ctypes.CDLL(None).syscall(41, 2, 1, 0)\n"
+            "if fd < 0: raise SystemExit(0)\n"
+            "libc = ctypes.CDLL(None, use_errno=True)\n"
+            "addr = bytes([2, 0, 0x1f, 0x40, 10, 99, 0, 1]) + bytes(8)\n"
+            "assert libc.syscall(42, fd, addr, 16) == -1\n"
+            "assert ctypes.get_errno() == errno.ENETUNREACH, ctypes.get_errno()\n")
+    with kernel_nginx():
+        on_couplet("python3", "-c", code)
+
+
+def a_killed_program_is_heard_of():
+    """SIGKILL in mid-transfer: the other end is told, as by the kernel."""
+    with Run("python3", "-c", "import socket, time\ns = socket.create_server(('', 7100))\n"
+             "print('ready', flush=True)\nc, _ = s.accept()\nc.sendall(b'x')\n"
+             "while True: c.sendall(bytes(65536))", stdout=subprocess.PIPE) as server:
+        assert server.stdout.readline() == b"ready\n"
+        with socket.create_connection((OURS[4], 7100), timeout=10) as s:
+            assert s.recv(1) == b"x"
+            pid = held_by("python3", 7100)[0]["pid"]
+            os.kill(pid, 9)
+            with contextlib.suppress(ConnectionResetError):
+                world.receive_all(s)
+        assert server.wait() == 137
+
+
+TESTS = [
+    ("curl gets files, many at once, over IPv4 and IPv6", curl_gets),
+    ("curl's connection is in couplet netstat, and the kernel's end of it", curl_is_in_netstat),
+    ("wget gets a file", wget_gets),
+    ("python's urllib gets a file", python_gets),
+    ("the user link leads out, as root and not", user_link_leads_out),
+    ("names are found by this machine's resolver", names_are_found),
+    ("nginx, master and workers, serves curl and wrk", nginx_serves),
+    ("nginx becomes a daemon, and couplet run stays as long", nginx_becomes_a_daemon),
+    ("redis-server serves redis-cli and redis-benchmark", redis_serves),
+    ("redis-cli asks a server of the kernel's", redis_cli_asks),
+    ("python's http.server serves", python_serves),
+    ("asyncio echoes 20 connections at once", asyncio_echoes),
+    ("a node HTTP server serves", node_serves),
+    ("socat echoes, as server and as client", socat_echoes),
+    ("iperf3 runs both ways, as client and as server", iperf3_runs),
+    ("ssh logs in to a kernel's sshd", ssh_logs_in),
+    ("curl on Couplet gets from nginx on Couplet", couplet_to_couplet),
+    ("a server and its client in one couplet run", within_one_run),
+    ("what can't be run is refused by name", refusals),
+    ("a socket made by a raw system call reaches nothing", raw_calls_reach_nothing),
+    ("a program that is killed is heard of at the other end", a_killed_program_is_heard_of),
+]
+
+if __name__ == "__main__":
+    world.main(TESTS, make_files, tools=("curl", "nginx"))

@@ -22,12 +22,13 @@
 
 /* ---- Making a set --------------------------------------------------------------------------- */
 
-static bool is_epoll(int fd)
+/* SOCKET is another descriptor, which is in no set of the kernel's. */
+static bool is_epoll(int fd, int socket)
 {
 	struct epoll_event event;
 
-	/* Of another kind: EINVAL. Nothing there to take away: EBADF or ENOENT. */
-	return REAL(epoll_ctl)(fd, EPOLL_CTL_DEL, fd, &event) && errno == EINVAL ? false : true;
+	/* Of another kind: EINVAL. Nothing there to take away: ENOENT. */
+	return REAL(epoll_ctl)(fd, EPOLL_CTL_DEL, socket, &event) && errno == ENOENT;
 }
 
 /* Give the epoll descriptor FD a set. */
@@ -87,7 +88,7 @@ EXPORT int epoll_ctl(int set, int op, int fd, struct epoll_event *event)
 		errno = EFAULT;
 		return -1;
 	}
-	if (set == fd || fd_kind(set) == FD_SOCKET || !is_epoll(set)) {
+	if (set == fd || fd_kind(set) == FD_SOCKET || !is_epoll(set, fd)) {
 		/* The kernel's errno for it. */
 		return REAL(epoll_ctl)(set, op, set == fd ? fd : set, event);
 	}

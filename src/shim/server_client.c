@@ -264,6 +264,13 @@ static int message_read(struct client *c)
 	return err ? err : 1;
 }
 
+void client_listen(struct client *c)
+{
+	/* Whoever is to go will be told so by the loop as well. */
+	for (unsigned i = 0; i < MESSAGES && message_read(c) > 0; i++)
+		;
+}
+
 static void on_message(void *arg, int fd, uint32_t events, uint64_t now)
 {
 	struct client *c = arg;

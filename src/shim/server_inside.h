@@ -144,6 +144,8 @@ int clients_listen(struct shim_server *s, struct link_why *why);
 void client_free(struct client *c);
 /* Send the descriptor FD for the answer of SLOT; closes it. 0 or a negative errno. */
 int client_gift(struct client *c, unsigned slot, int fd);
+/* Read what it has said so far: a bell may be there before the loop says so. */
+void client_listen(struct client *c);
 /* Look for requests. True: there were some. */
 bool clients_serve(struct shim_server *s);
 /* Is a request there that was made without a ring? */

@@ -99,6 +99,8 @@ void poll_ask(struct call *call)
 		call_finish(call, ready);
 		return;
 	}
+	if (call->ask.arg[2] == SHIM_POLL_ARM && call->bell < 0)
+		client_listen(call->client);
 	err = wait_for_all(call);
 	if (err || (call->ask.arg[2] == SHIM_POLL_ARM && call->bell < 0)) {
 		call_finish(call, err ? err : -EINVAL);

@@ -113,6 +113,22 @@ __attribute__((unused)) static void await_sent(int fd)
 	printf("(%d bytes never acknowledged)", left);
 }
 
+/* Until the peer has acknowledged FD's FIN: it may take its time (RFC 9293 3.8.6.3). */
+__attribute__((unused)) static void await_fin(int fd)
+{
+	struct timespec step = { .tv_nsec = 200000 };
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	for (int i = 0; i < AWAIT_MS * 5; i++) {
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
+		    info.tcpi_state != TCP_FIN_WAIT1)
+			return;
+		nanosleep(&step, NULL);
+	}
+	printf("(the FIN never acknowledged)");
+}
+
 struct name {
 	struct sockaddr_storage ss;
 	socklen_t len;

@@ -150,7 +150,7 @@ static void shut_wr(struct subject *s)
 	caller(s);
 	shutdown(s->fd, SHUT_WR);
 	await(s->peer, POLLRDHUP);
-	await_sent(s->fd);
+	await_fin(s->fd);
 }
 
 static void shut_rd(struct subject *s)
@@ -172,7 +172,7 @@ static void shut_rdwr(struct subject *s)
 	caller(s);
 	shutdown(s->fd, SHUT_RDWR);
 	await(s->peer, POLLRDHUP);
-	await_sent(s->fd);
+	await_fin(s->fd);
 }
 
 static void both_closed(struct subject *s)

@@ -22,6 +22,8 @@ int datagram_bind(struct sockets *s, struct sock *so, const struct cpl_endpoint 
 	cpl_set_user(s->stack, so->handle, sock_id_of(s, so));
 	u = sock_udp(s, so);
 	u->rcvbuf = so->o.rcvbuf ? so->o.rcvbuf : s->rmem_default;
+	u->bsd = true;
+	u->recverr = errqueue_wanted(so);
 	so->local = u->local;
 	return 0;
 }

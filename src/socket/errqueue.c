@@ -74,6 +74,38 @@ void errqueue_local(struct sockets *s, struct sock *so, const struct cpl_endpoin
 	sock_wake(s, so, 8 /* POLLERR */);
 }
 
+void errqueue_take(struct sockets *s, struct sock *so)
+{
+	struct udp_socket *u = sock_udp(s, so);
+	struct udp_report *r;
+
+	while (u && (r = udp_first_report(u)) != NULL) {
+		struct sock_error *e = push(s, so, &r->to, r->icmp.error);
+
+		if (e) {
+			e->ee.ee_origin = r->icmp.ipv6 ? SO_EE_ORIGIN_ICMP6 : SO_EE_ORIGIN_ICMP;
+			e->ee.ee_type = r->icmp.type;
+			e->ee.ee_code = r->icmp.code;
+			e->ee.ee_info = r->icmp.info;
+			e->offender.addr = r->icmp.offender;
+			e->len = r->len;
+			memcpy(e->data, r->data, r->len);
+		}
+		udp_drop_report(s->stack, u, r);
+	}
+}
+
+void errqueue_soft(struct sockets *s, struct sock *so, const struct conn_status *st)
+{
+	struct cpl_endpoint to = { st->id.remote, st->id.rport, 0, 0 };
+	struct sock_error *e = push(s, so, &to, st->soft_error);
+
+	if (e) {
+		e->ee.ee_origin = cpl_addr_is4(&to.addr) ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6;
+		e->offender.addr = st->id.remote;
+	}
+}
+
 /* struct sock_extended_err and the offender's address after it. */
 static void put_error(const struct sock *so, const struct sock_error *e, struct control *c)
 {

@@ -111,6 +111,16 @@ static int membership(struct sockets *s, const struct sock *so, bool join)
 	return option_lacking(s, join ? -ENODEV : -EADDRNOTAVAIL);
 }
 
+static void recverr(struct sockets *s, struct sock *so)
+{
+	struct udp_socket *u = sock_udp(s, so);
+
+	if (u)
+		u->recverr = errqueue_wanted(so);
+	if (!errqueue_wanted(so)) /* as the kernel: what there was is gone */
+		errqueue_clear(s, so);
+}
+
 static int check_ip(const struct sock *so, int name, socklen_t len, int v)
 {
 	uint32_t low = (uint32_t)v & 0xffff, high = (uint32_t)v >> 16;
@@ -166,6 +176,8 @@ int options_set_ip(struct sockets *s, struct sock *so, int name, const void *val
 		so->o.v[OPT_MULTICAST_TTL] = 1;
 	if (name == IP_TOS || name == IP_TTL)
 		to_stream(s, so, now);
+	if (name == IP_RECVERR)
+		recverr(s, so);
 	return 0;
 }
 
@@ -251,6 +263,8 @@ int options_set_ip6(struct sockets *s, struct sock *so, int name, const void *va
 		so->o.v[OPT_MULTICAST_HOPS] = 1;
 	if (name == IPV6_TCLASS || name == IPV6_UNICAST_HOPS)
 		to_stream(s, so, now);
+	if (name == IPV6_RECVERR)
+		recverr(s, so);
 	return 0;
 }
 

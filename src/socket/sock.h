@@ -161,7 +161,6 @@ struct sockets {
 	uint64_t unsupported; /* options and flags that were refused for want of them */
 	uint8_t *scratch;     /* a datagram, gathered; made on first use */
 	uint32_t somaxconn;
-	uint32_t ecn;	  /* as sysctl has it */
 	struct list kept; /* sysctl.c */
 	uint8_t fastopen_key[32];
 	uint8_t fastopen_key_len; /* 0: none was set */
@@ -257,6 +256,9 @@ long errqueue_receive(struct sockets *s, struct sock *so, struct msghdr *msg);
 /* What this end itself refused to send to TO. */
 void errqueue_local(struct sockets *s, struct sock *so, const struct cpl_endpoint *to, int error,
 		    uint64_t now);
+/* What ICMP said of datagrams; of a connection, of which less is known. */
+void errqueue_take(struct sockets *s, struct sock *so);
+void errqueue_soft(struct sockets *s, struct sock *so, const struct conn_status *st);
 bool errqueue_wanted(const struct sock *so);
 void errqueue_init(struct sockets *s);
 void errqueue_clear(struct sockets *s, struct sock *so);

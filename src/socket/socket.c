@@ -35,7 +35,6 @@ int sockets_new(struct sockets **sockets, cpl_stack *stack, const struct sockets
 	s->somaxconn = 4096;
 	s->syn_retries = 6;
 	s->retries2 = 15;
-	s->ecn = stack->config.ecn == CPL_ECN_PASSIVE ? 2 : stack->config.ecn == CPL_ECN_ACTIVE;
 	list_init(&s->kept);
 	s->rmem_max = s->wmem_max = s->rmem_default = s->wmem_default = 212992;
 	pool_init(&s->socks, mem, sizeof(struct sock), 8, config->sockets_max, SLAB);
@@ -158,10 +157,25 @@ static uint32_t wake_mask(const struct cpl_event *ev)
 	return mask;
 }
 
-/* An ICMP error: an unconnected socket hears of it only if it asked (udp(7), ip(7)). */
-static bool hears(const struct sock *so)
+/* ICMP, which ends nothing: who asked for it by IP_RECVERR is told, and who has a UDP socket. */
+static void take_soft(struct sockets *s, struct sock *so, int error)
 {
-	return errqueue_wanted(so) || (!sock_is_stream(so) && so->remote.port);
+	struct conn_status st;
+
+	if (!sock_is_stream(so)) {
+		errqueue_take(s, so);
+		so->error = error;
+		return;
+	}
+	conn_status(s->stack, so->handle, &st);
+	if (!st.soft_error)
+		return; /* R1 alone */
+	if (errqueue_wanted(so)) {
+		errqueue_soft(s, so, &st);
+		so->error = st.soft_error;
+	} else {
+		so->soft_error = st.soft_error;
+	}
 }
 
 static void take_event(struct sockets *s, struct sock *so, const struct cpl_event *ev)
@@ -169,15 +183,10 @@ static void take_event(struct sockets *s, struct sock *so, const struct cpl_even
 	uint32_t mask = wake_mask(ev);
 	struct conn_status st;
 
-	if ((ev->what & (CPL_EV_SOFT | CPL_EV_CLOSED)) == CPL_EV_SOFT) {
-		conn_status(s->stack, so->handle, &st);
-		if (hears(so))
-			so->error = ev->error;
-		else if (st.soft_error)
-			so->soft_error = st.soft_error;
-		if (mask == POLLERR && !so->error)
-			return;
-	}
+	if ((ev->what & (CPL_EV_SOFT | CPL_EV_CLOSED)) == CPL_EV_SOFT)
+		take_soft(s, so, ev->error);
+	if (mask == POLLERR && !so->error)
+		return;
 	if (sock_is_stream(so))
 		sock_look(s, so, &st);
 	sock_wake(s, so, mask);

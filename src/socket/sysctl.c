@@ -48,6 +48,7 @@ static const struct setting settings[] = {
 	{ IPV4("tcp_timestamps"), U8, CONFIG(timestamps), 0, 2, 1, NULL },
 	{ IPV4("tcp_window_scaling"), U8, CONFIG(window_scaling), 0, 1, 1, NULL },
 	{ IPV4("tcp_ecn"), ECN, 0, 0, 5, 1, NULL },
+	{ IPV4("tcp_ecn_option"), U8, CONFIG(ecn_option), 0, 2, 1, NULL },
 	{ IPV4("tcp_rmem"), RMEM, 0, 0, 0, 1, NULL },
 	{ IPV4("tcp_wmem"), WMEM, 0, 0, 0, 1, NULL },
 	{ IPV4("tcp_congestion_control"), CC, 0, 0, 0, 1, NULL },
@@ -87,7 +88,6 @@ static const struct setting settings[] = {
 	{ IPV4("tcp_dsack"), KEPT, 0, 0, 1, 1, "1" },
 	{ IPV4("tcp_fack"), KEPT, 0, 0, 1, 1, "0" },
 	{ IPV4("tcp_frto"), KEPT, 0, 0, 2, 1, "2" },
-	{ IPV4("tcp_ecn_option"), KEPT, 0, 0, 3, 1, "2" },
 	{ IPV4("tcp_ecn_option_beacon"), KEPT, 0, 0, 3, 1, "3" },
 	{ IPV4("tcp_ecn_fallback"), KEPT, 0, 0, 1, 1, "1" },
 	{ IPV4("tcp_min_tso_segs"), KEPT, 0, 1, 255, 1, "2" },
@@ -275,6 +275,16 @@ static uint64_t retries2_time(const struct cpl_config *c, uint32_t n)
 
 /* ---- set ---- */
 
+/* net.ipv4.tcp_ecn */
+static const uint8_t ecn_modes[] = {
+	CPL_ECN_NEVER,
+	CPL_ECN_ACTIVE,
+	CPL_ECN_PASSIVE,
+	CPL_ECN_ACCURATE,
+	CPL_ECN_ACCURATE_ASK_CLASSIC,
+	CPL_ECN_ACCURATE_PASSIVE,
+};
+
 static int set_scalar(struct sockets *s, struct cpl_config *c, const struct setting *set,
 		      uint64_t v)
 {
@@ -309,10 +319,7 @@ static int set_scalar(struct sockets *s, struct cpl_config *c, const struct sett
 		c->r2_ns = retries2_time(c, s->retries2);
 		return 0;
 	case ECN:
-		s->ecn = (uint32_t)v;
-		c->ecn = v == 0		    ? CPL_ECN_NEVER
-			 : v == 1 || v == 4 ? CPL_ECN_ACTIVE
-					    : CPL_ECN_PASSIVE;
+		c->ecn = ecn_modes[v];
 		return 0;
 	default:
 		return -EINVAL;
@@ -414,7 +421,10 @@ static uint64_t get_scalar(struct sockets *s, const struct setting *set)
 	case RETRIES2:
 		return s->retries2;
 	default: /* ECN */
-		return s->ecn;
+		for (unsigned v = 0; v < sizeof(ecn_modes); v++)
+			if (ecn_modes[v] == s->stack->config.ecn)
+				return v;
+		return 0;
 	}
 }
 

@@ -75,7 +75,7 @@ static void fill_options(const struct tcb *tcb, struct linux_tcp_info *ti)
 	ti->options = (uint8_t)((tcb_has(tcb, TCB_TS) ? LINUX_OPT_TIMESTAMPS : 0) |
 				(tcb_has(tcb, TCB_SACK) ? LINUX_OPT_SACK : 0) |
 				(tcb_has(tcb, TCB_WSCALE) ? LINUX_OPT_WSCALE : 0) |
-				(tcb->ecn & ECN_AGREED ? LINUX_OPT_ECN : 0) |
+				(tcb->ecn & ECN_AGREED || tcb->accecn ? LINUX_OPT_ECN : 0) |
 				((tcb->fastopen & (FASTOPEN_DATA | FASTOPEN_CHILD)) &&
 						 (tcb->fastopen & FASTOPEN_ACKED)
 					 ? LINUX_OPT_SYN_DATA
@@ -149,20 +149,36 @@ static void fill_counters(const struct cpl_info *info, const struct tcb *tcb,
 	ti->total_rto = tcb->rto_count;
 }
 
+/* RFC 9768: counters that both ends begin at other numbers than 0. */
+static void fill_accecn(const struct cpl_info *info, const struct accecn *acc,
+			struct linux_tcp_info *ti)
+{
+	if (!acc)
+		return;
+	ti->received_ce = acc->r_cep - 5;
+	ti->delivered_ce = (uint32_t)info->delivered_ce;
+	ti->received_ce_bytes = (uint32_t)info->received_ce_bytes;
+	ti->received_e0_bytes = (uint32_t)info->received_e0_bytes;
+	ti->received_e1_bytes = (uint32_t)info->received_e1_bytes;
+	ti->delivered_ce_bytes = (uint32_t)info->delivered_ce_bytes;
+	ti->delivered_e0_bytes = (uint32_t)info->delivered_e0_bytes;
+	ti->delivered_e1_bytes = (uint32_t)info->delivered_e1_bytes;
+	ti->accecn_opt_seen = acc->flags & ACC_OPT_SEEN ? 1 : 0;
+}
+
 static void fill_times(const struct cpl_info *info, const struct tcb *tcb, uint64_t delack_ns,
 		       struct linux_tcp_info *ti, uint64_t now)
 {
 	uint64_t rwnd = info->why_time_rwnd + info->why_time_zero_wnd;
-	uint64_t busy = rwnd + info->why_time_sending + info->why_time_cwnd + info->why_time_nagle +
-			info->why_time_pacing + info->why_time_device + info->why_time_memory;
 
 	ti->ato = tcb->data_segs_in ? us(delack_ns) : 0;
 	ti->last_data_sent = tcb->io && tcb->bytes_sent ? since_ms(tcb->io->last_sent, now)
 							: since_ms(tcb->made, now);
 	ti->last_data_recv = since_ms(tcb->last_data ? tcb->last_data : tcb->made, now);
 	ti->last_ack_recv = since_ms(tcb->last_received, now);
-	ti->busy_time = busy / 1000;
+	ti->busy_time = info->why_time_busy / 1000;
 	ti->rwnd_limited = rwnd / 1000;
+	ti->sndbuf_limited = info->why_time_sndbuf / 1000;
 }
 
 static void fill(struct sockets *s, const struct sock *so, const struct tcb *tcb,
@@ -184,6 +200,7 @@ static void fill(struct sockets *s, const struct sock *so, const struct tcb *tcb
 	fill_path(&info, tcb, ti);
 	fill_congestion(&info, tcb, mss, cfg->initial_window, ti);
 	fill_counters(&info, tcb, ti);
+	fill_accecn(&info, tcb->accecn, ti);
 	fill_times(&info, tcb, cfg->delack_ns, ti, now);
 }
 

@@ -214,13 +214,32 @@ static bool is_too_big(const struct packet *pkt, const struct icmp_msg *m)
 static bool hand_up(struct cpl_stack *s, const struct icmp_quote *q, struct tcp_icmp *e,
 		    uint64_t now)
 {
-	if (q->protocol == IP_UDP)
-		return udp_icmp_error(s, q, e->too_big ? 0 : e->error);
 	if (q->protocol != IP_TCP)
 		return false;
 	e->id = (struct conn_id){ q->src, q->dst, q->sport, q->dport };
 	e->seq = q->seq;
 	return tcp_icmp_error(&s->tcp, e, now);
+}
+
+/* The same of UDP, with all that the message says; M NULL: is it about one of ours at all? */
+static bool hand_up_udp(struct cpl_stack *s, const struct packet *pkt, const struct icmp_quote *q,
+			const struct tcp_icmp *e, const struct icmp_msg *m)
+{
+	uint32_t skip = q->hlen + UDP_HLEN;
+	struct udp_icmp u = { .offender = pkt->ip.src, .ipv6 = pkt->ip.version == 6 };
+
+	if (!m)
+		return udp_icmp_error(s, q, &u);
+	u.error = e->too_big ? EMSGSIZE : e->error;
+	u.too_big = e->too_big;
+	u.info = e->too_big ? e->mtu : 0;
+	u.type = m->type;
+	u.code = m->code;
+	if (m->body_len > skip) {
+		u.payload = m->body + skip;
+		u.payload_len = m->body_len - skip;
+	}
+	return udp_icmp_error(s, q, &u);
 }
 
 static void icmp_error_in(struct cpl_stack *s, const struct packet *pkt, const struct icmp_msg *m,
@@ -243,8 +262,11 @@ static void icmp_error_in(struct cpl_stack *s, const struct packet *pkt, const s
 		e.mtu = pkt->ip.version == 6 ? m->rest : m->rest & 0xffff;
 		/* Only what a connection confirms may shrink the path (RFC 5927 7.2), or a socket.
 		 */
-		if (!hand_up(s, &q, &(struct tcp_icmp){ .too_big = true, .mtu = UINT32_MAX },
-			     now)) {
+		if (q.protocol == IP_UDP
+			    ? !hand_up_udp(s, pkt, &q, NULL, NULL)
+			    : !hand_up(s, &q,
+				       &(struct tcp_icmp){ .too_big = true, .mtu = UINT32_MAX },
+				       now)) {
 			s->counters.drop_icmp_unmatched++;
 			return;
 		}
@@ -252,7 +274,7 @@ static void icmp_error_in(struct cpl_stack *s, const struct packet *pkt, const s
 		if (!e.mtu)
 			e.mtu = pmtu_get(&s->pmtu, &q.dst, mtu, now);
 	}
-	if (hand_up(s, &q, &e, now))
+	if (q.protocol == IP_UDP ? hand_up_udp(s, pkt, &q, &e, m) : hand_up(s, &q, &e, now))
 		s->counters.icmp_in++;
 	else
 		s->counters.drop_icmp_unmatched++;
@@ -268,7 +290,13 @@ void icmp_local_unreachable(struct cpl_stack *s, const struct frame *f, uint64_t
 	if (!f->handle) {
 		if (icmp_quote_parse(f->headers + f->off, f->len, f->ipv6, &q) &&
 		    q.protocol == IP_UDP)
-			udp_icmp_error(s, &q, EHOSTUNREACH);
+			udp_icmp_error(s, &q,
+				       &(struct udp_icmp){ .error = EHOSTUNREACH,
+							   .ipv6 = f->ipv6,
+							   .type = f->ipv6 ? ICMP6_UNREACHABLE
+									   : ICMP4_UNREACHABLE,
+							   .code = f->ipv6 ? 3 : 1,
+							   .offender = q.src });
 		return;
 	}
 	if (!tcb || f->start == f->end)

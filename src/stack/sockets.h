@@ -79,6 +79,10 @@ void udp_unbind(struct udp_socket *u);
 struct udp_datagram *udp_first(struct udp_socket *u);
 void udp_drop_first(struct cpl_stack *s, struct udp_socket *u);
 
+/* What an ICMP error said, for who has IP_RECVERR; the first, or NULL; and done with it. */
+struct udp_report *udp_first_report(struct udp_socket *u);
+void udp_drop_report(struct cpl_stack *s, struct udp_socket *u, struct udp_report *report);
+
 /* What a datagram is sent with. */
 struct udp_how {
 	struct cpl_endpoint from; /* address unspecified: chosen */

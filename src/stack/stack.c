@@ -111,6 +111,7 @@ static int parts_init(struct cpl_stack *s, uint64_t now)
 	pool_init(&s->frames, &s->mem, sizeof(struct frame), 8, 65536, SLAB);
 	pool_init(&s->dads, &s->mem, sizeof(struct dad), 8, 1024, SLAB / 16);
 	pool_init(&s->udp_sockets, &s->mem, sizeof(struct udp_socket), 8, 65536, SLAB / 8);
+	pool_init(&s->udp_reports, &s->mem, sizeof(struct udp_report), 8, 4096, SLAB / 8);
 	pool_init(&s->datagrams, &s->mem, sizeof(struct udp_datagram), 8, 1u << 20, SLAB / 8);
 	for (unsigned i = 0; i < UDP_BUCKETS; i++)
 		list_init(&s->udp_ports[i]);
@@ -209,6 +210,7 @@ void cpl_stack_free(cpl_stack *s)
 	pool_destroy(&s->dads);
 	pool_destroy(&s->udp_sockets);
 	pool_destroy(&s->datagrams);
+	pool_destroy(&s->udp_reports);
 	neigh_destroy(&s->neigh);
 	reasm_destroy(&s->reasm);
 	pmtu_destroy(&s->pmtu);

@@ -77,10 +77,30 @@ struct udp_datagram {
 	struct chunkq data;
 };
 
+/* What an ICMP error about a datagram says. */
+struct udp_icmp {
+	int error; /* errno */
+	bool too_big, ipv6, local;
+	uint8_t type, code;
+	uint32_t info; /* the MTU, if too_big */
+	struct cpl_addr offender;
+	const uint8_t *payload; /* as quoted */
+	uint32_t payload_len;
+};
+
+struct udp_report {
+	struct list link;
+	struct udp_icmp icmp;
+	struct cpl_endpoint to; /* where the datagram was sent to */
+	uint32_t len;
+	uint8_t data[512];
+};
+
 struct udp_socket {
-	struct list link;  /* chain by port */
-	struct list event; /* on stack->udp_events */
-	struct list queue; /* struct udp_datagram */
+	struct list link;    /* chain by port */
+	struct list event;   /* on stack->udp_events */
+	struct list queue;   /* struct udp_datagram */
+	struct list reports; /* struct udp_report, if recverr */
 	struct cpl_endpoint local;
 	struct cpl_endpoint remote; /* only what comes from there; port 0: from anyone */
 	uint64_t user;
@@ -93,6 +113,9 @@ struct udp_socket {
 	uint8_t error;	 /* of the last ICMP error about it */
 	bool catch_all;
 	bool v6only, reuseaddr, reuseport;
+	bool bsd;     /* a BSD socket: it hears of errors as on Linux ... */
+	bool recverr; /* ... and of all (IP_RECVERR) */
+	uint8_t reports_n;
 	uint32_t rcvbuf; /* limit of memory */
 };
 
@@ -141,7 +164,7 @@ struct cpl_stack {
 	struct pool dads;
 	struct list dad_list;
 
-	struct pool udp_sockets, datagrams;
+	struct pool udp_sockets, datagrams, udp_reports;
 	struct list udp_ports[UDP_BUCKETS];
 	struct udp_socket *udp_catch_all[IFACES_MAX + 1];
 	struct list udp_events;
@@ -239,8 +262,11 @@ void icmp_local_unreachable(struct cpl_stack *s, const struct frame *f, uint64_t
 /* ---- udp.c ---- */
 void udp_input(struct cpl_stack *s, const struct packet *pkt, uint64_t now);
 struct udp_socket *udp_find(struct cpl_stack *s, cpl_handle h);
-/* False: no socket of ours can have sent it. ERROR 0: only ask. */
-bool udp_icmp_error(struct cpl_stack *s, const struct icmp_quote *q, int error);
+/* False: no socket of ours can have sent it. Error 0: only ask. */
+bool udp_icmp_error(struct cpl_stack *s, const struct icmp_quote *q, const struct udp_icmp *e);
+/* Whose a datagram from FROM to TO is. */
+struct udp_socket *udp_for(struct cpl_stack *s, const struct cpl_endpoint *to,
+			   const struct cpl_endpoint *from);
 void udp_info(struct cpl_stack *s, const struct udp_socket *u, struct cpl_info *info, uint64_t now);
 int udp_close(struct cpl_stack *s, struct udp_socket *u);
 bool udp_next_event(struct cpl_stack *s, struct cpl_event *event);

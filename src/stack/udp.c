@@ -51,8 +51,8 @@ static struct udp_socket *udp_share(struct cpl_stack *s, const struct cpl_endpoi
 	return NULL;
 }
 
-static struct udp_socket *udp_for(struct cpl_stack *s, const struct cpl_endpoint *to,
-				  const struct cpl_endpoint *from)
+struct udp_socket *udp_for(struct cpl_stack *s, const struct cpl_endpoint *to,
+			   const struct cpl_endpoint *from)
 {
 	struct udp_socket *best = NULL;
 	unsigned best_rank = 0, share = 0;
@@ -169,20 +169,6 @@ void udp_input(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
 	s->counters.drop_udp_full++;
 }
 
-/* RFC 1122 4.1.3.3: an error about a datagram of ours; told as an event without data. */
-bool udp_icmp_error(struct cpl_stack *s, const struct icmp_quote *q, int error)
-{
-	struct udp_socket *u = udp_for(s, &(struct cpl_endpoint){ q->src, q->sport, 0, 0 },
-				       &(struct cpl_endpoint){ q->dst, q->dport, 0, 0 });
-
-	if (!u || u->catch_all || !error)
-		return u;
-	u->error = (uint8_t)error;
-	if (!list_linked(&u->event))
-		list_push_back(&s->udp_events, &u->event);
-	return true;
-}
-
 bool udp_next_event(struct cpl_stack *s, struct cpl_event *event)
 {
 	struct udp_socket *u;
@@ -217,6 +203,7 @@ static struct udp_socket *udp_new(struct cpl_stack *s, uint64_t now)
 	list_init(&u->link);
 	list_init(&u->event);
 	list_init(&u->queue);
+	list_init(&u->reports);
 	return u;
 }
 
@@ -340,6 +327,8 @@ int udp_close(struct cpl_stack *s, struct udp_socket *u)
 {
 	while (!list_empty(&u->queue))
 		datagram_free(s, u, list_first(&u->queue, struct udp_datagram, link));
+	while (udp_first_report(u))
+		udp_drop_report(s, u, udp_first_report(u));
 	if (u->catch_all)
 		s->udp_catch_all[u->ifindex] = NULL;
 	list_del(&u->link);

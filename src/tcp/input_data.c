@@ -5,6 +5,16 @@
  */
 #include "tcp/tcp.h"
 
+/* As Linux: the urgent octet that reading has come to is passed over when another is announced. */
+static void pass_over(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb_has(tcb, TCB_URG_IN) || tcb_has(tcb, TCB_OOB_INLINE) ||
+	    tcb->rcv_up - 1 != tcb->read_seq || !tcb->io || !tcb->io->rcvq.bytes)
+		return;
+	chunkq_drop(&tcb->io->rcvq, tcp->chunks, 1);
+	tcb->read_seq++;
+}
+
 /* MUST-30 to MUST-32; MUST-62: the pointer names the octet after the urgent data (RFC 6093). */
 enum verdict input_urgent(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
 {
@@ -17,6 +27,7 @@ enum verdict input_urgent(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	/* Without TCB_URG_IN rcv_up may be any distance behind what was read. */
 	if (!seq_gt(up, tcb->read_seq) || (tcb_has(tcb, TCB_URG_IN) && !seq_gt(up, tcb->rcv_up)))
 		return V_CONTINUE;
+	pass_over(tcp, tcb);
 	tcb->rcv_up = up;
 	tcb->flags |= TCB_URG_IN | TCB_OOB_DUE;
 	tcb_event(tcp, tcb, CPL_EV_URGENT);

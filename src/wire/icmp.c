@@ -146,6 +146,7 @@ bool icmp_quote_parse(const uint8_t *body, uint32_t len, bool ipv6, struct icmp_
 	at = ipv6 ? quote6_parse(body, len, q) : quote4_parse(body, len, q);
 	if (!at)
 		return false;
+	q->hlen = at;
 	if (q->protocol != IP_TCP && q->protocol != IP_UDP)
 		return true;
 	if (len - at < QUOTE_TRANSPORT)

@@ -60,6 +60,7 @@ struct icmp_quote {
 	uint16_t sport, dport; /* of TCP or UDP */
 	uint32_t seq;	       /* of TCP */
 	uint32_t len;	       /* total length that the quoted IP header claims */
+	uint32_t hlen;	       /* of the quoted IP headers */
 };
 
 /* False: the quote is too short or no packet. IPv6 extension headers are walked. */

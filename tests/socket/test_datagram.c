@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* UDP sockets. What is expected was seen on Linux 6.18. */
-#define _GNU_SOURCE /* POLLRDHUP */
+#define _GNU_SOURCE /* POLLRDHUP, struct in6_pktinfo */
 #include "tests/util/socket_net.h"
 
+#include <linux/errqueue.h>
+#include <netinet/ip.h>
 #include <poll.h>
 
 static struct net n;
@@ -149,6 +151,114 @@ static void dual_stack(void **state)
 	}
 }
 
+/* What IP_RECVERR keeps: which datagram, what ICMP said of it, and who. */
+static void errors(void **state)
+{
+	sock_id a = net_udp(&n.a);
+	char data[64], control[128];
+	union name name;
+	struct iovec v = { data, sizeof(data) };
+	struct msghdr msg = { .msg_name = &name, .msg_iov = &v, .msg_iovlen = 1 };
+	struct cmsghdr *c = (struct cmsghdr *)control;
+	struct sock_extended_err ee;
+	struct sockaddr_in offender;
+
+	(void)state;
+	assert_int_equal(net_set(&n, &n.a, a, IPPROTO_IP, IP_RECVERR, 1), 0);
+	/* Unconnected sockets hear of it as well. */
+	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 9, "hello", 5), 5);
+	assert_int_equal(ready(&n.a, a), WRITE | POLLERR);
+	msg.msg_namelen = sizeof(name);
+	msg.msg_control = control;
+	msg.msg_controllen = sizeof(control);
+	assert_int_equal(socket_recvmsg(n.a.s, a, &msg, MSG_ERRQUEUE, n.now), 5);
+	assert_memory_equal(data, "hello", 5);
+	assert_int_equal(msg.msg_flags, MSG_ERRQUEUE);
+	assert_int_equal(name.in.sin_port, htons(9));
+	assert_int_equal(name.in.sin_addr.s_addr, htonl(0x0a000002));
+	assert_int_equal(c->cmsg_level, SOL_IP);
+	assert_int_equal(c->cmsg_type, IP_RECVERR);
+	memcpy(&ee, CMSG_DATA(c), sizeof(ee));
+	assert_int_equal(ee.ee_errno, ECONNREFUSED);
+	assert_int_equal(ee.ee_origin, SO_EE_ORIGIN_ICMP);
+	assert_int_equal(ee.ee_type, 3);
+	assert_int_equal(ee.ee_code, 3);
+	memcpy(&offender, CMSG_DATA(c) + sizeof(ee), sizeof(offender));
+	assert_int_equal(offender.sin_addr.s_addr, htonl(0x0a000002));
+	assert_int_equal(socket_recvmsg(n.a.s, a, &msg, MSG_ERRQUEUE, n.now), -EAGAIN);
+	assert_int_equal(ready(&n.a, a), WRITE);
+	/* Too long for the path, and not to be cut. */
+	assert_int_equal(net_set(&n, &n.a, a, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO), 0);
+	memset(control, 0, sizeof(control));
+	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 9, &n, 1473), -EMSGSIZE);
+	msg.msg_controllen = sizeof(control);
+	assert_int_equal(socket_recvmsg(n.a.s, a, &msg, MSG_ERRQUEUE, n.now), 0);
+	memcpy(&ee, CMSG_DATA(c), sizeof(ee));
+	assert_int_equal(ee.ee_errno, EMSGSIZE);
+	assert_int_equal(ee.ee_origin, SO_EE_ORIGIN_LOCAL);
+	assert_int_equal(ee.ee_info, 1500);
+	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 9, &n, 1472), 1472);
+}
+
+/* What came with a datagram, as control data; and what one is sent with. */
+static void control(void **state)
+{
+	sock_id a = net_udp(&n.a), b = net_socket(&n.b, AF_INET6, SOCK_DGRAM);
+	char data[8], room[256];
+	struct iovec v = { data, sizeof(data) };
+	struct msghdr msg = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = room };
+	struct in6_pktinfo info = { .ipi6_ifindex = 0 };
+	struct cmsghdr *c;
+	int ttl = 0, tos = 0;
+
+	(void)state;
+	assert_int_equal(net_bind(&n, &n.b, b, "::", 53), 0);
+	net_set(&n, &n.b, b, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+	net_set(&n, &n.b, b, IPPROTO_IP, IP_RECVTTL, 1);
+	net_set(&n, &n.b, b, IPPROTO_IP, IP_RECVTOS, 1);
+	net_set(&n, &n.a, a, IPPROTO_IP, IP_TTL, 17);
+	net_set(&n, &n.a, a, IPPROTO_IP, IP_TOS, 0x20);
+	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 53, "x", 1), 1);
+	msg.msg_controllen = sizeof(room);
+	assert_int_equal(socket_recvmsg(n.b.s, b, &msg, MSG_PEEK, n.now), 1);
+	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL)
+			memcpy(&ttl, CMSG_DATA(c), sizeof(ttl));
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS)
+			tos = *CMSG_DATA(c);
+	}
+	assert_int_equal(ttl, 17);
+	assert_int_equal(tos, 0x20);
+	assert_int_equal(info.ipi6_ifindex, 1);
+	assert_true(IN6_IS_ADDR_V4MAPPED(&info.ipi6_addr));
+	/* No room: what is lost is said. */
+	msg.msg_controllen = CMSG_SPACE(sizeof(info));
+	assert_int_equal(socket_recvmsg(n.b.s, b, &msg, 0, n.now), 1);
+	assert_int_equal(msg.msg_flags, MSG_CTRUNC);
+	assert_int_equal(msg.msg_controllen, CMSG_SPACE(sizeof(info)));
+	/* An unknown message is refused, not ignored. */
+	c = (struct cmsghdr *)room;
+	*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(4),
+			       .cmsg_level = IPPROTO_IP,
+			       .cmsg_type = 250 };
+	msg.msg_controllen = CMSG_SPACE(4);
+	assert_int_equal(net_connect(&n, &n.a, a, "10.0.0.2", 53), 0);
+	assert_int_equal(socket_sendmsg(n.a.s, a, &msg, 0, n.now), -EINVAL);
+	c->cmsg_type = IP_TTL;
+	ttl = 3;
+	memcpy(CMSG_DATA(c), &ttl, sizeof(ttl));
+	assert_int_equal(socket_sendmsg(n.a.s, a, &msg, 0, n.now), sizeof(data));
+	net_run(&n, 0);
+	msg.msg_controllen = sizeof(room);
+	assert_int_equal(socket_recvmsg(n.b.s, b, &msg, 0, n.now), sizeof(data));
+	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL)
+			memcpy(&ttl, CMSG_DATA(c), sizeof(ttl));
+	assert_int_equal(ttl, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +266,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(connected, setup, teardown),
 		cmocka_unit_test_setup_teardown(shared, setup, teardown),
 		cmocka_unit_test_setup_teardown(dual_stack, setup, teardown),
+		cmocka_unit_test_setup_teardown(errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(control, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

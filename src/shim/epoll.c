@@ -22,13 +22,12 @@
 
 /* ---- Making a set --------------------------------------------------------------------------- */
 
-/* SOCKET is another descriptor, which is in no set of the kernel's. */
-static bool is_epoll(int fd, int socket)
+/* The descriptor of a socket of ours is never in it: ENOENT. Of another kind: EINVAL. */
+static bool is_epoll(int set, int fd)
 {
 	struct epoll_event event;
 
-	/* Of another kind: EINVAL. Nothing there to take away: ENOENT. */
-	return REAL(epoll_ctl)(fd, EPOLL_CTL_DEL, socket, &event) && errno == ENOENT;
+	return REAL(epoll_ctl)(set, EPOLL_CTL_DEL, fd, &event) && errno == ENOENT;
 }
 
 /* Give the epoll descriptor FD a set. */
@@ -203,10 +202,10 @@ static int take_both(int set, struct epoll_event *events, int max, const struct 
 			     ours ? NULL : mask, rung);
 	if (kernel < 0)
 		return ours ? ours : kernel;
-	ours += kernel;
-	if (*rung && ours < max)
-		ours += take(set, events + ours, max - ours);
-	return ours;
+	/* Not twice: what is level-triggered would be told twice. */
+	if (!ours && *rung && kernel < max)
+		ours = take(set, events + kernel, max - kernel);
+	return ours + kernel;
 }
 
 static uint64_t clock_ns(void)

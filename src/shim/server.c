@@ -65,6 +65,7 @@ static void tables_init(struct shim_server *s)
 	list_init(&s->clients);
 	list_init(&s->active);
 	list_init(&s->parked);
+	list_init(&s->ready);
 	s->listener = s->board_fd = -1;
 }
 

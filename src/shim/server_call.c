@@ -505,6 +505,7 @@ static void dispatch(struct call *call)
 		if (h && call->ask.op != SHIM_CLOSED)
 			held_owner(s, h, call->client, call->ask.fd);
 		call_try(call);
+		sets_recheck(s);
 		return;
 	case SHIM_SOCKET:
 		answer.result = do_socket(call, &answer);

@@ -264,24 +264,23 @@ static int message_read(struct client *c)
 	return err ? err : 1;
 }
 
-void client_listen(struct client *c)
+int client_hear(struct client *c)
 {
-	/* Whoever is to go will be told so by the loop as well. */
-	for (unsigned i = 0; i < MESSAGES && message_read(c) > 0; i++)
-		;
+	int got = 1;
+
+	for (unsigned i = 0; i < MESSAGES && got > 0; i++)
+		got = message_read(c);
+	return got;
 }
 
 static void on_message(void *arg, int fd, uint32_t events, uint64_t now)
 {
 	struct client *c = arg;
 	struct shim_server *s = c->server;
-	int got = 1;
 
 	(void)fd, (void)events;
 	s->now = now;
-	for (unsigned i = 0; i < MESSAGES && got > 0; i++)
-		got = message_read(c);
-	if (got < 0) {
+	if (client_hear(c) < 0) {
 		client_free(c);
 		return;
 	}

@@ -123,9 +123,9 @@ static void raw_octets(struct shim_server *s, struct held *h)
 		if (!h->told) {
 			h->told = true;
 			server_say(s,
-				   "process %u wrote to its descriptor %d past the C library: "
-				   "those octets are not sent",
-				   h->owner_pid, h->owner_fd);
+				   "%s (%u) wrote to descriptor %d past the C library: those "
+				   "octets are not sent",
+				   h->owner, h->owner_pid, h->owner_fd);
 		}
 }
 
@@ -247,6 +247,7 @@ void held_close(struct shim_server *s, struct held *h)
 
 	held_drop(s, h);
 	socket_close(s->sockets, id, s->now);
+	sets_recheck(s);
 }
 
 void held_owner(struct shim_server *s, struct held *h, const struct client *c, int32_t fd)
@@ -257,6 +258,7 @@ void held_owner(struct shim_server *s, struct held *h, const struct client *c, i
 		return;
 	h->owner_pid = c->pid;
 	h->owner_fd = fd;
+	memcpy(h->owner, c->program, sizeof(h->owner));
 	memcpy(owner.program, c->program, sizeof(owner.program));
 	socket_set_owner(s->sockets, h->id, &owner);
 }

@@ -30,6 +30,7 @@ struct held {
 	uint32_t next_ino;  /* by inode */
 	uint32_t owner_pid; /* who called last, as told to the engine */
 	int32_t owner_fd;
+	char owner[16];
 	bool told; /* of raw octets */
 	struct list waits;
 };
@@ -81,7 +82,8 @@ struct set {
 	int bell;
 	unsigned refs; /* clients */
 	bool ready;
-	uint32_t next; /* by id or free */
+	struct list node; /* of the ready ones */
+	uint32_t next;	  /* of the free ones */
 };
 
 struct name_job;
@@ -94,7 +96,7 @@ struct shim_server {
 	char dir[64], path[108];
 	struct siphash_key keys; /* of tokens */
 	uint64_t tokens;
-	struct list clients, active, parked;
+	struct list clients, active, parked, ready; /* ready: sets */
 	unsigned clients_n;
 	struct held **held;
 	uint32_t held_n, held_room, held_live, held_free;
@@ -144,8 +146,8 @@ int clients_listen(struct shim_server *s, struct link_why *why);
 void client_free(struct client *c);
 /* Send the descriptor FD for the answer of SLOT; closes it. 0 or a negative errno. */
 int client_gift(struct client *c, unsigned slot, int fd);
-/* Read what it has said so far: a bell may be there before the loop says so. */
-void client_listen(struct client *c);
+/* Read what it sent. Negative: it has to go. */
+int client_hear(struct client *c);
 /* Look for requests. True: there were some. */
 bool clients_serve(struct shim_server *s);
 /* Is a request there that was made without a ring? */
@@ -176,6 +178,8 @@ int64_t set_take(struct call *call, struct shim_answer *answer);
 void set_leave(struct client *c, uint32_t place);
 /* The engine's word that sets have something to report. */
 void sets_woken(struct shim_server *s);
+/* After a call that may have taken what a set had to report. */
+void sets_recheck(struct shim_server *s);
 void sets_inherit(struct client *heir, const struct client *c);
 
 /* server_name.c */

@@ -99,8 +99,9 @@ void poll_ask(struct call *call)
 		call_finish(call, ready);
 		return;
 	}
+	/* The bell may be on its way still. */
 	if (call->ask.arg[2] == SHIM_POLL_ARM && call->bell < 0)
-		client_listen(call->client);
+		client_hear(call->client);
 	err = wait_for_all(call);
 	if (err || (call->ask.arg[2] == SHIM_POLL_ARM && call->bell < 0)) {
 		call_finish(call, err ? err : -EINVAL);
@@ -155,8 +156,9 @@ static struct set *set_find(const struct call *call, uint32_t *place)
 }
 
 /* Bring its bell to what the engine says. */
-static void set_look(struct shim_server *s, struct set *set, uint32_t place)
+static void set_look(struct shim_server *s, struct set *set)
 {
+	uint32_t place = (uint32_t)(set - s->sets);
 	bool ready = socket_epoll_ready(s->sockets, set->id);
 	uint64_t count;
 
@@ -164,10 +166,21 @@ static void set_look(struct shim_server *s, struct set *set, uint32_t place)
 		return;
 	set->ready = ready;
 	atomic_store(&s->board->epoll_ready[place], ready);
-	if (ready)
+	list_del(&set->node);
+	if (ready) {
+		list_push_back(&s->ready, &set->node);
 		bell_ring(set->bell);
-	else if (read(set->bell, &count, sizeof(count)) < 0)
+	} else if (read(set->bell, &count, sizeof(count)) < 0) {
 		return;
+	}
+}
+
+void sets_recheck(struct shim_server *s)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe (pos, tmp, &s->ready)
+		set_look(s, container_of(pos, struct set, node));
 }
 
 int64_t set_new(struct call *call, struct shim_answer *answer)
@@ -198,6 +211,7 @@ int64_t set_new(struct call *call, struct shim_answer *answer)
 		s->sets_free = s->sets[place].next;
 	set = &s->sets[place];
 	*set = (struct set){ .id = id, .token = token_new(s, place), .bell = bell, .refs = 1 };
+	list_init(&set->node);
 	atomic_store(&s->board->epoll_ready[place], 0);
 	call->client->sets[place / 64] |= 1ull << (place % 64);
 	answer->sock = set->token;
@@ -221,7 +235,7 @@ int64_t set_ctl(struct call *call)
 	held_owner(s, h, call->client, (int32_t)call->ask.arg[2]);
 	err = socket_epoll_ctl(s->sockets, set->id, (int)call->ask.arg[0], h->id,
 			       (int)call->ask.arg[2], &event);
-	set_look(s, set, place);
+	set_look(s, set);
 	return err;
 }
 
@@ -244,7 +258,7 @@ int64_t set_take(struct call *call, struct shim_answer *answer)
 	for (; done < max; done++)
 		out[done] = (struct shim_event){ .events = events[done].events,
 						 .data = events[done].data };
-	set_look(s, set, place);
+	set_look(s, set);
 	answer->data_len = (uint32_t)(done * sizeof(*out));
 	return (int64_t)done;
 }
@@ -261,6 +275,7 @@ void set_leave(struct client *c, uint32_t place)
 	if (--set->refs)
 		return;
 	socket_epoll_free(s->sockets, set->id);
+	list_del(&set->node);
 	close(set->bell);
 	set->token = 0;
 	set->next = s->sets_free;
@@ -286,7 +301,7 @@ void sets_woken(struct shim_server *s)
 		for (unsigned i = 0; i < n; i++)
 			for (uint32_t p = 0; p < s->sets_used; p++)
 				if (s->sets[p].token && s->sets[p].id == ids[i]) {
-					set_look(s, &s->sets[p], p);
+					set_look(s, &s->sets[p]);
 					break;
 				}
 	} while (n == 64);

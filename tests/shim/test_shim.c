@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unmodified programs on two hosts of Couplet, joined by a wire in memory: this program itself is
+ * run with the library preloaded (tests/util/shim_cases.c), against an echo that waits with epoll.
+ * After each, nothing may be left of it at the servers.
+ */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shim/protocol.h"
+#include "tests/util/shim_cases.h"
+#include "tests/util/shim_rig.h"
+
+#define SELF  "out/release/tests/shim/test_shim"
+#define KILLS (getenv("SOAK") ? 2000 : 100)
+
+static struct shim_rig rig;
+static pid_t echo;
+
+static int start(int host, const char *a, const char *b, const char *c, const char *d)
+{
+	char *argv[] = { SELF, (char *)a, (char *)b, (char *)c, (char *)d, NULL };
+
+	return shim_rig_start(&rig, host, argv);
+}
+
+static void expect_case(int host, const char *a, const char *b, const char *c, const char *d)
+{
+	int status = shim_rig_wait(start(host, a, b, c, d), 20);
+
+	if (status)
+		print_error("%s %s: status %d\n", a, b ? b : "", status);
+	assert_int_equal(status, 0);
+}
+
+/* Wait until HOST has HELD sockets with descriptors, and no others that live. */
+static void expect_held(int host, unsigned held)
+{
+	struct shim_host *h = &rig.hosts[host];
+
+	for (int i = 0; i < 2000; i++) {
+		shim_rig_look(&rig, host);
+		if (h->held == held && h->conns <= held)
+			return;
+		usleep(1000);
+	}
+	print_error("host %d: %u sockets, %u connections, expected %u\n", host, h->held, h->conns,
+		    held);
+	assert_int_equal(h->held, held);
+	assert_true(h->conns <= held);
+}
+
+static int echo_start(void **state)
+{
+	(void)state;
+	echo = start(0, "echo", "epoll", "7", NULL);
+	return echo < 0;
+}
+
+static int echo_stop(void **state)
+{
+	(void)state;
+	expect_held(1, 0);
+	expect_held(0, 1); /* the listener */
+	kill(echo, SIGKILL);
+	shim_rig_wait(echo, 5);
+	expect_held(0, 0);
+	return 0;
+}
+
+#define CASE(name)                                                                                 \
+	static void test_##name(void **state)                                                      \
+	{                                                                                          \
+		(void)state;                                                                       \
+		expect_case(1, #name, NULL, NULL, NULL);                                           \
+	}
+
+CASE(dup)
+CASE(fork)
+CASE(exec)
+CASE(rights)
+CASE(closeall)
+CASE(mixed)
+CASE(asleep)
+CASE(signals)
+CASE(threads)
+CASE(libc)
+
+/* Each way to serve with each way to ask. */
+static void test_streams(void **state)
+{
+	static const char *const serve[] = { "fork", "poll", "select", "epoll" };
+	static const char *const ask[] = { "block", "poll", "select", "epoll" };
+
+	(void)state;
+	for (int s = 0; s < 4; s++) {
+		pid_t pid = start(0, "echo", serve[s], "1007", NULL);
+
+		for (int a = 0; a < 4; a++)
+			expect_case(1, "stream", ask[a], "1007", "1000000");
+		kill(pid, SIGKILL);
+		shim_rig_wait(pid, 5);
+		expect_held(0, 1);
+	}
+}
+
+static void test_many(void **state)
+{
+	(void)state;
+	expect_case(1, "many", "500", NULL, NULL);
+}
+
+static void test_raw(void **state)
+{
+	(void)state;
+	rig.hosts[1].said_n = 0;
+	expect_case(1, "raw", NULL, NULL, NULL);
+	assert_int_equal(rig.hosts[1].said_n, 1);
+	assert_non_null(strstr(rig.hosts[1].said, "test_shim"));
+}
+
+/* Killed in the middle of whatever it does: all that it had is closed, and its peer is told. */
+static void test_killed(void **state)
+{
+	unsigned seed = 1;
+
+	(void)state;
+	for (int i = 0; i < KILLS; i++) {
+		pid_t pid = start(1, "endless", NULL, NULL, NULL);
+
+		usleep(4000 + (unsigned)rand_r(&seed) % 12000);
+		kill(pid, SIGKILL);
+		shim_rig_wait(pid, 5);
+	}
+	expect_held(1, 0);
+	expect_held(0, 1);
+	expect_case(1, "stream", "poll", "7", "100000");
+}
+
+/* One that is stopped holds nobody up. */
+static void test_stopped(void **state)
+{
+	pid_t pid = start(1, "endless", NULL, NULL, NULL);
+
+	(void)state;
+	usleep(30000);
+	kill(pid, SIGSTOP);
+	expect_case(1, "stream", "epoll", "7", "300000");
+	kill(pid, SIGCONT);
+	kill(pid, SIGKILL);
+	shim_rig_wait(pid, 5);
+}
+
+/* ---- A client that speaks the protocol, and means nothing by it ----------------------------- */
+
+static int attach(struct shim_area **area)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct shim_message m = { .magic = SHIM_MAGIC,
+				  .version = SHIM_VERSION,
+				  .type = SHIM_HELLO,
+				  .program = "rubbish" };
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control;
+	struct shim_hello hello;
+	struct iovec iov = { &hello, sizeof(hello) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	int conn = socket(AF_UNIX, SOCK_SEQPACKET, 0), fds[2];
+	void *board;
+
+	strcpy(addr.sun_path, shim_server_path(rig.hosts[1].server));
+	assert_int_equal(connect(conn, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(send(conn, &m, sizeof(m), 0), sizeof(m));
+	assert_int_equal(recvmsg(conn, &msg, 0), sizeof(hello));
+	memcpy(fds, CMSG_DATA(&control.h), sizeof(fds));
+	*area = mmap(NULL, sizeof(**area), PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+	assert_true(*area != MAP_FAILED);
+	/* It can neither cut the server's memory short nor write what all read. */
+	assert_int_equal(ftruncate(fds[0], 0), -1);
+	board = mmap(NULL, sizeof(struct shim_board), PROT_READ | PROT_WRITE, MAP_SHARED, fds[1],
+		     0);
+	assert_true(board == MAP_FAILED);
+	close(fds[0]);
+	close(fds[1]);
+	return conn;
+}
+
+static void test_rubbish(void **state)
+{
+	uint64_t random = 88172645463325252ull;
+	struct shim_area *area;
+	int conn = attach(&area);
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		struct shim_slot *slot = &area->slots[i % 8];
+		struct shim_message m = { .magic = SHIM_MAGIC, .type = SHIM_RING };
+		uint32_t *words = (uint32_t *)(void *)&slot->request;
+		char discard[256];
+
+		for (size_t w = 0; w < sizeof(slot->request) / 4; w++) {
+			random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+			words[w] = (uint32_t)(random >> (random % 33));
+		}
+		slot->request.op = (uint32_t)random % (SHIM_OPS + 1);
+		if (i % 3)
+			slot->request.data_len = slot->request.data_room = 64;
+		atomic_store(&slot->cancel, i % 5 == 0);
+		atomic_store(&slot->state, (uint32_t)random % 5);
+		atomic_fetch_or(&area->asked[0], random | 0xff);
+		if (send(conn, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && i % 100 == 0)
+			usleep(1000);
+		while (recv(conn, discard, sizeof(discard), MSG_DONTWAIT) > 0)
+			;
+	}
+	expect_case(1, "stream", "epoll", "7", "100000");
+	/* What is no message at all ends the connection. */
+	assert_int_equal(send(conn, "rubbish", 7, MSG_NOSIGNAL), 7);
+	while (recv(conn, &random, sizeof(random), 0) > 0)
+		;
+	close(conn);
+	munmap(area, sizeof(*area));
+	expect_case(1, "dup", NULL, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+#define WITH_ECHO(name) cmocka_unit_test_setup_teardown(test_##name, echo_start, echo_stop)
+	const struct CMUnitTest tests[] = {
+		WITH_ECHO(dup),	     WITH_ECHO(fork),	WITH_ECHO(exec),    WITH_ECHO(rights),
+		WITH_ECHO(closeall), WITH_ECHO(mixed),	WITH_ECHO(asleep),  WITH_ECHO(signals),
+		WITH_ECHO(threads),  WITH_ECHO(libc),	WITH_ECHO(streams), WITH_ECHO(many),
+		WITH_ECHO(raw),	     WITH_ECHO(killed), WITH_ECHO(stopped), WITH_ECHO(rubbish),
+	};
+	int failed;
+
+	if (argc > 1)
+		return shim_case(argc - 1, argv + 1);
+	if (shim_rig_open(&rig))
+		return 77;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	shim_rig_close(&rig);
+	return failed;
+}

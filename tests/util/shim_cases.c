@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Programs for tests/shim: they know nothing of Couplet. Each checks what it sees, and where it
+ * stands when it saw something else is in the line that it prints.
+ */
+#define _GNU_SOURCE
+#include "tests/util/shim_cases.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/util/shim_case.h"
+
+static struct sockaddr_in there(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	inet_pton(AF_INET, "10.9.0.1", &a.sin_addr);
+	return a;
+}
+
+/* A connection to the echo. */
+int case_dial(uint16_t port)
+{
+	struct sockaddr_in a = there(port);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(fd >= 0);
+	for (int tries = 0; connect(fd, (struct sockaddr *)&a, sizeof(a)); tries++) {
+		CHECK(errno == ECONNREFUSED && tries < 300);
+		close(fd);
+		usleep(10000);
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		CHECK(fd >= 0);
+	}
+	return fd;
+}
+
+static int bound(uint16_t port, int type)
+{
+	struct sockaddr_in a = there(port);
+	int fd = socket(AF_INET, type, 0), one = 1;
+
+	CHECK(fd >= 0);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
+	CHECK(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+	return fd;
+}
+
+int case_listener(uint16_t port)
+{
+	int fd = bound(port, SOCK_STREAM);
+
+	CHECK(listen(fd, 512) == 0);
+	return fd;
+}
+
+uint8_t case_octet(size_t at)
+{
+	return (uint8_t)(at * 31 + (at >> 13));
+}
+
+/* Send WORD and expect it back. */
+void case_say(int fd, const char *word)
+{
+	size_t n = strlen(word);
+	char back[64];
+
+	CHECK(write(fd, word, n) == (ssize_t)n);
+	CHECK(recv(fd, back, n, MSG_WAITALL) == (ssize_t)n);
+	CHECK(memcmp(back, word, n) == 0);
+}
+
+/* Until it is killed: connections, some of them in the middle of something. */
+static int do_endless(void)
+{
+	for (;;) {
+		static uint8_t data[60000]; /* never read back, and no more than the echo holds */
+		int fd = case_dial(ECHO_PORT), other = case_dial(ECHO_PORT);
+
+		case_say(fd, "endless");
+		fcntl(other, F_SETFL, O_NONBLOCK);
+		send(other, data, sizeof(data), MSG_NOSIGNAL);
+		if (fork() == 0) {
+			case_say(fd, "child");
+			_exit(0);
+		}
+		wait(NULL);
+		close(fd);
+		close(other);
+	}
+}
+
+/* ---- Descriptors ---------------------------------------------------------------------------- */
+
+static bool peer_closed(int fd, int wait_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, wait_ms) == 1;
+}
+
+/* A pair of connected sockets of our own host is not to be had: LOCAL end and the echo's will do.
+ */
+static int do_dup(void)
+{
+	int fd = case_dial(ECHO_PORT), two, three, spare = socket(AF_INET, SOCK_STREAM, 0);
+	struct stat st;
+
+	CHECK(fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode));
+	two = dup(fd);
+	CHECK(two >= 0 && fcntl(two, F_GETFD) == 0);
+	CHECK(close(fd) == 0);
+	case_say(two, "one");
+	CHECK(dup2(two, spare) == spare);
+	close(two);
+	case_say(spare, "two");
+	three = fcntl(spare, F_DUPFD_CLOEXEC, 100);
+	CHECK(three >= 100 && fcntl(three, F_GETFD) == FD_CLOEXEC);
+	close(spare);
+	case_say(three, "three");
+	/* What is not blocking is so for all copies. */
+	fd = dup(three);
+	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	CHECK(fcntl(three, F_GETFL) & O_NONBLOCK);
+	CHECK(read(three, &st, 1) == -1 && errno == EAGAIN);
+	CHECK(fcntl(three, F_SETFL, 0) == 0);
+	CHECK(!peer_closed(fd, 0));
+	close(fd);
+	CHECK(write(fd, "", 1) == -1 && errno == EBADF);
+	case_say(three, "four");
+	/* The lowest number that is free, as ever. */
+	close(0);
+	CHECK(socket(AF_INET, SOCK_STREAM, 0) == 0);
+	return 0;
+}
+
+static int do_fork(void)
+{
+	int fd = case_dial(ECHO_PORT), status, set = epoll_create1(0);
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = 77 }, got;
+	pid_t pid;
+
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == 0);
+	case_say(fd, "parent");
+	pid = fork();
+	if (pid == 0) {
+		/* The child has all: the connection and the set. */
+		case_say(fd, "child");
+		CHECK(write(fd, "x", 1) == 1);
+		CHECK(epoll_wait(set, &got, 1, 2000) == 1 && got.data.u64 == 77);
+		CHECK(read(fd, &got, 1) == 1);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	case_say(fd, "parent again");
+	/* And when the parent goes first. */
+	pid = fork();
+	if (pid == 0) {
+		close(fd);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	case_say(fd, "still there");
+	pid = fork();
+	if (pid == 0) {
+		usleep(20000);
+		CHECK(write(fd, "y", 1) == 1);
+		CHECK(epoll_wait(set, &got, 1, 2000) == 1 && got.data.u64 == 77);
+		case_say(fd, ""); /* nothing */
+		_exit(0);
+	}
+	close(fd);
+	close(set);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	return 0;
+}
+
+static int do_exec(char **argv, const char *self)
+{
+	char number[16];
+	int fd, out;
+
+	if (argv[0] && argv[1] && !strcmp(argv[0], "heir")) {
+		fd = atoi(argv[1]);
+		case_say(fd, "after exec");
+		/* What was to close on exec has. */
+		CHECK(fcntl(fd + 1, F_GETFD) == -1 && errno == EBADF);
+		return 0;
+	}
+	fd = case_dial(ECHO_PORT);
+	out = fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
+	CHECK(out == fd + 1);
+	case_say(fd, "before exec");
+	snprintf(number, sizeof(number), "%d", fd);
+	execl(self, self, "exec", "heir", number, (char *)NULL);
+	CHECK(false);
+	return 1;
+}
+
+static void pass(int to, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .h = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec iov = { "f", 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+
+	memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
+	CHECK(sendmsg(to, &msg, 0) == 1);
+}
+
+static int passed(int from)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	char octet;
+	struct iovec iov = { &octet, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	int fd;
+
+	CHECK(recvmsg(from, &msg, 0) == 1);
+	memcpy(&fd, CMSG_DATA(&control.h), sizeof(fd));
+	return fd;
+}
+
+static int do_rights(void)
+{
+	int pair[2], fd, status;
+	pid_t pid;
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	pid = fork();
+	if (pid == 0) {
+		fd = passed(pair[1]);
+		case_say(fd, "passed on");
+		pass(pair[1], fd);
+		_exit(0);
+	}
+	fd = case_dial(ECHO_PORT);
+	pass(pair[0], fd);
+	close(fd);
+	fd = passed(pair[0]);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	case_say(fd, "and back");
+	return 0;
+}
+
+static int do_closeall(void)
+{
+	int fd = case_dial(ECHO_PORT), high;
+
+	case_say(fd, "before");
+	high = fcntl(fd, F_DUPFD, 60);
+	/* What daemons do. */
+	for (int i = 3; i < 60; i++)
+		close(i);
+	case_say(high, "after");
+	CHECK(close_range((unsigned)high + 1, ~0u, 0) == 0);
+	case_say(high, "after that");
+	closefrom(3);
+	CHECK(write(high, "x", 1) == -1 && errno == EBADF);
+	fd = case_dial(ECHO_PORT);
+	CHECK(fd == 3);
+	case_say(fd, "anew");
+	return 0;
+}
+
+static int do_emfile(void)
+{
+	struct rlimit limit = { 16, 4096 };
+	int l = case_listener(4000), fd, n = 0, last = -1;
+
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK(accept4(l, NULL, NULL, SOCK_CLOEXEC) >= 0); /* one for now */
+	while ((fd = socket(AF_INET, SOCK_STREAM, 0)) >= 0) {
+		last = fd;
+		n++;
+	}
+	CHECK(errno == EMFILE && n > 5);
+	CHECK(accept(l, NULL, NULL) == -1 && errno == EMFILE);
+	close(last);
+	/* The connection was not lost. */
+	CHECK(accept(l, NULL, NULL) == last);
+	return 0;
+}
+
+/* ---- Threads and numbers -------------------------------------------------------------------- */
+
+static void *thread_talk(void *arg)
+{
+	int fd = case_dial(ECHO_PORT);
+
+	(void)arg;
+	for (int i = 0; i < 200; i++)
+		case_say(fd, "to and fro");
+	close(fd);
+	return NULL;
+}
+
+static int do_threads(void)
+{
+	pthread_t threads[8];
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 8; i++)
+			CHECK(pthread_create(&threads[i], NULL, thread_talk, NULL) == 0);
+		for (int i = 0; i < 8; i++)
+			pthread_join(threads[i], NULL);
+	}
+	return 0;
+}
+
+static int do_many(char **argv)
+{
+	int n = atoi(argv[0]), *all = calloc((size_t)n, sizeof(int));
+
+	for (int i = 0; i < n; i++)
+		all[i] = case_dial(ECHO_PORT);
+	for (int i = 0; i < n; i++)
+		CHECK(write(all[i], "many", 4) == 4);
+	for (int i = 0; i < n; i++) {
+		char back[4];
+
+		CHECK(recv(all[i], back, 4, MSG_WAITALL) == 4);
+	}
+	free(all);
+	return 0;
+}
+
+/* ---- The C library's own -------------------------------------------------------------------- */
+
+static int do_libc(void)
+{
+	int fd = case_dial(ECHO_PORT), file;
+	char path[] = "/tmp/couplet-shim-XXXXXX", line[32];
+	static char big[300000], back[300000];
+	off_t at = 0;
+	void *volatile nothing = NULL;
+	size_t got = 0;
+	FILE *f;
+
+	f = fdopen(dup(fd), "r+");
+	CHECK(f && fileno(f) > fd);
+	CHECK(fprintf(f, "a line\n") == 7 && fflush(f) == 0);
+	CHECK(fgets(line, sizeof(line), f) && !strcmp(line, "a line\n"));
+	CHECK(fclose(f) == 0);
+	CHECK(dprintf(fd, "%d\n", 42) == 3 && read(fd, line, 3) == 3);
+	file = mkstemp(path);
+	CHECK(file >= 0 && unlink(path) == 0);
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = (char)case_octet(i);
+	CHECK(write(file, big, sizeof(big)) == (ssize_t)sizeof(big));
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (got < sizeof(big)) {
+		ssize_t n = at < (off_t)sizeof(big) ? sendfile(fd, file, &at, sizeof(big)) : 0;
+
+		CHECK(n >= 0 || errno == EAGAIN);
+		n = read(fd, back + got, sizeof(big) - got);
+		CHECK(n > 0 || errno == EAGAIN);
+		got += n > 0 ? (size_t)n : 0;
+		if (n < 0)
+			usleep(100);
+	}
+	CHECK(memcmp(big, back, sizeof(big)) == 0);
+	CHECK(lseek(fd, 0, SEEK_CUR) == -1 && errno == ESPIPE);
+	CHECK(syscall(SYS_io_uring_setup, 8, line) == -1 && errno == ENOSYS);
+	CHECK(read(fd, nothing, 5) == -1 && errno == EFAULT);
+	return 0;
+}
+
+/* A call that the C library does not see: the server is told of the octets. */
+static int do_raw(void)
+{
+	int fd = case_dial(ECHO_PORT);
+	long result;
+
+#if defined(__x86_64__)
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(SYS_write), "D"(fd), "S"("raw"), "d"(3)
+			 : "rcx", "r11", "memory");
+#else
+	result = 3;
+#endif
+	CHECK(result == 3);
+	case_say(fd, "the usual way");
+	return 0;
+}
+
+int shim_case(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(void);
+	} plain[] = {
+		{ "endless", do_endless }, { "dup", do_dup },		{ "fork", do_fork },
+		{ "rights", do_rights },   { "closeall", do_closeall }, { "emfile", do_emfile },
+		{ "mixed", case_mixed },   { "asleep", case_asleep },	{ "signals", case_signals },
+		{ "threads", do_threads }, { "libc", do_libc },		{ "raw", do_raw },
+	};
+
+	if (argc >= 3 && !strcmp(argv[0], "echo"))
+		return case_echo(argv + 1);
+	if (argc >= 4 && !strcmp(argv[0], "stream"))
+		return case_stream(argv + 1);
+	if (argc >= 2 && !strcmp(argv[0], "many"))
+		return do_many(argv + 1);
+	if (!strcmp(argv[0], "exec"))
+		return do_exec(argv + 1, "/proc/self/exe");
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		if (!strcmp(argv[0], plain[i].name))
+			return plain[i].run();
+	return 2;
+}

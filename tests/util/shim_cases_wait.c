@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* Of the programs of shim_cases.h: waiting for several things, asleep, and signals meanwhile. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/util/shim_case.h"
+
+/* ---- Waiting -------------------------------------------------------------------------------- */
+
+int case_mixed(void)
+{
+	int fd = case_dial(ECHO_PORT), tube[2], set = epoll_create1(0), outer = epoll_create1(0);
+	struct epoll_event e = { .events = EPOLLIN, .data.u32 = 1 }, got[4];
+	struct pollfd p[3];
+	bool seen[3] = { false };
+
+	CHECK(pipe(tube) == 0);
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, tube[0], &e) == 0);
+	e.data.u32 = 2;
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == 0);
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == -1 && errno == EEXIST);
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, set, &e) == -1 && errno == EINVAL);
+	e.data.u32 = 3;
+	CHECK(epoll_ctl(outer, EPOLL_CTL_ADD, set, &e) == 0);
+	CHECK(epoll_wait(set, got, 4, 0) == 0);
+	CHECK(epoll_wait(outer, got, 4, 10) == 0);
+	CHECK(write(fd, "x", 1) == 1);
+	CHECK(epoll_wait(outer, got, 4, 2000) == 1 && got[0].data.u32 == 3);
+	CHECK(epoll_wait(set, got, 4, 2000) == 1 && got[0].data.u32 == 2);
+	/* Level: it goes on until it is read. */
+	CHECK(epoll_wait(set, got, 4, 2000) == 1 && got[0].data.u32 == 2);
+	CHECK(write(tube[1], "y", 1) == 1);
+	CHECK(epoll_wait(set, got, 4, 2000) == 2);
+	CHECK(got[0].data.u32 + got[1].data.u32 == 3);
+	/* With room for one, each has its turn. */
+	for (int i = 0; i < 4; i++) {
+		CHECK(epoll_wait(set, got, 1, 2000) == 1);
+		seen[got[0].data.u32] = true;
+	}
+	CHECK(seen[1] && seen[2]);
+	p[0] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	p[1] = (struct pollfd){ .fd = tube[0], .events = POLLIN };
+	p[2] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	CHECK(poll(p, 3, 0) == 2 && p[0].revents == POLLIN && p[1].revents == POLLIN);
+	CHECK(read(fd, got, 1) == 1 && read(tube[0], got, 1) == 1);
+	CHECK(poll(p, 3, 20) == 0 && !p[0].revents && !p[1].revents);
+	CHECK(write(fd, "x", 1) == 1);
+	CHECK(poll(p, 3, 2000) == 1 && p[0].revents == POLLIN && !p[1].revents);
+	CHECK(read(fd, got, 1) == 1);
+	CHECK(epoll_wait(outer, got, 4, 10) == 0);
+	/* Edges: once for what came. */
+	e = (struct epoll_event){ .events = EPOLLIN | EPOLLET, .data.u32 = 2 };
+	CHECK(epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) == 0);
+	CHECK(write(fd, "z", 1) == 1);
+	CHECK(epoll_wait(set, got, 4, 2000) == 1);
+	CHECK(epoll_wait(set, got, 4, 10) == 0);
+	e.events = EPOLLIN | EPOLLONESHOT;
+	CHECK(epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) == 0);
+	CHECK(epoll_wait(set, got, 4, 2000) == 1);
+	CHECK(epoll_wait(set, got, 4, 10) == 0);
+	CHECK(epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL) == 0);
+	CHECK(epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL) == -1 && errno == ENOENT);
+	return 0;
+}
+
+static void *wake_later(void *arg)
+{
+	usleep(30000);
+	CHECK(write(*(int *)arg, "wake", 4) == 4);
+	return NULL;
+}
+
+/* Asleep in each call when it becomes ready, through either kind of descriptor. */
+int case_asleep(void)
+{
+	int fd = case_dial(ECHO_PORT), tube[2], set = epoll_create1(0), *who[2] = { &fd, &tube[1] };
+	struct epoll_event e = { .events = EPOLLIN }, got;
+	char back[4];
+
+	CHECK(pipe(tube) == 0);
+	e.data.fd = fd;
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == 0);
+	e.data.fd = tube[0];
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, tube[0], &e) == 0);
+	for (int i = 0; i < 6; i++) {
+		int from = i % 2 ? tube[0] : fd;
+		struct pollfd p[2] = { { .fd = fd, .events = POLLIN },
+				       { .fd = tube[0], .events = POLLIN } };
+		pthread_t thread;
+		fd_set in;
+
+		CHECK(pthread_create(&thread, NULL, wake_later, who[i % 2]) == 0);
+		FD_ZERO(&in);
+		FD_SET(fd, &in);
+		FD_SET(tube[0], &in);
+		if (i / 2 == 0)
+			CHECK(epoll_wait(set, &got, 1, 5000) == 1 && got.data.fd == from);
+		else if (i / 2 == 1)
+			CHECK(poll(p, 2, 5000) == 1 && p[i % 2].revents == POLLIN);
+		else
+			CHECK(select(1000, &in, NULL, NULL, NULL) == 1 && FD_ISSET(from, &in));
+		CHECK(read(from, back, 4) == 4 && memcmp(back, "wake", 4) == 0);
+		pthread_join(thread, NULL);
+	}
+	return 0;
+}
+
+static volatile sig_atomic_t alarms;
+static int alarm_fd = -1;
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+	alarms++;
+	/* A call of ours within a call of ours. */
+	if (alarm_fd >= 0 && write(alarm_fd, "a", 1) != 1)
+		alarms = 100;
+}
+
+static void alarm_in(int ms, int flags)
+{
+	struct sigaction act = { .sa_handler = on_alarm, .sa_flags = flags };
+	struct itimerval t = { .it_value = { 0, ms * 1000 } };
+
+	CHECK(sigaction(SIGALRM, &act, NULL) == 0);
+	CHECK(setitimer(ITIMER_REAL, &t, NULL) == 0);
+}
+
+int case_signals(void)
+{
+	int fd = case_dial(ECHO_PORT), other = case_dial(ECHO_PORT), tube[2];
+	struct timeval tv = { 0, 50000 };
+	struct pollfd p[2] = { { .fd = fd, .events = POLLIN } };
+	char c;
+
+	alarm_in(20, 0);
+	CHECK(read(fd, &c, 1) == -1 && errno == EINTR && alarms == 1);
+	case_say(fd, "goes on");
+	/* What the handler sends ends the call that it interrupted. */
+	alarm_fd = fd;
+	alarm_in(20, SA_RESTART);
+	CHECK(read(fd, &c, 1) == 1 && c == 'a' && alarms == 2);
+	alarm_fd = other;
+	alarm_in(20, SA_RESTART);
+	CHECK(poll(p, 1, 5000) == -1 && errno == EINTR && alarms == 3);
+	CHECK(pipe(tube) == 0);
+	p[1] = (struct pollfd){ .fd = tube[0], .events = POLLIN };
+	alarm_in(20, SA_RESTART);
+	CHECK(poll(p, 2, 5000) == -1 && errno == EINTR && alarms == 4);
+	alarm_fd = -1;
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) == 0);
+	CHECK(read(fd, &c, 1) == -1 && errno == EAGAIN);
+	signal(SIGPIPE, SIG_IGN);
+	CHECK(shutdown(fd, SHUT_WR) == 0);
+	CHECK(write(fd, "x", 1) == -1 && errno == EPIPE);
+	signal(SIGPIPE, on_alarm);
+	alarms = 0;
+	CHECK(write(fd, "x", 1) == -1 && errno == EPIPE && alarms == 1);
+	CHECK(send(fd, "x", 1, MSG_NOSIGNAL) == -1 && errno == EPIPE && alarms == 1);
+	return 0;
+}

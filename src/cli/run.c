@@ -76,7 +76,8 @@ static const struct option options[] = {
 
 static const char help[] =
 	"      --link LINK       the way out: user (a forwarder in this process: the default),\n"
-	"                        tun[=NAME] or tap[=NAME] (an interface of the kernel)\n"
+	"                        tun[=NAME] or tap[=NAME] (an interface of the kernel), or\n"
+	"                        none (nothing but its own loopback)\n"
 	"      --address A/LEN   the program's address (10.99.0.2/24 and fd99::2/64)\n"
 	"      --gateway A       what is behind the link (10.99.0.1 and fd99::1); through the\n"
 	"                        user link: this machine's own loopback\n"
@@ -95,18 +96,19 @@ static const char help[] =
 
 static int set_link(struct run *r, const char *arg)
 {
-	static const char *const names[] = { "user", "tun", "tap" };
+	static const char *const names[] = { "user", "tun", "tap", "none" };
 	size_t n = strcspn(arg, "=");
 
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		if (strlen(names[i]) == n && !strncmp(arg, names[i], n)) {
 			r->options.kind = (enum run_link_kind)i;
 			r->options.device = arg[n] ? arg + n + 1 : NULL;
-			return i == RUN_LINK_USER && arg[n]
-				       ? cli_fail(CLI_USAGE, "--link %s: user takes no name", arg)
+			return (i == RUN_LINK_USER || i == RUN_LINK_NONE) && arg[n]
+				       ? cli_fail(CLI_USAGE, "--link %s: %s takes no name", arg,
+						  names[i])
 				       : CLI_OK;
 		}
-	return cli_fail(CLI_USAGE, "--link %s: user, tun or tap", arg);
+	return cli_fail(CLI_USAGE, "--link %s: user, tun, tap or none", arg);
 }
 
 /* "A/LEN"; without a length, that of a host's usual network. */
@@ -272,7 +274,7 @@ static int add_addresses(struct run *r)
 
 	if (!err)
 		err = shim_server_add_addr(r->server, "lo", r->link.lo, &lo6, 128);
-	if (!err)
+	if (!err && r->link.ifindex)
 		err = shim_server_add_addr(r->server, name, (unsigned)r->link.ifindex, &o->ours4,
 					   o->prefix4);
 	if (!err && r->link.has6)
@@ -421,6 +423,10 @@ static void introduce(const struct run *r)
 {
 	char a4[CPL_ADDR_TEXT], a6[CPL_ADDR_TEXT], g[CPL_ADDR_TEXT];
 
+	if (r->options.kind == RUN_LINK_NONE) {
+		fprintf(stderr, "couplet run: %s has nothing but its own loopback\n", r->path);
+		return;
+	}
 	cpl_addr_text(&r->options.ours4, a4);
 	cpl_addr_text(&r->options.ours6, a6);
 	cpl_addr_text(&r->options.gateway4, g);
@@ -473,10 +479,7 @@ int cmd_run(int argc, char **argv)
 	if (status == CLI_OK && optind >= argc)
 		status = cli_fail(CLI_USAGE, "which command?");
 	if (status == CLI_OK && r->options.publish_n && r->options.kind != RUN_LINK_USER)
-		status = cli_fail(CLI_USAGE,
-				  "--publish is for --link user: through %s the program's "
-				  "own address can be reached",
-				  r->options.kind == RUN_LINK_TUN ? "a TUN" : "a TAP");
+		status = cli_fail(CLI_USAGE, "--publish is for --link user");
 	if (status == CLI_OK &&
 	    (program_find(argv[optind], r->path, &why) || program_shim(r->shim, &why)))
 		status = cli_fail(CLI_CANNOT, "%s", why.text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See run_link.h. Three ways out: user (a second stack in this process forwards, run_forward.c),
- * and a TUN or TAP device, whose other end is an interface of the kernel.
+ * See run_link.h. The ways out: none; user (a second stack in this process forwards,
+ * run_forward.c), and a TUN or TAP device, whose other end is an interface of the kernel.
  */
 #include "cli/run_link.h"
 
@@ -128,13 +128,17 @@ static int open_stack(struct run_link *l, const struct run_link_options *o, stru
 	if (err)
 		return link_fail(why, err, "cannot make a stack: %s", strerror(-err));
 	err = loop_new(&l->loop, l->stack, why);
-	if (!err && o->capture) {
+	if (err)
+		return err;
+	if (o->kind == RUN_LINK_NONE)
+		return add_loopback(l, now, why);
+	if (o->capture) {
 		err = pcapng_open(&l->capture, o->capture, loop_epoch(), 0, why);
 		if (!err)
 			err = link_capture(l->link, l->capture);
+		if (err)
+			return err;
 	}
-	if (err)
-		return err;
 	mtu = l->link->iface.mtu;
 	l->has6 = mtu >= MTU_V6;
 	snprintf(l->device, sizeof(l->device), "%s", l->link->iface.name);
@@ -155,7 +159,10 @@ int run_link_open(struct run_link *l, const struct run_link_options *o, struct l
 	int err;
 
 	memset(l, 0, sizeof(*l));
-	err = o->kind == RUN_LINK_USER ? open_user(l, o, why) : open_device(l, o, why);
+	if (o->kind == RUN_LINK_USER)
+		err = open_user(l, o, why);
+	else
+		err = o->kind == RUN_LINK_NONE ? 0 : open_device(l, o, why);
 	if (!err)
 		err = open_stack(l, o, why);
 	if (err)

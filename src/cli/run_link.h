@@ -13,10 +13,12 @@
 #include "link/link.h"
 #include "link/pcapng.h"
 
+/* None: nothing but its own loopback. */
 enum run_link_kind {
 	RUN_LINK_USER,
 	RUN_LINK_TUN,
-	RUN_LINK_TAP
+	RUN_LINK_TAP,
+	RUN_LINK_NONE
 };
 
 struct run_link_options {

@@ -185,6 +185,19 @@ static struct ip_route connected_route(const struct ip_address *a)
 	};
 }
 
+/* The entry of exactly ADDR. */
+static struct ip_address *own_addr(const struct route_table *t, const struct cpl_addr *addr,
+				   int ifindex)
+{
+	for (uint32_t n = 0; n < t->addrs_n; n++) {
+		struct ip_address *a = &t->addrs[n];
+
+		if ((!ifindex || a->ifindex == ifindex) && cpl_addr_equal(&a->addr, addr))
+			return a;
+	}
+	return NULL;
+}
+
 int route_addr_add(struct route_table *t, int ifindex, const struct cpl_addr *addr,
 		   unsigned prefix_len, bool tentative)
 {
@@ -196,7 +209,7 @@ int route_addr_add(struct route_table *t, int ifindex, const struct cpl_addr *ad
 	if (!ifindex_ok(ifindex) || prefix_len > family_bits(addr) ||
 	    !addr_may_be_ours(addr, prefix_len))
 		return -EINVAL;
-	if (route_our_addr(t, addr, ifindex))
+	if (own_addr(t, addr, ifindex))
 		return -EEXIST;
 	a.prefix_len = (uint8_t)prefix_len;
 	a.ifindex = (uint8_t)ifindex;
@@ -215,7 +228,7 @@ int route_addr_add(struct route_table *t, int ifindex, const struct cpl_addr *ad
 
 int route_addr_del(struct route_table *t, int ifindex, const struct cpl_addr *addr)
 {
-	struct ip_address *a = ifindex_ok(ifindex) ? route_our_addr(t, addr, ifindex) : NULL;
+	struct ip_address *a = ifindex_ok(ifindex) ? own_addr(t, addr, ifindex) : NULL;
 	struct ip_route connected, *r;
 	struct ip_address gone;
 	uint32_t at;
@@ -244,16 +257,25 @@ void route_addr_ready(struct route_table *t, struct ip_address *a)
 	t->generation++;
 }
 
+/* RFC 1122 3.2.1.3 (g): all of 127/8 is this host, where any of it is. */
+static bool covers(const struct ip_address *ours, const struct cpl_addr *addr)
+{
+	return cpl_addr_is4(addr) && addr_is_loopback(addr) &&
+	       addr_in_prefix(addr, &ours->addr, ours->prefix_len);
+}
+
 struct ip_address *route_our_addr(const struct route_table *t, const struct cpl_addr *addr,
 				  int ifindex)
 {
-	for (uint32_t i = 0; i < t->addrs_n; i++) {
+	struct ip_address *found = own_addr(t, addr, ifindex);
+
+	for (uint32_t i = 0; !found && i < t->addrs_n; i++) {
 		struct ip_address *a = &t->addrs[i];
 
-		if ((!ifindex || a->ifindex == ifindex) && cpl_addr_equal(&a->addr, addr))
-			return a;
+		if ((!ifindex || a->ifindex == ifindex) && covers(a, addr))
+			found = a;
 	}
-	return NULL;
+	return found;
 }
 
 bool route_is_broadcast(const struct route_table *t, const struct cpl_addr *addr)

@@ -226,7 +226,8 @@ static void one(char family, char kind, const struct option *o)
 	int fd = subject(family, kind);
 
 	printf("%c %c %s: ", family, kind, o->text);
-	get(fd, o, 16);
+	if (o->kind != 'n') /* which is the default is up to the system */
+		get(fd, o, 16);
 	if (o->kind == 'i' || o->kind == 'c' || o->kind == 'x')
 		numbers(fd, o);
 	else if (o->kind == 't')

@@ -37,7 +37,8 @@ def on_the_kernel(program):
 
 
 def on_couplet(program):
-    return lines_of([os.path.join(OUT, "couplet"), "run", "--quiet", "--", program])
+    return lines_of([os.path.join(OUT, "couplet"), "run", "--quiet", "--link", "none", "--",
+                     program])
 
 
 def justified():

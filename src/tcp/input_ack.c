@@ -5,7 +5,8 @@
  */
 #include "tcp/tcp.h"
 
-#define RTT_SANE_MS 600000u /* a timestamp echo older than this is no measurement */
+#define RENEGE_MIN_NS (10 * CPL_MS)
+#define RTT_SANE_MS   600000u /* a timestamp echo older than this is no measurement */
 
 /* MUST-1, REC-1; the window of a SYN is never scaled (RFC 7323 2.2). */
 static uint32_t segment_window(const struct tcb *tcb, const struct tcp_seg *seg)
@@ -231,6 +232,25 @@ void input_advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
 	}
 }
 
+/* RFC 2018 8: what is now first was reported as received, and is not acknowledged with the rest. */
+static bool is_reneging(const struct tcb_io *io)
+{
+	return sendmap_first(&io->map)->flags & SENT_SACKED;
+}
+
+/* As Linux: not at once, because an ACK on its way may say otherwise; but much before the RTO. */
+static void await_reneged(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	uint64_t wait = tcb->rtt.srtt_ns / 2;
+
+	timer_rexmt_start(tcp, tcb, now);
+	wait = now + (wait > RENEGE_MIN_NS ? wait : RENEGE_MIN_NS);
+	if (wait < tcb->io->t_rexmt)
+		tcb->io->t_rexmt = wait;
+	tcb->io->recovery.t_probe = CPL_NEVER; /* a probe would say nothing new */
+	tcp->counters->sack_renegings++;
+}
+
 static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 			  struct sendmap_result *res, uint64_t now)
 {
@@ -258,8 +278,12 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 		return;
 	if (sendmap_empty(&io->map))
 		timer_rexmt_stop(tcp, tcb);
+	else if (ra.advanced && is_reneging(io))
+		await_reneged(tcp, tcb, now);
 	else if (ra.advanced)
 		timer_rexmt_start(tcp, tcb, now); /* RFC 6298 5.3 */
+	if (!sendmap_empty(&io->map) && is_reneging(io))
+		return;
 	if (ra.advanced || io->map.sacked || sendmap_empty(&io->map))
 		timer_probe_schedule(tcb, now);
 }

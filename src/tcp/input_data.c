@@ -95,8 +95,10 @@ static enum verdict text_in_order(struct tcp *tcp, struct tcb *tcb, const struct
 	while (len && !keep_text(tcp, tcb, in, data, len)) {
 		/* Nothing half-kept: the peer sends it again, unless what came early gives way. */
 		chunkq_trim(&io->rcvq, tcp->chunks, io->rcvq.bytes - before);
-		if (ooo_prune(tcp, io))
+		if (ooo_prune(tcp, io)) {
+			tcp->counters->drop_tcp_ooo_pruned++; /* not of the segment at hand */
 			continue;
+		}
 		tcp_drop(tcp, COUNTER_drop_tcp_memory);
 		return V_DROP;
 	}

@@ -488,10 +488,14 @@ static void sack_lies(void **state)
 	bench_end(&b);
 }
 
-/* RFC 2018 8: the peer has let go of what it had reported: it is sent again after the time-out. */
+/*
+ * RFC 2018 8: the peer has let go of what it had reported: it is sent again, all of it, when half a
+ * round trip, and 10 ms, have brought no other word.
+ */
 static void reneging(void **state)
 {
 	cpl_handle h;
+	uint64_t half;
 
 	(void)state;
 	h = peer(true, "mss 1000,sackOK");
@@ -500,11 +504,38 @@ static void reneging(void **state)
 	expect(&b, ". 1:1001 ack 1");
 	send(&b, ". 1 ack 1001"); /* and nothing of the rest */
 	expect_nothing(&b);
-	expect_after(&b, 200 * CPL_MS, ". 1001:2001 ack 1");
+	expect_after(&b, 10 * CPL_MS, ". 1001:2001 ack 1");
+	assert_int_equal(counter(&b, sack_renegings), 1);
 	send(&b, ". 1 ack 2001");
 	expect(&b, ". 2001:3001 ack 1");
 	expect(&b, "P. 3001:4001 ack 1");
 	send(&b, ". 1 ack 4001");
+	bench_end(&b);
+	/* Another word comes in time: there is nothing to send again. */
+	h = peer(true, "mss 1000,sackOK");
+	write_segments(h, 1, 4);
+	send(&b, ". 1 ack 1 <sack 1001:4001>");
+	expect(&b, ". 1:1001 ack 1");
+	send(&b, ". 1 ack 1001 <sack 1001:4001>");
+	send(&b, ". 1 ack 4001");
+	expect_nothing_for(&b, CPL_SECOND);
+	bench_end(&b);
+	/* Half of a longer round trip. */
+	h = peer(true, "mss 1000,sackOK");
+	for (unsigned i = 0; i < 10; i++) {
+		write_segments(h, 1 + 1000 * i, 1);
+		bench_run(&b, 100 * CPL_MS);
+		send(&b, ". 1 ack %u", 1001 + 1000 * i);
+	}
+	write_segments(h, 10001, 4);
+	bench_run(&b, 100 * CPL_MS);
+	send(&b, ". 1 ack 10001 <sack 11001:14001>");
+	bench_run(&b, 50 * CPL_MS);
+	expect(&b, ". 10001:11001 ack 1");
+	send(&b, ". 1 ack 11001");
+	half = bench_info(&b, h)->srtt / 2;
+	assert_in_range(half, 30 * CPL_MS, 60 * CPL_MS);
+	expect_after(&b, half, ". 11001:12001 ack 1");
 	bench_end(&b);
 }
 

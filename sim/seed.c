@@ -471,6 +471,35 @@ static void dead_from(struct wire *wire, uint64_t at)
 	wire->params.down[wire->params.down_n++] = (struct wire_span){ at, UINT64_MAX };
 }
 
+static void path_mtu(void *ctx, uint64_t mtu)
+{
+	struct net_link *link = ctx;
+
+	for (unsigned i = 0; i < link->ports; i++)
+		for (unsigned k = 0; k < link->ports; k++)
+			link->wire[i][k].params.mtu = (uint32_t)mtu;
+}
+
+/* The path's MTU changes on the way, and what does not fit is dropped with a word or without. */
+static void draw_path(struct seed_run *run, struct net_link *link, uint32_t mtu)
+{
+	uint64_t x = draw_at(run->seed, 0, 22);
+
+	if (mtu <= 1280)
+		return;
+	if (x % 8 == 0) {
+		link->mtu_answer = false;
+		note(run, "path: what is too big vanishes\n");
+	}
+	for (unsigned i = 0; x / 8 % 8 == 0 && i < 1 + x / 64 % 2; i++) {
+		uint64_t y = draw_at(run->seed, i, 23), at = run->start + y % 4000 * MS;
+		uint32_t to = 1280 + (uint32_t)(y / 4000 % (mtu - 1280));
+
+		net_at(run->net, at, path_mtu, link, to);
+		note(run, "path: mtu %u from %llu ms on\n", to, (unsigned long long)(at / MS));
+	}
+}
+
 static bool draw_faults(struct seed_run *run)
 {
 	struct net *net = run->net;
@@ -583,6 +612,7 @@ int seed_make(struct seed_run *run, uint64_t seed)
 		params.ether = link->ether;
 		wire_init(&link->wire[1][0], &params, draw_at(seed, 1, 9));
 	}
+	draw_path(run, link, mtu);
 	restarts = draw_faults(run);
 	talks = (unsigned)from_to(run, 1, 4);
 	for (unsigned i = 0; i < talks; i++)

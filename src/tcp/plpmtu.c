@@ -22,26 +22,27 @@ static uint32_t overhead(const struct tcb *tcb)
 	return (tcb_is4(tcb) ? 20u : 40u) + TCP_HLEN + (tcb_has(tcb, TCB_TS) ? 12u : 0u);
 }
 
-/* The next size to try that is smaller by a tenth at least, or 0. */
+/* The next size to try, smaller by a tenth if there is one, or 0. */
 static uint32_t step_down(const struct tcb *tcb)
 {
 	static const uint16_t steps[] = { BASE6, BASE4, FLOOR4 };
 	uint32_t size = (uint32_t)tcb->snd_mss + overhead(tcb);
+	unsigned last = tcb_is4(tcb) ? 2 : 0;
 
-	for (unsigned i = 0; i < (tcb_is4(tcb) ? 3 : 1); i++)
+	for (unsigned i = 0; i <= last; i++)
 		if (size - size / 10 >= steps[i])
 			return steps[i];
-	return 0;
+	return size > steps[last] ? steps[last] : 0;
 }
 
 /* RFC 4821 7.7, RFC 8899 4.3 */
 void plpmtu_timeout(struct tcb *tcb, uint64_t now)
 {
 	const struct sent *first = sendmap_first(&tcb->io->map);
-	uint32_t mtu = step_down(tcb), mss = tcb->snd_mss;
+	uint32_t mtu = step_down(tcb);
 
 	if (!tcb_synchronized(tcb) || tcb->rexmt_n % TIMEOUTS || !mtu || !tcb->snd_wnd ||
-	    first->end - first->start < mss)
+	    first->end - first->start + overhead(tcb) <= mtu) /* as small already: it is not that */
 		return;
 	if (!tcb->mtu_cap)
 		tcb->mtu_limit = tcb->pmtu;

@@ -402,6 +402,53 @@ static void no_route(void **state)
 	bench_end(&b);
 }
 
+/* The shortest payload that is sent while nothing is acknowledged. */
+static uint32_t least_sent(uint64_t ns)
+{
+	uint32_t least = UINT32_MAX;
+
+	for (uint64_t end = b.now + ns; b.now < end; bench_run(&b, 10 * CPL_MS))
+		while (bench_take(&b))
+			if (b.last.p.tcp.len && b.last.p.tcp.len < least)
+				least = b.last.p.tcp.len;
+	return least;
+}
+
+/* An MTU of 1400 over IPv6: 1280 is less than a tenth smaller, and must be tried all the same. */
+static void black_hole_near_the_minimum(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.v6 = true;
+	b.iface.mtu = 1400;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1440");
+	bench_write(&b, h, 4 * 1340);
+	assert_int_equal(least_sent(4 * CPL_SECOND), 1220);
+	assert_int_equal(bench_info(&b, h)->blackholes, 1);
+	bench_end(&b);
+}
+
+/* What was sent with options in its header is not as long as the MSS, and as much too large. */
+static void black_hole_beside_options(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.sack = 1;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1460,sackOK");
+	send(&b, "P. 101:201 ack 1"); /* a hole: SACK goes with all that is sent */
+	expect(&b, ". 1 ack 1 <sack 101:201>");
+	bench_write(&b, h, 4 * 1448);
+	assert_int_equal(least_sent(8 * CPL_SECOND), 1240 - 12);
+	assert_int_equal(bench_info(&b, h)->blackholes, 1);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +464,8 @@ int main(void)
 		cmocka_unit_test(configured_window_after_idleness),
 		cmocka_unit_test(refused_reset),
 		cmocka_unit_test(no_route),
+		cmocka_unit_test(black_hole_near_the_minimum),
+		cmocka_unit_test(black_hole_beside_options),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,20 +42,28 @@ int datagram_connect(struct sockets *s, struct sock *so, const struct sockaddr *
 {
 	struct cpl_endpoint to, from;
 	struct route_result route;
-	int err = name_remote(s, so, addr, len, &to);
+	sa_family_t family;
+	int err;
 
+	if (len > sizeof(struct sockaddr_storage))
+		return -EINVAL;
+	err = sock_autobind(s, so, now); /* whatever becomes of it, as the kernel */
+	if (err)
+		return -EAGAIN;
+	memcpy(&family, addr, sizeof(family));
+	if (family == AF_INET && so->domain == AF_INET6 && so->o.v[OPT_V6ONLY])
+		return -EAFNOSUPPORT;
+	err = name_remote(s, so, addr, len, true, &to);
 	err = err ? err : may_broadcast(s, so, &to);
 	if (err)
 		return err;
 	from = so->local;
+	if (name_is_group(s, &from.addr))
+		from.addr = name_any(so);
 	err = route_lookup(&s->stack->routes, &to.addr, (int)to.ifindex,
 			   addr_is_any(&from.addr) ? NULL : &from.addr, &route);
 	if (err)
-		return err == -EADDRNOTAVAIL ? -EINVAL : err;
-	err = sock_autobind(s, so, now);
-	if (err)
-		return err;
-	from = so->local;
+		return err == -EADDRNOTAVAIL && !addr_is_any(&from.addr) ? -EINVAL : -ENETUNREACH;
 	if (addr_is_any(&from.addr))
 		from.addr = route.source;
 	so->local = from;
@@ -100,11 +108,11 @@ static int send_to(struct sockets *s, const struct sock *so, const struct msghdr
 	if (family == AF_UNSPEC && msg->msg_namelen >= sizeof(in)) {
 		memcpy(&in, msg->msg_name, sizeof(in));
 		in.sin_family = AF_INET; /* as the kernel takes it */
-		return name_remote(s, so, (const void *)&in, sizeof(in), to);
+		return name_remote(s, so, (const void *)&in, sizeof(in), false, to);
 	}
 	if (so->domain == AF_INET6 && family != AF_INET6 && family != AF_INET)
 		return -EINVAL;
-	return name_remote(s, so, msg->msg_name, msg->msg_namelen, to);
+	return name_remote(s, so, msg->msg_name, msg->msg_namelen, false, to);
 }
 
 static const void *gather(struct sockets *s, const struct msghdr *msg, size_t n)
@@ -174,6 +182,8 @@ long datagram_send(struct sockets *s, struct sock *so, const struct msghdr *msg,
 	if (!to.port)
 		return -EINVAL;
 	how = how_by_options(so, &to);
+	if (name_is_group(s, &how.from.addr))
+		how.from.addr = name_any(so);
 	err = control_send(so, msg, &how, &segment);
 	err = err ? err : may_broadcast(s, so, &to);
 	if (err)
@@ -190,6 +200,8 @@ long datagram_send(struct sockets *s, struct sock *so, const struct msghdr *msg,
 		return -ENOBUFS;
 	how.from.port = so->local.port;
 	err = send_all(s, so, &how, data, n, segment, now);
+	if (err == -EADDRNOTAVAIL && addr_is_any(&how.from.addr))
+		err = -ENETUNREACH;
 	if (err == -EMSGSIZE)
 		errqueue_local(s, so, &to, EMSGSIZE, now);
 	return err ? err : (long)n;

@@ -22,11 +22,18 @@ static struct cpl_addr addr_of_in(const struct sockaddr_in *in)
 }
 
 /* Link-local addresses need an interface: the one named, or the one bound to (RFC 4007). */
+static bool needs_scope(const struct cpl_addr *a)
+{
+	if (cpl_addr_is4(a))
+		return false;
+	return addr_is_link_local(a) || (addr_is_multicast(a) && (a->b[1] & 15) <= 2);
+}
+
 static int scope(const struct sock *so, const struct sockaddr_in6 *in6, socklen_t len,
 		 struct cpl_endpoint *at)
 {
 	at->ifindex = so->o.ifindex;
-	if (cpl_addr_is4(&at->addr) || !addr_is_link_local(&at->addr))
+	if (!needs_scope(&at->addr) || (sock_is_stream(so) && addr_is_multicast(&at->addr)))
 		return 0;
 	if (len >= sizeof(*in6) && in6->sin6_scope_id) {
 		if (at->ifindex && at->ifindex != in6->sin6_scope_id)
@@ -40,7 +47,7 @@ static int read_in(const struct sockaddr *addr, socklen_t len, bool binds, struc
 {
 	struct sockaddr_in in;
 
-	if (len < sizeof(in))
+	if (len < sizeof(in) || len > sizeof(struct sockaddr_storage))
 		return -EINVAL;
 	memcpy(&in, addr, sizeof(in));
 	if (in.sin_family != AF_INET &&
@@ -57,7 +64,7 @@ static int read_in6(const struct sock *so, const struct sockaddr *addr, socklen_
 {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_UNSPEC };
 
-	if (len < SIN6_LEN_MIN)
+	if (len < SIN6_LEN_MIN || len > sizeof(struct sockaddr_storage))
 		return -EINVAL;
 	memcpy(&in6, addr, len < sizeof(in6) ? len : sizeof(in6));
 	if (in6.sin6_family != AF_INET6)
@@ -110,11 +117,12 @@ static void own_for_any(struct sockets *s, struct cpl_endpoint *at)
 }
 
 int name_remote(struct sockets *s, const struct sock *so, const struct sockaddr *addr,
-		socklen_t len, struct cpl_endpoint *at)
+		socklen_t len, bool scoped, struct cpl_endpoint *at)
 {
 	sa_family_t family = AF_UNSPEC;
 	int err;
 
+	memset(at, 0, sizeof(*at));
 	if (so->domain == AF_INET) {
 		err = read_in(addr, len, false, at);
 		if (err)
@@ -132,6 +140,8 @@ int name_remote(struct sockets *s, const struct sock *so, const struct sockaddr 
 		err = read_in(addr, len, false, at);
 	} else {
 		err = read_in6(so, addr, len, at);
+		if (err == -EINVAL && !scoped && at->addr.b[0]) /* it has all but a scope */
+			err = len >= SIN6_LEN_MIN && needs_scope(&at->addr) ? 0 : err;
 	}
 	if (err)
 		return err;
@@ -171,6 +181,11 @@ void name_out(const struct sock *so, const struct cpl_endpoint *at, struct socka
 }
 
 /* ---- bind(2) ---- */
+
+bool name_is_group(struct sockets *s, const struct cpl_addr *addr)
+{
+	return addr_is_multicast(addr) || route_is_broadcast(&s->stack->routes, addr);
+}
 
 /* To PORT of the address, or to one that is free; the socket knows its name then. */
 static int stream_bind(struct sockets *s, struct sock *so, const struct cpl_endpoint *at,
@@ -222,7 +237,8 @@ int socket_bind(struct sockets *s, sock_id id, const struct sockaddr *addr, sock
 {
 	struct sock *so = sock_get(s, id);
 	struct cpl_endpoint at;
-	bool any, port;
+	struct cpl_addr told;
+	bool any, port, group;
 	int err;
 
 	if (!so)
@@ -232,17 +248,17 @@ int socket_bind(struct sockets *s, sock_id id, const struct sockaddr *addr, sock
 		return err;
 	any = addr_is_any(&at.addr);
 	port = at.port;
-	if (!any && !route_our_addr(&s->stack->routes, &at.addr, 0)) {
-		if (sock_is_stream(so) || (!addr_is_multicast(&at.addr) &&
-					   !route_is_broadcast(&s->stack->routes, &at.addr)))
-			return -EADDRNOTAVAIL;
-		at.addr = name_any(so); /* what comes to a group or to all: to nobody's address */
-	}
+	group = name_is_group(s, &at.addr);
+	if (!any && !group && !route_our_addr(&s->stack->routes, &at.addr, 0))
+		return -EADDRNOTAVAIL;
 	if (sock_has_port(s, so))
 		return -EINVAL;
 	err = sock_is_stream(so) ? forget_connection(s, so, now) : 0;
 	if (err)
 		return err;
+	told = at.addr;
+	if (group && sock_is_stream(so))
+		at.addr = name_any(so); /* nothing comes to it; its name it has */
 	if (sock_is_stream(so) && !port && so->o.v[OPT_BIND_NO_PORT])
 		err = cpl_bind(s->stack, so->handle, &at, now); /* connect(2) takes one */
 	else
@@ -250,9 +266,9 @@ int socket_bind(struct sockets *s, sock_id id, const struct sockaddr *addr, sock
 					 : datagram_bind(s, so, &at, now);
 	if (err)
 		return err;
-	so->local.addr = at.addr;
+	so->local.addr = told;
 	so->local.ifindex = at.ifindex;
-	so->bound_addr = !any;
+	so->bound_addr = !any && !(group && sock_is_stream(so));
 	so->bound_port = port;
 	if (so->domain == AF_INET6 && !any && !cpl_addr_is4(&at.addr))
 		so->o.v[OPT_V6ONLY] = 1; /* as the kernel: nothing else can come there */
@@ -269,10 +285,12 @@ int socket_getsockname(struct sockets *s, sock_id id, struct sockaddr *addr, soc
 
 	if (!so)
 		return -EBADF;
+	if (*len > INT32_MAX)
+		return -EINVAL;
 	at = so->local;
 	if (sock_is_stream(so)) {
 		conn_status(s->stack, so->handle, &st);
-		if (st.id.lport)
+		if (st.state > CPL_LISTEN || st.over)
 			at = (struct cpl_endpoint){ st.id.local, st.id.lport, 0, st.ifindex };
 	}
 	name_out(so, &at, addr, len);
@@ -287,6 +305,8 @@ int socket_getpeername(struct sockets *s, sock_id id, struct sockaddr *addr, soc
 
 	if (!so)
 		return -EBADF;
+	if (*len > INT32_MAX)
+		return -EINVAL;
 	at = so->remote;
 	if (sock_is_stream(so)) {
 		conn_status(s->stack, so->handle, &st);

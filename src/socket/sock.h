@@ -194,14 +194,17 @@ void sock_free(struct sockets *s, struct sock *so);
 /* An address that a program gives, to be bound or to be connected to. 0 or -errno. */
 int name_local(const struct sock *so, const struct sockaddr *addr, socklen_t len,
 	       struct cpl_endpoint *at);
+/* SCOPED: a link-local address must say by which interface. */
 int name_remote(struct sockets *s, const struct sock *so, const struct sockaddr *addr,
-		socklen_t len, struct cpl_endpoint *at);
+		socklen_t len, bool scoped, struct cpl_endpoint *at);
 /* Into ADDR, cut to *LEN; *LEN becomes the whole length. ADDR NULL: nothing. */
 void name_out(const struct sock *so, const struct cpl_endpoint *at, struct sockaddr *addr,
 	      socklen_t *len);
 /* "Any" of the socket's family. */
 struct cpl_addr name_any(const struct sock *so);
 /* A port for a socket that has none yet. */
+/* A multicast or broadcast address: nobody's own. */
+bool name_is_group(struct sockets *s, const struct cpl_addr *addr);
 bool sock_has_port(struct sockets *s, const struct sock *so);
 int sock_autobind(struct sockets *s, struct sock *so, uint64_t now);
 

@@ -72,7 +72,7 @@ int stream_begin(struct sockets *s, struct sock *so, const struct sockaddr *addr
 		 bool fastopen, const struct conn_status *st, uint64_t now)
 {
 	struct cpl_endpoint to;
-	int err = name_remote(s, so, addr, len, &to);
+	int err = name_remote(s, so, addr, len, true, &to);
 
 	if (err)
 		return err;
@@ -164,7 +164,7 @@ int socket_accept(struct sockets *s, sock_id id, sock_id *conn, struct sockaddr 
 	if (!sock_is_stream(so))
 		return -EOPNOTSUPP;
 	conn_status(s->stack, so->handle, &st);
-	if (st.state != CPL_LISTEN)
+	if (st.state != CPL_LISTEN || (addr && *len > INT32_MAX))
 		return -EINVAL;
 	if (!st.accept_n)
 		return -EAGAIN;

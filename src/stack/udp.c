@@ -252,7 +252,8 @@ int udp_bind(struct cpl_stack *s, const struct cpl_endpoint *local, struct udp_f
 
 	if (local)
 		at = *local;
-	if (!addr_is_any(&at.addr) && !route_our_addr(&s->routes, &at.addr, 0))
+	if (!addr_is_any(&at.addr) && !route_our_addr(&s->routes, &at.addr, 0) &&
+	    !addr_is_multicast(&at.addr) && !route_is_broadcast(&s->routes, &at.addr))
 		return -EADDRNOTAVAIL;
 	if (at.port ? udp_port_taken(s, &at, flags) : !udp_port(s, &at, flags))
 		return -EADDRINUSE;

@@ -219,6 +219,10 @@ static int open_stack(struct net *net, const struct net_options *o, struct link_
 	config.trace_records = 4096;
 	if (o->fastopen)
 		config.fastopen = o->fastopen;
+	if (o->ecn)
+		config.ecn = (uint8_t)(o->ecn - 1);
+	if (o->cc)
+		snprintf(config.cc_name, sizeof(config.cc_name), "%s", o->cc);
 	err = cpl_stack_new(&net->stack, &config, now);
 	if (err)
 		return link_fail(why, err, "cannot make a stack: %s", strerror(-err));

@@ -25,6 +25,8 @@ struct net_options {
 	bool no_offload;
 	uint32_t mtu;	     /* 0: 1500 */
 	uint32_t fastopen;   /* CPL_FASTOPEN_*; 0: as the stack has it */
+	int ecn;	     /* 1 + enum cpl_ecn; 0: as the stack has it */
+	const char *cc;	     /* congestion control, or NULL: as the stack has it */
 	const char *capture; /* write all frames there, or NULL */
 	char *const *argv;   /* of couplet, for the sudo line */
 };

@@ -9,7 +9,7 @@
  *
  * Options: those of couplet serve for its link, --counters (print them at the end), --keepalive
  * (after one second of silence, three times), --mss N, --fastopen (take data in SYNs; connect: once
- * for the cookie, then with data).
+ * for the cookie, then with data), --ecn N (as Linux's tcp_ecn), --cc NAME.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -310,6 +310,18 @@ static void print_counters(struct peer *p)
 #include <couplet/counters.def>
 }
 
+static int ecn_of_linux(const char *tcp_ecn)
+{
+	static const enum cpl_ecn kinds[] = { CPL_ECN_NEVER,
+					      CPL_ECN_ACTIVE,
+					      CPL_ECN_PASSIVE,
+					      CPL_ECN_ACCURATE,
+					      CPL_ECN_ACCURATE_ASK_CLASSIC,
+					      CPL_ECN_ACCURATE_PASSIVE };
+
+	return (int)kinds[atoi(tcp_ecn) % 6];
+}
+
 static int parse(int argc, char **argv, struct peer *p)
 {
 	static const struct option options[] = {
@@ -318,6 +330,8 @@ static int parse(int argc, char **argv, struct peer *p)
 		{ "keepalive", no_argument, NULL, 'k' },
 		{ "mss", required_argument, NULL, 'm' },
 		{ "fastopen", no_argument, NULL, 'f' },
+		{ "ecn", required_argument, NULL, 'e' },
+		{ "cc", required_argument, NULL, 'C' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -333,6 +347,12 @@ static int parse(int argc, char **argv, struct peer *p)
 		case 'f':
 			p->fastopen = true;
 			p->options.fastopen = CPL_FASTOPEN_CLIENT | CPL_FASTOPEN_SERVER;
+			break;
+		case 'e':
+			p->options.ecn = 1 + ecn_of_linux(optarg);
+			break;
+		case 'C':
+			p->options.cc = optarg;
 			break;
 		case 'm':
 			p->mss = strtoull(optarg, NULL, 10);

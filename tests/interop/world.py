@@ -268,12 +268,32 @@ def far_run(*argv, **more):
 
 
 @contextlib.contextmanager
-def router(mtu=1500):
-    """This namespace forwards between couplet's link and the far one, over a link of MTU."""
-    run("ip", "netns", "add", "far")
+def bottleneck(*words):
+    """`couplet wire` with WORDS between near and far; what it says at its end is in its said."""
+    wire = Program(COUPLET, "wire", "tap:near", "tap:far", *words, stdout=subprocess.PIPE)
+    assert wire.stdout.readline() == b"near and far are joined.\n", wire.said
+    run("ip", "link", "set", "far", "netns", "far")
     try:
-        run("ip", "link", "add", "name", "near", "mtu", str(mtu), "type", "veth", "peer", "name",
-            "far", "mtu", str(mtu), "netns", "far")
+        yield wire
+    finally:
+        wire.stop()
+
+
+@contextlib.contextmanager
+def router(mtu=1500, words=None):
+    """
+    This namespace forwards between couplet's link and the far one, over a link of MTU, or over
+    `couplet wire` with WORDS.
+    """
+    run("ip", "netns", "add", "far")
+    with contextlib.ExitStack() as stack:
+        stack.callback(run, "ip", "netns", "del", "far")
+        if words:
+            stack.enter_context(bottleneck(*words))
+        else:
+            run("ip", "link", "add", "name", "near", "mtu", str(mtu), "type", "veth", "peer",
+                "name", "far", "mtu", str(mtu), "netns", "far")
+            stack.callback(run, "ip", "link", "del", "near", ok=False)
         for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             write_sysctl("net/" + path, 1)
         for host, where, do in ((NEAR, "near", run), (FAR, "far", far_run)):
@@ -285,12 +305,9 @@ def router(mtu=1500):
             far_run("ip", f"-{version}", "route", "add", "default", "via", NEAR[version])
         eventually(lambda: b"tentative" not in run("ip", "address").stdout +
                    far_run("ip", "address").stdout)
-        yield
-    finally:
         for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-            write_sysctl("net/" + path, 0)
-        run("ip", "link", "del", "near", ok=False)
-        run("ip", "netns", "del", "far")
+            stack.callback(write_sysctl, "net/" + path, 0)
+        yield
 
 
 @contextlib.contextmanager

@@ -110,6 +110,16 @@ static_assert(sizeof(struct linux_tcp_info) == 280, "the layout is the kernel's"
 #define LINUX_OPT_ECN	     8u
 #define LINUX_OPT_SYN_DATA   32u
 
+/* accecn_fail_mode */
+#define LINUX_ACE_FAIL_SEND 1u
+#define LINUX_ACE_FAIL_RECV 2u
+#define LINUX_ACC_FAIL_SEND 4u
+#define LINUX_ACC_FAIL_RECV 8u
+
+/* accecn_opt_seen */
+#define LINUX_ACC_EMPTY_SEEN   1
+#define LINUX_ACC_COUNTER_SEEN 2
+
 /* app_bits; delivery_rate_app_limited : 1 is the first bit of it. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define LINUX_RATE_APP_LIMITED 1u

@@ -179,6 +179,41 @@ static void fill_counters(struct cpl_info *i, const struct given *g)
 		CPL_INFO_READ(i, ce_in, t->received_ce);
 }
 
+/*
+ * Accurate ECN, from Linux 6.18 on. Nothing says that it was agreed but what it leaves: bytes that
+ * were counted, an option that was seen, or a failure.
+ */
+static void fill_accecn(struct cpl_info *i, const struct given *g)
+{
+	const struct linux_tcp_info *t = &g->t;
+	unsigned option;
+
+	if (!GIVEN(g, accecn_opt_seen) || !(t->options & LINUX_OPT_ECN) || state_is(i, HANDSHAKE))
+		return;
+	CPL_INFO_DERIVED(i, ecn_capable,
+			 !(t->accecn_fail_mode & (LINUX_ACE_FAIL_SEND | LINUX_ACE_FAIL_RECV)));
+	if (!t->accecn_opt_seen && !t->accecn_fail_mode && !t->received_ce_bytes &&
+	    !t->received_e0_bytes && !t->received_e1_bytes)
+		return;
+	option = t->accecn_fail_mode & LINUX_ACC_FAIL_SEND ? CPL_ACCECN_BLOCKED : CPL_ACCECN_SENT;
+	if (t->accecn_opt_seen == LINUX_ACC_EMPTY_SEEN ||
+	    t->accecn_opt_seen == LINUX_ACC_COUNTER_SEEN)
+		option |= CPL_ACCECN_SEEN;
+	if (t->accecn_fail_mode & LINUX_ACC_FAIL_RECV)
+		option |= CPL_ACCECN_ZEROED;
+	CPL_INFO_DERIVED(i, accecn_option, (uint8_t)option);
+	CPL_INFO_READ(i, options, i->options | CPL_OPT_BIT_ACCECN);
+	CPL_INFO_READ(i, ce_in, t->received_ce);
+	CPL_INFO_READ(i, received_ce_bytes, t->received_ce_bytes);
+	CPL_INFO_READ(i, received_e0_bytes, t->received_e0_bytes);
+	CPL_INFO_READ(i, received_e1_bytes, t->received_e1_bytes);
+	if (!(option & CPL_ACCECN_SEEN))
+		return;
+	CPL_INFO_READ(i, delivered_ce_bytes, t->delivered_ce_bytes);
+	CPL_INFO_READ(i, delivered_e0_bytes, t->delivered_e0_bytes);
+	CPL_INFO_READ(i, delivered_e1_bytes, t->delivered_e1_bytes);
+}
+
 /* What the peer's FIN, our SYN and our FIN add to Linux's byte counters; who opened follows. */
 static void fill_bytes(struct cpl_info *i, const struct given *g)
 {
@@ -325,6 +360,7 @@ void tcp_info_fill(struct cpl_info *info, const void *data, size_t len)
 	fill_options(info, &g);
 	fill_times(info, &g);
 	fill_counters(info, &g);
+	fill_accecn(info, &g);
 	fill_bytes(info, &g);
 	fill_congestion(info, &g);
 	fill_why_times(info, &g);

@@ -201,7 +201,7 @@ static uint32_t decode_ace(const struct tcb *tcb, unsigned ace, uint32_t acked, 
 	safer = acked - ((acked - d) & ACE_MASK);
 	if (have_ceb) /* A.2.2: d is safe enough if the packets would else be too small */
 		return ceb <= mss * d && ceb / safer < mss / 2 ? d : safer;
-	/* A.2.1: where ACKs for many packets are the rule, none was lost between them. */
+	/* A.2.1: where ACKs for many packets are the rule, as far as is known, none was lost. */
 	return acc->acked_avg > THINNED ? d : safer;
 }
 
@@ -297,8 +297,8 @@ struct ecn_marks accecn_feedback(struct tcp *tcp, struct tcb *tcb, const struct 
 	if (delivered)
 		acc->flags &= ~ACC_OPT_TRIAL;
 	have_ceb = accecn_option_read(acc, seg, &ceb);
-	marks.packets = decode_ace(tcb, accecn_ace(seg), acked, have_ceb, ceb);
 	average(acc, acked);
+	marks.packets = decode_ace(tcb, accecn_ace(seg), acked, have_ceb, ceb);
 	acc->s_cep += marks.packets;
 	check_consistency(acc, acked, have_ceb, ceb);
 	/* A.3: without the option as many full packets. */

@@ -294,6 +294,47 @@ static void loss(void **state)
 	assert_int_equal(i.pipe, 0);
 }
 
+/* Accurate ECN: agreed if it left something; old kernels and classic ECN say nothing. */
+static void accurate_ecn(void **state)
+{
+	struct linux_tcp_info t = quiet();
+	struct cpl_info i;
+
+	(void)state;
+	i = fill_all(&t, 0);
+	assert_false(cpl_info_known(&i, CPL_F_ecn_capable));
+	t.options |= LINUX_OPT_ECN;
+	i = fill_all(&t, 0);
+	assert_int_equal(i.options & (CPL_OPT_BIT_ECN | CPL_OPT_BIT_ACCECN), CPL_OPT_BIT_ECN);
+	assert_int_equal(i.ecn_capable, 1);
+	assert_false(cpl_info_known(&i, CPL_F_accecn_option));
+	t.received_e0_bytes = 70;
+	t.received_ce_bytes = 30;
+	t.received_ce = 2;
+	t.delivered_ce_bytes = 4000;
+	t.delivered_ce = 4;
+	i = fill_all(&t, 0);
+	assert_true(i.options & CPL_OPT_BIT_ACCECN);
+	assert_int_equal(i.accecn_option, CPL_ACCECN_SENT);
+	assert_int_equal(i.ce_in, 2);
+	assert_int_equal(i.received_ce_bytes, 30);
+	assert_int_equal(i.received_e0_bytes, 70);
+	assert_int_equal(i.delivered_ce, 4);
+	assert_false(cpl_info_known(&i, CPL_F_delivered_ce_bytes)); /* no option came */
+	t.accecn_opt_seen = LINUX_ACC_COUNTER_SEEN;
+	i = fill_all(&t, 0);
+	assert_int_equal(i.accecn_option, CPL_ACCECN_SENT | CPL_ACCECN_SEEN);
+	assert_int_equal(i.delivered_ce_bytes, 4000);
+	t.accecn_fail_mode = LINUX_ACE_FAIL_RECV | LINUX_ACC_FAIL_SEND | LINUX_ACC_FAIL_RECV;
+	i = fill_all(&t, 0);
+	assert_int_equal(i.ecn_capable, 0);
+	assert_int_equal(i.accecn_option, CPL_ACCECN_BLOCKED | CPL_ACCECN_SEEN | CPL_ACCECN_ZEROED);
+	/* Linux 6.17 has none of it. */
+	i = fill(&t, offsetof(struct linux_tcp_info, received_ce), 0);
+	assert_false(i.options & CPL_OPT_BIT_ACCECN);
+	assert_false(cpl_info_known(&i, CPL_F_ecn_capable));
+}
+
 static void states(void **state)
 {
 	(void)state;
@@ -315,7 +356,7 @@ int main(void)
 		cmocka_unit_test(units),	 cmocka_unit_test(lengths),
 		cmocka_unit_test(byte_counters), cmocka_unit_test(fins),
 		cmocka_unit_test(why),		 cmocka_unit_test(loss),
-		cmocka_unit_test(states),
+		cmocka_unit_test(states),	 cmocka_unit_test(accurate_ecn),
 	};
 
 	return cmocka_run_group_tests_name("tcp_info", tests, NULL, NULL);

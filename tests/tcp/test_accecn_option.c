@@ -299,8 +299,9 @@ static void cleared(void **state)
 		bench_write(&b, h, 100000);
 		while (bench_take(&b))
 			;
+		send(&b, "AE. 1 ack 989");
 		/* 8 packets, no mark in ACE, no believable option: perhaps 8 */
-		send(&b, "AE. 1 ack 7989 <acc0 7989 0 1>");
+		send(&b, "AE. 1 ack 8989 <acc0 8989 0 1>");
 		assert_int_equal(bench_info(&b, h)->delivered_ce, 8);
 		assert_int_equal(bench_info(&b, h)->ecn_capable, 1);
 		bench_end(&b);

@@ -153,7 +153,9 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 	bool growing;
 
 	growing = recovery_on_ack(&io->recovery, &io->map, &io->cc, ra, res, now);
-	if (marks.packets)
+	/* RFC 3168 6.1.2: once a window. What an ACK up to the point tells of left before the
+	 * reduction did its work, and the peer has not seen CWR. */
+	if (marks.packets && (state < CPL_RECOVERY_CWR || seq_gt(tcb->snd_una, io->recovery.point)))
 		recovery_reduce(&io->recovery, &io->map, &io->cc, true, now);
 	growing = growing && io->recovery.state != CPL_RECOVERY_CWR;
 	if (io->recovery.state > state && io->recovery.state >= CPL_RECOVERY_CWR)

@@ -198,6 +198,23 @@ static void near_sack(struct script *s, struct tcp_seg *seg, const struct cpl_in
 	}
 }
 
+/* Marks, ACE and the option of accurate ECN, as anybody may set them. */
+static void any_ecn(struct script *s, struct tcp_seg *seg, struct ip_hdr *ip, uint8_t opts)
+{
+	uint8_t form;
+
+	ip->tos = opts & 32 ? 3 : 2;
+	seg->flags |= opts & 16 ? TCP_AE : 0;
+	if (!(opts & 8))
+		return;
+	form = (uint8_t)take(s, 1);
+	seg->opts |= TCP_HAS_ACCECN;
+	seg->accecn = (struct tcp_accecn){ .n = form & 3, .e1_first = form & 4 };
+	seg->accecn.e0b = form & 8 ? take(s, 3) : 1;
+	seg->accecn.ceb = form & 16 ? take(s, 3) : take(s, 1);
+	seg->accecn.e1b = form & 32 ? take(s, 3) : 1;
+}
+
 static void send_segment(struct script *s, const struct cpl_info *info, uint32_t irs, uint8_t flags)
 {
 	uint8_t packet[4096], data[2048];
@@ -226,6 +243,9 @@ static void send_segment(struct script *s, const struct cpl_info *info, uint32_t
 		seg.opts |= opts & 16 ? TCP_HAS_SACK_OK : 0;
 		seg.opts |= opts & 32 ? TCP_HAS_WSCALE : 0;
 		seg.wscale = (uint8_t)(take(s, 1) % 15);
+		seg.flags |= opts & 2 ? TCP_AE : 0;
+	} else {
+		any_ecn(s, &seg, &ip, opts);
 	}
 	seg.len = opts & 128 ? take(s, 2) % 1400 : 0;
 	for (uint32_t i = 0; i < seg.len; i++)
@@ -620,6 +640,8 @@ static bool begin(struct script *s)
 	c.window_scaling = !(choice & 8);
 	c.syncookies = (choice >> 4) % 3;
 	c.trace_records = 64;
+	c.ecn = (network >> 5) % (CPL_ECN_ACCURATE_PASSIVE + 1);
+	c.ecn_option = network & 16 ? CPL_ECN_OPTION_MINIMUM : CPL_ECN_OPTION_FULL;
 	if (network & 8)
 		c.fastopen = CPL_FASTOPEN_CLIENT | CPL_FASTOPEN_SERVER |
 			     CPL_FASTOPEN_CLIENT_NO_COOKIE | CPL_FASTOPEN_SERVER_NO_COOKIE |

@@ -186,6 +186,31 @@ static void answered(void **state)
 	bench_end(&b);
 }
 
+/* 6.1.2: the ACK that ends the window, before CWR can have been seen, is no second signal. */
+static void once_a_window(void **state)
+{
+	cpl_handle h = passive("reno", CPL_ECN_PASSIVE);
+
+	(void)state;
+	bench_write(&b, h, 20000);
+	for (unsigned i = 0; i < 10; i++)
+		expect(&b, ". %u:%u ack 1", 1 + 1000 * i, 1001 + 1000 * i);
+	send(&b, "E. 1 ack 1001");
+	assert_int_equal(bench_info(&b, h)->ssthresh, 4000);
+	send(&b, "E. 1 ack 9001");
+	expect(&b, "W. 10001:11001 ack 1");
+	while (bench_take(&b))
+		;
+	send(&b, "E. 1 ack 10001");
+	assert_int_equal(bench_info(&b, h)->recovery, CPL_RECOVERY_OPEN);
+	assert_int_equal(bench_info(&b, h)->ssthresh, 4000);
+	while (bench_take(&b))
+		;
+	send(&b, "E. 1 ack 11001"); /* marked anew */
+	assert_int_equal(bench_info(&b, h)->recovery, CPL_RECOVERY_CWR);
+	bench_end(&b);
+}
+
 /* 6.1.5: what goes again is not ECN-capable. */
 static void retransmission(void **state)
 {
@@ -211,7 +236,8 @@ int main(void)
 		cmocka_unit_test(asked),	  cmocka_unit_test(asking),
 		cmocka_unit_test(asking_in_vain), cmocka_unit_test(echo),
 		cmocka_unit_test(not_agreed),	  cmocka_unit_test(exact_echo),
-		cmocka_unit_test(answered),	  cmocka_unit_test(retransmission),
+		cmocka_unit_test(answered),	  cmocka_unit_test(once_a_window),
+		cmocka_unit_test(retransmission),
 	};
 
 	return cmocka_run_group_tests_name("tcp/ecn", tests, NULL, NULL);

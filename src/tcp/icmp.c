@@ -21,6 +21,18 @@ static bool in_flight(const struct tcb *tcb, const struct tcp_icmp *icmp)
 	return seq_geq(icmp->seq, tcb->snd_una) && seq_lt(icmp->seq, tcb->snd_nxt);
 }
 
+/*
+ * A router quotes the first octets of what it could not forward: those of a segment, as it was sent
+ * last. To hit one a forger must guess as many times better as a segment has octets (RFC 5927 7.2
+ * asks for proof of some kind).
+ */
+static bool begins_segment(const struct tcb *tcb, const struct tcp_icmp *icmp)
+{
+	const struct sent *rec = tcb->io ? sendmap_find(&tcb->io->map, icmp->seq) : NULL;
+
+	return rec && (icmp->seq - rec->start) % (rec->mss ? rec->mss : 1u) == 0;
+}
+
 /* RFC 1191 6.5, RFC 8201 5: what was too big goes again, smaller, and it was not congestion. */
 static void shrink(struct tcp *tcp, struct tcb *tcb, uint32_t mtu, uint64_t now)
 {
@@ -58,6 +70,8 @@ bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now)
 	if (!in_flight(tcb, icmp)) /* MUST-54: the connection that caused it */
 		return false;
 	if (icmp->too_big) {
+		if (!begins_segment(tcb, icmp))
+			return false;
 		shrink(tcp, tcb, icmp->mtu, now);
 		return true;
 	}

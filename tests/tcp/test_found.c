@@ -192,7 +192,7 @@ static void another_connection_learns_the_mtu(void **state)
 	bench_write(&b, h1, 1460);
 	b.flow = first;
 	expect(&b, "P. 1:1461 ack 1");
-	bench_send_icmp(&b, 3, 4, 1000, 1, 8);
+	bench_send_icmp(&b, 3, 4, 1000, 1, 1460);
 	expect(&b, ". 1:961 ack 1");
 	expect(&b, "P. 961:1461 ack 1");
 	bench_write(&b, h2, 1460);

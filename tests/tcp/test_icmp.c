@@ -358,6 +358,68 @@ static void path_mtu_forged(void **state)
 	}
 }
 
+/*
+ * RFC 5927 7: a forger who has guessed addresses, ports and a number in flight must also hit the
+ * first octet of a segment, and quote one that was larger than the MTU that he claims.
+ */
+static void path_mtu_guessed(void **state)
+{
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		uint32_t full = v6 ? 1440 : 1460;
+		uint64_t unmatched;
+		cpl_handle h;
+
+		begin(v6);
+		h = bench_active(&b, "mss 1460");
+		bench_write(&b, h, 3 * full);
+		for (unsigned k = 0; k < 3; k++)
+			expect(&b, "%s %u:%u ack 1", k == 2 ? "P." : ".", 1 + k * full,
+			       1 + (k + 1) * full);
+		for (uint32_t seq = 1; seq < 3 * full; seq++)
+			if ((seq - 1) % full)
+				too_big(1300, seq, full);
+		assert_int_equal(bench_info(&b, h)->pmtu, 1500);
+		unmatched = counter(&b, drop_icmp_unmatched);
+		assert_int_equal(unmatched, 3 * full - 3 - 1);
+		too_big(1300, 1 + full, 1300 - (v6 ? 60 : 40)); /* that fits */
+		assert_int_equal(counter(&b, drop_icmp_unmatched), unmatched + 1);
+		assert_int_equal(bench_info(&b, h)->pmtu, 1500);
+		expect_nothing(&b);
+		too_big(1300, 1 + full, full);
+		assert_int_equal(bench_info(&b, h)->pmtu, 1300);
+		bench_end(&b);
+	}
+}
+
+/* Super-segments: what the device cuts are segments, too; and what goes again is cut anew. */
+static void path_mtu_of_pieces(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.iface.flags |= CPL_IFACE_CSUM_OUT | CPL_IFACE_GSO4;
+	b.iface.gso_max = 65000;
+	bench_start(&b);
+	h = bench_active(&b, "mss 1460");
+	bench_write(&b, h, 8 * 1460);
+	expect(&b, "P. 1:%u ack 1", 1 + 8 * 1460);
+	send(&b, ". 1 ack %u", 1 + 2 * 1460);
+	too_big(1300, 1 + 5 * 1460 + 1, 1460);
+	assert_int_equal(bench_info(&b, h)->pmtu, 1500);
+	too_big(1300, 1 + 5 * 1460, 1460);
+	assert_int_equal(bench_info(&b, h)->pmtu, 1300);
+	expect(&b, "P. %u:%u ack 1", 1 + 2 * 1460, 1 + 8 * 1460);
+	assert_int_equal(b.last.gso_size, 1260);
+	/* A narrower link further on. */
+	too_big(1280, 1 + 2 * 1460 + 1460, 1260);
+	assert_int_equal(bench_info(&b, h)->pmtu, 1300);
+	too_big(1280, 1 + 2 * 1460 + 1260, 1260);
+	assert_int_equal(bench_info(&b, h)->pmtu, 1280);
+	bench_end(&b);
+}
+
 /* An old router says no MTU: the next plateau below what was sent (RFC 1191 5). */
 static void path_mtu_unsaid(void **state)
 {
@@ -514,6 +576,8 @@ int main(void)
 		cmocka_unit_test(path_mtu),
 		cmocka_unit_test(path_mtu_shared),
 		cmocka_unit_test(path_mtu_forged),
+		cmocka_unit_test(path_mtu_guessed),
+		cmocka_unit_test(path_mtu_of_pieces),
 		cmocka_unit_test(path_mtu_unsaid),
 		cmocka_unit_test(malformed),
 		cmocka_unit_test(neighbour_silent),

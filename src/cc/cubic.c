@@ -103,6 +103,16 @@ static uint32_t w_cubic(const struct cubic *c, uint32_t mss, uint64_t t_us)
 	return delta < UINT32_MAX - c->w_max ? c->w_max + (uint32_t)delta : UINT32_MAX - 1;
 }
 
+/*
+ * W_cubic in whole segments, rounded up, as Linux. cwnd grows by whole segments, for part of one is
+ * not sent: a small window would otherwise wait for the next one through most of K.
+ */
+static uint64_t whole_segments(uint64_t window, uint32_t mss)
+{
+	window += mss - 1;
+	return window - window % mss;
+}
+
 /* The MSS changed: W_max and W_est keep their size in segments, like cwnd. */
 static void follow_mss(struct cubic *c, uint32_t mss)
 {
@@ -170,7 +180,8 @@ static void grow_w_est(const struct cc *cc, struct cubic *c, uint32_t acked)
 static void congestion_avoidance(struct cc *cc, struct cubic *c, const struct ack_event *ev,
 				 uint32_t acked)
 {
-	uint64_t target, product, most = (uint64_t)cc->cwnd + cc->cwnd / 2;
+	uint64_t target, most = (uint64_t)cc->cwnd + cc->cwnd / 2;
+	uint32_t friendly;
 
 	if (acked > cc->cwnd)
 		acked = cc->cwnd;
@@ -178,22 +189,22 @@ static void congestion_avoidance(struct cc *cc, struct cubic *c, const struct ac
 		begin_stage(cc, c);
 	count_time(c, ev->now);
 	grow_w_est(cc, c, acked);
-	/* Section 4.3: the Reno-friendly region. */
-	if (w_cubic(c, cc->mss, c->t_us) < c->w_est) {
-		if (cc->cwnd < c->w_est)
-			cc->cwnd = c->w_est;
-		return;
-	}
 	/* Sections 4.4 and 4.5: towards W_cubic(t + RTT), at most half as much again in an RTT. */
-	target = w_cubic(c, cc->mss, c->t_us + ev->srtt_ns / 1000);
+	target = whole_segments(w_cubic(c, cc->mss, c->t_us + ev->srtt_ns / 1000), cc->mss);
 	if (target > most)
 		target = most;
-	if (target <= cc->cwnd)
-		return;
-	product = (target - cc->cwnd) * acked + cc->acked;
-	cc->acked = (uint32_t)(product % cc->cwnd); /* what is left of a byte, for the next ACK */
-	product /= cc->cwnd;
-	cc->cwnd = product < UINT32_MAX - cc->cwnd ? cc->cwnd + (uint32_t)product : UINT32_MAX - 1;
+	if (target > cc->cwnd)
+		cc_additive_increase(cc, acked,
+				     (uint32_t)((uint64_t)cc->cwnd * cc->mss /
+						(target - cc->cwnd)));
+	else if (cc->acked <= cc->cwnd)
+		cc->acked += acked; /* towards the first segment, once there is room for it */
+	/* Section 4.3: the Reno-friendly region. */
+	friendly = c->w_est - c->w_est % cc->mss;
+	if (cc->cwnd < friendly && w_cubic(c, cc->mss, c->t_us) < c->w_est) {
+		cc->cwnd = friendly;
+		cc->acked = 0;
+	}
 }
 
 static void cubic_ack(struct cc *cc, const struct ack_event *ev)

@@ -320,7 +320,8 @@ static bool may_send_short(const struct tcb *tcb, uint32_t len, uint32_t avail, 
 }
 
 /* How much new data may go now; 0 and why not. */
-static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cpl_why *why)
+static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cpl_why *why,
+			 uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t avail = tcb_write_seq(tcb) - tcb->snd_nxt, room = cwnd_room(tcb);
@@ -332,6 +333,11 @@ static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cp
 	if (!len) {
 		io->cwnd_limited = false; /* RFC 5681 3.1, RFC 9438 4.2: an unused cwnd stays */
 		*why = tcb->snd_wnd ? CPL_WHY_RWND : CPL_WHY_ZERO_WND;
+		return 0;
+	}
+	if (room < len && pace_gathers(tcb, room, mss, now)) {
+		io->cwnd_limited = true;
+		*why = why_cwnd(io);
 		return 0;
 	}
 	len = len < max ? len : max;
@@ -453,7 +459,7 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 			mss = len;
 			flags = SENT_MTU_PROBE;
 		} else {
-			len = new_data(tcp, tcb, mss, &why);
+			len = new_data(tcp, tcb, mss, &why, now);
 		}
 		if (!len) {
 			tcb_why(tcb, why, now);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pacing: a controller that has a rate lets data go in bursts of its send quantum, at most one
- * millisecond's worth, so that a timer that is good to 50 us can keep it.
+ * millisecond's worth, so that a timer that is good to 50 us can keep it. The others' data leaves
+ * as ACKs make room, gathered to bursts of as much where that costs no time.
  */
 #include "tcp/tcp.h"
 
 #define PACE_CREDIT_NS (500 * 1000ull)
+#define GATHER_MAX     65000u
 
 /* New data is about to go. */
 void pace_before(struct tcb *tcb, uint64_t now)
@@ -47,4 +49,33 @@ void pace_sent(struct tcb_io *io, uint32_t len, uint64_t now)
 	if (io->pace_at < from)
 		io->pace_at = from;
 	io->pace_at += len * 1000000000ull / io->cc.pacing_rate;
+}
+
+/*
+ * cwnd has ROOM for less than there is: does it wait for the next ACK, to go as one burst? As in
+ * Linux (RFC 5681 lets cwnd be used, it does not make it): of a millisecond's worth, a third of
+ * cwnd at most, if the next ACK cannot be far: something left within the last millisecond, and what
+ * was sent first is at least half a round trip old. Fewer and larger super-segments for the device;
+ * and a window that does not fill the path is spread over the round trip, not kept in one clump.
+ */
+bool pace_gathers(const struct tcb *tcb, uint32_t room, uint32_t mss, uint64_t now)
+{
+	const struct tcb_io *io = tcb->io;
+	const struct sent *first = sendmap_first(&io->map);
+	uint64_t srtt = tcb->rtt.srtt_ns, since = now - io->last_sent, burst;
+
+	if (io->recovery.state >= CPL_RECOVERY_FAST || io->recovery.probe_due ||
+	    io->cc.pacing_rate || !srtt || !first)
+		return false;
+	/* What goes at the same instant is the same burst. */
+	if (!since || since > CPL_MS || now - first->time < srtt / 2)
+		return false;
+	burst = (uint64_t)io->cc.cwnd * CPL_MS / srtt * 5 / 4;
+	if (burst < 2ull * mss)
+		burst = 2ull * mss;
+	if (burst > io->cc.cwnd / 3)
+		burst = io->cc.cwnd / 3;
+	if (burst > GATHER_MAX)
+		burst = GATHER_MAX;
+	return room < burst - burst % mss;
 }

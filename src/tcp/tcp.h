@@ -562,6 +562,8 @@ bool accecn_option_read(struct accecn *acc, const struct tcp_seg *seg, uint32_t 
 
 /* pace.c: new data is about to go; whether the pacer holds it; LEN bytes left. */
 void pace_before(struct tcb *tcb, uint64_t now);
+/* cwnd has ROOM for less than there is to send: it waits for more. */
+bool pace_gathers(const struct tcb *tcb, uint32_t room, uint32_t mss, uint64_t now);
 bool pace_holds(struct tcb *tcb, uint64_t now);
 void pace_sent(struct tcb_io *io, uint32_t len, uint64_t now);
 /* New data was sent, or something was acknowledged: the loss probe (RFC 8985 7.2). */

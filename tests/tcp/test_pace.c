@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* Pacing: what BBR's rate lets go when, and what a snapshot says of it. */
+/* Pacing: what BBR's rate lets go when, and what a snapshot says of it; bursts without it. */
 #include "tests/util/tcp_bench.h"
 
 static struct bench b;
 
 #define RTT (40 * CPL_MS)
 
-static cpl_handle start(void)
+static cpl_handle start(const char *cc, uint64_t rtt)
 {
 	cpl_handle listener, h;
 
 	bench_init(&b);
 	b.config.sack = 1;
-	memcpy(b.config.cc_name, "bbr", 4);
+	snprintf(b.config.cc_name, sizeof(b.config.cc_name), "%s", cc);
 	bench_start(&b);
 	listener = bench_listen(&b, 80);
 	send(&b, "S 0 <mss 1000,sackOK>");
 	expect(&b, "S. 0 ack 1 <mss 1460,sackOK>");
-	bench_run(&b, RTT);
+	bench_run(&b, rtt);
 	send(&b, ". 1 ack 1");
 	h = bench_accepted(&b, listener);
 	bench_write(&b, h, 1000);
 	expect(&b, "P. 1:1001 ack 1");
-	bench_run(&b, RTT);
+	bench_run(&b, rtt);
 	send(&b, ". 1 ack 1001");
 	return h;
 }
@@ -30,7 +30,7 @@ static cpl_handle start(void)
 /* The first flight goes in bursts of the send quantum, spread over a third of the round trip. */
 static void first_flight(void **state)
 {
-	cpl_handle h = start();
+	cpl_handle h = start("bbr", RTT);
 	uint64_t began = b.now;
 	unsigned n = 0, at_once = 0;
 
@@ -58,7 +58,7 @@ static void first_flight(void **state)
 /* A retransmission waits for its turn like anything else, and then goes. */
 static void retransmission(void **state)
 {
-	cpl_handle h = start();
+	cpl_handle h = start("bbr", RTT);
 
 	(void)state;
 	bench_write(&b, h, 4000);
@@ -73,11 +73,54 @@ static void retransmission(void **state)
 	bench_end(&b);
 }
 
+static unsigned sent(void)
+{
+	unsigned n = 0;
+
+	while (bench_take(&b))
+		n++;
+	return n;
+}
+
+/*
+ * Without pacing: room that ACKs make is used three segments at a time, a millisecond's worth of
+ * ten in 4 ms; at once when nothing left for a millisecond.
+ */
+static void gathered(void **state)
+{
+	cpl_handle h = start("reno", 4 * CPL_MS);
+
+	(void)state;
+	bench_write(&b, h, 60000);
+	assert_int_equal(sent(), 10);
+	bench_run(&b, 4 * CPL_MS);
+	send(&b, ". 1 ack 2001");
+	assert_int_equal(sent(), 2);
+	bench_run(&b, CPL_MS / 5);
+	send(&b, ". 1 ack 3001");
+	assert_int_equal(sent(), 0);
+	assert_int_equal(bench_info(&b, h)->why, CPL_WHY_CWND);
+	bench_run(&b, CPL_MS / 5);
+	send(&b, ". 1 ack 4001");
+	assert_int_equal(sent(), 4);
+	bench_run(&b, CPL_MS / 5);
+	send(&b, ". 1 ack 5001");
+	assert_int_equal(sent(), 0);
+	bench_run(&b, CPL_MS);
+	send(&b, ". 1 ack 6001");
+	assert_int_equal(sent(), 4);
+	bench_run(&b, 2 * CPL_MS);
+	send(&b, ". 1 ack 7001");
+	assert_int_equal(sent(), 2);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_flight),
 		cmocka_unit_test(retransmission),
+		cmocka_unit_test(gathered),
 	};
 
 	return cmocka_run_group_tests_name("tcp/pace", tests, NULL, NULL);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The link model in real time: frames from one descriptor to another and back, for `couplet wire`.
- * One thread; descriptors keep frames apart (TUN, TAP, datagram
- * sockets).
+ * One thread; descriptors keep frames apart (TUN, TAP, datagram sockets).
  */
 #ifndef SIM_RELAY_H
 #define SIM_RELAY_H

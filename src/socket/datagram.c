@@ -7,6 +7,18 @@ struct udp_socket *sock_udp(struct sockets *s, const struct sock *so)
 	return udp_find(s->stack, so->handle);
 }
 
+void datagram_owner(struct sockets *s, const struct sock *so)
+{
+	struct udp_socket *u = sock_udp(s, so);
+
+	if (!u)
+		return;
+	u->pid = so->owner.pid;
+	u->fd = so->owner.fd;
+	memcpy(u->program, so->owner.program, sizeof(u->program));
+	u->program[sizeof(u->program) - 1] = '\0';
+}
+
 int datagram_bind(struct sockets *s, struct sock *so, const struct cpl_endpoint *at, uint64_t now)
 {
 	struct udp_flags flags = { .reuseaddr = so->o.v[OPT_REUSEADDR],
@@ -25,6 +37,7 @@ int datagram_bind(struct sockets *s, struct sock *so, const struct cpl_endpoint 
 	u->bsd = true;
 	u->recverr = errqueue_wanted(so);
 	so->local = u->local;
+	datagram_owner(s, so);
 	return 0;
 }
 

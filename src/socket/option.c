@@ -107,7 +107,16 @@ int option_number(const void *value, socklen_t len, int *v)
 int option_lacking(struct sockets *s, int err)
 {
 	s->unsupported++;
+	s->refused_level = s->asked_level;
+	s->refused_name = s->asked_name;
 	return err;
+}
+
+uint64_t sockets_refused(const struct sockets *s, int *level, int *name)
+{
+	*level = s->refused_level;
+	*name = s->refused_name;
+	return s->unsupported;
 }
 
 int option_out(void *value, socklen_t *len, const void *from, size_t n)
@@ -467,6 +476,8 @@ int socket_setsockopt(struct sockets *s, sock_id id, int level, int name, const 
 		return -EBADF;
 	if (len > INT32_MAX)
 		return -EINVAL;
+	s->asked_level = level;
+	s->asked_name = name;
 	if (level == SOL_SOCKET)
 		return options_set_socket(s, so, name, value, len, now);
 	if (level == (sock_is_stream(so) ? IPPROTO_TCP : IPPROTO_UDP))
@@ -487,6 +498,8 @@ int socket_getsockopt(struct sockets *s, sock_id id, int level, int name, void *
 		return -EBADF;
 	if (*len > INT32_MAX)
 		return -EINVAL;
+	s->asked_level = level;
+	s->asked_name = name;
 	if (level == SOL_SOCKET)
 		return options_get_socket(s, so, name, value, len, now);
 	if (level == (sock_is_stream(so) ? IPPROTO_TCP : IPPROTO_UDP))

@@ -159,7 +159,8 @@ struct sockets {
 	uint32_t gen;
 	uint64_t cookies;
 	uint64_t unsupported; /* options and flags that were refused for want of them */
-	uint8_t *scratch;     /* a datagram, gathered; made on first use */
+	int asked_level, asked_name, refused_level, refused_name;
+	uint8_t *scratch; /* a datagram, gathered; made on first use */
 	uint32_t somaxconn;
 	struct list kept; /* sysctl.c */
 	uint8_t fastopen_key[32];
@@ -226,6 +227,8 @@ long datagram_send(struct sockets *s, struct sock *so, const struct msghdr *msg,
 long datagram_receive(struct sockets *s, struct sock *so, struct msghdr *msg, int flags,
 		      uint64_t now);
 int datagram_bind(struct sockets *s, struct sock *so, const struct cpl_endpoint *at, uint64_t now);
+/* Who holds it, once it is bound. */
+void datagram_owner(struct sockets *s, const struct sock *so);
 struct udp_socket *sock_udp(struct sockets *s, const struct sock *so);
 size_t iov_total(const struct msghdr *msg);
 

@@ -325,8 +325,10 @@ void socket_set_owner(struct sockets *s, sock_id id, const struct socket_owner *
 	if (!so)
 		return;
 	so->owner = *owner;
-	if (!sock_is_stream(so))
+	if (!sock_is_stream(so)) {
+		datagram_owner(s, so);
 		return;
+	}
 	cpl_set_option(s->stack, so->handle, CPL_OPT_OWNER_PID, owner->pid, 0);
 	cpl_set_option(s->stack, so->handle, CPL_OPT_OWNER_FD, owner->fd, 0);
 	cpl_set_program(s->stack, so->handle, owner->program);

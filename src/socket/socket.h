@@ -111,6 +111,12 @@ int socket_getsockopt(struct sockets *s, sock_id id, int level, int name, void *
 /* FIONREAD, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK, FIONBIO; -ENOTTY. */
 int socket_ioctl(struct sockets *s, sock_id id, unsigned long request, int *value, uint64_t now);
 
+/*
+ * Options and settings that were refused because there is no such thing here, since the start; the
+ * last one's level and name (-1, 0: a sysctl). For whoever logs it.
+ */
+uint64_t sockets_refused(const struct sockets *s, int *level, int *name);
+
 /* ---- Readiness ------------------------------------------------------------------------------ */
 
 /* POLLIN, POLLOUT, POLLPRI, POLLERR, POLLHUP, POLLRDHUP, POLLRDNORM, ...: all that hold now. */

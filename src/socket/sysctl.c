@@ -362,8 +362,11 @@ int sockets_sysctl_set(struct sockets *s, const char *name, const char *value, u
 	uint64_t v[3];
 	int err;
 
-	if (!set)
+	if (!set) {
+		s->asked_level = -1;
+		s->asked_name = 0;
 		return option_lacking(s, -ENOENT);
+	}
 	switch (set->kind) {
 	case READ_ONLY:
 		return -EPERM;

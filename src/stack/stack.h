@@ -112,6 +112,8 @@ struct udp_socket {
 	uint8_t ifindex; /* catch-all */
 	uint8_t error;	 /* of the last ICMP error about it */
 	bool catch_all;
+	uint32_t pid, fd; /* for snapshots only */
+	char program[16];
 	bool v6only, reuseaddr, reuseport;
 	bool bsd;     /* a BSD socket: it hears of errors as on Linux ... */
 	bool recverr; /* ... and of all (IP_RECVERR) */

@@ -474,8 +474,16 @@ void udp_info(struct cpl_stack *s, const struct udp_socket *u, struct cpl_info *
 	CPL_INFO_READ(info, family, cpl_addr_is4(&u->local.addr) ? 4 : 6);
 	CPL_INFO_READ(info, local_addr, u->local.addr);
 	CPL_INFO_READ(info, local_port, u->local.port);
-	CPL_INFO_READ(info, remote_addr, ((struct cpl_addr){ { 0 } }));
-	CPL_INFO_READ(info, remote_port, 0);
+	CPL_INFO_READ(info, remote_addr, u->remote.addr);
+	CPL_INFO_READ(info, remote_port, u->remote.port);
+	if (u->pid) {
+		CPL_INFO_READ(info, pid, u->pid);
+		CPL_INFO_READ(info, fd, u->fd);
+	}
+	if (u->program[0]) {
+		memcpy(info->program, u->program, sizeof(info->program));
+		cpl_info_mark_read(info, CPL_F_program);
+	}
 	CPL_INFO_READ(info, id, udp_handle(s, u));
 	CPL_INFO_READ(info, taken, now);
 	CPL_INFO_READ(info, age, now - u->made);

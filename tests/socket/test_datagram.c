@@ -82,6 +82,7 @@ static void connected(void **state)
 	sock_id a = net_udp(&n.a), b = net_udp(&n.b), other = net_udp(&n.b);
 	union name name;
 	socklen_t len = sizeof(name);
+	struct cpl_info info;
 	char data[10];
 
 	(void)state;
@@ -95,6 +96,12 @@ static void connected(void **state)
 	assert_int_equal(net_bind(&n, &n.b, b, "10.0.0.2", 53), 0);
 	assert_int_equal(net_send(&n, &n.a, a, "x", 1, 0), 1);
 	assert_int_equal(net_recv(&n, &n.b, b, data, 10, 0), 1);
+	/* A snapshot says whose it is and to whom it speaks. */
+	socket_set_owner(n.a.s, a, &(struct socket_owner){ .pid = 7, .fd = 3, .program = "dig" });
+	assert_int_equal(cpl_info_get(n.a.stack, socket_handle(n.a.s, a), &info, n.now), 0);
+	assert_int_equal(info.pid, 7);
+	assert_string_equal(info.program, "dig");
+	assert_int_equal(info.remote_port, 53);
 	/* Only the one that it is connected to is heard. */
 	assert_int_equal(net_bind(&n, &n.b, other, "10.0.0.2", 54), 0);
 	assert_int_equal(send_to(&n.b, other, "10.0.0.1", ntohs(name.in.sin_port), "no", 2), 2);
@@ -154,6 +161,7 @@ static void dual_stack(void **state)
 /* What IP_RECVERR keeps: which datagram, what ICMP said of it, and who. */
 static void errors(void **state)
 {
+	static const char long_one[1473];
 	sock_id a = net_udp(&n.a);
 	char data[64], control[128];
 	union name name;
@@ -190,14 +198,14 @@ static void errors(void **state)
 	/* Too long for the path, and not to be cut. */
 	assert_int_equal(net_set(&n, &n.a, a, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO), 0);
 	memset(control, 0, sizeof(control));
-	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 9, &n, 1473), -EMSGSIZE);
+	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 9, long_one, 1473), -EMSGSIZE);
 	msg.msg_controllen = sizeof(control);
 	assert_int_equal(socket_recvmsg(n.a.s, a, &msg, MSG_ERRQUEUE, n.now), 0);
 	memcpy(&ee, CMSG_DATA(c), sizeof(ee));
 	assert_int_equal(ee.ee_errno, EMSGSIZE);
 	assert_int_equal(ee.ee_origin, SO_EE_ORIGIN_LOCAL);
 	assert_int_equal(ee.ee_info, 1500);
-	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 9, &n, 1472), 1472);
+	assert_int_equal(send_to(&n.a, a, "10.0.0.2", 9, long_one, 1472), 1472);
 }
 
 /* What came with a datagram, as control data; and what one is sent with. */

@@ -151,7 +151,7 @@ RUN := $(Q)$(MAKE) --no-print-directory
 # The build whose test programs `make check` runs: the address sanitizer's, or the BUILD given.
 CHECK_BUILD := $(if $(filter command% environment%,$(origin BUILD)),$(BUILD),asan)
 check: deps ## run all tests
-	$(RUN) -j$(JOBS) BUILD=release all tests examples
+	$(RUN) -j$(JOBS) BUILD=release all tests examples benches
 	$(RUN) -j$(JOBS) BUILD=$(CHECK_BUILD) all tests
 	$(Q)tests/run --build $(CHECK_BUILD)
 demo: deps ## two connections, both control blocks of each
@@ -185,11 +185,11 @@ seed: ## run the simulated network of SEED and say all
 	$(Q)out/$(CHECK_BUILD)/couplet-sim --seed $(SEED) -v
 SOAK_SEEDS ?= 20000
 soak: deps ## SOAK_SEEDS simulated networks, then the long form of the tests on this machine
-	$(RUN) -j$(JOBS) BUILD=release all tests
+	$(RUN) -j$(JOBS) BUILD=release all tests benches
 	$(RUN) -j$(JOBS) BUILD=debug out/debug/tests/sim/test_seeds
 	$(Q)SEEDS=1-$(SOAK_SEEDS) out/debug/tests/sim/test_seeds
 	$(Q)SOAK=1 tests/run --build release --scale 100 --jobs 1 $(SOAK_PARTS:%=--part %)
-SOAK_PARTS := interop pair doctor store stairs
+SOAK_PARTS := sim interop pair doctor store stairs
 
 packetdrill: all ## run packetdrill's scripts: PACKETDRILL=program SCRIPTS=its gtests/net/tcp
 	$(Q)tools/packetdrill --packetdrill $(PACKETDRILL) --scripts $(SCRIPTS) \

@@ -5,20 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim/golden.h"
 #include "sim/seed.h"
-
-/* Of the table that is committed. */
-#define GOLDEN_SECONDS 4
 
 static int usage(void)
 {
 	fprintf(stderr,
 		"usage: couplet-sim [--seed N | --from N --count M] [-v]\n"
-		"       couplet-sim --golden | --goodput\n"
 		"Runs the simulated network of seed N, or of M seeds from N on. -v prints the\n"
-		"scenario and every packet. --golden prints what tests/sim/golden.txt holds,\n"
-		"--goodput the same from longer runs.\n");
+		"scenario and every packet.\n");
 	return 2;
 }
 
@@ -30,12 +24,6 @@ static bool number(const char *s, uint64_t *n)
 	return *s && !*end;
 }
 
-static int table(bool golden)
-{
-	golden_print(stdout, golden ? GOLDEN_SECONDS : 15, golden ? 1 : 3);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -43,8 +31,6 @@ int main(int argc, char **argv)
 		{ "from", required_argument, NULL, 'f' },
 		{ "count", required_argument, NULL, 'c' },
 		{ "verbose", no_argument, NULL, 'v' },
-		{ "golden", no_argument, NULL, 'g' },
-		{ "goodput", no_argument, NULL, 'G' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t from = 1, count = 1, bad = 0;
@@ -55,8 +41,6 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "v", options, NULL)) != -1) {
 		if (c == 'v')
 			verbose = true;
-		else if (c == 'g' || c == 'G')
-			return table(c == 'g');
 		else if (c == 's' || c == 'f')
 			right &= number(optarg, &from);
 		else if (c == 'c')

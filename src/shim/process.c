@@ -237,7 +237,7 @@ const struct shim_board *process_board(void)
 static sigset_t fork_mask;
 static bool forking;
 
-void process_before_fork(void)
+static void before_fork(void)
 {
 	struct shim_message m = { .type = SHIM_HEIR, .key = key };
 	sigset_t all, before;
@@ -259,28 +259,42 @@ void process_before_fork(void)
 	}
 }
 
-void process_after_fork(bool child)
+static void after_fork_child(void)
 {
 	sigset_t before = fork_mask;
 
 	if (!forking)
 		return;
 	forking = false;
-	if (child) {
-		/* The parent's connection ends with the parent, and its area is not here. */
-		area = NULL;
-		fd_forget(conn);
-		REAL(close)(conn);
-		conn = -1;
-	} else {
-		if (heir >= 0) {
-			fd_forget(heir);
-			REAL(close)(heir);
-		}
-		heir = -1;
-		unlock();
-	}
+	/* The parent's connection ends with the parent, and its area is not here. */
+	area = NULL;
+	fd_forget(conn);
+	REAL(close)(conn);
+	conn = -1;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void after_fork_parent(void)
+{
+	sigset_t before = fork_mask;
+
+	if (!forking)
+		return;
+	forking = false;
+	if (heir >= 0) {
+		fd_forget(heir);
+		REAL(close)(heir);
+	}
+	heir = -1;
+	unlock();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Also for those that the C library makes by itself: daemon(3), forkpty(3). */
+__attribute__((constructor(103))) static void fork_watch(void)
+{
+	if (process_served())
+		pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
 /* ---- What the calls need: call.c ------------------------------------------------------------ */

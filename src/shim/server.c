@@ -3,9 +3,10 @@
  * The server as a whole: opening, closing, and its turn.
  *
  * Crossing to a sleeping thread costs far more than a call is worth (65 us against 1 here), so the
- * server goes on looking for a while after it had work, before it sleeps; who asks it then has to
- * ring. Requests are served where the loop takes the stack's events: between input and output, so
- * that what a program sends leaves in the same turn.
+ * server goes on looking for a while after it had work, before it sleeps, where there are
+ * processors enough; who asks it when it sleeps has to ring. Requests are served where the loop
+ * takes the stack's events: between input and output, so that what a program sends leaves in the
+ * same turn.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,6 +24,7 @@
 #include "shim/server_inside.h"
 
 #define SPIN_NS	    (50 * 1000ull)
+#define SPIN_CPUS   3 /* a program, its peer and the server */
 #define WOKEN_BATCH 64
 #define TAKE_ROUNDS 4 /* of serving, before what was made is sent */
 
@@ -218,8 +220,8 @@ int shim_server_open(struct shim_server **server, struct loop *loop, struct sock
 		shim_server_close(s);
 		return err;
 	}
-	/* One processor alone: looking for work would only keep others from making it. */
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1)
+	/* With few processors, looking for work keeps those from it that are to make it. */
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) >= SPIN_CPUS)
 		s->spin_ns = SPIN_NS;
 	loop_on_take(loop, take, s);
 	*server = s;

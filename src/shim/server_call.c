@@ -93,6 +93,8 @@ static void answer_give(struct call *call, const struct shim_answer *answer)
 	struct shim_server *s = call->client->server;
 
 	call_unpark(call);
+	/* Who asks its epoll descriptor next is to see what this call took. */
+	sets_recheck(s);
 	slot->answer = *answer;
 	/* What the program does next is likely to be another call. */
 	s->busy_until = s->now + s->spin_ns;
@@ -505,7 +507,6 @@ static void dispatch(struct call *call)
 		if (h && call->ask.op != SHIM_CLOSED)
 			held_owner(s, h, call->client, call->ask.fd);
 		call_try(call);
-		sets_recheck(s);
 		return;
 	case SHIM_SOCKET:
 		answer.result = do_socket(call, &answer);

@@ -41,7 +41,6 @@
 	X(fcntl)                                                                                   \
 	X(fdopen)                                                                                  \
 	X(fileno)                                                                                  \
-	X(fork)                                                                                    \
 	X(freeifaddrs)                                                                             \
 	X(getaddrinfo)                                                                             \
 	X(getifaddrs)                                                                              \
@@ -132,9 +131,6 @@ int fd_hide(int fd);
 /* This process is to be served: the environment says so. */
 bool process_served(void);
 const struct shim_board *process_board(void);
-/* Before fork(): a connection for the child; after it, in both. */
-void process_before_fork(void);
-void process_after_fork(bool child);
 /* The calling thread's bell, an eventfd that the server rings; -1 with errno. */
 int thread_bell(void);
 

@@ -117,6 +117,19 @@ static void test_streams(void **state)
 	}
 }
 
+/* Out of descriptors: accept() says so, and does not lose the connection. */
+static void test_emfile(void **state)
+{
+	pid_t server = start(0, "emfile", NULL, NULL, NULL), peers[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		peers[i] = start(1, "stream", "block", "4000", "1");
+	assert_int_equal(shim_rig_wait(server, 10), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(shim_rig_wait(peers[i], 5), 1); /* its peer is gone */
+}
+
 static void test_many(void **state)
 {
 	(void)state;
@@ -125,11 +138,13 @@ static void test_many(void **state)
 
 static void test_raw(void **state)
 {
+	char text[512];
+
 	(void)state;
-	rig.hosts[1].said_n = 0;
+	shim_rig_said(&rig, 1, text);
 	expect_case(1, "raw", NULL, NULL, NULL);
-	assert_int_equal(rig.hosts[1].said_n, 1);
-	assert_non_null(strstr(rig.hosts[1].said, "test_shim"));
+	assert_int_equal(shim_rig_said(&rig, 1, text), 1);
+	assert_non_null(strstr(text, "test_shim"));
 }
 
 /* Killed in the middle of whatever it does: all that it had is closed, and its peer is told. */
@@ -248,7 +263,8 @@ int main(int argc, char **argv)
 		WITH_ECHO(dup),	     WITH_ECHO(fork),	WITH_ECHO(exec),    WITH_ECHO(rights),
 		WITH_ECHO(closeall), WITH_ECHO(mixed),	WITH_ECHO(asleep),  WITH_ECHO(signals),
 		WITH_ECHO(threads),  WITH_ECHO(libc),	WITH_ECHO(streams), WITH_ECHO(many),
-		WITH_ECHO(raw),	     WITH_ECHO(killed), WITH_ECHO(stopped), WITH_ECHO(rubbish),
+		WITH_ECHO(raw),	     WITH_ECHO(emfile), WITH_ECHO(killed),  WITH_ECHO(stopped),
+		WITH_ECHO(rubbish),
 	};
 	int failed;
 

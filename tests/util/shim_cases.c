@@ -156,7 +156,7 @@ static int do_dup(void)
 
 static int do_fork(void)
 {
-	int fd = case_dial(ECHO_PORT), status, set = epoll_create1(0);
+	int fd = case_dial(ECHO_PORT), status, set = epoll_create1(0), tube[2];
 	struct epoll_event e = { .events = EPOLLIN, .data.u64 = 77 }, got;
 	pid_t pid;
 
@@ -181,6 +181,18 @@ static int do_fork(void)
 	}
 	waitpid(pid, &status, 0);
 	case_say(fd, "still there");
+	/* A fork that the C library makes by itself. */
+	CHECK(pipe(tube) == 0);
+	pid = fork();
+	if (pid == 0) {
+		CHECK(daemon(1, 1) == 0);
+		case_say(fd, "daemon");
+		CHECK(write(tube[1], "d", 1) == 1);
+		_exit(0);
+	}
+	close(tube[1]);
+	CHECK(read(tube[0], &got, 1) == 1);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 	pid = fork();
 	if (pid == 0) {
 		usleep(20000);

@@ -17,8 +17,23 @@ static void say(void *arg, const char *text)
 {
 	struct shim_host *h = arg;
 
+	pthread_mutex_lock(&h->lock);
 	snprintf(h->said, sizeof(h->said), "%s", text);
 	h->said_n++;
+	pthread_mutex_unlock(&h->lock);
+}
+
+unsigned shim_rig_said(struct shim_rig *rig, int host, char text[512])
+{
+	struct shim_host *h = &rig->hosts[host];
+	unsigned n;
+
+	pthread_mutex_lock(&h->lock);
+	n = h->said_n;
+	memcpy(text, h->said, sizeof(h->said));
+	h->said_n = 0;
+	pthread_mutex_unlock(&h->lock);
+	return n;
 }
 
 static void look(struct shim_host *h)
@@ -60,6 +75,7 @@ static int host_open(struct shim_host *h, unsigned n, struct link *link, struct 
 	snprintf(text, sizeof(text), "fd09::%u", n + 1);
 	cpl_addr_parse(&addr6, text);
 	sockets_config_init(&config);
+	pthread_mutex_init(&h->lock, NULL);
 	if (!err)
 		err = cpl_stack_new(&h->stack, &h->config, loop_clock());
 	if (!err)

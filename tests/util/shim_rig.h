@@ -20,6 +20,7 @@ struct shim_host {
 	struct shim_server *server;
 	pthread_t thread;
 	struct cpl_config config;
+	pthread_mutex_t lock;
 	char said[512]; /* the last thing that shim_server_on_say() was told */
 	unsigned said_n;
 	/* asked for by another thread: see shim_rig_look() */
@@ -39,6 +40,8 @@ void shim_rig_close(struct shim_rig *rig);
 pid_t shim_rig_start(struct shim_rig *rig, int host, char *const argv[]);
 /* Wait for it: its exit status, or 128 and its signal; -1 after SECONDS, when it is killed. */
 int shim_rig_wait(pid_t pid, double seconds);
+/* How often HOST's server had something to say, since asked last, and the last of it. */
+unsigned shim_rig_said(struct shim_rig *rig, int host, char text[512]);
 /* Bring conns (all control blocks but TIME-WAIT), held and programs of HOST up to date. */
 void shim_rig_look(struct shim_rig *rig, int host);
 

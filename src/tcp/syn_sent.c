@@ -34,6 +34,7 @@ void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	tcb_set_state(tcp, tcb, CPL_ESTABLISHED, now);
 	tcp->counters->established++;
+	tcb->last_data = tcb->last_data ? tcb->last_data : now; /* as Linux: from here on */
 	tcb->rexmt_n = 0;
 	tcb->soft_error = 0;
 	tcb->rtt.backoff = 0;

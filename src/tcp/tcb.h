@@ -295,7 +295,7 @@ struct tcb {
 	uint64_t t_slow; /* keep-alive, FIN-WAIT-2; CPL_NEVER: off */
 	uint64_t made;
 	uint64_t last_received;
-	uint64_t last_data; /* when data last came; 0: never */
+	uint64_t last_data; /* when data last came, or ESTABLISHED; 0: neither */
 
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;

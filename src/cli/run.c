@@ -25,6 +25,7 @@
 #include "socket/socket.h"
 
 #define DRAIN_NS     (10 * CPL_SECOND) /* how long what was sent may wait for its ACK */
+#define DRAIN_FIN_NS CPL_SECOND	       /* and for the other side's FIN, which may never come */
 #define DRAIN_LOOK   (5 * CPL_MS)
 #define SETTINGS_MAX 32
 
@@ -379,7 +380,7 @@ static int start(struct run *r, char *const *argv)
 }
 
 /* Connections on which something is still to be said or heard. */
-static unsigned unfinished(struct run *r)
+static unsigned unfinished(struct run *r, bool fin)
 {
 	struct cpl_info info[16];
 	uint64_t cursor = 0, now = loop_clock();
@@ -390,7 +391,7 @@ static unsigned unfinished(struct run *r)
 		for (int i = 0; i < n; i++)
 			found += info[i].protocol == 6 && info[i].state != CPL_LISTEN &&
 				 info[i].state != CPL_TIME_WAIT && info[i].state != CPL_CLOSED &&
-				 info[i].state != CPL_FIN_WAIT_2;
+				 (fin || info[i].state != CPL_FIN_WAIT_2);
 	return found;
 }
 
@@ -408,7 +409,7 @@ static void serve(struct run *r)
 			left = 0;
 		else if (!left)
 			left = now;
-		if (left && (now - left > DRAIN_NS || !unfinished(r)))
+		if (left && (now - left > DRAIN_NS || !unfinished(r, now - left < DRAIN_FIN_NS)))
 			return;
 		while (r->ended && waitpid(-1, NULL, WNOHANG) > 0)
 			;

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -71,6 +72,10 @@ class Run(Program):
     def __init__(self, *argv, options=("--link", "tun"), **more):
         super().__init__(COUPLET, "run", "-v", *options, "--", *argv, **more)
         self.says("couplet run: ")
+
+    def stop(self, signo=signal.SIGTERM, seconds=20):
+        """What it has sent may wait for its ACK for 10 seconds."""
+        return super().stop(signo, seconds)
 
 
 def on_couplet(*argv, options=("--link", "tun"), **more):

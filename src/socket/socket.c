@@ -283,7 +283,7 @@ int sock_disconnect(struct sockets *s, struct sock *so, uint64_t now)
 	if (st.id.lport) /* what it was is told still, as by the kernel */
 		so->local.port = st.id.lport;
 	sock_wake(s, so, POLLERR);
-	return err;
+	return 0; /* a port that others have by now is lost without a word */
 }
 
 /* Still to be waited for: the FIN is not acknowledged. */

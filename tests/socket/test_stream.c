@@ -158,6 +158,27 @@ static void reset(void **state)
 	assert_int_equal(net_connect(&n, &n.a, a, "10.0.0.2", 80), -EISCONN);
 }
 
+/* connect(2) with AF_UNSPEC: the peer is reset, and the socket can be used again. */
+static void disconnected(void **state)
+{
+	sock_id l = net_listen(&n, &n.b, 80), a, b;
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	char c;
+
+	(void)state;
+	net_pair(&n, l, 80, &a, &b);
+	/* The port is its listener's still. */
+	assert_int_equal(socket_connect(n.b.s, b, &none, sizeof(none), n.now), 0);
+	net_run(&n, 0);
+	assert_int_equal(net_recv(&n, &n.a, a, &c, 1, 0), -ECONNRESET);
+	assert_int_equal(ready(&n.b, b), WRITE | POLLERR | POLLHUP);
+	assert_int_equal(net_error(&n, &n.b, b), ECONNRESET);
+	assert_int_equal(net_connect(&n, &n.b, b, "fd00::1", 81), -EINPROGRESS);
+	net_run(&n, 0);
+	assert_int_equal(net_connect(&n, &n.b, b, "fd00::1", 81), -ECONNREFUSED);
+	net_pair(&n, l, 80, &a, &b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +187,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(listener, setup, teardown),
 		cmocka_unit_test_setup_teardown(reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(disconnected, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,6 +288,7 @@ static void listening(void)
 	ctl(ADD, s, EPOLLIN | EPOLLOUT, 2);
 	look(1000);
 	close(c);
+	await(s, POLLIN);
 	look(1000);
 	close(s);
 	close(l);

@@ -116,6 +116,21 @@ EXPORT int fileno_unlocked(FILE *file)
 	return fileno(file);
 }
 
+/* A program that was started with sockets for its standard streams. */
+__attribute__((constructor(110))) static void standard_streams(void)
+{
+	FILE *f;
+
+	if (fd_socket(0) && (f = fdopen(0, "r")))
+		stdin = f;
+	if (fd_socket(1) && (f = fdopen(1, "w")))
+		stdout = f;
+	if (fd_socket(2) && (f = fdopen(2, "w"))) {
+		setvbuf(f, NULL, _IONBF, 0);
+		stderr = f;
+	}
+}
+
 EXPORT int vdprintf(int fd, const char *format, va_list args)
 {
 	size_t done = 0;

@@ -98,6 +98,7 @@ CASE(asleep)
 CASE(signals)
 CASE(threads)
 CASE(libc)
+CASE(inetd)
 
 /* Each way to serve with each way to ask. */
 static void test_streams(void **state)
@@ -260,11 +261,11 @@ int main(int argc, char **argv)
 {
 #define WITH_ECHO(name) cmocka_unit_test_setup_teardown(test_##name, echo_start, echo_stop)
 	const struct CMUnitTest tests[] = {
-		WITH_ECHO(dup),	     WITH_ECHO(fork),	WITH_ECHO(exec),    WITH_ECHO(rights),
-		WITH_ECHO(closeall), WITH_ECHO(mixed),	WITH_ECHO(asleep),  WITH_ECHO(signals),
-		WITH_ECHO(threads),  WITH_ECHO(libc),	WITH_ECHO(streams), WITH_ECHO(many),
-		WITH_ECHO(raw),	     WITH_ECHO(emfile), WITH_ECHO(killed),  WITH_ECHO(stopped),
-		WITH_ECHO(rubbish),
+		WITH_ECHO(dup),	     WITH_ECHO(fork),	 WITH_ECHO(exec),    WITH_ECHO(rights),
+		WITH_ECHO(closeall), WITH_ECHO(mixed),	 WITH_ECHO(asleep),  WITH_ECHO(signals),
+		WITH_ECHO(threads),  WITH_ECHO(libc),	 WITH_ECHO(streams), WITH_ECHO(many),
+		WITH_ECHO(raw),	     WITH_ECHO(inetd),	 WITH_ECHO(emfile),  WITH_ECHO(killed),
+		WITH_ECHO(stopped),  WITH_ECHO(rubbish),
 	};
 	int failed;
 

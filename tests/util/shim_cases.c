@@ -409,6 +409,33 @@ static int do_libc(void)
 	return 0;
 }
 
+/* As inetd starts its services: the standard streams are the connection. */
+static int do_inetd(char **argv)
+{
+	int fd, status;
+	char line[32];
+	pid_t pid;
+
+	if (argv[0]) {
+		/* Buffered until the end, which has to flush it. */
+		printf("%s", fgets(line, sizeof(line), stdin) ? line : "nothing");
+		return 0;
+	}
+	fd = case_dial(ECHO_PORT);
+	pid = fork();
+	if (pid == 0) {
+		dup2(fd, 0);
+		dup2(fd, 1);
+		execl("/proc/self/exe", "service", "inetd", "service", (char *)NULL);
+		_exit(1);
+	}
+	/* The echo brings it to the service, and what that says to us. */
+	CHECK(write(fd, "a line\n", 7) == 7);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK(recv(fd, line, 7, MSG_WAITALL) == 7 && memcmp(line, "a line\n", 7) == 0);
+	return 0;
+}
+
 /* A call that the C library does not see: the server is told of the octets. */
 static int do_raw(void)
 {
@@ -446,6 +473,8 @@ int shim_case(int argc, char **argv)
 		return case_stream(argv + 1);
 	if (argc >= 2 && !strcmp(argv[0], "many"))
 		return do_many(argv + 1);
+	if (!strcmp(argv[0], "inetd"))
+		return do_inetd(argv + 1);
 	if (!strcmp(argv[0], "exec"))
 		return do_exec(argv + 1, "/proc/self/exe");
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)

@@ -135,6 +135,7 @@ struct cpl_config {
 
 	/* See CPL_OPT_NOTSENT_LOWAT [2^32 - 1: no limit] */
 	uint32_t notsent_lowat;
+	uint32_t burst_min; /* segments that the device is given at once, however slow [2] */
 	/* cwnd begins anew after an idle time longer than an RTO, RFC 5681 4.1 [1] */
 	uint8_t slow_start_after_idle;
 };
@@ -360,6 +361,7 @@ int cpl_syn_drop(cpl_stack *stack, cpl_handle syn, uint64_t now);   /* silence *
 #define CPL_MSG_OOB    2u  /* send: the last octet is urgent (RFC 9293 3.8.5) */
 #define CPL_MSG_MORE   4u  /* send: more follows: hold a short segment */
 #define CPL_MSG_PUSH   8u  /* send: PUSH (MAY-15) */
+#define CPL_MSG_RECORD 32u /* send: what follows shares no segment with this (MSG_EOR) */
 #define CPL_MSG_OOB_IN 16u /* receive: only the urgent octet, which was kept out of the stream */
 
 /*

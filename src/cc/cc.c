@@ -100,7 +100,7 @@ uint32_t cc_growth_bytes(const struct ack_event *ev)
 	uint32_t left = 0;
 
 	if (!ev->in_recovery)
-		return ev->acked_bytes;
+		return ev->acked_bytes < ev->newly_acked ? ev->acked_bytes : ev->newly_acked;
 	if (ev->in_flight_before > ev->in_flight)
 		left = ev->in_flight_before - ev->in_flight;
 	if (left < ev->mss)

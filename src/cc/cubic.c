@@ -20,6 +20,8 @@
 /* What |t - K| may be: its third power, times C and a segment, fits into 64 bits. */
 #define TIME_MAX_US 250000000u
 
+#define FRIENDLY_US 31250u
+
 #define EPOCH	      1u /* a congestion avoidance stage is under way */
 #define CLOCK	      2u /* the last ACK found cwnd in use: time since then counts */
 #define AFTER_TIMEOUT 4u /* the next stage is the first after a time-out */
@@ -35,7 +37,8 @@ struct __attribute__((may_alias)) cubic {
 	uint32_t w_est;
 	uint16_t w_est_fraction; /* of a byte, in 1/65536 */
 	uint16_t flags;
-	uint32_t mss; /* that the windows here are in units of */
+	uint32_t friendly_us; /* low bits of when cwnd last followed W_est, or might have */
+	uint32_t mss;	      /* that the windows here are in units of */
 	/* Section 4.9.2: as it was before the last reduction; cwnd and ssthresh are in struct cc.
 	 */
 	struct {
@@ -104,12 +107,16 @@ static uint32_t w_cubic(const struct cubic *c, uint32_t mss, uint64_t t_us)
 }
 
 /*
- * W_cubic in whole segments, rounded up, as Linux. cwnd grows by whole segments, for part of one is
- * not sent: a small window would otherwise wait for the next one through most of K.
+ * W_cubic in whole segments, as Linux: rounded towards W_max, up before K and down after it. cwnd
+ * grows by whole segments, for part of one is not sent: a small window would otherwise wait for the
+ * next one through most of K.
  */
-static uint64_t whole_segments(uint64_t window, uint32_t mss)
+static uint64_t whole_segments(const struct cubic *c, uint32_t mss, uint64_t t_us)
 {
-	window += mss - 1;
+	uint64_t window = w_cubic(c, mss, t_us);
+
+	if (t_us < c->k_us)
+		window += mss - 1;
 	return window - window % mss;
 }
 
@@ -176,11 +183,23 @@ static void grow_w_est(const struct cc *cc, struct cubic *c, uint32_t acked)
 	c->w_est = bytes < UINT32_MAX - c->w_est ? c->w_est + (uint32_t)bytes : UINT32_MAX - 1;
 }
 
+/* cwnd follows W_est 32 times a second, as Linux looks at it. */
+static bool friendly_due(struct cubic *c, uint64_t now)
+{
+	uint32_t now_us = (uint32_t)(now / 1000);
+
+	if (now_us - c->friendly_us <= FRIENDLY_US)
+		return false;
+	c->friendly_us = now_us;
+	return true;
+}
+
 /* MAY-18: congestion control other than RFC 5681's. */
 static void congestion_avoidance(struct cc *cc, struct cubic *c, const struct ack_event *ev,
 				 uint32_t acked)
 {
 	uint64_t target, most = (uint64_t)cc->cwnd + cc->cwnd / 2;
+	bool due = friendly_due(c, ev->now);
 	uint32_t friendly;
 
 	if (acked > cc->cwnd)
@@ -190,7 +209,7 @@ static void congestion_avoidance(struct cc *cc, struct cubic *c, const struct ac
 	count_time(c, ev->now);
 	grow_w_est(cc, c, acked);
 	/* Sections 4.4 and 4.5: towards W_cubic(t + RTT), at most half as much again in an RTT. */
-	target = whole_segments(w_cubic(c, cc->mss, c->t_us + ev->srtt_ns / 1000), cc->mss);
+	target = whole_segments(c, cc->mss, c->t_us + ev->srtt_ns / 1000);
 	if (target > most)
 		target = most;
 	if (target > cc->cwnd)
@@ -201,7 +220,7 @@ static void congestion_avoidance(struct cc *cc, struct cubic *c, const struct ac
 		cc->acked += acked; /* towards the first segment, once there is room for it */
 	/* Section 4.3: the Reno-friendly region. */
 	friendly = c->w_est - c->w_est % cc->mss;
-	if (cc->cwnd < friendly && w_cubic(c, cc->mss, c->t_us) < c->w_est) {
+	if (due && cc->cwnd < friendly && w_cubic(c, cc->mss, c->t_us) < c->w_est) {
 		cc->cwnd = friendly;
 		cc->acked = 0;
 	}
@@ -227,8 +246,11 @@ static void cubic_ack(struct cc *cc, const struct ack_event *ev)
 		congestion_avoidance(cc, c, ev, acked);
 }
 
-/* Section 4.6, and 4.9.2: what to remember. */
-static void reduce(struct cc *cc, struct cubic *c, uint32_t in_flight)
+/*
+ * Section 4.6, and 4.9.2: what to remember. Of cwnd, not of what is in flight: the section allows
+ * it where cwnd does not grow unused, and Linux does so.
+ */
+static void reduce(struct cc *cc, struct cubic *c)
 {
 	follow_mss(c, cc->mss);
 	c->prior.t_us = c->t_us;
@@ -237,7 +259,7 @@ static void reduce(struct cc *cc, struct cubic *c, uint32_t in_flight)
 	c->prior.w_est = c->w_est;
 	c->prior.cwnd_prior = cc->prior_cwnd;
 	c->flags = (uint16_t)(UNDO | (c->flags & EPOCH ? UNDO_EPOCH : 0));
-	cc_reduce(cc, in_flight, BETA_NUM, BETA_DEN);
+	cc_reduce(cc, cc->cwnd, BETA_NUM, BETA_DEN);
 }
 
 static void cubic_congestion(struct cc *cc, uint32_t in_flight, uint64_t now)
@@ -245,8 +267,9 @@ static void cubic_congestion(struct cc *cc, uint32_t in_flight, uint64_t now)
 	struct cubic *c = cubic_state(cc);
 	uint64_t cwnd = cc->cwnd;
 
+	(void)in_flight;
 	(void)now;
-	reduce(cc, c, in_flight);
+	reduce(cc, c);
 	/* Section 4.7, fast convergence: below the last W_max, leave room for new flows. */
 	if (cwnd < c->w_max)
 		c->w_max = (uint32_t)(cwnd * (BETA_DEN + BETA_NUM) / (2 * BETA_DEN));
@@ -259,8 +282,9 @@ static void cubic_timeout(struct cc *cc, uint32_t in_flight, uint64_t now)
 {
 	struct cubic *c = cubic_state(cc);
 
+	(void)in_flight;
 	(void)now;
-	reduce(cc, c, in_flight);
+	reduce(cc, c);
 	c->flags |= AFTER_TIMEOUT;
 }
 

@@ -27,12 +27,12 @@ bool rack_update(struct rack *rack, const struct sendmap_result *res, uint64_t n
 	rack->reordering_seen |= res->reordered;
 	if (!res->rack_sampled)
 		return news;
+	rack->rtt_ns = now - res->rack_last;
 	if (rack->sampled &&
 	    !sent_after(res->rack_time, res->rack_end, rack->xmit_ns, rack->end_seq))
 		return news;
 	rack->xmit_ns = res->rack_time;
 	rack->end_seq = res->rack_end;
-	rack->rtt_ns = now - res->rack_time;
 	rack->sampled = true;
 	return news;
 }

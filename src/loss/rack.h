@@ -18,7 +18,7 @@
 
 struct rack {
 	uint64_t xmit_ns; /* RACK.xmit_ts: last transmission of the newest segment delivered */
-	uint64_t rtt_ns;  /* RACK.rtt of it */
+	uint64_t rtt_ns;  /* RACK.rtt: of the last segment that step 2 looked at */
 	uint64_t reo_wnd_ns;
 	uint32_t end_seq;     /* RACK.end_seq */
 	uint32_t dsack_round; /* the round trip whose DSACKs count once ends here */

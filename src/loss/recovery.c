@@ -16,6 +16,8 @@
 
 /* RFC 3042: two segments beyond cwnd. */
 #define LIMITED_SEGMENTS       2
+/* As much as Linux tells of (net.ipv4.tcp_max_reordering). */
+#define REORDERING_MAX	       300
 /* RFC 6582 4.1: a larger step of una than this many segments hints at needless retransmissions. */
 #define ACK_HEURISTIC_SEGMENTS 4
 
@@ -25,6 +27,7 @@ void recovery_init(struct recovery *rec, bool sack, uint32_t iss, bool reorderin
 		.state = CPL_RECOVERY_OPEN,
 		.sack = sack,
 		.point = iss,
+		.reordering = RECOVERY_DUP_THRESH,
 		.t_reorder = RECOVERY_NEVER,
 		.t_probe = RECOVERY_NEVER,
 	};
@@ -370,8 +373,13 @@ static void take_news(struct recovery *rec, struct sendmap *map, struct cc *cc,
 		rack_dsack(&rec->rack, map->una, map->nxt);
 		undo_dsack(&rec->undo, dsack);
 	}
-	if (res->reordered)
+	if (res->reordered) {
+		uint32_t by = (res->reorder_bytes + cc->mss - 1) / cc->mss;
+
 		rec->reorderings++;
+		if (by > rec->reordering)
+			rec->reordering = by < REORDERING_MAX ? by : REORDERING_MAX;
+	}
 	rack_update(&rec->rack, res, now);
 	if (tlp_ack(&rec->tlp, map->una, dsack, ack->pure) == TLP_REPAIRED)
 		recovery_reduce(rec, map, cc, false, now);

@@ -45,6 +45,7 @@ struct recovery {
 	uint32_t spurious_rto; /* time-outs among them */
 	uint32_t probes;       /* loss probes sent */
 	uint32_t reorderings;  /* ACKs that showed reordering */
+	uint32_t reordering;   /* segments by which the path was seen to reorder, at least 3 */
 	uint64_t t_reorder;    /* when RACK looks again; RECOVERY_NEVER: off */
 	uint64_t t_probe;      /* when the loss probe is due; RECOVERY_NEVER: off */
 	struct rack rack;

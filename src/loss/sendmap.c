@@ -275,6 +275,8 @@ static void sample_rack(const struct sent *record, uint32_t end, uint64_t now,
 		if (now - record->time < res->min_rtt_ns)
 			return;
 	}
+	if (!res->rack_acked)
+		res->rack_last = record->time;
 	if (res->rack_sampled && (record->time < res->rack_time ||
 				  (record->time == res->rack_time && seq_lt(end, res->rack_end))))
 		return;
@@ -310,8 +312,11 @@ void record_delivered(struct sendmap *map, const struct sent *record, uint32_t e
 		res->rtt_time = record->time;
 		res->rtt_ns = now > record->time ? now - record->time : 1;
 	}
-	if (seq_lt(record->start, high_sacked))
-		res->reordered = true;
+	if (!seq_lt(record->start, high_sacked))
+		return;
+	res->reordered = true;
+	if (high_sacked - record->start > res->reorder_bytes)
+		res->reorder_bytes = high_sacked - record->start;
 }
 
 void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap_result *res)
@@ -342,6 +347,7 @@ void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap
 	map->una = ack;
 	if (!map->sacked)
 		map->seen_n = 0;
+	res->rack_acked = res->rack_sampled;
 }
 
 /* draft-ietf-ccwg-bbr 4.1.2.3, GenerateRateSample(). */

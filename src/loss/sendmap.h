@@ -108,6 +108,9 @@ struct sendmap_result {
 	bool rack_sampled;
 	uint64_t rack_time;
 	uint32_t rack_end;
+	uint64_t rack_last;	/* and the last looked at, cumulatively before selectively */
+	bool rack_acked;	/* that one was acknowledged cumulatively */
+	uint32_t reorder_bytes; /* of what came late: how far behind the highest SACKed */
 	struct rate_sample rate;
 	/* For sendmap_rate(), of the record that rate is taken from: */
 	bool sampled; /* there is one */

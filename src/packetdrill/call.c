@@ -33,6 +33,13 @@ long drill_result(long r)
 	return -1;
 }
 
+/* What it waits for has come, or its time. */
+static bool worth(struct drill *d, const struct drill_call *c)
+{
+	return !c->events || d->now >= c->until ||
+	       socket_readiness(d->sockets, c->sock) & c->events;
+}
+
 bool drill_calls_step(struct drill *d)
 {
 	bool any = false;
@@ -41,7 +48,7 @@ bool drill_calls_step(struct drill *d)
 	list_for_each (l, &d->calls) {
 		struct drill_call *c = container_of(l, struct drill_call, link);
 
-		if (c->over || !c->step(d, c))
+		if (c->over || !worth(d, c) || !c->step(d, c))
 			continue;
 		c->over = any = true;
 		pthread_cond_signal(&c->wake);

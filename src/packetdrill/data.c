@@ -57,14 +57,12 @@ static void rest(const struct drill_call *c, struct msghdr *msg, struct iovec *i
 /* It fell short: true when the call is over all the same. */
 static bool ends(struct drill *d, struct drill_call *c, enum socket_op op)
 {
-	short events;
-
 	if (socket_nonblock(d->sockets, c->sock) || c->flags & MSG_DONTWAIT) {
 		c->result = c->done || c->result >= 0 ? (long)c->done : c->result;
 		return true;
 	}
-	return !socket_wait(d->sockets, c->sock, op, c->flags, c->done, c->asked, c->began, &events,
-			    &c->until, &c->result, d->now);
+	return !socket_wait(d->sockets, c->sock, op, c->flags, c->done, c->asked, c->began,
+			    &c->events, &c->until, &c->result, d->now);
 }
 
 static bool step_send(struct drill *d, struct drill_call *c)

@@ -69,6 +69,7 @@ struct drill_call {
 	sock_id sock;
 	int flags;
 	uint64_t began, until;
+	short events; /* POLL*: of the socket, for which it waits; 0: anything may matter */
 	size_t asked, done;
 	long result; /* or -errno */
 	bool started, over;
@@ -90,7 +91,7 @@ struct drill_call {
 		};
 		struct {
 			epoll_id set;
-			struct epoll_event *events;
+			struct epoll_event *reported;
 			int max;
 		};
 		struct {

@@ -54,11 +54,9 @@ static int do_listen(void *u, int fd, int backlog)
 /* Would-block: is it to wait? False: RESULT is final. */
 static bool waits(struct drill *d, struct drill_call *c, enum socket_op op)
 {
-	short events;
-
 	return !socket_nonblock(d->sockets, c->sock) &&
-	       socket_wait(d->sockets, c->sock, op, c->flags, c->done, c->asked, c->began, &events,
-			   &c->until, &c->result, d->now);
+	       socket_wait(d->sockets, c->sock, op, c->flags, c->done, c->asked, c->began,
+			   &c->events, &c->until, &c->result, d->now);
 }
 
 static bool step_accept(struct drill *d, struct drill_call *c)

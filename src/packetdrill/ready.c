@@ -97,8 +97,8 @@ static bool step_epoll(struct drill *d, struct drill_call *c)
 
 	n = socket_epoll_take(d->sockets, c->set, ev, n);
 	for (unsigned i = 0; i < n; i++) {
-		c->events[i].events = ev[i].events;
-		c->events[i].data.u64 = ev[i].data;
+		c->reported[i].events = ev[i].events;
+		c->reported[i].data.u64 = ev[i].data;
 	}
 	if (!c->started) {
 		c->started = true;
@@ -116,7 +116,7 @@ static int do_epoll_wait(void *u, int set, struct epoll_event *events, int max, 
 
 	drill_lock(d);
 	c.set = drill_set(d, set);
-	c.events = events;
+	c.reported = events;
 	c.max = max;
 	if (c.set && max > 0)
 		r = drill_call(d, &c);

@@ -14,11 +14,9 @@
 
 static bool would_wait(struct drill *d, struct drill_call *c, enum socket_op op)
 {
-	short events;
-
 	if (c->splice_flags & SPLICE_F_NONBLOCK || socket_nonblock(d->sockets, c->sock))
 		return false;
-	return socket_wait(d->sockets, c->sock, op, 0, 0, c->asked, c->began, &events, &c->until,
+	return socket_wait(d->sockets, c->sock, op, 0, 0, c->asked, c->began, &c->events, &c->until,
 			   &c->result, d->now);
 }
 

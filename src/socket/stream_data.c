@@ -38,7 +38,7 @@ static unsigned send_flags(int flags, bool last)
 	if (flags & MSG_OOB && last)
 		f |= CPL_MSG_OOB;
 	if (flags & MSG_EOR && last)
-		f |= CPL_MSG_PUSH;
+		f |= CPL_MSG_RECORD;
 	return f;
 }
 
@@ -61,8 +61,8 @@ long stream_send(struct sockets *s, struct sock *so, const struct msghdr *msg, i
 		if (!v->iov_len)
 			continue;
 		left -= v->iov_len;
-		n = cpl_send(s->stack, so->handle, v->iov_base, v->iov_len,
-			     send_flags(flags, !left), now);
+		n = conn_send(s->stack, so->handle, v->iov_base, v->iov_len,
+			      send_flags(flags, !left), now);
 		if (n < 0) {
 			sock_look(s, so, &st);
 			return sent ? sent : n == -EAGAIN ? n : send_error(&st, so);

@@ -103,6 +103,17 @@ size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *dat
 	return off < st.unread ? chunkq_copy(&tcb->io->rcvq, off, data, n) : 0;
 }
 
+long conn_send(struct cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsigned flags,
+	       uint64_t now)
+{
+	struct tcb *tcb = called(s, handle);
+	long r = tcb ? tcp_send_whole(&s->tcp, tcb, data, n, flags, now) : -EBADF;
+
+	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, (uint32_t)n, (uint32_t)(n >> 32),
+	      (uint32_t)r);
+	return r;
+}
+
 int conn_disconnect(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
 		    uint64_t now)
 {

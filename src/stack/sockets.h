@@ -43,6 +43,9 @@ uint32_t conn_tsval(struct cpl_stack *s, cpl_handle handle, uint64_t now);
 uint32_t conn_fastopen_room(struct cpl_stack *s, cpl_handle handle);
 /* Octets from OFF on of what can be read, left there: for MSG_PEEK. */
 size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *data, size_t n);
+/* cpl_send() as a socket of Linux takes data: see tcp_send_whole(). */
+long conn_send(struct cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsigned flags,
+	       uint64_t now);
 /* See tcp_disconnect(). */
 int conn_disconnect(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
 		    uint64_t now);

@@ -45,6 +45,7 @@ void cpl_config_init(struct cpl_config *c)
 	memcpy(c->cc_name, "cubic", 6);
 	c->ecn = CPL_ECN_PASSIVE;
 	c->ecn_option = CPL_ECN_OPTION_FULL;
+	c->burst_min = 2;
 	c->slow_start_after_idle = 1;
 	c->fastopen = CPL_FASTOPEN_CLIENT;
 	c->fastopen_cache = 1024;
@@ -72,8 +73,8 @@ static bool config_ok(const struct cpl_config *c)
 	       c->ecn <= CPL_ECN_ACCURATE_PASSIVE && c->ecn_option <= CPL_ECN_OPTION_FULL &&
 	       c->notsent_lowat && c->fastopen_cache <= 8192 && c->fastopen_keys <= 2 &&
 	       c->fastopen_blackhole_ns < UINT64_MAX >> 6 && c->synack_retries < 16 &&
-	       c->keep_idle_ns && c->keep_interval_ns && c->keep_count &&
-	       terminated(c->cc_name, sizeof(c->cc_name)) && cc_find(c->cc_name);
+	       c->burst_min && c->burst_min < 65536 && c->keep_idle_ns && c->keep_interval_ns &&
+	       c->keep_count && terminated(c->cc_name, sizeof(c->cc_name)) && cc_find(c->cc_name);
 }
 
 /* Take what the caller knows of the struct; what is newer keeps its default. */

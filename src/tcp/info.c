@@ -130,6 +130,8 @@ static void info_congestion(const struct tcb *tcb, struct cpl_info *info)
 		      tcb->reordering || (io && io->recovery.rack.reordering_seen));
 	if (io && io->recovery.rack.sampled)
 		CPL_INFO_READ(info, reordering_wnd, io->recovery.rack.reo_wnd_ns);
+	if (io)
+		CPL_INFO_READ(info, reordering, io->recovery.reordering);
 	CPL_INFO_READ(info, dup_acks, io ? io->recovery.dup_acks : 0);
 	if (io && io->cc.pacing_rate)
 		CPL_INFO_READ(info, pacing_rate, io->cc.pacing_rate);

@@ -185,7 +185,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 		};
 
 		/* Slow start needs room to double into before the window is ever full. */
-		if (io->cc.cwnd < io->cc.ssthresh && io->cc.cwnd < 2 * ra->prior_pipe)
+		if (io->cc.cwnd < io->cc.ssthresh && io->cc.cwnd < 2 * io->out_max)
 			ev.cwnd_limited = true;
 		if (ev.acked_bytes || io->cc.ops->owns_recovery || io->cc.ops->every_ack)
 			io->cc.ops->ack(&io->cc, &ev);
@@ -218,6 +218,9 @@ void input_advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
 	/* What is behind stays close behind: 2^31 octets on it would seem to lie ahead. */
 	io->small_end = seq_max(io->small_end, ack);
 	io->push_seq = seq_max(io->push_seq, ack);
+	io->block_seq = seq_max(io->block_seq, ack);
+	io->forced_push = seq_max(io->forced_push, ack);
+	tcb->flags &= ~TCB_MORE; /* as Linux: more was to follow at once, not after a round trip */
 	if (tcb_has(tcb, TCB_URG_OUT) && seq_geq(ack, tcb->snd_up))
 		tcb->flags &= ~TCB_URG_OUT;
 	io->progress = now;
@@ -354,7 +357,8 @@ enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in
 		return V_CHALLENGE;
 	}
 	/* With nothing in flight a DSACK still tells what the last retransmission was for. */
-	if (tcb->io && seq_geq(seg->ack, tcb->snd_una) &&
+	/* An ACK from before SND.UNA has news, too, if it has SACK blocks (as Linux). */
+	if (tcb->io && (seq_geq(seg->ack, tcb->snd_una) || seg->opts & TCP_HAS_SACK) &&
 	    (!sendmap_empty(&tcb->io->map) || (seg->opts & TCP_HAS_SACK)))
 		ack_in_flight(tcp, tcb, in, &res, now);
 	else if (tcb->accecn && seq_geq(seg->ack, tcb->snd_una))

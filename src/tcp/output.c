@@ -7,8 +7,6 @@
  */
 #include "tcp/tcp.h"
 
-#define GSO_LIMIT 65000u
-
 /* ---- building ---- */
 
 /* Everything but flags, sequence number and payload; the ACK and window go with it. */
@@ -134,21 +132,6 @@ void output_detach(struct tcp *tcp, struct tcp_out *out)
 
 /* ---- data ---- */
 
-/* SHLD-28: as much as the device may cut, in whole segments. */
-static uint32_t burst_max(const struct tcp *tcp, const struct tcb *tcb, uint32_t mss)
-{
-	const struct tcp_iface *iface = &tcp->ifaces[tcb->ifindex];
-	uint32_t max = iface->gso_max < GSO_LIMIT ? iface->gso_max : GSO_LIMIT;
-
-	if (tcb->io->cc.pacing_rate && max > tcb->io->cc.send_quantum)
-		max = tcb->io->cc.send_quantum;
-
-	if (!(tcb_is4(tcb) ? iface->gso4 : iface->gso6) || mss != tcb->snd_mss ||
-	    tcb_has(tcb, TCB_URG_OUT) || !accecn_may_cut(tcb) || max < 2 * mss)
-		return mss;
-	return max - max % mss;
-}
-
 static void set_urgent(const struct tcb *tcb, struct tcp_seg *seg)
 {
 	uint32_t up = tcb->snd_up - seg->seq;
@@ -165,7 +148,7 @@ static enum cpl_why why_cwnd(const struct tcb_io *io)
 	return io->recovery.state >= CPL_RECOVERY_FAST ? CPL_WHY_RECOVERY : CPL_WHY_CWND;
 }
 
-static uint32_t cwnd_room(const struct tcb *tcb)
+uint32_t output_cwnd_room(const struct tcb *tcb)
 {
 	const struct tcb_io *io = tcb->io;
 	uint32_t pipe = sendmap_pipe(&io->map);
@@ -185,8 +168,8 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 	uint32_t edge = tcb->snd_una + tcb->snd_wnd, wnd = edge - rec->start;
 
 	room = room > mss ? room - room % mss : mss;
-	if (room > burst_max(tcp, tcb, mss))
-		room = burst_max(tcp, tcb, mss);
+	if (room > stream_burst(tcp, tcb, mss))
+		room = stream_burst(tcp, tcb, mss);
 	/* SHLD-16: a peer that shrank its window may take nothing that ends beyond it, as
 	 * Linux 6.17. */
 	if (seq_gt(edge, rec->start) && room > wnd)
@@ -211,7 +194,7 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 	}
 	out->seg.len = len;
 	out->seg.flags |= fin ? TCP_FIN : 0;
-	out->seg.flags |= len && (fin || (rec->flags & SENT_PSH)) ? TCP_PSH : 0;
+	out->seg.flags |= len && (fin || len > mss || (rec->flags & SENT_PSH)) ? TCP_PSH : 0;
 	out->end = rec->end;
 	out->gso_size = len > mss ? mss : 0;
 	out->retransmission = !(rec->flags & SENT_UNSENT) || rec->transmissions > 1;
@@ -244,12 +227,14 @@ static void rexmt_restart(struct tcp *tcp, struct tcb *tcb, const struct sent *r
 static bool pull_lost(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	struct sent *rec = sendmap_next_lost(&tcb->io->map);
-	uint32_t room;
+	uint32_t room, need;
 
 	if (!rec)
 		return false;
-	room = cwnd_room(tcb);
-	if (room < mss_now(tcb) && !tcb->io->recovery.retransmit_now) {
+	room = output_cwnd_room(tcb);
+	need = mss_now(tcb);
+	need = rec->end - rec->start < need ? rec->end - rec->start : need;
+	if (room < need && !tcb->io->recovery.retransmit_now) {
 		tcb_why(tcb, why_cwnd(tcb->io), now);
 		return false;
 	}
@@ -274,8 +259,10 @@ static bool pull_rescue(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, u
 	uint32_t mss = mss_now(tcb);
 	struct sent *rec;
 
-	if (io->recovery.state != CPL_RECOVERY_FAST || cwnd_room(tcb) < mss)
+	if (io->recovery.state != CPL_RECOVERY_FAST || output_cwnd_room(tcb) < mss)
 		return false;
+	if (list_last(&io->map.records, struct sent, by_seq)->time == now)
+		return false; /* it is on its way */
 	rec = recovery_rescue(&io->recovery, &io->map, &io->cc);
 	return rec && pull_record(tcp, tcb, out, rec, mss, now);
 }
@@ -298,6 +285,14 @@ static bool pull_loss_probe(struct tcp *tcp, struct tcb *tcb, struct tcp_out *ou
 	return true;
 }
 
+/* Another record is behind the one that is to go: nothing is gained by waiting. */
+static bool more_behind(const struct tcb *tcb)
+{
+	uint32_t avail = tcb_write_seq(tcb) - tcb->snd_nxt;
+
+	return stream_record(tcb->io, tcb->snd_nxt, avail) < avail;
+}
+
 /* Nagle, cork, silly windows: may LEN octets, less than a segment, go now? */
 static bool may_send_short(const struct tcb *tcb, uint32_t len, uint32_t avail, enum cpl_why *why)
 {
@@ -310,7 +305,7 @@ static bool may_send_short(const struct tcb *tcb, uint32_t len, uint32_t avail, 
 		return len >= tcb->snd_wnd_max / 2; /* MUST-38 */
 	}
 	*why = CPL_WHY_NAGLE;
-	if (io->hold_over || tcb_has(tcb, TCB_FIN_QUEUED))
+	if (io->hold_over || tcb_has(tcb, TCB_FIN_QUEUED) || more_behind(tcb))
 		return true;
 	if (tcb_has(tcb, TCB_CORK | TCB_MORE)) /* MAY-16 */
 		return false;
@@ -319,34 +314,52 @@ static bool may_send_short(const struct tcb *tcb, uint32_t len, uint32_t avail, 
 	       !seq_gt(io->small_end, tcb->snd_una) || sendmap_empty(&io->map);
 }
 
+/* How much of cwnd is in use, as Linux's tcp_cwnd_validate(): what may make it grow (RFC 7661). */
+static void note_usage(struct tcb *tcb, bool limited)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t out = tcb->snd_nxt - tcb->snd_una;
+
+	if (!seq_geq(tcb->snd_una, io->usage_seq) && !limited &&
+	    (io->cwnd_limited || out <= io->out_max))
+		return;
+	io->cwnd_limited = limited;
+	io->out_max = out;
+	io->usage_seq = tcb->snd_nxt;
+}
+
 /* How much new data may go now; 0 and why not. */
 static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cpl_why *why,
 			 uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
-	uint32_t avail = tcb_write_seq(tcb) - tcb->snd_nxt, room = cwnd_room(tcb);
-	uint32_t edge = tcb->snd_una + tcb->snd_wnd, wnd, len, max = burst_max(tcp, tcb, mss);
+	uint32_t avail = tcb_write_seq(tcb) - tcb->snd_nxt, room = output_cwnd_room(tcb);
+	uint32_t edge = tcb->snd_una + tcb->snd_wnd, wnd, len, max = stream_burst(tcp, tcb, mss);
+	uint32_t half = io->cc.cwnd / 2;
 
 	/* MUST-34, SHLD-15: the usable window may be negative. */
 	wnd = seq_gt(edge, tcb->snd_nxt) ? edge - tcb->snd_nxt : 0;
+	avail = stream_record(io, tcb->snd_nxt, avail);
 	len = avail < wnd ? avail : wnd;
 	if (!len) {
-		io->cwnd_limited = false; /* RFC 5681 3.1, RFC 9438 4.2: an unused cwnd stays */
 		*why = tcb->snd_wnd ? CPL_WHY_RWND : CPL_WHY_ZERO_WND;
 		return 0;
 	}
 	if (room < len && pace_gathers(tcb, room, mss, now)) {
-		io->cwnd_limited = true;
+		note_usage(tcb, true);
 		*why = why_cwnd(io);
 		return 0;
 	}
+	/* Two bursts in flight at least, as Linux: the ACK of one lets the next go. */
+	if (max > half)
+		max = half > mss ? half - half % mss : mss;
 	len = len < max ? len : max;
 	if (io->recovery.probe_due) { /* one segment, whatever cwnd says */
 		room = room > mss ? room : mss;
 		len = len < mss ? len : mss;
 	}
 	if (room < len) {
-		io->cwnd_limited = true;
+		note_usage(tcb, true);
 		len = room - room % mss;
 		if (!len) {
 			*why = why_cwnd(io);
@@ -386,6 +399,8 @@ static void note_new_data(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32
 	tcb->snd_nxt = end;
 	io->hold_over = false;
 	io->t_cork = CPL_NEVER;
+	stream_sent(io, end);
+	note_usage(tcb, output_cwnd_room(tcb) < mss);
 	tcb->flags &= ~(TCB_PROBE | TCB_PERSIST);
 	if (io->t_rexmt == CPL_NEVER || tcb->snd_una + len == end)
 		timer_rexmt_start(tcp, tcb, now);
@@ -409,6 +424,8 @@ static void restart_after_idle(const struct tcp *tcp, struct tcb *tcb, uint64_t 
 	struct tcb_io *io = tcb->io;
 	uint64_t idle = now - io->last_sent;
 
+	if (!seq_gt(tcb->snd_una + tcb->snd_wnd, tcb->snd_nxt))
+		return; /* what the window holds back is not idle yet */
 	if (tcp->config->slow_start_after_idle && sendmap_empty(&io->map) && io->cc.ops->restart &&
 	    idle > rtt_rto(&tcb->rtt, &tcp->rto))
 		io->cc.ops->restart(&io->cc, idle, now);
@@ -417,7 +434,7 @@ static void restart_after_idle(const struct tcp *tcp, struct tcb *tcb, uint64_t 
 /* Payload of a probe of the path's MTU that may go now, or 0. */
 static uint32_t mtu_probe(const struct tcb *tcb, uint64_t now)
 {
-	uint32_t edge = tcb->snd_una + tcb->snd_wnd, room = cwnd_room(tcb);
+	uint32_t edge = tcb->snd_una + tcb->snd_wnd, room = output_cwnd_room(tcb);
 	uint32_t wnd = seq_gt(edge, tcb->snd_nxt) ? edge - tcb->snd_nxt : 0;
 
 	if (!tcb->mtu_cap)
@@ -436,7 +453,7 @@ static enum cpl_why why_no_data(const struct tcb *tcb)
 		return CPL_WHY_CLOSED;
 	if (!tcb_has(tcb, TCB_WANT_WRITE))
 		return CPL_WHY_IDLE;
-	if (cwnd_room(tcb) < tcb->snd_mss)
+	if (output_cwnd_room(tcb) < tcb->snd_mss)
 		return CPL_WHY_CWND;
 	/* A program that has more was told so for want of room in its buffer, or of memory. */
 	return io->sndq.bytes >= tcb->sndbuf / 3 * 2 ? CPL_WHY_SNDBUF : CPL_WHY_MEMORY;
@@ -449,7 +466,7 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	uint32_t len = 0;
 	enum cpl_why why = CPL_WHY_IDLE;
 	uint32_t flags = 0;
-	bool fin;
+	bool fin, push;
 
 	if (seq_gt(write_seq, seq)) {
 		restart_after_idle(tcp, tcb, now);
@@ -467,8 +484,7 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 			return false;
 		}
 	} else {
-		io->cwnd_limited = false;
-		if (cwnd_room(tcb) >= mss)
+		if (output_cwnd_room(tcb) >= mss)
 			sendmap_app_limited(&io->map);
 		tcb_why(tcb, why_no_data(tcb), now);
 	}
@@ -486,12 +502,11 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	fin = fin_may_go(tcb, seq + len);
 	end = seq + len + fin;
 	/* MUST-60, MUST-61: PSH on the last of what there is; SHLD-27: one for all pushes before.
-	 */
-	if (seq + len == write_seq ||
-	    (seq_gt(io->push_seq, seq) && seq_leq(io->push_seq, seq + len))) {
-		out->seg.flags |= len ? TCP_PSH : 0;
-		flags |= SENT_PSH;
-	}
+	 * As Linux also on a burst: its receiver puts it together again, and PSH is its end. */
+	push = (seq + len == write_seq && (!io->no_push || io->hold_over || fin)) ||
+	       stream_pushed(io, seq, len);
+	flags |= push ? SENT_PSH : 0;
+	out->seg.flags |= len && (push || len > mss) ? TCP_PSH : 0;
 	flags |= fin ? SENT_FIN : 0;
 	if (!sendmap_sent(&io->map, end, (uint16_t)mss, flags, now)) {
 		output_detach(tcp, out);

@@ -65,6 +65,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	else
 		io->snd_base = tcb->snd_nxt + (tcb->snd_nxt == tcb->iss);
 	io->push_seq = io->small_end = tcb->snd_una;
+	io->block_seq = io->forced_push = io->usage_seq = tcb->snd_una;
 	io->t_rexmt = io->t_delack = io->t_cork = io->t_pace = CPL_NEVER;
 	io->t_quiet = now + IO_QUIET_NS;
 	io->progress = io->last_sent = io->why_since = now;

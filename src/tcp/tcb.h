@@ -147,15 +147,28 @@ struct us48 {
 	uint64_t us : 48;
 } __attribute__((packed));
 
+#define STREAM_MARKS 16
+
+/* In the stream that is not sent yet: a push or a record ends before SEQ. */
+struct stream_mark {
+	uint32_t seq;
+	bool record;
+};
+
 /* What a connection needs while data moves. */
 struct tcb_io {
 	struct sendmap map;
 	struct recovery recovery;
 	struct cc cc;
 
-	struct chunkq sndq; /* from snd_base on: sent and not acknowledged, then not sent */
-	uint32_t snd_base;  /* sequence number of sndq's first octet */
-	uint32_t push_seq;  /* a push ends before this; valid while it is ahead of snd_una */
+	struct chunkq sndq;   /* from snd_base on: sent and not acknowledged, then not sent */
+	uint32_t snd_base;    /* sequence number of sndq's first octet */
+	uint32_t push_seq;    /* a push ends before this; valid while it is ahead of snd_una */
+	uint32_t block_seq;   /* where the last block of what was written begins: stream.c */
+	uint32_t forced_push; /* where the last push was, of the program or for a full block */
+	struct stream_mark marks[STREAM_MARKS]; /* ahead of snd_nxt, in order */
+	uint8_t marks_n;
+	bool no_push;	    /* the last send said that more follows */
 	uint32_t small_end; /* end of the last short segment sent (Minshall's Nagle) */
 
 	struct chunkq rcvq; /* in order, not read */
@@ -195,7 +208,10 @@ struct tcb_io {
 	uint16_t mtu_probe;		   /* size of the packet that probes the path, or 0 */
 	struct fastopen_pending *fastopen; /* of a child whose handshake is not done, or NULL */
 	uint8_t quick;			   /* ACKs to send at once before delaying starts */
-	bool cwnd_limited;
+	/* What of cwnd is in use (RFC 7661), since usage_seq was sent: as Linux. */
+	bool cwnd_limited;   /* all of it, at some time */
+	uint32_t out_max;    /* else: most octets outstanding */
+	uint32_t usage_seq;  /* looked at anew when this is acknowledged */
 	uint8_t rexmt_times; /* the RTO counts from this transmission ... */
 	uint32_t rexmt_seq;  /* ... of the first segment, if it starts here */
 	bool hold_over;	     /* short segments have been held long enough: send */

@@ -425,12 +425,33 @@ static inline bool fastopen_is_child(const struct tcb *tcb)
 	return tcb->state == CPL_SYN_RECEIVED && (tcb->fastopen & FASTOPEN_CHILD);
 }
 
+/* ---- stream.c: what was written, and how it is cut ---- */
+
+/*
+ * Append N octets, or as many as memory allows. WHOLE: as a socket of Linux takes data: a block
+ * that was begun is filled, and no other begun where SNDBUF or the mark of what is not sent is
+ * reached.
+ */
+size_t stream_write(struct tcp *tcp, struct tcb *tcb, const uint8_t *data, size_t n, bool whole);
+/* What was appended was all of one send, or its end, with CPL_MSG_* FLAGS. */
+void stream_written(struct tcb *tcb, unsigned flags);
+/* Octets of [SEQ, SEQ + LEN) up to the end of the first record that ends before its end. */
+uint32_t stream_record(const struct tcb_io *io, uint32_t seq, uint32_t len);
+/* A push ends in [SEQ, SEQ + LEN). */
+bool stream_pushed(const struct tcb_io *io, uint32_t seq, uint32_t len);
+/* All before NXT is sent. */
+void stream_sent(struct tcb_io *io, uint32_t nxt);
+/* Payload that may leave at once. */
+uint32_t stream_burst(const struct tcp *tcp, const struct tcb *tcb, uint32_t mss);
+
 /* ---- output.c, output_syn.c, window.c, reply.c ---- */
 
 /* Everything but flags, sequence number and payload; the ACK and window go with it. */
 void output_fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
 		 uint16_t flags, uint64_t now);
 /* Payload [seq, seq + *LEN) of the send queue, or whole segments of it. False: not now. */
+/* Octets that cwnd lets go beyond what is in the network. */
+uint32_t output_cwnd_room(const struct tcb *tcb);
 bool output_attach(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
 		   uint32_t *len, uint32_t mss);
 void output_detach(struct tcp *tcp, struct tcp_out *out);
@@ -591,6 +612,9 @@ int tcp_open_passive(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_
 int tcp_catch_all(struct tcp *tcp, int ifindex, uint32_t pending_max, struct tcb **tcb,
 		  uint64_t now);
 int tcp_accept(struct tcp *tcp, struct tcb *listener, struct tcb **tcb, uint64_t now);
+/* The same as a socket of Linux takes data, see stream_write(); tcp_send(): what sndbuf holds. */
+long tcp_send_whole(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
+		    uint64_t now);
 long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
 	      uint64_t now);
 /* As cpl_writable(). */

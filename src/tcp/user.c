@@ -286,11 +286,11 @@ static size_t send_room(const struct tcp *tcp, const struct tcb *tcb)
 	return room < lowat ? room : lowat;
 }
 
-long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
-	      uint64_t now)
+static long send_data(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
+		      bool whole, uint64_t now)
 {
 	struct tcb_io *io;
-	size_t room, took;
+	size_t room = SIZE_MAX, took;
 
 	if (!may_write(tcb) || tcb_has(tcb, TCB_FIN_QUEUED))
 		return write_error(tcb);
@@ -302,8 +302,11 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 		timer_retry(tcp, tcb, now);
 		return -EAGAIN;
 	}
-	room = send_room(tcp, tcb);
-	took = chunkq_append(&io->sndq, tcp->chunks, data, n < room ? n : room);
+	if (!whole)
+		room = send_room(tcp, tcb);
+	else if (tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16)
+		room = 2048;
+	took = stream_write(tcp, tcb, data, n < room ? n : room, whole);
 	if (took < n)
 		tcb->flags |= TCB_WANT_WRITE;
 	if (!took) {
@@ -325,8 +328,7 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 		tcb->flags |= TCB_MORE;
 	else
 		tcb->flags &= ~TCB_MORE;
-	if (flags & CPL_MSG_PUSH)
-		io->push_seq = tcb_write_seq(tcb); /* MAY-15 */
+	stream_written(tcb, took == n ? flags : flags & ~(CPL_MSG_PUSH | CPL_MSG_RECORD));
 	if (tcb_has(tcb, TCB_MORE | TCB_CORK) && io->t_cork == CPL_NEVER) {
 		io->t_cork = now + CORK_NS; /* MUST-60: not for ever */
 		timer_update(tcp, tcb);
@@ -334,6 +336,18 @@ long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsi
 	if (tcb->ifindex)
 		tcb_kick(tcp, tcb);
 	return (long)took;
+}
+
+long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
+	      uint64_t now)
+{
+	return send_data(tcp, tcb, data, n, flags, false, now);
+}
+
+long tcp_send_whole(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
+		    uint64_t now)
+{
+	return send_data(tcp, tcb, data, n, flags, true, now);
 }
 
 int tcp_writable(struct tcp *tcp, struct tcb *tcb)

@@ -87,10 +87,13 @@ static void test_set_mss(void **state)
 /* RFC 3465 2.3: after an RTO an ACK may cover what arrived before it. */
 static void test_growth(void **state)
 {
-	struct ack_event ev = { .acked_bytes = 50000, .mss = 1000 };
+	struct ack_event ev = { .acked_bytes = 50000, .newly_acked = 50000, .mss = 1000 };
 
 	(void)state;
 	assert_int_equal(cc_growth_bytes(&ev), 50000);
+	ev.newly_acked = 2000; /* the rest had been SACKed */
+	assert_int_equal(cc_growth_bytes(&ev), 2000);
+	ev.newly_acked = 50000;
 	ev.in_recovery = true;
 	ev.in_flight_before = 1000; /* one retransmission filled a gap below 49 others */
 	assert_int_equal(cc_growth_bytes(&ev), 1000);
@@ -139,9 +142,11 @@ static void test_restart(void **state)
 static void test_huge(void **state)
 {
 	const struct cc_ops *ops;
-	struct ack_event ev = {
-		.acked_bytes = UINT32_MAX, .mss = 65535, .cwnd_limited = true, .srtt_ns = 100000000
-	};
+	struct ack_event ev = { .acked_bytes = UINT32_MAX,
+				.newly_acked = UINT32_MAX,
+				.mss = 65535,
+				.cwnd_limited = true,
+				.srtt_ns = 100000000 };
 	struct cc cc;
 	unsigned i, k;
 	uint32_t before;

@@ -21,7 +21,9 @@ static void start(uint32_t cwnd, uint32_t ssthresh)
 
 static void ack(uint32_t bytes, bool limited)
 {
-	struct ack_event ev = { .acked_bytes = bytes, .mss = MSS, .cwnd_limited = limited };
+	struct ack_event ev = {
+		.acked_bytes = bytes, .newly_acked = bytes, .mss = MSS, .cwnd_limited = limited
+	};
 
 	cc.ops->ack(&cc, &ev);
 }

@@ -271,6 +271,7 @@ static void acknowledged(const struct event *e)
 	if (res.rtt_ns)
 		rtt_sample(&rtt, res.rtt_ns, 1);
 	ev.acked_bytes = res.acked;
+	ev.newly_acked = res.delivered;
 	ev.in_flight_before = what.prior_pipe;
 	ev.srtt_ns = rtt.srtt_ns;
 	if (recovery_on_ack(&rec, &map, &cc, &what, &res, now)) {

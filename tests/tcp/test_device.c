@@ -127,10 +127,11 @@ static void refused_in_part(void **state)
 	bench_start(&b);
 	h = bench_passive(&b, "mss 1000");
 	bench_write(&b, h, 8000);
-	assert_int_equal(take(out, 8), 1);
+	assert_int_equal(take(out, 8), 2); /* half of cwnd at most in each */
 	send(&b, ". 1 ack 2501");
-	give_back(out, 1, 0);
-	expect(&b, "P. 2501:8001 ack 1");
+	give_back(out, 2, 0);
+	expect(&b, "P. 2501:5001 ack 1");
+	expect(&b, "P. 5001:8001 ack 1");
 	assert_int_equal(bench_info(&b, h)->bytes_acked, 2500);
 	bench_end(&b);
 }
@@ -444,7 +445,7 @@ static void black_hole_beside_options(void **state)
 	send(&b, "P. 101:201 ack 1"); /* a hole: SACK goes with all that is sent */
 	expect(&b, ". 1 ack 1 <sack 101:201>");
 	bench_write(&b, h, 4 * 1448);
-	assert_int_equal(least_sent(8 * CPL_SECOND), 1240 - 12);
+	assert_in_range(least_sent(8 * CPL_SECOND), 1, 1240 - 12); /* ends of what is cut anew */
 	assert_int_equal(bench_info(&b, h)->blackholes, 1);
 	bench_end(&b);
 }

@@ -23,8 +23,9 @@
 
 #include "shim/server_inside.h"
 
-#define SPIN_NS	    (50 * 1000ull)
-#define SPIN_CPUS   3 /* a program, its peer and the server */
+#define SPIN_NS	    (150 * 1000ull) /* about twice what a sleep and a wake-up cost */
+#define SPIN_SHORT  (20 * 1000ull)  /* from one call of a program to its next */
+#define SPIN_MISSES 8
 #define WOKEN_BATCH 64
 #define TAKE_ROUNDS 4 /* of serving, before what was made is sent */
 
@@ -138,6 +139,19 @@ static uint64_t next_deadline(const struct shim_server *s)
 
 /* ---- A turn --------------------------------------------------------------------------------- */
 
+void server_worked(struct shim_server *s)
+{
+	uint64_t gap = s->now - s->last_work;
+
+	s->last_work = s->now;
+	if (gap >= SPIN_NS)
+		s->misses += s->misses < SPIN_MISSES;
+	else if (gap > SPIN_SHORT)
+		s->misses = 0;
+	if (s->spins)
+		s->busy_until = s->now + (s->misses < SPIN_MISSES ? SPIN_NS : SPIN_SHORT);
+}
+
 /* Between the loop's input and output. */
 static bool take(void *arg, uint64_t now)
 {
@@ -220,9 +234,8 @@ int shim_server_open(struct shim_server **server, struct loop *loop, struct sock
 		shim_server_close(s);
 		return err;
 	}
-	/* With few processors, looking for work keeps those from it that are to make it. */
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) >= SPIN_CPUS)
-		s->spin_ns = SPIN_NS;
+	/* One processor alone: looking for work would only keep others from making it. */
+	s->spins = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1;
 	loop_on_take(loop, take, s);
 	*server = s;
 	return 0;

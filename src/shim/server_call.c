@@ -97,7 +97,7 @@ static void answer_give(struct call *call, const struct shim_answer *answer)
 	sets_recheck(s);
 	slot->answer = *answer;
 	/* What the program does next is likely to be another call. */
-	s->busy_until = s->now + s->spin_ns;
+	server_worked(s);
 	if (atomic_exchange(&slot->state, SHIM_DONE) == SHIM_WAITED)
 		syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1, NULL, NULL, 0);
 }

@@ -152,7 +152,7 @@ static int hello(struct client *c, const struct shim_message *m)
 	fds[1] = c->server->board_fd;
 	c->key = token_new(c->server, 0) | token_new(c->server, 0) >> 32;
 	answer.key = c->key;
-	answer.cpus = c->server->spin_ns ? 2 : 1;
+	answer.cpus = c->server->spins ? 2 : 1;
 	err = send_with(c->fd, &answer, sizeof(answer), fds, 2);
 	close(fds[0]);
 	return err;
@@ -288,7 +288,7 @@ static void on_message(void *arg, int fd, uint32_t events, uint64_t now)
 		return;
 	/* It asked: look for more without a ring for a while. */
 	c->last = now;
-	s->busy_until = now + s->spin_ns;
+	server_worked(s);
 	if (!list_linked(&c->active)) {
 		list_push_back(&s->active, &c->active);
 		if (!s->resting)
@@ -333,7 +333,7 @@ bool clients_serve(struct shim_server *s)
 		}
 	}
 	if (some)
-		s->busy_until = s->now + s->spin_ns;
+		server_worked(s);
 	return some;
 }
 

@@ -108,7 +108,9 @@ struct shim_server {
 	uint32_t sets_free, sets_used;
 	struct shim_board *board;
 	int board_fd;
-	uint64_t spin_ns, busy_until;
+	bool spins;
+	unsigned misses; /* work that came too late to be looked for, one after the other */
+	uint64_t last_work, busy_until;
 	bool resting; /* the loop is about to sleep: requests come with a ring */
 	struct shim_addr addrs[64];
 	unsigned addrs_n;
@@ -119,6 +121,10 @@ struct shim_server {
 	void *name_arg;
 	struct names *names;
 };
+
+/* server.c */
+/* There was something to do: there may be more soon. */
+void server_worked(struct shim_server *s);
 
 /* server_held.c */
 /* A token that nobody can guess, with PLACE in its low half. */

@@ -15,7 +15,7 @@
 #include "sim/app.h"
 
 #define RATE_BPS 20000000ull
-#define SECONDS	 10
+#define SECONDS	 5
 
 static const struct app_plan endless = { .style = APP_SOURCE, .send_bytes = UINT64_MAX / 2 };
 static const struct app_plan sink = { .style = APP_SINK };

@@ -316,10 +316,11 @@ static void too_big_needs_a_socket(void **state)
 	for (int i = 0; i < 2; i++) {
 		struct ip_hdr ip = { .src = b.our_addr, .dst = b.peer_addr };
 		struct udp_hdr udp = { 53, 1000, 0 };
-		uint8_t quote[64], packet[128];
+		static const uint8_t data[700];
+		uint8_t quote[800], packet[900];
 		struct icmp_msg m = { .type = 3, .code = 4, .rest = 600, .body = quote };
 
-		m.body_len = packet_udp(quote, sizeof(quote), &ip, &udp, "x", 1);
+		m.body_len = packet_udp(quote, sizeof(quote), &ip, &udp, data, sizeof(data));
 		ip.src = b.gateway;
 		ip.dst = b.our_addr;
 		bench_inject(&b, packet, packet_icmp(packet, sizeof(packet), &ip, &m));

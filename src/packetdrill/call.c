@@ -106,6 +106,7 @@ bool drill_call_looked(struct drill *d)
 	if (!d->returning_set || !pthread_equal(d->returning, pthread_self()))
 		return false;
 	d->returning_set = false;
+	d->looked = true;
 	pthread_cond_broadcast(&d->returned);
 	return true;
 }

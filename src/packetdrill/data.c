@@ -69,23 +69,23 @@ static bool step_send(struct drill *d, struct drill_call *c)
 {
 	struct iovec iov[c->msg.msg_iovlen + 1];
 	struct msghdr msg;
-	int flags = c->started ? c->flags & ~MSG_FASTOPEN : c->flags;
 
 	rest(c, &msg, iov);
-	c->result = socket_sendmsg(d->sockets, c->sock, &msg, flags, d->now);
-	if (c->result >= 0)
-		c->done += (size_t)c->result;
-	if (c->result == -EINPROGRESS && c->flags & MSG_FASTOPEN &&
-	    !socket_nonblock(d->sockets, c->sock) && !(c->flags & MSG_DONTWAIT)) {
-		c->started = true;
-	} else if (c->result < 0 && c->result != -EAGAIN) {
+	c->result = socket_sendmsg(d->sockets, c->sock, &msg, c->flags, d->now);
+	/* Fast Open: the handshake first; what went with its SYN is in the next call's count. */
+	if (c->result == -EINPROGRESS)
+		return ends(d, c, SOCKET_SEND);
+	if (c->result < 0 && c->result != -EAGAIN) {
 		c->result = c->done ? (long)c->done : c->result;
 		return true;
 	}
+	if (c->result >= 0)
+		c->done += (size_t)c->result;
 	if (c->done == c->asked && c->result >= 0) {
 		c->result = (long)c->done;
 		return true;
 	}
+	c->flags &= ~MSG_FASTOPEN;
 	return ends(d, c, SOCKET_SEND);
 }
 

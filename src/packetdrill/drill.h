@@ -46,6 +46,7 @@ struct drill {
 	pthread_t owner;     /* whose calls must not wait for others */
 	pthread_t returning; /* the thread whose call is over and that is to look at the clock */
 	bool returning_set;
+	bool looked;		 /* a thread came back from a call, and has things to do */
 	pthread_cond_t returned; /* it has */
 	cpl_stack *stack;
 	struct sockets *sockets;

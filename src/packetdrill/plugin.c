@@ -16,6 +16,8 @@
 
 #define START (1000000 * CPL_SECOND) /* some time in 1970, far enough from 0 */
 
+#define REAL_US 2000
+
 struct drill *drill_here;
 
 /* ---- network ---- */
@@ -68,10 +70,15 @@ static int do_netdev_receive(void *u, void *packet, size_t *n, long long *time_u
 static int do_usleep(void *u, useconds_t us)
 {
 	struct drill *d = u;
+	bool looked;
 
 	drill_lock(d);
 	drill_pass(d, d->now + us * 1000ull, false);
+	looked = d->looked;
+	d->looked = false;
 	drill_unlock(d);
+	if (looked) /* packetdrill notes the result of that call: in no virtual time */
+		usleep(REAL_US);
 	return 0;
 }
 

@@ -5,7 +5,7 @@
  * figures are the same on every machine, and stand in tests/sim/golden.txt.
  *
  *   goodput               a cut of the table
- *   goodput all           all of it: some ten minutes of one core
+ *   goodput all           all of it: five minutes of one core
  *   goodput check [all]   compute the cut, or all, and compare with tests/sim/golden.txt, in TAP: a
  *                         row fails if it differs more than is tolerated (golden_differs()); one
  *                         that only drifts is printed, too

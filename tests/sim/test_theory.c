@@ -4,8 +4,10 @@
  * 1997, with b = 1, as cwnd grows by octets acknowledged: RFC 3465) and CUBIC's (RFC 9438 section
  * 5.2, equation 6, or section 5.1's AIMD where that is more), each within 15%. Where they hold:
  * nothing but loss limits, windows of more than a few segments, many losses in a run, and for CUBIC
- * not where both of its functions come to the same: there it has more than either.
- * SOAK=1 runs longer and over more of them.
+ * not where both of its functions come to the same: there it has more than either. With losses of
+ * 1% CUBIC's window is ten segments and 0.81 of theory's: of a cycle of seven round trips recovery
+ * takes one. The functions are of periodic losses: random ones give a seventh more where W_cubic
+ * rules. SOAK=1 runs longer and over more of them.
  */
 #include <math.h>
 #include <stdio.h>
@@ -25,8 +27,8 @@ struct point {
 };
 
 static const struct point points[] = {
-	{ 0.0005, 200, 600, true }, { 0.001, 50, 800, true },  { 0.001, 300, 600, true },
-	{ 0.003, 50, 300, false },  { 0.005, 50, 500, false }, { 0.01, 10, 800, true },
+	{ 0.0005, 50, 600, true }, { 0.001, 50, 800, true },  { 0.001, 300, 600, true },
+	{ 0.003, 50, 300, false }, { 0.005, 50, 500, false }, { 0.005, 10, 800, true },
 };
 
 static double reno(double p, double rtt)

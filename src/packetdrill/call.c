@@ -40,7 +40,7 @@ static bool worth(struct drill *d, const struct drill_call *c)
 	       socket_readiness(d->sockets, c->sock) & c->events;
 }
 
-bool drill_calls_step(struct drill *d)
+bool drill_calls_step(struct drill *d, bool with_syn)
 {
 	bool any = false;
 	struct list *l;
@@ -48,7 +48,7 @@ bool drill_calls_step(struct drill *d)
 	list_for_each (l, &d->calls) {
 		struct drill_call *c = container_of(l, struct drill_call, link);
 
-		if (c->over || !worth(d, c) || !c->step(d, c))
+		if (c->over || (with_syn && !c->with_syn) || !worth(d, c) || !c->step(d, c))
 			continue;
 		c->over = any = true;
 		pthread_cond_signal(&c->wake);

@@ -73,7 +73,8 @@ static bool step_send(struct drill *d, struct drill_call *c)
 	rest(c, &msg, iov);
 	c->result = socket_sendmsg(d->sockets, c->sock, &msg, c->flags, d->now);
 	/* Fast Open: the handshake first; what went with its SYN is in the next call's count. */
-	if (c->result == -EINPROGRESS)
+	c->with_syn = c->result == -EINPROGRESS;
+	if (c->with_syn)
 		return ends(d, c, SOCKET_SEND);
 	if (c->result < 0 && c->result != -EAGAIN) {
 		c->result = c->done ? (long)c->done : c->result;

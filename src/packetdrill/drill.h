@@ -74,6 +74,7 @@ struct drill_call {
 	size_t asked, done;
 	long result; /* or -errno */
 	bool started, over;
+	bool with_syn; /* Fast Open: more is to go with the ACK of the SYN,ACK */
 	pthread_t thread;
 	pthread_cond_t wake;
 	union {
@@ -137,7 +138,7 @@ void drill_unlock(struct drill *d);
 /* Under the lock: C runs to its end; returns its result, or -1 with errno. */
 long drill_call(struct drill *d, struct drill_call *c);
 /* All that wait have another look. True: one of them went on. */
-bool drill_calls_step(struct drill *d);
+bool drill_calls_step(struct drill *d, bool with_syn);
 /* Calls that are over and have not looked at the clock yet do so first. */
 void drill_calls_return(struct drill *d);
 /* The calling thread looks at the clock. True: for the first time since its call was over. */

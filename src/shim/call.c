@@ -110,13 +110,17 @@ void call_end(struct shim_slot *slot)
 
 /* ---- The call ------------------------------------------------------------------------------- */
 
-/* Returns true if the server slept. */
-static bool ask(struct shim_area *area, unsigned n)
+/* Returns true if the server slept, or is gone: *GONE. */
+static bool ask(struct shim_area *area, unsigned n, bool *gone)
 {
 	atomic_fetch_or(&area->asked[n / 64], 1ull << (n % 64));
 	if (!atomic_load(&area->asleep) || !atomic_exchange(&area->asleep, 0))
 		return false;
-	process_ring();
+	if (process_ring())
+		return true;
+	/* For the next call as well. */
+	atomic_store(&area->asleep, 1);
+	*gone = true;
 	return true;
 }
 
@@ -154,37 +158,50 @@ static bool spin(struct shim_slot *slot)
 	return false;
 }
 
-/* Sleep until the state changes. False: a signal was handled. */
+/* Sleep until the state changes. False: a signal was handled, or it took long. */
 static bool sleep_on(struct shim_slot *slot, bool ever)
 {
 	/* With a limit the kernel does not go on by itself after a handler (futex(2)). */
-	struct timespec year = { .tv_sec = 365 * 86400 };
+	struct timespec limit = { .tv_sec = 10 };
 	long err = REAL(syscall)(SYS_futex, &slot->state, FUTEX_WAIT, SHIM_WAITED,
-				 ever ? &year : NULL, NULL, 0);
+				 ever ? &limit : NULL, NULL, 0);
 
-	return !(err && errno == EINTR);
+	return !(err && (errno == EINTR || errno == ETIMEDOUT));
+}
+
+static void sleep_until_done(struct shim_area *area, struct shim_slot *slot, bool ever, bool *gone)
+{
+	uint32_t state = SHIM_ASKED;
+
+	atomic_compare_exchange_strong(&slot->state, &state, SHIM_WAITED);
+	while (!*gone && atomic_load(&slot->state) == SHIM_WAITED) {
+		bool handled;
+
+		if (sleep_on(slot, ever))
+			continue;
+		handled = errno == EINTR;
+		if (!process_alive())
+			*gone = true;
+		else if (handled && !atomic_exchange(&slot->cancel, 1))
+			ask(area, slot_number(slot), gone);
+	}
 }
 
 int64_t call_do(struct shim_slot *slot, bool ever)
 {
 	struct shim_area *area = process_area();
-	unsigned n = slot_number(slot);
-	uint32_t state = SHIM_ASKED;
+	bool rang, gone = false;
 	int saved = errno;
-	bool rang;
 
-	slot->answer.result = -ENETDOWN;
 	atomic_store(&slot->cancel, 0);
 	atomic_store(&slot->parked, 0);
 	atomic_store(&slot->state, SHIM_ASKED);
-	rang = ask(area, n);
-	if (rang || !process_spins() || !spin(slot)) {
-		atomic_compare_exchange_strong(&slot->state, &state, SHIM_WAITED);
-		while (atomic_load(&slot->state) == SHIM_WAITED)
-			if (!sleep_on(slot, ever) && !atomic_exchange(&slot->cancel, 1))
-				ask(area, n);
-	}
+	rang = ask(area, slot_number(slot), &gone);
+	if (!gone && (rang || !process_spins() || !spin(slot)))
+		sleep_until_done(area, slot, ever, &gone);
 	errno = saved;
+	if (gone)
+		slot->answer = (struct shim_answer){ .result = -ENETDOWN };
 	return slot->answer.result;
 }
 

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -346,12 +347,21 @@ void slot_free(int slot)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void process_ring(void)
+bool process_ring(void)
 {
 	struct shim_message m = { .magic = SHIM_MAGIC, .version = SHIM_VERSION, .type = SHIM_RING };
 
 	/* Full: there are rings that it has not heard yet. */
-	REAL(sendto)(conn, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	return REAL(sendto)(conn, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) >= 0 ||
+	       errno == EAGAIN;
+}
+
+bool process_alive(void)
+{
+	struct pollfd p = { .fd = conn };
+	struct timespec zero = { 0 };
+
+	return REAL(ppoll)(&p, 1, &zero, NULL) != 1 || !(p.revents & POLLHUP);
 }
 
 int process_give_bell(int slot, int fd)

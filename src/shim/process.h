@@ -17,7 +17,9 @@ bool process_spins(void);
 /* -1: all are taken. */
 int slot_new(void);
 void slot_free(int slot);
-void process_ring(void);
+/* False: the server is gone. */
+bool process_ring(void);
+bool process_alive(void);
 int process_give_bell(int slot, int fd);
 /* The descriptor that the server sent for SLOT; -1 with errno. */
 int process_gift(unsigned slot, bool cloexec);

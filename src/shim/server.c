@@ -246,6 +246,8 @@ void shim_server_close(struct shim_server *s)
 	if (!s)
 		return;
 	s->now = loop_clock();
+	while (list_linked(&s->parked))
+		call_finish(list_first(&s->parked, struct call, node), -ENETDOWN);
 	while (list_linked(&s->clients))
 		client_free(list_first(&s->clients, struct client, node));
 	for (uint32_t i = 0; i < s->held_n; i++) {

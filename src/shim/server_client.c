@@ -374,8 +374,11 @@ void client_free(struct client *c)
 	list_del(&c->active);
 	list_del(&c->node);
 	s->clients_n--;
-	if (c->area)
+	if (c->area) {
+		/* It may live on: whoever rings learns that nobody is there. */
+		atomic_store(&c->area->asleep, 1);
 		munmap(c->area, sizeof(*c->area));
+	}
 	loop_unwatch(s->loop, c->fd);
 	close(c->fd);
 	free(c);

@@ -257,23 +257,49 @@ static void test_rubbish(void **state)
 	expect_case(1, "dup", NULL, NULL, NULL);
 }
 
+/* The last one: it closes the hosts. */
+static void test_orphan(void **state)
+{
+	pid_t pid;
+
+	echo_start(state);
+	pid = start(1, "orphan", NULL, NULL, NULL);
+	expect_held(1, 1);
+	usleep(20000);
+	shim_rig_close(&rig);
+	assert_int_equal(shim_rig_wait(pid, 5), 0);
+	kill(echo, SIGKILL);
+	shim_rig_wait(echo, 5);
+}
+
 int main(int argc, char **argv)
 {
 #define WITH_ECHO(name) cmocka_unit_test_setup_teardown(test_##name, echo_start, echo_stop)
 	const struct CMUnitTest tests[] = {
-		WITH_ECHO(dup),	     WITH_ECHO(fork),	 WITH_ECHO(exec),    WITH_ECHO(rights),
-		WITH_ECHO(closeall), WITH_ECHO(mixed),	 WITH_ECHO(asleep),  WITH_ECHO(signals),
-		WITH_ECHO(threads),  WITH_ECHO(libc),	 WITH_ECHO(streams), WITH_ECHO(many),
-		WITH_ECHO(raw),	     WITH_ECHO(inetd),	 WITH_ECHO(emfile),  WITH_ECHO(killed),
-		WITH_ECHO(stopped),  WITH_ECHO(rubbish),
+		WITH_ECHO(dup),
+		WITH_ECHO(fork),
+		WITH_ECHO(exec),
+		WITH_ECHO(rights),
+		WITH_ECHO(closeall),
+		WITH_ECHO(mixed),
+		WITH_ECHO(asleep),
+		WITH_ECHO(signals),
+		WITH_ECHO(threads),
+		WITH_ECHO(libc),
+		WITH_ECHO(streams),
+		WITH_ECHO(many),
+		WITH_ECHO(raw),
+		WITH_ECHO(inetd),
+		WITH_ECHO(emfile),
+		WITH_ECHO(killed),
+		WITH_ECHO(stopped),
+		WITH_ECHO(rubbish),
+		cmocka_unit_test(test_orphan),
 	};
-	int failed;
 
 	if (argc > 1)
 		return shim_case(argc - 1, argv + 1);
 	if (shim_rig_open(&rig))
 		return 77;
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	shim_rig_close(&rig);
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

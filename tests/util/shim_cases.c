@@ -436,6 +436,19 @@ static int do_inetd(char **argv)
 	return 0;
 }
 
+/* The server ends: what waits ends as well, and nothing can be had any more. */
+static int do_orphan(void)
+{
+	int fd = case_dial(ECHO_PORT);
+	char c;
+
+	CHECK(read(fd, &c, 1) == -1 && errno == ENETDOWN);
+	CHECK(read(fd, &c, 1) == -1 && errno == ENETDOWN);
+	CHECK(socket(AF_INET, SOCK_STREAM, 0) == -1 && errno == ENETDOWN);
+	CHECK(close(fd) == 0);
+	return 0;
+}
+
 /* A call that the C library does not see: the server is told of the octets. */
 static int do_raw(void)
 {
@@ -465,6 +478,7 @@ int shim_case(int argc, char **argv)
 		{ "rights", do_rights },   { "closeall", do_closeall }, { "emfile", do_emfile },
 		{ "mixed", case_mixed },   { "asleep", case_asleep },	{ "signals", case_signals },
 		{ "threads", do_threads }, { "libc", do_libc },		{ "raw", do_raw },
+		{ "orphan", do_orphan },
 	};
 
 	if (argc >= 3 && !strcmp(argv[0], "echo"))

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -146,6 +147,7 @@ pid_t shim_rig_start(struct shim_rig *rig, int host, char *const argv[])
 
 	if (pid)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing of a test outlives it */
 	setenv("LD_PRELOAD", rig->library, 1);
 	setenv(SHIM_ENV, shim_server_path(rig->hosts[host].server), 1);
 	execvp(argv[0], argv);

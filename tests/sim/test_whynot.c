@@ -109,8 +109,8 @@ static void bulk(void **state)
 	share(why_time_cwnd, 85, 100);
 	share(why_time_busy, 99, 100);
 	share(why_time_rwnd, 0, 0);
-	/* One sample of what goes through: headers and the queue's emptying take their part. */
-	assert_in_range(seen.delivery_rate, 10000000 / 8 * 85 / 100, 10000000 / 8);
+	/* One sample of what goes through, at whatever moment of the saw-tooth it was taken. */
+	assert_in_range(seen.delivery_rate, 10000000 / 8 * 70 / 100, 10000000 / 8);
 	assert_int_equal(seen.delivery_app_limited, 0);
 	assert_in_range(seen.rtt_min, 40 * CPL_MS, 42 * CPL_MS);
 }

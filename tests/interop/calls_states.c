@@ -276,8 +276,16 @@ static long do_connect(struct subject *s)
 
 static long do_connect_again(struct subject *s)
 {
+	long r;
+	int err;
+
 	do_connect(s);
-	return connect(s->fd, (struct sockaddr *)&s->to.ss, s->to.len);
+	r = connect(s->fd, (struct sockaddr *)&s->to.ss, s->to.len);
+	err = errno;
+	if (r < 0 && err == EINPROGRESS)
+		await(s->fd, POLLOUT);
+	errno = err;
+	return r;
 }
 
 static long do_disconnect(struct subject *s)

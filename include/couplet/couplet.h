@@ -380,6 +380,26 @@ int cpl_writable(cpl_stack *stack, cpl_handle handle);
 long cpl_recv(cpl_stack *stack, cpl_handle handle, void *data, size_t n, unsigned flags,
 	      uint64_t now);
 
+/*
+ * RECEIVE without copying: where what cpl_recv() would give next lies, in up to MAX pieces (64 at
+ * most). Returns how many; 0: the peer has closed its side; -EAGAIN: nothing yet. They stay valid,
+ * and unread, until the next cpl_recv(), cpl_recv_return() or close of this connection.
+ */
+int cpl_recv_borrow(cpl_stack *stack, cpl_handle handle, struct cpl_iov *iov, unsigned max,
+		    uint64_t now);
+/* The first N bytes of them are read: the window opens for as much. As cpl_recv(). */
+long cpl_recv_return(cpl_stack *stack, cpl_handle handle, size_t n, uint64_t now);
+
+#define CPL_CHUNK_MAX (1u << 20)
+/*
+ * SEND without copying: all of the N bytes (up to CPL_CHUNK_MAX) or none. They must stay as they
+ * are until TOKEN comes back by cpl_next_release(), which is when they are acknowledged, or the
+ * connection is gone. Returns N; else they are the caller's still and TOKEN does not come: -EAGAIN
+ * (no room for all of them; CPL_EV_WRITABLE follows), -EMSGSIZE, -ENOBUFS, or as cpl_send().
+ */
+long cpl_send_chunk(cpl_stack *stack, cpl_handle handle, const void *data, uint32_t n,
+		    uint64_t token, unsigned flags, uint64_t now);
+
 /* Close one's own side: a FIN follows the data. The connection can still receive. */
 int cpl_shutdown(cpl_stack *stack, cpl_handle handle, uint64_t now);
 /*

@@ -174,6 +174,13 @@ void chunk_put(struct chunk_mem *cm, struct chunk *chunk)
 	pool_free(&cm->lent, chunk);
 }
 
+void chunk_unlend(struct chunk_mem *cm, struct chunk *chunk)
+{
+	ASSERT(chunk->cls == CHUNK_LENT && chunk->refs == 1);
+	chunk_put(cm, chunk);
+	cm->released_n--; /* its token was the last to come */
+}
+
 bool chunk_mem_released(struct chunk_mem *cm, uint64_t *token)
 {
 	if (!cm->released_n)

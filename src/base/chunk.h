@@ -56,6 +56,8 @@ struct chunk *chunk_new(struct chunk_mem *cm, uint32_t size);
  * among the released ones is reserved now: it cannot get lost.
  */
 struct chunk *chunk_lend(struct chunk_mem *cm, const void *data, uint32_t len, uint64_t token);
+/* Give up a chunk that nobody else refers to, without a word of its token. */
+void chunk_unlend(struct chunk_mem *cm, struct chunk *chunk);
 static inline void chunk_get(struct chunk *chunk)
 {
 	chunk->refs++;

@@ -306,6 +306,52 @@ long cpl_recv(cpl_stack *s, cpl_handle handle, void *data, size_t n, unsigned fl
 	return r;
 }
 
+#define BORROW_MAX 64u
+
+int cpl_recv_borrow(cpl_stack *s, cpl_handle handle, struct cpl_iov *iov, unsigned max,
+		    uint64_t now)
+{
+	struct chunk_piece pieces[BORROW_MAX];
+	struct tcb *tcb = called(s, handle);
+	int n;
+
+	(void)now;
+	if (!max)
+		return -EINVAL;
+	n = tcb ? tcp_borrow(&s->tcp, tcb, pieces, max < BORROW_MAX ? max : BORROW_MAX) : -EBADF;
+	for (int i = 0; i < n; i++)
+		iov[i] = (struct cpl_iov){ pieces[i].data, pieces[i].len };
+	return n;
+}
+
+long cpl_recv_return(cpl_stack *s, cpl_handle handle, size_t n, uint64_t now)
+{
+	return n ? cpl_recv(s, handle, NULL, n, 0, now) : 0;
+}
+
+long cpl_send_chunk(cpl_stack *s, cpl_handle handle, const void *data, uint32_t n, uint64_t token,
+		    unsigned flags, uint64_t now)
+{
+	struct tcb *tcb = called(s, handle);
+	struct chunk *chunk;
+	long r;
+
+	if (!tcb)
+		return -EBADF;
+	if (!n || n > CPL_CHUNK_MAX)
+		return n ? -EMSGSIZE : -EINVAL;
+	chunk = chunk_lend(&s->chunks, data, n, token);
+	if (!chunk)
+		return -ENOBUFS;
+	r = tcp_send_lent(&s->tcp, tcb, chunk, n, flags, now);
+	if (r < 0)
+		chunk_unlend(&s->chunks, chunk);
+	else
+		chunk_put(&s->chunks, chunk);
+	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, n, 0, (uint32_t)r);
+	return r;
+}
+
 int cpl_shutdown(cpl_stack *s, cpl_handle handle, uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);

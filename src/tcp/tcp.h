@@ -615,6 +615,11 @@ int tcp_accept(struct tcp *tcp, struct tcb *listener, struct tcb **tcb, uint64_t
 /* The same as a socket of Linux takes data, see stream_write(); tcp_send(): what sndbuf holds. */
 long tcp_send_whole(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
 		    uint64_t now);
+/* The N octets that CHUNK holds, all or none of them, without copying. */
+long tcp_send_lent(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk, uint32_t n,
+		   unsigned flags, uint64_t now);
+/* Where what tcp_receive() would give lies: as many pieces as there are, at most MAX. */
+int tcp_borrow(struct tcp *tcp, struct tcb *tcb, struct chunk_piece *pieces, unsigned max);
 long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
 	      uint64_t now);
 /* As cpl_writable(). */

@@ -286,6 +286,35 @@ static size_t send_room(const struct tcp *tcp, const struct tcb *tcb)
 	return room < lowat ? room : lowat;
 }
 
+/* TOOK octets of the N of a call are in the send queue. */
+static void written(struct tcp *tcp, struct tcb *tcb, size_t took, size_t n, unsigned flags,
+		    uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	tcb->flags |= TCB_SENT_ALL_DUE;
+	tcb_busy(tcb, true, now);
+	tcb->fastopen &= (uint16_t)~FASTOPEN_DEFERRED;
+	if (took == n && (flags & CPL_MSG_OOB)) {
+		tcb->snd_up = tcb_write_seq(tcb); /* MUST-62 */
+		tcb->flags |= TCB_URG_OUT;
+		/* What the window holds back is announced all the same. */
+		if (tcb_synchronized(tcb) && !seq_gt(tcb->snd_una + tcb->snd_wnd, tcb->snd_nxt))
+			tcb->flags |= TCB_ACK_NOW;
+	}
+	if (took == n && (flags & CPL_MSG_MORE))
+		tcb->flags |= TCB_MORE;
+	else
+		tcb->flags &= ~TCB_MORE;
+	stream_written(tcb, took == n ? flags : flags & ~(CPL_MSG_PUSH | CPL_MSG_RECORD));
+	if (tcb_has(tcb, TCB_MORE | TCB_CORK) && io->t_cork == CPL_NEVER) {
+		io->t_cork = now + CORK_NS; /* MUST-60: not for ever */
+		timer_update(tcp, tcb);
+	}
+	if (tcb->ifindex)
+		tcb_kick(tcp, tcb);
+}
+
 static long send_data(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
 		      bool whole, uint64_t now)
 {
@@ -314,27 +343,7 @@ static long send_data(struct tcp *tcp, struct tcb *tcb, const void *data, size_t
 			timer_retry(tcp, tcb, now);
 		return -EAGAIN;
 	}
-	tcb->flags |= TCB_SENT_ALL_DUE;
-	tcb_busy(tcb, true, now);
-	tcb->fastopen &= (uint16_t)~FASTOPEN_DEFERRED;
-	if (took == n && (flags & CPL_MSG_OOB)) {
-		tcb->snd_up = tcb_write_seq(tcb); /* MUST-62 */
-		tcb->flags |= TCB_URG_OUT;
-		/* What the window holds back is announced all the same. */
-		if (tcb_synchronized(tcb) && !seq_gt(tcb->snd_una + tcb->snd_wnd, tcb->snd_nxt))
-			tcb->flags |= TCB_ACK_NOW;
-	}
-	if (took == n && (flags & CPL_MSG_MORE))
-		tcb->flags |= TCB_MORE;
-	else
-		tcb->flags &= ~TCB_MORE;
-	stream_written(tcb, took == n ? flags : flags & ~(CPL_MSG_PUSH | CPL_MSG_RECORD));
-	if (tcb_has(tcb, TCB_MORE | TCB_CORK) && io->t_cork == CPL_NEVER) {
-		io->t_cork = now + CORK_NS; /* MUST-60: not for ever */
-		timer_update(tcp, tcb);
-	}
-	if (tcb->ifindex)
-		tcb_kick(tcp, tcb);
+	written(tcp, tcb, took, n, flags, now);
 	return (long)took;
 }
 
@@ -348,6 +357,25 @@ long tcp_send_whole(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n
 		    uint64_t now)
 {
 	return send_data(tcp, tcb, data, n, flags, true, now);
+}
+
+long tcp_send_lent(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk, uint32_t n,
+		   unsigned flags, uint64_t now)
+{
+	struct tcb_io *io;
+
+	if (!may_write(tcb) || tcb_has(tcb, TCB_FIN_QUEUED))
+		return write_error(tcb);
+	io = tcb_io(tcp, tcb, now);
+	if (!io || send_room(tcp, tcb) < n ||
+	    !chunkq_append_ref(&io->sndq, tcp->chunks, chunk, 0, n)) {
+		tcb->flags |= TCB_WANT_WRITE;
+		if (!io || !io->sndq.bytes)
+			timer_retry(tcp, tcb, now);
+		return -EAGAIN;
+	}
+	written(tcp, tcb, n, n, flags, now);
+	return (long)n;
 }
 
 int tcp_writable(struct tcp *tcp, struct tcb *tcb)
@@ -442,7 +470,8 @@ long tcp_receive(struct tcp *tcp, struct tcb *tcb, void *data, size_t n, unsigne
 	take = readable(tcb, n, &skip);
 	if (!n)
 		return 0;
-	chunkq_copy(&io->rcvq, skip, data, take);
+	if (data) /* else it was borrowed */
+		chunkq_copy(&io->rcvq, skip, data, take);
 	if (!(flags & CPL_MSG_PEEK)) {
 		if (skip)
 			chunkq_copy(&io->rcvq, 0, &tcb->oob_byte, 1);
@@ -452,6 +481,25 @@ long tcp_receive(struct tcp *tcp, struct tcb *tcb, void *data, size_t n, unsigne
 		window_after_read(tcp, tcb, now);
 	}
 	return take ? (long)take : nothing_to_read(tcb);
+}
+
+int tcp_borrow(struct tcp *tcp, struct tcb *tcb, struct chunk_piece *pieces, unsigned max)
+{
+	struct tcb_io *io = tcb->state == CPL_LISTEN ? NULL : tcb->io;
+	uint32_t take, covered;
+	unsigned n;
+	bool skip;
+
+	if (!io || !io->rcvq.bytes)
+		return (int)nothing_to_read(tcb);
+	take = readable(tcb, SIZE_MAX, &skip);
+	if (!take)
+		return (int)nothing_to_read(tcb);
+	n = chunkq_pieces(&io->rcvq, skip, take, pieces, max, &covered);
+	/* The queue holds them until they are read. */
+	for (unsigned i = 0; i < n; i++)
+		chunk_put(tcp->chunks, pieces[i].chunk);
+	return (int)n;
 }
 
 /* ---- CLOSE and ABORT ---- */

@@ -343,11 +343,21 @@ static long table_read(const struct watcher *w, struct seen *seen)
 	return err && err != -ENOENT ? err : n;
 }
 
+/*
+ * An ACK without data that came while its connection was changing hands, from the half-open one to
+ * its socket: another says the same.
+ */
+static bool idle_ack(const struct view_event *e)
+{
+	return e->kind == VIEW_EVENT_DROP && e->protocol == 6 && e->tcp_flags == 0x10 &&
+	       e->length <= 80 && !strcmp(e->reason_name, "TCP_FLAGS");
+}
+
 int watcher_collect(struct watcher *w, struct view_facts *facts, struct source_notes *notes)
 {
 	struct seen *seen = calloc(w->room, sizeof(*seen));
 	struct view_event *events;
-	long n = seen ? table_read(w, seen) : -ENOMEM;
+	long kept = 0, n = seen ? table_read(w, seen) : -ENOMEM;
 
 	events = n < 0 ? NULL : calloc((size_t)n + 1, sizeof(*events));
 	if (!events) {
@@ -356,11 +366,12 @@ int watcher_collect(struct watcher *w, struct view_facts *facts, struct source_n
 	}
 	qsort(seen, (size_t)n, sizeof(*seen), by_time);
 	for (long i = 0; i < n; i++)
-		events[i] = seen[i].event;
+		if (!idle_ack(&seen[i].event))
+			events[kept++] = seen[i].event;
 	free(seen);
 	free(facts->event);
 	facts->event = events;
-	facts->events = (size_t)n;
+	facts->events = (size_t)kept;
 	facts->watched = true;
 	facts->watched_ns = now_ns() - w->since_ns;
 	if (w->bpf->bss->made > (uint64_t)n)

@@ -56,8 +56,10 @@ void output_ack_goes(struct tcb *tcb, bool alone)
 
 	tcb->last_ack_sent = tcb->rcv_nxt;
 	if (io) {
-		if (!alone && tcb_has(tcb, TCB_DELACK | TCB_ACK_NOW))
-			tcb->flags |= TCB_PINGPONG; /* an answer carried it */
+		/* An answer carried it; not what a SYN had carried in vain, going again. */
+		if (!alone && (io->unacked_in || tcb->fastopen_fail < FASTOPEN_NOT_ACKED) &&
+		    tcb_has(tcb, TCB_DELACK | TCB_ACK_NOW))
+			tcb->flags |= TCB_PINGPONG;
 		io->unacked_in = 0;
 		io->t_delack = CPL_NEVER;
 		io->dsack.start = io->dsack.end = 0;

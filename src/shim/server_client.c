@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/futex.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -361,6 +363,20 @@ void clients_sleep(struct shim_server *s, bool asleep)
 
 /* ---- Ending --------------------------------------------------------------------------------- */
 
+/* What was asked and not taken yet. */
+static void requests_refuse(struct shim_area *area)
+{
+	for (unsigned n = 0; n < SHIM_SLOTS; n++) {
+		struct shim_slot *slot = &area->slots[n];
+
+		if (!(atomic_load(&area->asked[n / 64]) >> (n % 64) & 1))
+			continue;
+		slot->answer = (struct shim_answer){ .result = -ENETDOWN };
+		if (atomic_exchange(&slot->state, SHIM_DONE) == SHIM_WAITED)
+			syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1, NULL, NULL, 0);
+	}
+}
+
 void client_free(struct client *c)
 {
 	struct shim_server *s = c->server;
@@ -375,8 +391,11 @@ void client_free(struct client *c)
 	list_del(&c->node);
 	s->clients_n--;
 	if (c->area) {
-		/* It may live on: whoever rings learns that nobody is there. */
+		/* It may live on: whoever rings learns that nobody is there, whoever has asked too.
+		 */
 		atomic_store(&c->area->asleep, 1);
+		shutdown(c->fd, SHUT_RDWR);
+		requests_refuse(c->area);
 		munmap(c->area, sizeof(*c->area));
 	}
 	loop_unwatch(s->loop, c->fd);

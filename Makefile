@@ -193,7 +193,7 @@ SOAK_PARTS := sim interop pair doctor store stairs
 
 packetdrill: all ## run packetdrill's scripts: PACKETDRILL=program SCRIPTS=its gtests/net/tcp
 	$(Q)tools/packetdrill --packetdrill $(PACKETDRILL) --scripts $(SCRIPTS) \
-		--library $(OUT)/libcouplet-packetdrill.so
+		--plugin $(OUT)/libcouplet-packetdrill.so
 
 docs: all ## regenerate what is made from the code and committed
 	$(Q)tools/docs --out $(OUT)

@@ -33,6 +33,7 @@ struct run {
 	struct run_link_options options;
 	const char *settings[SETTINGS_MAX];
 	unsigned settings_n;
+	const char *cc; /* NULL: the stack's own choice */
 	bool quiet, verbose;
 	char path[PATH_MAX], shim[PATH_MAX];
 	struct run_link link;
@@ -216,7 +217,7 @@ static int option(struct run *r, int c, const char *arg)
 		r->options.capture = arg;
 		return CLI_OK;
 	case OPT_CC:
-		r->options.cc = arg;
+		r->cc = arg;
 		return CLI_OK;
 	case OPT_SET:
 		if (!strchr(arg, '=') || r->settings_n == SETTINGS_MAX)
@@ -250,6 +251,9 @@ static void say(void *arg, const char *text)
 
 static int settings(struct run *r)
 {
+	if (r->cc &&
+	    sockets_sysctl_set(r->sockets, "net.ipv4.tcp_congestion_control", r->cc, loop_clock()))
+		return cli_fail(CLI_USAGE, "--cc %s: no such congestion control", r->cc);
 	for (unsigned i = 0; i < r->settings_n; i++) {
 		char name[128];
 		size_t n = strcspn(r->settings[i], "=");

@@ -122,8 +122,6 @@ static int open_stack(struct run_link *l, const struct run_link_options *o, stru
 	if (err)
 		return err;
 	config.trace_records = 4096;
-	if (o->cc)
-		snprintf(config.cc_name, sizeof(config.cc_name), "%s", o->cc);
 	err = cpl_stack_new(&l->stack, &config, now);
 	if (err)
 		return link_fail(why, err, "cannot make a stack: %s", strerror(-err));

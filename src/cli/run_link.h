@@ -30,7 +30,6 @@ struct run_link_options {
 	uint32_t mtu; /* 0: 1500; 65,535 for the user link */
 	bool no_offload;
 	const char *capture; /* write all frames there, or NULL */
-	const char *cc;	     /* NULL: the stack's own choice */
 	struct forward_publish publish[FORWARD_PUBLISH_MAX];
 	unsigned publish_n;
 };

@@ -361,6 +361,13 @@ def refusals():
             ((), 2, "which command?")):
         done = on_couplet(*argv, ok=False)
         assert done.returncode == status and said in done.stderr.decode(), (argv, done)
+    for option, said in ((("--cc", "none-such"), "--cc none-such: no such congestion control"),
+                         (("--set", "net.ipv4.tcp_sack=9"), "not a value that it can have"),
+                         (("--set", "net.none"), "NAME=VALUE"), (("--publish", "0"), "1 to 65535"),
+                         (("--publish", "[::1:80"), "--publish [::1:80: "),
+                         (("--address", "10.0.0.1/40"), "a length of 1 to 32")):
+        done = on_couplet("true", options=option, ok=False)
+        assert done.returncode == 2 and said in done.stderr.decode(), (option, done)
     assert on_couplet("sh", "-c", "exit 5", ok=False).returncode == 5
     assert on_couplet("sh", "-c", "kill -9 $$", ok=False).returncode == 137
 

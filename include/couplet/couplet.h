@@ -138,6 +138,17 @@ struct cpl_config {
 	uint32_t burst_min; /* segments that the device is given at once, however slow [2] */
 	/* cwnd begins anew after an idle time longer than an RTO, RFC 5681 4.1 [1] */
 	uint8_t slow_start_after_idle;
+
+	/*
+	 * This stack is number CORE of CORES with the same addresses, each in a thread of its own:
+	 * see cpl_steer(). Its own connections get ports whose answers come to it; to connect from
+	 * another port is -EADDRNOTAVAIL. [0 of 1]
+	 */
+	uint16_t core;
+	uint16_t cores;
+	/* The key of RSS by which frames are dealt out [0x6d5a repeated: both directions of a
+	 * connection have the same hash] */
+	uint8_t rss_key[40];
 };
 
 /* Linux's net.ipv4.tcp_fastopen. */
@@ -158,8 +169,8 @@ void cpl_stack_free(cpl_stack *stack);
 /*
  * What the stack is made with now, and other settings for what is opened or sent from now on. The
  * allocator, the secret, all limits of memory and of numbers of things (..._max, reassembly_memory,
- * neighbours_max, neighbour_queue, trace_records) stay as they were, but sndbuf_max and rcvbuf_max.
- * -EINVAL: a value out of range; then nothing has changed.
+ * neighbours_max, neighbour_queue, trace_records), core, cores and rss_key stay as they were, but
+ * sndbuf_max and rcvbuf_max. -EINVAL: a value out of range; then nothing has changed.
  */
 void cpl_stack_settings(cpl_stack *stack, struct cpl_config *config);
 int cpl_stack_configure(cpl_stack *stack, const struct cpl_config *config, uint64_t now);
@@ -232,6 +243,15 @@ struct cpl_frame {
  */
 int cpl_input(cpl_stack *stack, int ifindex, const struct cpl_frame *frames, unsigned n,
 	      uint64_t now);
+
+/*
+ * Which of the CORES stacks with the same addresses a frame is for, by the hash of receive-side
+ * scaling under KEY and a table of 128 entries, filled in turn: what a network card with this key
+ * does by itself. KIND: enum cpl_iface_kind. Returns 0 to CORES - 1; CPL_STEER_ALL: each is to have
+ * it (ARP, Neighbour Discovery, fragments). Of these the stack of core 0 answers. Pure.
+ */
+#define CPL_STEER_ALL (-1)
+int cpl_steer(const uint8_t key[40], unsigned cores, int kind, const void *frame, uint32_t len);
 
 /* The next lent frame that the stack is done with. Returns 1, or 0 when there is none. */
 int cpl_next_release(cpl_stack *stack, uint64_t *token);

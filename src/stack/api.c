@@ -2,7 +2,15 @@
 /* The public calls on frames, time, events, connections and snapshots: thin doors to src/tcp. */
 #include "stack/stack.h"
 
+#include "wire/steer.h"
+
 /* ---- frames and time ---- */
+
+int cpl_steer(const uint8_t key[STEER_KEY_LEN], unsigned cores, int kind, const void *frame,
+	      uint32_t len)
+{
+	return steer_frame(key, cores, kind == CPL_IFACE_ETHER, frame, len);
+}
 
 int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigned n, uint64_t now)
 {

@@ -55,7 +55,7 @@ static void defend(struct cpl_stack *s, int ifindex, const struct cpl_addr *addr
 	struct iface *iface = &s->ifaces[ifindex];
 	struct arp_pkt announcement = { .spa = *addr, .tpa = *addr };
 
-	if (now < iface->defend_next)
+	if (now < iface->defend_next || s->config.core)
 		return;
 	iface->defend_next = now + DEFEND_INTERVAL;
 	arp_send(s, ifindex, ARP_REQUEST, broadcast, &announcement);
@@ -83,8 +83,8 @@ void arp_input(struct cpl_stack *s, int ifindex, const uint8_t *p, uint32_t len,
 	}
 	if (!addr_is_any(&a.spa))
 		neigh_heard_arp(&s->neigh, ifindex, &a.spa, a.sha, for_us, a.op == ARP_REPLY, now);
-	if (!for_us || a.op != ARP_REQUEST)
-		return;
+	if (!for_us || a.op != ARP_REQUEST || s->config.core)
+		return; /* of several stacks that hear it, one answers */
 	reply.spa = a.tpa;
 	reply.tpa = a.spa;
 	memcpy(reply.tha, a.sha, 6);

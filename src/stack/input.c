@@ -5,6 +5,8 @@
  */
 #include "stack/stack.h"
 
+#include "wire/steer.h"
+
 static void count_ip(struct cpl_stack *s, enum ip_verdict v)
 {
 	if (v == IP_BAD_HEADER)
@@ -115,6 +117,17 @@ static void tcp_deliver(struct cpl_stack *s, const struct packet *pkt, uint64_t 
 	tcp_input(&s->tcp, &in, now);
 }
 
+/* Fragments come to each of several stacks: the whole packet is for one of them. */
+static bool is_here(const struct cpl_stack *s, const uint8_t *p, uint32_t len)
+{
+	int core;
+
+	if (s->config.cores == 1)
+		return true;
+	core = steer_frame(s->config.rss_key, s->config.cores, false, p, len);
+	return core == STEER_ALL || core == s->config.core;
+}
+
 static void reassemble(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
 {
 	struct packet whole = { .ifindex = pkt->ifindex, .to_us_alone = pkt->to_us_alone };
@@ -131,7 +144,10 @@ static void reassemble(struct cpl_stack *s, const struct packet *pkt, uint64_t n
 		return;
 	case REASM_COMPLETE:
 		s->counters.reassembled++;
-		input_ip(s, p, len, &whole, now);
+		if (is_here(s, p, len))
+			input_ip(s, p, len, &whole, now);
+		else
+			s->counters.drop_other_core++;
 		reasm_release(&s->reasm, handle);
 		return;
 	case REASM_BAD:

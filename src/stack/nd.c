@@ -110,7 +110,8 @@ void nd_input(struct cpl_stack *s, const struct packet *pkt, const struct icmp_m
 			return;
 		if (nd.has_mac && !addr_is_any(&pkt->ip.src))
 			neigh_heard_solicit(&s->neigh, pkt->ifindex, &pkt->ip.src, nd.mac, now);
-		advertise(s, pkt, &nd, now);
+		if (!s->config.core) /* of several stacks that hear it, one answers */
+			advertise(s, pkt, &nd, now);
 		return;
 	}
 	if (own) {

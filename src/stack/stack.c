@@ -47,6 +47,9 @@ void cpl_config_init(struct cpl_config *c)
 	c->ecn_option = CPL_ECN_OPTION_FULL;
 	c->burst_min = 2;
 	c->slow_start_after_idle = 1;
+	c->cores = 1;
+	for (unsigned i = 0; i < sizeof(c->rss_key); i++)
+		c->rss_key[i] = i & 1 ? 0x5a : 0x6d;
 	c->fastopen = CPL_FASTOPEN_CLIENT;
 	c->fastopen_cache = 1024;
 	c->notsent_lowat = UINT32_MAX;
@@ -74,7 +77,8 @@ static bool config_ok(const struct cpl_config *c)
 	       c->notsent_lowat && c->fastopen_cache <= 8192 && c->fastopen_keys <= 2 &&
 	       c->fastopen_blackhole_ns < UINT64_MAX >> 6 && c->synack_retries < 16 &&
 	       c->burst_min && c->burst_min < 65536 && c->keep_idle_ns && c->keep_interval_ns &&
-	       c->keep_count && terminated(c->cc_name, sizeof(c->cc_name)) && cc_find(c->cc_name);
+	       c->keep_count && c->core < c->cores && terminated(c->cc_name, sizeof(c->cc_name)) &&
+	       cc_find(c->cc_name);
 }
 
 /* Take what the caller knows of the struct; what is newer keeps its default. */
@@ -194,6 +198,9 @@ int cpl_stack_configure(cpl_stack *s, const struct cpl_config *config, uint64_t 
 	c.reassembly_memory = was.reassembly_memory;
 	c.reassembly_time_ns = was.reassembly_time_ns;
 	c.trace_records = was.trace_records;
+	c.core = was.core;
+	c.cores = was.cores;
+	memcpy(c.rss_key, was.rss_key, sizeof(c.rss_key));
 	s->config = c;
 	s->tcp.rto = (struct rtt_limits){ c.rto_initial_ns, c.rto_min_ns, c.rto_max_ns };
 	return 0;

@@ -5,6 +5,8 @@
  */
 #include "tcp/tcp.h"
 
+#include "wire/steer.h"
+
 static struct list *port_bucket(struct tcp *tcp, uint16_t port)
 {
 	return &tcp->bound[port % PORT_BUCKETS];
@@ -63,8 +65,31 @@ static bool id_free(struct tcp *tcp, const struct conn_id *id, uint64_t now)
 	       time_wait_may_take(container_of(node, struct time_wait, node), now);
 }
 
+/* Of the hash of what answers ID: the part that does not depend on our port. */
+static uint32_t answer_hash(const struct tcp *tcp, const struct conn_id *id)
+{
+	return tcp->config->cores > 1 ? steer_hash2(tcp->config->rss_key, &id->remote, &id->local)
+				      : 0;
+}
+
+static bool answered_here(const struct tcp *tcp, const struct conn_id *id, uint32_t hash)
+{
+	const struct cpl_config *c = tcp->config;
+
+	if (c->cores == 1)
+		return true;
+	hash ^= steer_hash_ports(c->rss_key, cpl_addr_is4(&id->remote), id->rport, id->lport);
+	return steer_core(hash, c->cores) == c->core;
+}
+
+bool port_is_here(const struct tcp *tcp, const struct conn_id *id)
+{
+	return answered_here(tcp, id, answer_hash(tcp, id));
+}
+
 uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now)
 {
+	uint32_t answers = answer_hash(tcp, id);
 	uint32_t first = tcp->config->port_first;
 	uint32_t n = tcp->config->port_last - first + 1u;
 	uint64_t hash;
@@ -77,9 +102,9 @@ uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now)
 	for (uint32_t i = 0; i < n; i++) {
 		id->lport = (uint16_t)(first + (offset + *count) % n);
 		(*count)++;
-		if (id->rport
-			    ? id_free(tcp, id, now) && !port_listener(tcp, &id->local, id->lport, 0)
-			    : !binding_conflicts(tcp, NULL, 0, &id->local, id->lport))
+		if (id->rport ? answered_here(tcp, id, answers) && id_free(tcp, id, now) &&
+					!port_listener(tcp, &id->local, id->lport, 0)
+			      : !binding_conflicts(tcp, NULL, 0, &id->local, id->lport))
 			return id->lport;
 	}
 	id->lport = 0;

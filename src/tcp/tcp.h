@@ -279,6 +279,8 @@ static inline uint32_t tcp_seconds(uint64_t now)
 }
 /* A free local port for ID (RFC 6056 3.3.4), or 0; *TW becomes the record it takes over. */
 uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now);
+/* What answers ID comes to this stack, of several: config->cores. */
+bool port_is_here(const struct tcp *tcp, const struct conn_id *id);
 int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now);
 void port_unbind(struct tcp *tcp, struct tcb *tcb);
 /* TCB, which is bound, may listen: nobody else does there. */

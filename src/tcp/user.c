@@ -49,7 +49,7 @@ static int claim_id(struct tcp *tcp, struct tcb *tcb, struct time_wait **tw, uin
 	enum conn_kind kind;
 	struct demux_node *node;
 
-	if (!id->lport && !port_choose(tcp, id, now))
+	if (!(id->lport ? port_is_here(tcp, id) : port_choose(tcp, id, now)))
 		return -EADDRNOTAVAIL;
 	node = demux_find(tcp, id, &kind);
 	if (node && kind == KIND_TIME_WAIT) {

@@ -106,4 +106,21 @@ struct link_pipe_config {
 int link_pipe_open(struct link *ends[2], const struct link_pipe_config *config,
 		   struct link_why *why);
 
+/* ---- Several queues of one device ----------------------------------------------------------- */
+
+/*
+ * N stacks with the same addresses, each in a thread of its own, on the N queues of one device:
+ * link I reads queue I, hands on in memory what cpl_steer() under KEY says is another's, and gives
+ * out what is its own, whichever queue it came by. It does not matter then by what rule the device
+ * deals frames out; the better it knows KEY, the less there is to hand on. What does not fit into
+ * the memory between two of them (256 KiB) is lost, and counted in lost_frames.
+ *
+ * QUEUES[0..N) are taken over, also if this fails: 1 to 64, of the same kind, with descriptors.
+ * LINKS[I] is closed by itself, in any order, when no thread reads from it any longer.
+ */
+int link_steer_open(struct link **links, struct link **queues, unsigned n, const uint8_t key[40],
+		    struct link_why *why);
+/* How many frames LINK has handed on to others. */
+uint64_t link_steer_handed_on(const struct link *link);
+
 #endif

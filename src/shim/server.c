@@ -62,13 +62,11 @@ static int board_open(struct shim_server *s)
 
 static void tables_init(struct shim_server *s)
 {
-	memset(s->by_id, 0xff, sizeof(s->by_id));
 	memset(s->by_ino, 0xff, sizeof(s->by_ino));
-	s->held_free = s->sets_free = UINT32_MAX;
 	list_init(&s->clients);
 	list_init(&s->active);
 	list_init(&s->parked);
-	list_init(&s->ready);
+	wheel_init(&s->limits, s->now);
 	s->listener = s->board_fd = -1;
 }
 
@@ -81,16 +79,19 @@ static void wake(struct shim_server *s, sock_id id)
 	for (;;) {
 		struct held *h = held_by_id(s, id);
 		struct wait *w;
+		short ready;
 
 		if (!h || !list_linked(&h->waits))
 			return;
 		w = list_first(&h->waits, struct wait, node);
-		if (w->round == round)
+		ready = socket_readiness(s->sockets, id);
+		/* What there was is taken: of many that wait for one thing, few are looked at. */
+		if (w->round == round || !ready)
 			return;
 		w->round = round;
 		list_del(&w->node);
 		list_push_back(&h->waits, &w->node);
-		if (socket_readiness(s->sockets, id) & w->events)
+		if (ready & w->events)
 			call_try(w->call);
 	}
 }
@@ -113,28 +114,10 @@ static bool woken(struct shim_server *s)
 
 static void expire(struct shim_server *s)
 {
-	struct list *pos, *tmp;
+	struct wheel_node *node;
 
-	list_for_each_safe (pos, tmp, &s->parked) {
-		struct call *call = container_of(pos, struct call, node);
-
-		if (call->until <= s->now)
-			call_try(call);
-	}
-}
-
-static uint64_t next_deadline(const struct shim_server *s)
-{
-	uint64_t next = CPL_NEVER;
-	const struct list *pos;
-
-	list_for_each (pos, &s->parked) {
-		const struct call *call = container_of(pos, struct call, node);
-
-		if (call->until < next)
-			next = call->until;
-	}
-	return next;
+	while ((node = wheel_expire(&s->limits, s->now)) != NULL)
+		call_try(container_of(node, struct call, limit));
 }
 
 /* ---- A turn --------------------------------------------------------------------------------- */
@@ -167,7 +150,7 @@ static bool take(void *arg, uint64_t now)
 		some |= served;
 	} while (served && ++rounds < TAKE_ROUNDS);
 	names_answered(s);
-	if (next_deadline(s) <= now)
+	if (wheel_deadline(&s->limits) <= now)
 		expire(s);
 	return some;
 }
@@ -184,7 +167,7 @@ int shim_server_turn(struct shim_server *s, uint64_t until)
 		return err;
 	}
 	clients_sleep(s, true);
-	deadline = next_deadline(s);
+	deadline = wheel_deadline(&s->limits);
 	if (clients_asked(s))
 		until = 0;
 	s->resting = true;
@@ -215,10 +198,10 @@ int shim_server_open(struct shim_server **server, struct loop *loop, struct sock
 
 	if (!s)
 		return link_fail(why, -ENOMEM, "no memory for a server of programs");
-	tables_init(s);
 	s->loop = loop;
 	s->sockets = sockets;
 	s->now = loop_clock();
+	tables_init(s);
 	limit_raise();
 	if (getrandom(&s->keys, sizeof(s->keys), 0) != (ssize_t)sizeof(s->keys))
 		err = link_fail(why, -EIO, "the kernel gives no random octets");
@@ -251,7 +234,7 @@ void shim_server_close(struct shim_server *s)
 	while (list_linked(&s->clients))
 		client_free(list_first(&s->clients, struct client, node));
 	for (uint32_t i = 0; i < s->held_n; i++) {
-		if (s->held[i]->token)
+		if (s->held[i] && s->held[i]->token)
 			held_close(s, s->held[i]);
 		free(s->held[i]);
 	}

@@ -32,6 +32,7 @@ struct call *call_get(struct client *c, unsigned slot)
 	call->slot = slot;
 	call->bell = -1;
 	list_init(&call->node);
+	wheel_node_init(&call->limit);
 	list_init(&call->one.node);
 	call->one.call = call;
 	c->calls[slot] = call;
@@ -71,8 +72,21 @@ void call_unpark(struct call *call)
 	call->waits_n = 0;
 	if (list_linked(&call->node))
 		list_del(&call->node);
+	wheel_stop(&call->client->server->limits, &call->limit);
 	call->parked = false;
 	call->armed = false;
+}
+
+void call_hold(struct call *call)
+{
+	struct shim_server *s = call->client->server;
+
+	wheel_start(&s->limits, &call->limit, call->until);
+	if (call->parked)
+		return;
+	call->parked = true;
+	list_push_back(&s->parked, &call->node);
+	atomic_store_explicit(&call_slot(call)->parked, 1, memory_order_release);
 }
 
 void call_park(struct call *call, struct held *h, short events)
@@ -80,21 +94,20 @@ void call_park(struct call *call, struct held *h, short events)
 	call->one.events = events;
 	if (!list_linked(&call->one.node))
 		list_push_back(&h->waits, &call->one.node);
-	if (!call->parked) {
-		call->parked = true;
-		list_push_back(&call->client->server->parked, &call->node);
-		atomic_store_explicit(&call_slot(call)->parked, 1, memory_order_release);
-	}
+	call_hold(call);
 }
 
 static void answer_give(struct call *call, const struct shim_answer *answer)
 {
 	struct shim_slot *slot = call_slot(call);
 	struct shim_server *s = call->client->server;
+	const struct held *h = call_held(call);
 
 	call_unpark(call);
 	/* Who asks its epoll descriptor next is to see what this call took. */
-	sets_recheck(s);
+	if (h)
+		socket_epolls_touch(s->sockets, h->id);
+	sets_woken(s);
 	slot->answer = *answer;
 	/* What the program does next is likely to be another call. */
 	server_worked(s);

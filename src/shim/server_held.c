@@ -51,18 +51,17 @@ struct held *held_find(struct shim_server *s, shim_token token)
 {
 	uint32_t place = (uint32_t)token;
 
-	if (!token || place >= s->held_n || s->held[place]->token != token)
+	if (!token || place >= s->held_n || !s->held[place] || s->held[place]->token != token)
 		return NULL;
 	return s->held[place];
 }
 
 struct held *held_by_id(struct shim_server *s, sock_id id)
 {
-	uint32_t i = s->by_id[bucket(id)];
+	uint32_t place = SOCKET_PLACE(id);
+	struct held *h = place < s->held_n ? s->held[place] : NULL;
 
-	while (i != NONE && s->held[i]->id != id)
-		i = s->held[i]->next;
-	return i == NONE ? NULL : s->held[i];
+	return h && h->token && h->id == id ? h : NULL;
 }
 
 struct held *held_by_inode(struct shim_server *s, uint64_t inode)
@@ -76,31 +75,37 @@ struct held *held_by_inode(struct shim_server *s, uint64_t inode)
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-static struct held *place_new(struct shim_server *s)
+/* TABLE, of *N elements, with room for PLACE as well: what is new is zero. NULL: no memory. */
+static void *grow(void *table, uint32_t *n, size_t size, uint32_t place)
 {
-	uint32_t place = s->held_free;
-	struct held *h;
+	uint32_t room = *n ? *n : 256;
+	char *more;
 
-	if (place != NONE) {
-		h = s->held[place];
-		s->held_free = h->next;
-	} else {
-		if (s->held_n == s->held_room) {
-			uint32_t room = s->held_room ? 2 * s->held_room : 256;
-			struct held **more = reallocarray(s->held, room, sizeof(*more));
+	while (room <= place)
+		room *= 2;
+	if (room == *n)
+		return table;
+	more = reallocarray(table, room, size);
+	if (!more)
+		return NULL;
+	memset(more + *n * size, 0, (room - *n) * size);
+	*n = room;
+	return more;
+}
 
-			if (!more)
-				return NULL;
-			s->held = more;
-			s->held_room = room;
-		}
-		h = malloc(sizeof(*h));
-		if (!h)
-			return NULL;
-		place = s->held_n++;
-		s->held[place] = h;
-	}
-	*h = (struct held){ .token = token_new(s, place), .place = place, .end = -1 };
+static struct held *place_new(struct shim_server *s, sock_id id)
+{
+	uint32_t place = SOCKET_PLACE(id);
+	struct held **table = grow(s->held, &s->held_n, sizeof(*table), place), *h;
+
+	if (!table)
+		return NULL;
+	s->held = table;
+	h = s->held[place] ? s->held[place] : malloc(sizeof(*h));
+	if (!h)
+		return NULL;
+	s->held[place] = h;
+	*h = (struct held){ .id = id, .token = token_new(s, place), .place = place, .end = -1 };
 	list_init(&h->waits);
 	s->held_live++;
 	return h;
@@ -109,8 +114,6 @@ static struct held *place_new(struct shim_server *s)
 static void place_free(struct shim_server *s, struct held *h)
 {
 	h->token = 0;
-	h->next = s->held_free;
-	s->held_free = h->place;
 	s->held_live--;
 }
 
@@ -139,19 +142,11 @@ bool held_is_left(const struct held *h)
 /* Which socket a descriptor of ours is the end of. */
 static int end_note(struct shim_server *s, const struct held *h)
 {
-	uint32_t n = s->ends_n ? s->ends_n : 1024;
-	shim_token *more;
+	shim_token *table = grow(s->ends, &s->ends_n, sizeof(*table), (uint32_t)h->end);
 
-	while (n <= (uint32_t)h->end)
-		n *= 2;
-	if (n != s->ends_n) {
-		more = reallocarray(s->ends, n, sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		memset(more + s->ends_n, 0, (n - s->ends_n) * sizeof(*more));
-		s->ends = more;
-		s->ends_n = n;
-	}
+	if (!table)
+		return -ENOMEM;
+	s->ends = table;
 	s->ends[h->end] = h->token;
 	return 0;
 }
@@ -173,7 +168,7 @@ static void end_ready(void *arg, int fd, uint32_t events, uint64_t now)
 struct held *held_new(struct shim_server *s, sock_id id, int domain, int type, int *descriptor,
 		      int *error)
 {
-	struct held *h = place_new(s);
+	struct held *h = place_new(s, id);
 	struct stat st;
 	int pair[2];
 
@@ -187,13 +182,10 @@ struct held *held_new(struct shim_server *s, sock_id id, int domain, int type, i
 	/* A call that is not ours finds an end at once instead of waiting for ever. */
 	shutdown(pair[0], SHUT_WR);
 	fstat(pair[1], &st);
-	h->id = id;
 	h->end = pair[0];
 	h->domain = domain;
 	h->type = type;
 	h->inode = st.st_ino;
-	h->next = s->by_id[bucket(id)];
-	s->by_id[bucket(id)] = h->place;
 	h->next_ino = s->by_ino[bucket(h->inode)];
 	s->by_ino[bucket(h->inode)] = h->place;
 	*error = end_note(s, h);
@@ -210,16 +202,11 @@ struct held *held_new(struct shim_server *s, sock_id id, int domain, int type, i
 
 /* ---- Ending --------------------------------------------------------------------------------- */
 
-static void chain_remove(struct shim_server *s, struct held *h)
+static void chain_remove(struct shim_server *s, const struct held *h)
 {
-	uint32_t place = h->place;
-	uint32_t *at = &s->by_id[bucket(h->id)];
+	uint32_t *at = &s->by_ino[bucket(h->inode)];
 
-	while (*at != place)
-		at = &s->held[*at]->next;
-	*at = h->next;
-	at = &s->by_ino[bucket(h->inode)];
-	while (*at != place)
+	while (*at != h->place)
 		at = &s->held[*at]->next_ino;
 	*at = h->next_ino;
 }
@@ -247,7 +234,6 @@ void held_close(struct shim_server *s, struct held *h)
 
 	held_drop(s, h);
 	socket_close(s->sockets, id, s->now);
-	sets_recheck(s);
 }
 
 void held_owner(struct shim_server *s, struct held *h, const struct client *c, int32_t fd)

@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/wheel.h"
 #include "shim/protocol.h"
 #include "shim/server.h"
 
@@ -22,11 +23,10 @@ struct call;
 struct held {
 	sock_id id;
 	shim_token token; /* its place in the low half; 0: free */
-	uint32_t place;
-	int end; /* the other end of the program's descriptor */
+	uint32_t place;	  /* the engine's */
+	int end;	  /* the other end of the program's descriptor */
 	int domain, type;
 	uint64_t inode;
-	uint32_t next;	    /* by id, or of the free ones; 0: end */
 	uint32_t next_ino;  /* by inode */
 	uint32_t owner_pid; /* who called last, as told to the engine */
 	int32_t owner_fd;
@@ -52,9 +52,9 @@ struct call {
 	short events;
 	uint64_t began, until;
 	size_t done;
-	long passed;	  /* SHIM_CLOSED: the result to give */
-	struct list node; /* of the server's parked */
-	int bell;	  /* eventfd of the thread; -1 */
+	struct list node;	 /* of the server's parked */
+	struct wheel_node limit; /* ... `until` */
+	int bell;		 /* eventfd of the thread; -1 */
 	struct wait one;
 	struct wait *waits; /* of a poll */
 	unsigned waits_n;
@@ -82,8 +82,6 @@ struct set {
 	int bell;
 	unsigned refs; /* clients */
 	bool ready;
-	struct list node; /* of the ready ones */
-	uint32_t next;	  /* of the free ones */
 };
 
 struct name_job;
@@ -96,16 +94,16 @@ struct shim_server {
 	char dir[64], path[108];
 	struct siphash_key keys; /* of tokens */
 	uint64_t tokens;
-	struct list clients, active, parked, ready; /* ready: sets */
+	struct list clients, active, parked;
+	struct wheel limits; /* of those that are parked */
 	unsigned clients_n;
-	struct held **held;
-	uint32_t held_n, held_room, held_live, held_free;
+	struct held **held; /* by the engine's place; NULL: never used */
+	uint32_t held_n, held_live;
 	uint32_t round;
 	shim_token *ends; /* by descriptor */
 	uint32_t ends_n;
-	uint32_t by_id[HELD_HASH], by_ino[HELD_HASH];
-	struct set sets[SHIM_EPOLLS];
-	uint32_t sets_free, sets_used;
+	uint32_t by_ino[HELD_HASH];
+	struct set sets[SHIM_EPOLLS]; /* by the engine's place */
 	struct shim_board *board;
 	int board_fd;
 	bool spins;
@@ -166,7 +164,9 @@ void call_take(struct client *c, unsigned slot);
 /* Try again what was parked. */
 void call_try(struct call *call);
 void call_finish(struct call *call, int64_t result);
-/* Wait for EVENTS of H, or until call->until. */
+/* It waits, until call->until at most. */
+void call_hold(struct call *call);
+/* ... for EVENTS of H. */
 void call_park(struct call *call, struct held *h, short events);
 void call_unpark(struct call *call);
 struct shim_slot *call_slot(const struct call *call);
@@ -182,10 +182,8 @@ int64_t set_new(struct call *call, struct shim_answer *answer);
 int64_t set_ctl(struct call *call);
 int64_t set_take(struct call *call, struct shim_answer *answer);
 void set_leave(struct client *c, uint32_t place);
-/* The engine's word that sets have something to report. */
+/* The engine's word that sets have something to report, or not any more. */
 void sets_woken(struct shim_server *s);
-/* After a call that may have taken what a set had to report. */
-void sets_recheck(struct shim_server *s);
 void sets_inherit(struct client *heir, const struct client *c);
 
 /* server_name.c */

@@ -235,9 +235,7 @@ void names_ask(struct call *call)
 		call_finish(call, err);
 		return;
 	}
-	call->parked = true;
-	list_push_back(&call->client->server->parked, &call->node);
-	atomic_store_explicit(&call_slot(call)->parked, 1, memory_order_release);
+	call_hold(call);
 }
 
 /* NULL: nobody waits for it any more. */

@@ -119,9 +119,7 @@ void poll_ask(struct call *call)
 	}
 	if (timeout > 0)
 		call->until = call->began + (uint64_t)timeout;
-	call->parked = true;
-	list_push_back(&call->client->server->parked, &call->node);
-	atomic_store_explicit(&call_slot(call)->parked, 1, memory_order_release);
+	call_hold(call);
 }
 
 void poll_try(struct call *call)
@@ -166,38 +164,28 @@ static void set_look(struct shim_server *s, struct set *set)
 		return;
 	set->ready = ready;
 	atomic_store(&s->board->epoll_ready[place], ready);
-	list_del(&set->node);
-	if (ready) {
-		list_push_back(&s->ready, &set->node);
+	if (ready)
 		bell_ring(set->bell);
-	} else if (read(set->bell, &count, sizeof(count)) < 0) {
+	else if (read(set->bell, &count, sizeof(count)) < 0)
 		return;
-	}
-}
-
-void sets_recheck(struct shim_server *s)
-{
-	struct list *pos, *tmp;
-
-	list_for_each_safe (pos, tmp, &s->ready)
-		set_look(s, container_of(pos, struct set, node));
 }
 
 int64_t set_new(struct call *call, struct shim_answer *answer)
 {
 	struct shim_server *s = call->client->server;
-	uint32_t place = s->sets_free;
+	uint32_t place;
 	struct set *set;
-	int bell, copy, err;
+	int bell = -1, copy = -1, err;
 	epoll_id id;
 
-	if (place == UINT32_MAX && s->sets_used == SHIM_EPOLLS)
-		return -EMFILE;
 	err = socket_epoll_new(s->sockets, &id);
 	if (err)
 		return err;
-	bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	copy = bell < 0 ? -1 : fcntl(bell, F_DUPFD_CLOEXEC, 0);
+	place = SOCKET_PLACE(id);
+	if (place < SHIM_EPOLLS)
+		bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (bell >= 0)
+		copy = fcntl(bell, F_DUPFD_CLOEXEC, 0);
 	err = copy < 0 ? -ENFILE : client_gift(call->client, call->slot, copy);
 	if (err) {
 		if (bell >= 0)
@@ -205,13 +193,8 @@ int64_t set_new(struct call *call, struct shim_answer *answer)
 		socket_epoll_free(s->sockets, id);
 		return err;
 	}
-	if (place == UINT32_MAX)
-		place = s->sets_used++;
-	else
-		s->sets_free = s->sets[place].next;
 	set = &s->sets[place];
 	*set = (struct set){ .id = id, .token = token_new(s, place), .bell = bell, .refs = 1 };
-	list_init(&set->node);
 	atomic_store(&s->board->epoll_ready[place], 0);
 	call->client->sets[place / 64] |= 1ull << (place % 64);
 	answer->sock = set->token;
@@ -275,11 +258,8 @@ void set_leave(struct client *c, uint32_t place)
 	if (--set->refs)
 		return;
 	socket_epoll_free(s->sockets, set->id);
-	list_del(&set->node);
 	close(set->bell);
 	set->token = 0;
-	set->next = s->sets_free;
-	s->sets_free = place;
 }
 
 void sets_inherit(struct client *child, const struct client *c)
@@ -298,11 +278,11 @@ void sets_woken(struct shim_server *s)
 
 	do {
 		n = sockets_epolls_woken(s->sockets, ids, 64);
-		for (unsigned i = 0; i < n; i++)
-			for (uint32_t p = 0; p < s->sets_used; p++)
-				if (s->sets[p].token && s->sets[p].id == ids[i]) {
-					set_look(s, &s->sets[p]);
-					break;
-				}
+		for (unsigned i = 0; i < n; i++) {
+			struct set *set = &s->sets[SOCKET_PLACE(ids[i]) % SHIM_EPOLLS];
+
+			if (set->token && set->id == ids[i])
+				set_look(s, set);
+		}
 	} while (n == 64);
 }

@@ -10,8 +10,6 @@
 #include <sys/epoll.h>
 
 #define SLAB	  (16u * 1024)
-#define ID_BITS	  16
-#define ID_PLACE  ((1u << ID_BITS) - 1)
 #define NO_EVENTS (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 #define WITH_EXCL                                                                                  \
 	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
@@ -52,9 +50,9 @@ void epoll_destroy(struct sockets *s)
 
 static struct epoll_set *set_get(struct sockets *s, epoll_id id)
 {
-	struct epoll_set *e = id ? pool_at(&s->epolls, id & ID_PLACE) : NULL;
+	struct epoll_set *e = id ? pool_at(&s->epolls, SOCKET_PLACE(id)) : NULL;
 
-	return e && e->gen == id >> ID_BITS ? e : NULL;
+	return e && e->gen == id >> SOCKET_PLACE_BITS ? e : NULL;
 }
 
 int socket_epoll_new(struct sockets *s, epoll_id *set)
@@ -67,14 +65,23 @@ int socket_epoll_new(struct sockets *s, epoll_id *set)
 	list_init(&e->woken);
 	list_init(&e->watches);
 	list_init(&e->ready);
-	s->gen = s->gen % (UINT32_MAX >> ID_BITS) + 1;
+	s->gen = s->gen % (UINT32_MAX >> SOCKET_PLACE_BITS) + 1;
 	e->gen = s->gen;
-	*set = e->gen << ID_BITS | pool_index(&s->epolls, e);
+	*set = e->gen << SOCKET_PLACE_BITS | pool_index(&s->epolls, e);
 	return 0;
+}
+
+/* What it has to report is not what it was. */
+static void set_changed(struct sockets *s, struct epoll_set *e)
+{
+	if (!list_linked(&e->woken))
+		list_push_back(&s->epolls_woken, &e->woken);
 }
 
 static void watch_free(struct sockets *s, struct watch *w)
 {
+	if (list_linked(&w->ready))
+		set_changed(s, w->set);
 	list_del(&w->by_sock);
 	list_del(&w->by_set);
 	list_del(&w->ready);
@@ -104,8 +111,7 @@ static void make_ready(struct sockets *s, struct watch *w)
 {
 	if (!list_linked(&w->ready))
 		list_push_back(&w->set->ready, &w->ready);
-	if (!list_linked(&w->set->woken))
-		list_push_back(&s->epolls_woken, &w->set->woken);
+	set_changed(s, w->set);
 }
 
 /* MASK of poll.h, whose bits are epoll's; 0: anything. Of the exclusive ones, the first that
@@ -145,10 +151,24 @@ unsigned sockets_epolls_woken(struct sockets *s, epoll_id *ids, unsigned max)
 		struct epoll_set *e = list_first(&s->epolls_woken, struct epoll_set, woken);
 
 		list_del(&e->woken);
-		if (!list_empty(&e->ready))
-			ids[n++] = e->gen << ID_BITS | pool_index(&s->epolls, e);
+		ids[n++] = e->gen << SOCKET_PLACE_BITS | pool_index(&s->epolls, e);
 	}
 	return n;
+}
+
+void socket_epolls_touch(struct sockets *s, sock_id id)
+{
+	struct sock *so = sock_get(s, id);
+	struct list *pos;
+
+	if (!so)
+		return;
+	list_for_each (pos, &so->watches) {
+		struct watch *w = container_of(pos, struct watch, by_sock);
+
+		if (list_linked(&w->ready))
+			set_changed(s, w->set);
+	}
 }
 
 /* ---- epoll_ctl(2) ---- */

@@ -4,9 +4,8 @@
 
 #include <poll.h>
 
-#define SLAB	 (64u * 1024)
-#define ID_BITS	 16
-#define ID_PLACE ((1u << ID_BITS) - 1)
+#define SLAB	   (64u * 1024)
+#define PLACES_MAX (1u << SOCKET_PLACE_BITS)
 
 void sockets_config_init(struct sockets_config *config)
 {
@@ -22,8 +21,8 @@ int sockets_new(struct sockets **sockets, cpl_stack *stack, const struct sockets
 	struct sockets *s;
 
 	(void)now;
-	if (!config->sockets_max || config->sockets_max > ID_PLACE + 1 || !config->epolls_max ||
-	    config->epolls_max > ID_PLACE + 1)
+	if (!config->sockets_max || config->sockets_max > PLACES_MAX || !config->epolls_max ||
+	    config->epolls_max > PLACES_MAX)
 		return -EINVAL;
 	s = mem_alloc(mem, sizeof(*s));
 	if (!s)
@@ -69,14 +68,14 @@ void sockets_free(struct sockets *s, uint64_t now)
 
 struct sock *sock_get(struct sockets *s, sock_id id)
 {
-	struct sock *so = id ? pool_at(&s->socks, id & ID_PLACE) : NULL;
+	struct sock *so = id ? pool_at(&s->socks, SOCKET_PLACE(id)) : NULL;
 
-	return so && so->gen == id >> ID_BITS ? so : NULL;
+	return so && so->gen == id >> SOCKET_PLACE_BITS ? so : NULL;
 }
 
 sock_id sock_id_of(struct sockets *s, const struct sock *so)
 {
-	return so->gen << ID_BITS | pool_index(&s->socks, so);
+	return so->gen << SOCKET_PLACE_BITS | pool_index(&s->socks, so);
 }
 
 struct sock *sock_new(struct sockets *s, int domain, int type)
@@ -86,7 +85,7 @@ struct sock *sock_new(struct sockets *s, int domain, int type)
 	if (!so)
 		return NULL;
 	memset(so, 0, sizeof(*so));
-	s->gen = s->gen % (UINT32_MAX >> ID_BITS) + 1; /* 1 to 65,535 */
+	s->gen = s->gen % (UINT32_MAX >> SOCKET_PLACE_BITS) + 1; /* 1 to 65,535 */
 	so->gen = s->gen;
 	so->cookie = ++s->cookies;
 	so->domain = (uint16_t)domain;

@@ -30,6 +30,9 @@
 typedef uint32_t sock_id;
 /* A set of epoll_create(2). 0: none. */
 typedef uint32_t epoll_id;
+/* The place of either, below sockets_max or epolls_max: for a table of the caller's. */
+#define SOCKET_PLACE_BITS 16
+#define SOCKET_PLACE(id)  ((id) & ((1u << SOCKET_PLACE_BITS) - 1))
 
 struct sockets;
 
@@ -50,8 +53,8 @@ void sockets_free(struct sockets *sockets, uint64_t now);
 /* To be called after cpl_input() and cpl_advance(): takes the stack's events. */
 void sockets_poll(struct sockets *sockets, uint64_t now);
 /*
- * Sockets whose readiness had a rising edge, and epoll sets that have something to report, since
- * they were last asked for; each once. Return how many were written.
+ * Sockets whose readiness had a rising edge, and epoll sets that may have something to report, or
+ * nothing any more, since they were last asked for; each once. Return how many were written.
  */
 unsigned sockets_woken(struct sockets *sockets, sock_id *ids, unsigned max);
 unsigned sockets_epolls_woken(struct sockets *sockets, epoll_id *ids, unsigned max);
@@ -167,6 +170,8 @@ unsigned socket_epoll_take(struct sockets *s, epoll_id set, struct socket_event 
  */
 void socket_epoll_waiting(struct sockets *s, epoll_id set, int change);
 bool socket_epoll_ready(struct sockets *s, epoll_id set);
+/* A call on ID may have taken what its sets had to report: they count as woken. */
+void socket_epolls_touch(struct sockets *s, sock_id id);
 
 /* ---- Linux's names for the settings of the stack -------------------------------------------- */
 

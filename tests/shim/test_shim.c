@@ -15,13 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "shim/protocol.h"
 #include "tests/util/shim_cases.h"
+#include "tests/util/shim_client.h"
 #include "tests/util/shim_rig.h"
 
 #define SELF  "out/release/tests/shim/test_shim"
@@ -187,50 +185,18 @@ static void test_stopped(void **state)
 
 /* ---- A client that speaks the protocol, and means nothing by it ----------------------------- */
 
-static int attach(struct shim_area **area)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct shim_message m = { .magic = SHIM_MAGIC,
-				  .version = SHIM_VERSION,
-				  .type = SHIM_HELLO,
-				  .program = "rubbish" };
-	union {
-		struct cmsghdr h;
-		char room[CMSG_SPACE(2 * sizeof(int))];
-	} control;
-	struct shim_hello hello;
-	struct iovec iov = { &hello, sizeof(hello) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	int conn = socket(AF_UNIX, SOCK_SEQPACKET, 0), fds[2];
-	void *board;
-
-	strcpy(addr.sun_path, shim_server_path(rig.hosts[1].server));
-	assert_int_equal(connect(conn, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	assert_int_equal(send(conn, &m, sizeof(m), 0), sizeof(m));
-	assert_int_equal(recvmsg(conn, &msg, 0), sizeof(hello));
-	memcpy(fds, CMSG_DATA(&control.h), sizeof(fds));
-	*area = mmap(NULL, sizeof(**area), PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
-	assert_true(*area != MAP_FAILED);
-	/* It can neither cut the server's memory short nor write what all read. */
-	assert_int_equal(ftruncate(fds[0], 0), -1);
-	board = mmap(NULL, sizeof(struct shim_board), PROT_READ | PROT_WRITE, MAP_SHARED, fds[1],
-		     0);
-	assert_true(board == MAP_FAILED);
-	close(fds[0]);
-	close(fds[1]);
-	return conn;
-}
-
 static void test_rubbish(void **state)
 {
 	uint64_t random = 88172645463325252ull;
+	struct shim_client c;
 	struct shim_area *area;
-	int conn = attach(&area);
+	int conn;
 
 	(void)state;
+	shim_client_greet(&c, shim_server_path(rig.hosts[1].server));
+	shim_client_attach(&c);
+	area = c.area;
+	conn = c.conn;
 	for (int i = 0; i < 20000; i++) {
 		struct shim_slot *slot = &area->slots[i % 8];
 		struct shim_message m = { .magic = SHIM_MAGIC, .type = SHIM_RING };
@@ -257,8 +223,7 @@ static void test_rubbish(void **state)
 	assert_int_equal(send(conn, "rubbish", 7, MSG_NOSIGNAL), 7);
 	while (recv(conn, &random, sizeof(random), 0) > 0)
 		;
-	close(conn);
-	munmap(area, sizeof(*area));
+	shim_client_close(&c);
 	expect_case(1, "dup", NULL, NULL, NULL);
 }
 

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server of programs alone, turn by turn, with a client that speaks its protocol: what a call
+ * costs it does not grow with what else is there.
+ */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/run_link.h"
+#include "shim/server.h"
+#include "tests/util/shim_client.h"
+
+#define MANY	1000u
+#define CLIENTS (MANY / 500 + 1)
+
+struct world {
+	struct run_link link;
+	struct sockets *sockets;
+	struct shim_server *server;
+	struct shim_client clients[CLIENTS];
+	int fds[3 * MANY + 8];
+	unsigned fds_n;
+};
+
+static void world_open(struct world *w)
+{
+	struct run_link_options options = { .kind = RUN_LINK_NONE, .name = "test-server" };
+	struct sockets_config config;
+	struct link_why why = { "" };
+
+	memset(w, 0, sizeof(*w));
+	assert_int_equal(run_link_open(&w->link, &options, &why), 0);
+	sockets_config_init(&config);
+	assert_int_equal(sockets_new(&w->sockets, w->link.stack, &config, loop_clock()), 0);
+	assert_int_equal(shim_server_open(&w->server, w->link.loop, w->sockets, &why), 0);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		shim_client_greet(&w->clients[i], shim_server_path(w->server));
+		for (int turns = 0; turns < 4; turns++)
+			shim_server_turn(w->server, 0);
+		shim_client_attach(&w->clients[i]);
+	}
+}
+
+static void world_close(struct world *w)
+{
+	for (unsigned i = 0; i < w->fds_n; i++)
+		close(w->fds[i]);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		shim_client_close(&w->clients[i]);
+	shim_server_close(w->server);
+	sockets_free(w->sockets, loop_clock());
+	run_link_close(&w->link);
+}
+
+/* A call of client 0's last slot, which is answered: its result. */
+static struct shim_slot *call(struct world *w, const struct shim_request *request)
+{
+	struct shim_slot *slot = shim_client_ask(&w->clients[0], SHIM_SLOTS - 1, request);
+
+	for (int turns = 0; turns < 100 && !shim_client_done(&w->clients[0], SHIM_SLOTS - 1);
+	     turns++)
+		shim_server_turn(w->server, 0);
+	assert_true(shim_client_done(&w->clients[0], SHIM_SLOTS - 1));
+	return slot;
+}
+
+static void keep(struct world *w)
+{
+	int fd = shim_client_gift(&w->clients[0]);
+
+	assert_true(fd >= 0);
+	w->fds[w->fds_n++] = fd;
+}
+
+static shim_token udp(struct world *w)
+{
+	struct shim_request r = { .op = SHIM_SOCKET, .fd = -1, .arg = { AF_INET, SOCK_DGRAM } };
+	struct shim_slot *slot = call(w, &r);
+
+	assert_int_equal(slot->answer.result, 0);
+	keep(w);
+	return slot->answer.sock;
+}
+
+/* A set in which SOCK is waited for. */
+static shim_token set_of(struct world *w, shim_token sock, uint32_t events)
+{
+	struct shim_request r = { .op = SHIM_EPOLL_NEW, .fd = -1 };
+	struct shim_slot *slot = call(w, &r);
+	shim_token set = slot->answer.sock;
+
+	assert_int_equal(slot->answer.result, 0);
+	keep(w);
+	r = (struct shim_request){ .op = SHIM_EPOLL_CTL,
+				   .sock = set,
+				   .arg = { EPOLL_CTL_ADD, (int64_t)sock, 5, events, 6 } };
+	assert_int_equal(call(w, &r)->answer.result, 0);
+	return set;
+}
+
+/* What is there meanwhile: a call that waits until a time of its own, a set that is ready. */
+static void bystander(struct world *w, unsigned i)
+{
+	shim_token sock = udp(w);
+	struct timeval limit = { .tv_sec = 1000 + (i * 7919) % MANY };
+	struct shim_request r = { .op = SHIM_SETOPT,
+				  .sock = sock,
+				  .arg = { SOL_SOCKET, SO_RCVTIMEO },
+				  .data_len = sizeof(limit) };
+	struct shim_client *c = &w->clients[1 + i / 500];
+
+	memcpy(w->clients[0].area->slots[SHIM_SLOTS - 1].data, &limit, sizeof(limit));
+	assert_int_equal(call(w, &r)->answer.result, 0);
+	set_of(w, sock, EPOLLOUT);
+	shim_client_ask(c, i % 500,
+			&(struct shim_request){ .op = SHIM_RECV, .sock = sock, .data_room = 1 });
+	shim_server_turn(w->server, 0);
+	assert_false(shim_client_done(c, i % 500));
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* A datagram to TO, which is in SET: sent, told of, read. */
+static void round_trip(struct world *w, shim_token from, shim_token to, shim_token set)
+{
+	struct shim_request send = { .op = SHIM_SEND, .sock = from, .data_len = 1 };
+	struct shim_request take = { .op = SHIM_EPOLL_TAKE, .sock = set, .arg = { 8 } };
+	struct shim_request receive = { .op = SHIM_RECV, .sock = to, .data_room = 1 };
+
+	assert_int_equal(call(w, &send)->answer.result, 1);
+	assert_int_equal(call(w, &take)->answer.result, 1);
+	assert_int_equal(call(w, &receive)->answer.result, 1);
+	assert_int_equal(call(w, &take)->answer.result, 0);
+}
+
+/* The least that 20 of them took, of many tries: whatever disturbs us only adds. */
+static uint64_t cost(struct world *w, shim_token from, shim_token to, shim_token set)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (int tries = 0; tries < 60; tries++) {
+		uint64_t began = cpu_ns(), took;
+
+		for (int i = 0; i < 20; i++)
+			round_trip(w, from, to, set);
+		took = cpu_ns() - began;
+		if (took < least)
+			least = took;
+	}
+	return least;
+}
+
+static void connect_to(struct world *w, shim_token sock, enum shim_op op, uint16_t port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_port = htons(port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct shim_request r = { .op = op, .sock = sock, .name_len = sizeof(at) };
+
+	memcpy(w->clients[0].area->slots[SHIM_SLOTS - 1].name, &at, sizeof(at));
+	assert_int_equal(call(w, &r)->answer.result, 0);
+}
+
+/* "Cost stays flat": of waiting calls, of their limits in time, of sets that are ready. */
+static void test_flat(void **state)
+{
+	static struct world w;
+	shim_token from, to, set;
+	uint64_t few, many;
+
+	(void)state;
+	world_open(&w);
+	from = udp(&w);
+	to = udp(&w);
+	connect_to(&w, to, SHIM_BIND, 9000);
+	connect_to(&w, from, SHIM_CONNECT, 9000);
+	set = set_of(&w, to, EPOLLIN);
+	for (unsigned i = 0; i < 10; i++)
+		bystander(&w, i);
+	few = cost(&w, from, to, set);
+	for (unsigned i = 10; i < MANY; i++)
+		bystander(&w, i);
+	many = cost(&w, from, to, set);
+	print_message("80 calls: %llu us beside 10 that wait, %llu us beside %u\n",
+		      (unsigned long long)few / 1000, (unsigned long long)many / 1000, MANY);
+	assert_true(many < few * 3 / 2);
+	world_close(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_flat),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

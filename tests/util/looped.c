@@ -129,12 +129,17 @@ static void echo_event(void *arg, const struct cpl_event *event, uint64_t now)
 	cpl_close(h->stack, event->handle, now);
 }
 
+void looped_forget(struct looped *h)
+{
+	while (h->echoes)
+		echo_free(h->echoes);
+}
+
 void looped_close(struct looped *h)
 {
 	loop_free(h->loop);
 	cpl_stack_free(h->stack);
-	while (h->echoes)
-		echo_free(h->echoes);
+	looped_forget(h);
 }
 
 int looped_echo(struct looped *h, uint16_t port)

@@ -36,6 +36,8 @@ static inline uint8_t looped_octet(uint64_t at)
 /* All return 0 or a negative errno. LINK is the host's from now on. */
 int looped_open(struct looped *h, struct link *link, struct link_why *why);
 void looped_close(struct looped *h);
+/* Of an echo on a stack and loop that are another's: what it holds. */
+void looped_forget(struct looped *h);
 int looped_addr(struct looped *h, const struct cpl_addr *addr, unsigned prefix_len);
 /* Echo on PORT, any number of connections; each is closed when the peer closes it. */
 int looped_echo(struct looped *h, uint16_t port);

@@ -8,12 +8,17 @@
  *   churn  n=100000 conc=16       connect, 64-byte request, answer, close
  *   idle   n=100000               resident memory for each idle established connection, both ends
  *   others n=20000 idle=100       rr while IDLE other connections exist: for growth by callgrind
+ *   cores  n=2 reps=5             bulk, rr and churn on one core and on N at once, in turn: N pairs
+ *                                 of stacks with the same two addresses, each pair in a thread
  *
  * For instructions: valgrind --tool=callgrind --toggle-collect=measured out/release/bench/mem ...
  */
+#define _GNU_SOURCE
 #include <couplet/couplet.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -38,12 +43,21 @@ struct end {
 	cpl_handle listener;
 };
 
-static struct end ends[2];
-static uint8_t wire_buf[BATCH][66000];
-static uint8_t app_buf[65536];
-static uint64_t frames_moved;
-static uint64_t slabs;
-static uint64_t skew; /* what was skipped: time never goes back */
+/* Of each thread: nothing is shared. */
+static _Thread_local struct end ends[2];
+static _Thread_local uint8_t wire_buf[BATCH][66000];
+static _Thread_local uint8_t app_buf[65536];
+static _Thread_local uint64_t frames_moved;
+static _Thread_local uint64_t slabs;
+static _Thread_local uint64_t skew; /* what was skipped: time never goes back */
+static _Thread_local unsigned core, cores = 1;
+static _Thread_local pthread_barrier_t *together; /* or NULL: alone */
+
+/* What was done, in how long. */
+struct result {
+	double n;
+	uint64_t ns;
+};
 
 static uint64_t clock_ns(void)
 {
@@ -66,6 +80,9 @@ static void slab_release(void *ctx, void *p, size_t n)
 	slabs -= n;
 	free(p);
 }
+
+/* A line of a run that is looked at by itself. */
+#define say(...) (together ? 0 : printf(__VA_ARGS__))
 
 static void die(const char *what, long err)
 {
@@ -101,6 +118,9 @@ static void open_end(int i, bool gso, uint64_t now)
 	c.port_first = 1024;
 	c.port_last = 65535;
 	c.secret[0] = (uint8_t)(i + 1);
+	c.secret[1] = (uint8_t)core;
+	c.core = (uint16_t)core;
+	c.cores = (uint16_t)cores;
 	err = cpl_stack_new(&ends[i].stack, &c, now);
 	if (err)
 		die("stack", err);
@@ -205,6 +225,14 @@ static void establish(cpl_handle *client, cpl_handle *server)
 	drop_events(1);
 }
 
+/* The clock, when all threads are ready. */
+static uint64_t begin(void)
+{
+	if (together)
+		pthread_barrier_wait(together);
+	return clock_ns();
+}
+
 /* ---- bulk ---- */
 
 APART static uint64_t measured(uint64_t bytes, cpl_handle c, cpl_handle s)
@@ -232,7 +260,7 @@ APART static uint64_t measured(uint64_t bytes, cpl_handle c, cpl_handle s)
 	return got;
 }
 
-static void bulk(int argc, char **argv, long gso)
+static struct result bulk(int argc, char **argv, long gso)
 {
 	uint64_t bytes = (uint64_t)option(argc, argv, "mb", 512) << 20, t, moved;
 	struct cpl_counters counters;
@@ -242,16 +270,17 @@ static void bulk(int argc, char **argv, long gso)
 	establish(&c, &s);
 	measured(16 << 20, c, s); /* buffers and windows grow first */
 	moved = frames_moved;
-	t = clock_ns();
+	t = begin();
 	measured(bytes, c, s);
 	t = clock_ns() - t;
 	cpl_counters_get(ends[0].stack, &counters);
-	printf("bulk   gso=%ld: %.2f Gbit/s, %.0f ns a segment of 1460, %.2f frames a segment, "
-	       "retransmitted %llu\n",
-	       gso, (double)bytes * 8 / (double)t, (double)t / ((double)bytes / 1460),
-	       (double)(frames_moved - moved) / ((double)bytes / 1460),
-	       (unsigned long long)counters.segs_retrans);
+	say("bulk   gso=%ld: %.2f Gbit/s, %.0f ns a segment of 1460, %.2f frames a segment, "
+	    "retransmitted %llu\n",
+	    gso, (double)bytes * 8 / (double)t, (double)t / ((double)bytes / 1460),
+	    (double)(frames_moved - moved) / ((double)bytes / 1460),
+	    (unsigned long long)counters.segs_retrans);
 	stop();
+	return (struct result){ (double)bytes / 1460, t };
 }
 
 /* ---- request, response ---- */
@@ -277,7 +306,7 @@ static void pingpong(cpl_handle c, cpl_handle s, long n)
 	}
 }
 
-static void rr(int argc, char **argv)
+static struct result rr(int argc, char **argv)
 {
 	long n = option(argc, argv, "n", 300000);
 	cpl_handle c, s;
@@ -286,12 +315,13 @@ static void rr(int argc, char **argv)
 	start(false);
 	establish(&c, &s);
 	pingpong(c, s, 1000);
-	t = clock_ns();
+	t = begin();
 	pingpong(c, s, n);
 	t = clock_ns() - t;
-	printf("rr     64 bytes: %.0f a second, %.0f ns each\n", (double)n * 1e9 / (double)t,
-	       (double)t / (double)n);
+	say("rr     64 bytes: %.0f a second, %.0f ns each\n", (double)n * 1e9 / (double)t,
+	    (double)t / (double)n);
 	stop();
+	return (struct result){ (double)n, t };
 }
 
 /* ---- connections ---- */
@@ -332,7 +362,7 @@ static void churn_server(const struct cpl_event *ev, uint64_t now)
 	}
 }
 
-static void churn(int argc, char **argv)
+static struct result churn(int argc, char **argv)
 {
 	long n = option(argc, argv, "n", 100000), conc = option(argc, argv, "conc", 16);
 	long done = 0, open = 0;
@@ -340,7 +370,7 @@ static void churn(int argc, char **argv)
 	uint64_t t, now;
 
 	start(false);
-	t = now = clock_ns();
+	t = begin();
 	while (done < n) {
 		now = clock_ns();
 		while (open < conc && dial(0, now))
@@ -352,9 +382,10 @@ static void churn(int argc, char **argv)
 			churn_client(&ev, &done, &open, now);
 	}
 	t = clock_ns() - t;
-	printf("churn  conc=%ld: %.0f connections a second, %.0f ns each\n", conc,
-	       (double)n * 1e9 / (double)t, (double)t / (double)n);
+	say("churn  conc=%ld: %.0f connections a second, %.0f ns each\n", conc,
+	    (double)n * 1e9 / (double)t, (double)t / (double)n);
 	stop();
+	return (struct result){ (double)n, t };
 }
 
 static size_t resident(void)
@@ -464,6 +495,92 @@ static void others(int argc, char **argv)
 	stop();
 }
 
+/* ---- several cores ---- */
+
+enum work {
+	BULK,
+	RR,
+	CHURN
+};
+
+struct pair {
+	enum work work;
+	unsigned core, cores;
+	pthread_barrier_t *together;
+	int argc;
+	char **argv;
+	pthread_t thread;
+	struct result result;
+};
+
+static void *pair_run(void *arg)
+{
+	struct pair *p = arg;
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(p->core, &one);
+	pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+	core = p->core;
+	cores = p->cores;
+	together = p->together;
+	p->result = p->work == BULK ? bulk(p->argc, p->argv, 0)
+		    : p->work == RR ? rr(p->argc, p->argv)
+				    : churn(p->argc, p->argv);
+	return NULL;
+}
+
+/* Units of WORK a second by N pairs at once. */
+static double rate(enum work work, unsigned n, int argc, char **argv)
+{
+	struct pair pairs[64];
+	pthread_barrier_t barrier;
+	double sum = 0;
+
+	pthread_barrier_init(&barrier, NULL, n);
+	for (unsigned i = 0; i < n; i++) {
+		pairs[i] = (struct pair){ work, i, n, &barrier, argc, argv, 0, { 0, 0 } };
+		if (pthread_create(&pairs[i].thread, NULL, pair_run, &pairs[i]))
+			die("thread", errno);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		pthread_join(pairs[i].thread, NULL);
+		sum += pairs[i].result.n * 1e9 / (double)pairs[i].result.ns;
+	}
+	pthread_barrier_destroy(&barrier);
+	return sum;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void several_cores(int argc, char **argv)
+{
+	static const char *const names[] = { "bulk: segments", "rr: round trips",
+					     "churn: connections" };
+	long n = option(argc, argv, "n", 2), reps = option(argc, argv, "reps", 5);
+	char *small[] = { argv[0], argv[1], "mb=512", "n=300000", NULL };
+
+	if (n < 1 || n > 64 || reps < 1 || reps > 99)
+		die("n is 1 to 64, reps 1 to 99", -EINVAL);
+	for (enum work work = BULK; work <= CHURN; work++) {
+		double ratios[99], one = 0, all = 0;
+
+		for (long i = 0; i < reps; i++) {
+			one = rate(work, 1, 4, small);
+			all = rate(work, (unsigned)n, 4, small);
+			ratios[i] = all / one;
+		}
+		qsort(ratios, (size_t)reps, sizeof(ratios[0]), by_value);
+		printf("cores  %s a second: %.0f on one, %.0f on %ld; ratio %.2f (%.2f, %.2f)\n",
+		       names[work], one, all, n, ratios[reps / 2], ratios[0], ratios[reps - 1]);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "all";
@@ -482,5 +599,7 @@ int main(int argc, char **argv)
 		others(argc, argv);
 	if (all || !strcmp(mode, "idle"))
 		idle(argc, argv);
+	if (all || !strcmp(mode, "cores"))
+		several_cores(argc, argv);
 	return 0;
 }

@@ -67,6 +67,7 @@ static void tables_init(struct shim_server *s)
 	list_init(&s->active);
 	list_init(&s->parked);
 	wheel_init(&s->limits, s->now);
+	wheel_init(&s->graces, s->now);
 	s->listener = s->board_fd = -1;
 }
 
@@ -118,6 +119,14 @@ static void expire(struct shim_server *s)
 
 	while ((node = wheel_expire(&s->limits, s->now)) != NULL)
 		call_try(container_of(node, struct call, limit));
+	held_expire(s);
+}
+
+static uint64_t next_deadline(const struct shim_server *s)
+{
+	uint64_t limit = wheel_deadline(&s->limits), grace = wheel_deadline(&s->graces);
+
+	return limit < grace ? limit : grace;
 }
 
 /* ---- A turn --------------------------------------------------------------------------------- */
@@ -150,7 +159,7 @@ static bool take(void *arg, uint64_t now)
 		some |= served;
 	} while (served && ++rounds < TAKE_ROUNDS);
 	names_answered(s);
-	if (wheel_deadline(&s->limits) <= now)
+	if (next_deadline(s) <= now)
 		expire(s);
 	return some;
 }
@@ -167,7 +176,7 @@ int shim_server_turn(struct shim_server *s, uint64_t until)
 		return err;
 	}
 	clients_sleep(s, true);
-	deadline = wheel_deadline(&s->limits);
+	deadline = next_deadline(s);
 	if (clients_asked(s))
 		until = 0;
 	s->resting = true;

@@ -39,9 +39,19 @@ struct call *call_get(struct client *c, unsigned slot)
 	return call;
 }
 
+static struct held *call_held(const struct call *call)
+{
+	return held_find(call->client->server, call->ask.sock);
+}
+
 void call_free(struct call *call)
 {
+	struct held *h = call->parked && call->ask.op == SHIM_CLOSED ? call_held(call) : NULL;
+
 	call_unpark(call);
+	/* The kernel does not wait in exit(2). */
+	if (h)
+		held_close(call->client->server, h);
 	if (call->bell >= 0)
 		close(call->bell);
 	call->client->calls[call->slot] = NULL;
@@ -53,11 +63,6 @@ void call_free(struct call *call)
 struct shim_slot *call_slot(const struct call *call)
 {
 	return &call->client->area->slots[call->slot];
-}
-
-static struct held *call_held(const struct call *call)
-{
-	return held_find(call->client->server, call->ask.sock);
 }
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
@@ -306,14 +311,12 @@ static bool try_closed(struct call *call, struct held *h)
 	struct shim_server *s = call->client->server;
 	long result = 0;
 
-	if (!held_is_left(h)) {
-		call_finish(call, 0);
-		return true;
+	if (held_is_left(h) && held_leave(s, h) == -EAGAIN) {
+		if (wait_for(call, h, SOCKET_CLOSE, 0, &result))
+			return false;
+		call_unpark(call);
+		held_close(s, h);
 	}
-	if (!socket_nonblock(s->sockets, h->id) && wait_for(call, h, SOCKET_CLOSE, 0, &result))
-		return false;
-	call_unpark(call);
-	held_close(s, h);
 	call_finish(call, 0);
 	return true;
 }

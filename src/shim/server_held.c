@@ -17,7 +17,8 @@
 
 #include "shim/server_inside.h"
 
-#define NONE UINT32_MAX
+#define NONE	 UINT32_MAX
+#define GRACE_NS (100 * 1000000ull) /* from the end of a descriptor to the call that ended it */
 
 static uint32_t bucket(uint64_t key)
 {
@@ -107,6 +108,7 @@ static struct held *place_new(struct shim_server *s, sock_id id)
 	s->held[place] = h;
 	*h = (struct held){ .id = id, .token = token_new(s, place), .place = place, .end = -1 };
 	list_init(&h->waits);
+	wheel_node_init(&h->grace);
 	s->held_live++;
 	return h;
 }
@@ -159,10 +161,10 @@ static void end_ready(void *arg, int fd, uint32_t events, uint64_t now)
 	s->now = now;
 	if (!h)
 		return;
-	if (events & (EPOLLHUP | EPOLLERR))
-		held_close(s, h);
-	else
+	if (!(events & (EPOLLHUP | EPOLLERR)))
 		raw_octets(s, h);
+	else if (held_leave(s, h) == -EAGAIN)
+		wheel_start(&s->graces, &h->grace, now + GRACE_NS);
 }
 
 struct held *held_new(struct shim_server *s, sock_id id, int domain, int type, int *descriptor,
@@ -223,6 +225,7 @@ void held_drop(struct shim_server *s, struct held *h)
 			call_finish(w->call, -EBADF);
 	}
 	chain_remove(s, h);
+	wheel_stop(&s->graces, &h->grace);
 	loop_unwatch(s->loop, h->end);
 	close(h->end);
 	place_free(s, h);
@@ -233,7 +236,34 @@ void held_close(struct shim_server *s, struct held *h)
 	sock_id id = h->id;
 
 	held_drop(s, h);
-	socket_close(s->sockets, id, s->now);
+	if (socket_close(s->sockets, id, s->now) == -EAGAIN)
+		socket_close(s->sockets, id, s->now);
+}
+
+int held_leave(struct shim_server *s, struct held *h)
+{
+	sock_id id = h->id;
+
+	if (h->lingers)
+		return -EAGAIN;
+	h->lingers = socket_close(s->sockets, id, s->now) == -EAGAIN;
+	if (!h->lingers)
+		held_drop(s, h);
+	else
+		loop_unwatch(s->loop, h->end);
+	return h->lingers ? -EAGAIN : 0;
+}
+
+void held_expire(struct shim_server *s)
+{
+	struct wheel_node *node;
+
+	while ((node = wheel_expire(&s->graces, s->now)) != NULL) {
+		struct held *h = container_of(node, struct held, grace);
+
+		if (!list_linked(&h->waits))
+			held_close(s, h);
+	}
 }
 
 void held_owner(struct shim_server *s, struct held *h, const struct client *c, int32_t fd)

@@ -31,7 +31,9 @@ struct held {
 	uint32_t owner_pid; /* who called last, as told to the engine */
 	int32_t owner_fd;
 	char owner[16];
-	bool told; /* of raw octets */
+	bool told;		 /* of raw octets */
+	bool lingers;		 /* close(2) waits, as SO_LINGER says */
+	struct wheel_node grace; /* it hung up, and is about to be heard of by a call */
 	struct list waits;
 };
 
@@ -96,6 +98,7 @@ struct shim_server {
 	uint64_t tokens;
 	struct list clients, active, parked;
 	struct wheel limits; /* of those that are parked */
+	struct wheel graces; /* of sockets that linger */
 	unsigned clients_n;
 	struct held **held; /* by the engine's place; NULL: never used */
 	uint32_t held_n, held_live;
@@ -140,7 +143,12 @@ struct held *held_by_inode(struct shim_server *s, uint64_t inode);
 bool held_is_left(const struct held *h);
 /* Forget it; the engine's socket stays. */
 void held_drop(struct shim_server *s, struct held *h);
+/* Nobody waits for what it has sent, which is sent all the same. */
 void held_close(struct shim_server *s, struct held *h);
+/* As close(2) does it. -EAGAIN: it lingers, to be closed by held_close() after a while. */
+int held_leave(struct shim_server *s, struct held *h);
+/* Those for which no call has come. */
+void held_expire(struct shim_server *s);
 void held_owner(struct shim_server *s, struct held *h, const struct client *c, int32_t fd);
 void server_say(struct shim_server *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

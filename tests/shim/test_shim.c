@@ -116,6 +116,12 @@ static void test_streams(void **state)
 	}
 }
 
+static void test_linger(void **state)
+{
+	(void)state;
+	assert_int_equal(shim_rig_wait(start(1, "linger", NULL, NULL, NULL), 10), 128 + SIGALRM);
+}
+
 /* Out of descriptors: accept() says so, and does not lose the connection. */
 static void test_emfile(void **state)
 {
@@ -260,6 +266,7 @@ int main(int argc, char **argv)
 		WITH_ECHO(many),
 		WITH_ECHO(raw),
 		WITH_ECHO(inetd),
+		WITH_ECHO(linger),
 		WITH_ECHO(emfile),
 		WITH_ECHO(killed),
 		WITH_ECHO(stopped),

@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/util/shim_case.h"
@@ -117,6 +118,14 @@ static bool peer_closed(int fd, int wait_ms)
 	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
 
 	return poll(&p, 1, wait_ms) == 1;
+}
+
+/* There is room again before long. */
+static bool peer_takes(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, 20) == 1;
 }
 
 /* A pair of connected sockets of our own host is not to be had: LOCAL end and the echo's will do.
@@ -436,6 +445,62 @@ static int do_inetd(char **argv)
 	return 0;
 }
 
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/*
+ * SO_LINGER (socket(7)): close() waits until what was sent is acknowledged, for so long at most,
+ * O_NONBLOCK or not; a peer that does not read never acknowledges all.
+ */
+static int do_linger(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct linger linger = { 1, 1 };
+	socklen_t len = sizeof(a);
+	static char big[65536];
+	int l = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(listen(l, 8) == 0 && getsockname(l, (struct sockaddr *)&a, &len) == 0);
+	inet_pton(AF_INET, "10.9.0.2", &a.sin_addr);
+	for (int flags = 0; flags <= O_NONBLOCK; flags += O_NONBLOCK) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		double took;
+
+		CHECK(connect(fd, (struct sockaddr *)&a, len) == 0);
+		CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		while (send(fd, big, sizeof(big), 0) > 0 || peer_takes(fd))
+			;
+		fcntl(fd, F_SETFL, flags);
+		took = seconds();
+		CHECK(close(fd) == 0);
+		took = seconds() - took;
+		CHECK(took > 0.95 && took < 3);
+	}
+	/* What is acknowledged is not waited for any longer. */
+	l = case_dial(ECHO_PORT);
+	linger.l_linger = 10;
+	CHECK(setsockopt(l, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+	CHECK(write(l, "x", 1) == 1 && recv(l, big, 1, MSG_WAITALL) == 1);
+	CHECK(close(l) == 0);
+	/* Nobody waits for what ends with its process. */
+	l = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(connect(l, (struct sockaddr *)&a, len) == 0);
+	CHECK(setsockopt(l, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+	fcntl(l, F_SETFL, O_NONBLOCK);
+	while (send(l, big, sizeof(big), 0) > 0 || peer_takes(l))
+		;
+	signal(SIGALRM, SIG_DFL);
+	ualarm(50000, 0);
+	close(l);
+	return 1;
+}
+
 /* The server ends: what waits ends as well, and nothing can be had any more. */
 static int do_orphan(void)
 {
@@ -478,7 +543,7 @@ int shim_case(int argc, char **argv)
 		{ "rights", do_rights },   { "closeall", do_closeall }, { "emfile", do_emfile },
 		{ "mixed", case_mixed },   { "asleep", case_asleep },	{ "signals", case_signals },
 		{ "threads", do_threads }, { "libc", do_libc },		{ "raw", do_raw },
-		{ "orphan", do_orphan },
+		{ "orphan", do_orphan },   { "linger", do_linger },
 	};
 
 	if (argc >= 3 && !strcmp(argv[0], "echo"))

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Couplet against the kernel's TCP over a TAP or TUN device, in a network namespace of its own;
- * and, in turn with it, the kernel against itself over the loopback device, so that each row has
- * its ratio. Needs root, or a user that may make namespaces.
+ * A server of Couplet's for a client of the kernel's, over a link, in a network namespace of its
+ * own; in turn with it the same client and the loop without a protocol on the same link
+ * (noproto.h), which is that link's limit, and the kernel against itself over the loopback device:
+ * each row has both ratios. Needs root, or a user that may make namespaces.
  *
  *   tap [MODE] [KEY=VALUE ...]   MODE: k2s (from the kernel), s2k (to the kernel), rr, churn; or
- * all mb=1024 n=20000 conc=8 reps=3 link=tap|tun offload=1 mtu=1500
+ *                                all
+ *   mb=1024 n=20000 conc=8 reps=3 offload=1 mtu=1500
+ *   link=tap|tun
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,6 +28,7 @@
 #include "host/config.h"
 #include "host/loop.h"
 #include "host/netns.h"
+#include "bench/noproto.h"
 #include "link/kernel_if.h"
 
 #define PORT  5001
@@ -114,25 +118,50 @@ static void on_event(void *arg, const struct cpl_event *ev, uint64_t now)
 	}
 }
 
-static void run_server(bool tap, bool offload, uint32_t mtu, int ready)
+/* The link with the kernel's TCP at its other end, 10.88.0.1. */
+static struct link *open_device(int argc, char **argv)
 {
-	struct link_tun_config link_config = { .mtu = mtu, .no_offload = !offload };
-	struct cpl_addr kernel = cpl_addr4(10, 88, 0, 1), ours = cpl_addr4(10, 88, 0, 2);
+	uint32_t mtu = (uint32_t)atoi(option(argc, argv, "mtu", "1500"));
+	struct link_tun_config config = { .mtu = mtu,
+					  .no_offload = !atoi(option(argc, argv, "offload", "1")) };
+	bool tap = !strcmp(option(argc, argv, "link", "tap"), "tap");
+	struct cpl_addr kernel = cpl_addr4(10, 88, 0, 1);
+	struct link_why why;
+	struct link *link;
+
+	if ((tap ? link_tap_open(&link, &config, &why) : link_tun_open(&link, &config, &why)) ||
+	    kernel_if_set_mtu(link->iface.name, mtu, &why) ||
+	    kernel_if_up(link->iface.name, &why) ||
+	    kernel_if_addr_add(link->iface.name, &kernel, 24, &why)) {
+		fprintf(stderr, "tap: %s\n", why.text);
+		_exit(1);
+	}
+	return link;
+}
+
+static void run_noproto(struct link *link, int ready)
+{
+	enum noproto_work work = mode == S2K   ? NOPROTO_SOURCE
+				 : mode == K2S ? NOPROTO_SINK
+					       : NOPROTO_ECHO;
+
+	if (write(ready, "", 1) != 1)
+		die("pipe");
+	noproto_run(link, work, total_bytes, 0x0a580002, 0x0a580001, PORT);
+}
+
+static void run_server(struct link *link, int ready)
+{
+	struct cpl_addr ours = cpl_addr4(10, 88, 0, 2);
 	struct cpl_endpoint at = { .port = PORT };
 	struct server s = { .sent = 0 };
 	struct cpl_config config;
 	struct link_why why;
-	struct link *link;
 	struct loop *loop;
 	int ifindex;
 
-	if (config_fill(&config, &why) ||
-	    (tap ? link_tap_open(&link, &link_config, &why)
-		 : link_tun_open(&link, &link_config, &why)) ||
-	    kernel_if_set_mtu(link->iface.name, mtu, &why) ||
-	    kernel_if_up(link->iface.name, &why) ||
-	    kernel_if_addr_add(link->iface.name, &kernel, 24, &why) ||
-	    cpl_stack_new(&s.stack, &config, loop_clock()) || loop_new(&loop, s.stack, &why)) {
+	if (config_fill(&config, &why) || cpl_stack_new(&s.stack, &config, loop_clock()) ||
+	    loop_new(&loop, s.stack, &why)) {
 		fprintf(stderr, "tap: %s\n", why.text);
 		_exit(1);
 	}
@@ -267,55 +296,17 @@ static void churn(const char *address, long n, long conc)
 		wait(NULL);
 }
 
-/* Seconds that the work took. */
-static double client(const char *address, long n, long conc)
-{
-	uint64_t t = loop_clock();
+enum who {
+	COUPLET,
+	NOPROTO,
+	KERNEL,
+	WHOS
+};
 
-	if (mode == CHURN) {
-		churn(address, n, conc);
-	} else {
-		int fd = dial(address);
-
-		if (mode == RR)
-			for (long i = 0; i < n; i++)
-				one_message(fd);
-		else
-			client_bulk(fd);
-		close(fd);
-	}
-	return (double)(loop_clock() - t) / 1e9;
-}
-
-/* One measurement: Gbit/s, or a second. */
-static double measure(int argc, char **argv, bool kernel)
-{
-	long n = atol(option(argc, argv, "n", "20000")),
-	     conc = atol(option(argc, argv, "conc", "8"));
-	int ready[2];
-	char byte;
-	pid_t pid;
-	double t;
-
-	if (pipe(ready))
-		die("pipe");
-	pid = fork();
-	if (!pid) {
-		if (kernel)
-			run_kernel_server(ready[1]);
-		run_server(!strcmp(option(argc, argv, "link", "tap"), "tap"),
-			   atoi(option(argc, argv, "offload", "1")),
-			   (uint32_t)atoi(option(argc, argv, "mtu", "1500")), ready[1]);
-	}
-	close(ready[1]);
-	if (read(ready[0], &byte, 1) != 1)
-		exit(1);
-	close(ready[0]);
-	t = client(kernel ? "127.0.0.1" : "10.88.0.2", n, conc);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	return mode <= S2K ? (double)total_bytes * 8 / t / 1e9 : (double)n / t;
-}
+/* Seconds that the work took; of round trips, the 99th percentile. */
+struct took {
+	double seconds, p99_us;
+};
 
 static int compare(const void *a, const void *b)
 {
@@ -324,24 +315,114 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static double round_trips(int fd, long n)
+{
+	double *each = malloc((size_t)n * sizeof(*each)), p99;
+
+	for (long i = 0; i < n; i++) {
+		uint64_t t = loop_clock();
+
+		one_message(fd);
+		each[i] = (double)(loop_clock() - t) / 1e3;
+	}
+	qsort(each, (size_t)n, sizeof(*each), compare);
+	p99 = each[n * 99 / 100];
+	free(each);
+	return p99;
+}
+
+static struct took client(const char *address, long n, long conc)
+{
+	uint64_t t = loop_clock();
+	struct took took = { 0 };
+
+	if (mode == CHURN) {
+		churn(address, n, conc);
+	} else {
+		int fd = dial(address);
+
+		if (mode == RR)
+			took.p99_us = round_trips(fd, n);
+		else
+			client_bulk(fd);
+		close(fd);
+	}
+	took.seconds = (double)(loop_clock() - t) / 1e9;
+	return took;
+}
+
+/* One measurement: Gbit/s, or a second. */
+static double measure(int argc, char **argv, enum who who, double *p99_us)
+{
+	long n = atol(option(argc, argv, "n", "20000")),
+	     conc = atol(option(argc, argv, "conc", "8"));
+	struct took took;
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe(ready))
+		die("pipe");
+	pid = fork();
+	if (!pid) {
+		if (who == KERNEL)
+			run_kernel_server(ready[1]);
+		if (who == NOPROTO)
+			run_noproto(open_device(argc, argv), ready[1]);
+		run_server(open_device(argc, argv), ready[1]);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		exit(1);
+	close(ready[0]);
+	took = client(who == KERNEL ? "127.0.0.1" : "10.88.0.2", n, conc);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	*p99_us = took.p99_us;
+	return mode <= S2K ? (double)total_bytes * 8 / took.seconds / 1e9
+			   : (double)n / took.seconds;
+}
+
+#define REPS_MAX 32
+
+static double median(double *values, int n)
+{
+	qsort(values, (size_t)n, sizeof(*values), compare);
+	return values[n / 2];
+}
+
+static void say_ratio(const char *to, const double *a, const double *b, int n)
+{
+	double ratio[REPS_MAX];
+
+	for (int i = 0; i < n; i++)
+		ratio[i] = a[i] / b[i];
+	median(ratio, n);
+	printf(" %s %.2f (%.2f to %.2f)", to, ratio[n / 2], ratio[0], ratio[n - 1]);
+}
+
 static void row(int argc, char **argv)
 {
+	double got[WHOS][REPS_MAX], p99[WHOS][REPS_MAX];
 	int reps = atoi(option(argc, argv, "reps", "3"));
-	double ours[32], theirs[32], ratio[32];
 
-	if (reps < 1 || reps > 32)
+	if (reps < 1 || reps > REPS_MAX)
 		reps = 3;
-	for (int i = 0; i < reps; i++) {
-		ours[i] = measure(argc, argv, false);
-		theirs[i] = measure(argc, argv, true);
-		ratio[i] = ours[i] / theirs[i];
-	}
-	qsort(ours, (size_t)reps, sizeof(double), compare);
-	qsort(theirs, (size_t)reps, sizeof(double), compare);
-	qsort(ratio, (size_t)reps, sizeof(double), compare);
-	printf("%-5s couplet %8.5g %s, kernel over lo %8.5g, ratio %.2f (%.2f to %.2f)\n",
-	       mode_names[mode], ours[reps / 2], mode <= S2K ? "Gbit/s" : "a second",
-	       theirs[reps / 2], ratio[reps / 2], ratio[0], ratio[reps - 1]);
+	for (int i = 0; i < reps; i++)
+		for (enum who who = 0; who < WHOS; who++)
+			got[who][i] = measure(argc, argv, who, &p99[who][i]);
+	printf("%-5s ratio to", mode_names[mode]);
+	say_ratio("no protocol", got[COUPLET], got[NOPROTO], reps);
+	say_ratio("kernel over lo", got[COUPLET], got[KERNEL], reps);
+	if (mode == RR)
+		say_ratio("p99 to no protocol", p99[COUPLET], p99[NOPROTO], reps);
+	printf("\n      couplet %.5g, no protocol %.5g, kernel %.5g %s", median(got[COUPLET], reps),
+	       median(got[NOPROTO], reps), median(got[KERNEL], reps),
+	       mode <= S2K ? "Gbit/s" : "a second");
+	if (mode == RR)
+		printf("; p99 %.1f, %.1f, %.1f us", median(p99[COUPLET], reps),
+		       median(p99[NOPROTO], reps), median(p99[KERNEL], reps));
+	printf("\n");
 	fflush(stdout);
 }
 

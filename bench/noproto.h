@@ -250,10 +250,12 @@ static bool noproto_pump(struct noproto *s)
 
 /* Serve on OURS, port PORT, for ever; OURS and THEIRS in the machine's byte order. */
 static void noproto_run(struct link *link, enum noproto_work work, uint64_t total, uint32_t ours,
-			uint32_t theirs, uint16_t port)
+			uint32_t theirs, uint16_t port, bool one_by_one)
 {
 	struct noproto *s = calloc(1, sizeof(*s));
 	struct cpl_frame frames[64];
+	/* What comes one by one needs no look for more. */
+	unsigned max = one_by_one ? 1 : 64;
 
 	if (!s)
 		abort();
@@ -267,7 +269,7 @@ static void noproto_run(struct link *link, enum noproto_work work, uint64_t tota
 	s->theirs = theirs;
 	s->port = port;
 	for (;;) {
-		int n = link_read(link, frames, 64);
+		int n = link_read(link, frames, max);
 		uint16_t last = 0;
 		bool more;
 
@@ -281,7 +283,7 @@ static void noproto_run(struct link *link, enum noproto_work work, uint64_t tota
 		if (n < 64 && last && s->flows[last].acked != s->flows[last].rcv)
 			noproto_segment(s, last, NOPROTO_ACK, 0);
 		more = s->source && noproto_pump(s);
-		if (n <= 0 && !more)
+		if ((n <= 0 || one_by_one) && !more)
 			poll(&(struct pollfd){ .fd = link->fd, .events = POLLIN }, 1, -1);
 	}
 }

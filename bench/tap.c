@@ -8,6 +8,8 @@
  *   tap [MODE] [KEY=VALUE ...]   MODE: k2s (from the kernel), s2k (to the kernel), rr, churn; or
  *                                all
  *   mb=1024 n=20000 conc=8 reps=3 offload=1 mtu=1500
+ *   sndbuf=BYTES        of Couplet's server (512 KiB, so that what is in flight stays in the
+ *                       cache); 0: as large as it grows by itself
  *   link=tap|tun
  */
 #define _GNU_SOURCE
@@ -21,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +51,7 @@ static const char *const mode_names[] = { "k2s", "s2k", "rr", "churn" };
 static uint8_t block[BLOCK];
 static enum mode mode;
 static uint64_t total_bytes;
+static uint64_t sndbuf;
 
 static void die(const char *what)
 {
@@ -113,6 +117,8 @@ static void on_event(void *arg, const struct cpl_event *ev, uint64_t now)
 	}
 	while (!cpl_accept(s->stack, s->listener, &h, now)) {
 		cpl_set_option(s->stack, h, CPL_OPT_NODELAY, 1, now);
+		if (sndbuf)
+			cpl_set_option(s->stack, h, CPL_OPT_SNDBUF, sndbuf, now);
 		s->sent = 0;
 		serve(s, h, now);
 	}
@@ -147,7 +153,7 @@ static void run_noproto(struct link *link, int ready)
 
 	if (write(ready, "", 1) != 1)
 		die("pipe");
-	noproto_run(link, work, total_bytes, 0x0a580002, 0x0a580001, PORT);
+	noproto_run(link, work, total_bytes, 0x0a580002, 0x0a580001, PORT, mode == RR);
 }
 
 static void run_server(struct link *link, int ready)
@@ -303,6 +309,8 @@ enum who {
 	WHOS
 };
 
+static const char *const who_names[] = { "couplet", "no-protocol", "kernel" };
+
 /* Seconds that the work took; of round trips, the 99th percentile. */
 struct took {
 	double seconds, p99_us;
@@ -365,6 +373,7 @@ static double measure(int argc, char **argv, enum who who, double *p99_us)
 		die("pipe");
 	pid = fork();
 	if (!pid) {
+		prctl(PR_SET_NAME, who_names[who]);
 		if (who == KERNEL)
 			run_kernel_server(ready[1]);
 		if (who == NOPROTO)
@@ -433,6 +442,7 @@ int main(int argc, char **argv)
 	bool any = false;
 
 	total_bytes = (uint64_t)atol(option(argc, argv, "mb", "1024")) << 20;
+	sndbuf = (uint64_t)atol(option(argc, argv, "sndbuf", "524288"));
 	if (netns_enter(argv, &why)) {
 		fprintf(stderr, "tap: %s\n", why.text);
 		return 3;

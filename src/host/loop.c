@@ -14,21 +14,42 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "link/pcapng.h"
 
-#define LINKS_MAX   64
-#define POLL_EVENTS 64
-#define HOT_TURNS   16 /* without asking epoll */
-#define OUT_BATCHES 16 /* of one link in one turn: then what came in has its turn */
+#define LINKS_MAX    64
+#define POLL_EVENTS  64
+#define HOT_TURNS    16 /* without asking epoll */
+/*
+ * What one link sends in one turn: then what came in has its turn. Little enough that what is sent
+ * still lies in the cache when it is copied out, and when its memory is used again after the ACK.
+ */
+#define OUT_OCTETS   (128u * 1024)
+#define OUT_BATCHES  16
+/*
+ * Where frames come one by one, as from a peer that awaits each answer, the reads that find no more
+ * cost as much as all else: after so many in vain, so many frames are read without.
+ */
+#define LONE_SEEN    4
+#define LONE_TRUSTED 12
+#define OUT_LEAST    4
+/*
+ * A wait that is shorter is given to epoll; for a longer one the timer is set, and then left alone
+ * while the deadline moves away from it: setting a timer costs more than a look at a link.
+ */
+#define SHORT_WAIT   CPL_MS
 
 struct loop_link {
 	struct link *link;
 	int ifindex;
-	bool hot;     /* had frames when it was last read */
-	bool blocked; /* refused a frame: no output until its descriptor says so */
+	bool hot;	/* may have frames: read it without asking epoll */
+	bool one;	/* the last read gave one frame ... */
+	unsigned lone;	/* ... and so often the read after it none */
+	bool blocked;	/* refused a frame: no output until its descriptor says so */
+	unsigned batch; /* frames at once: about OUT_OCTETS */
 };
 
 /* A descriptor of the program's, in the place of its number. */
@@ -42,6 +63,8 @@ struct loop {
 	cpl_stack *stack;
 	int epoll;
 	int wake;
+	int timer;	   /* wakes the loop at timer_at, which may be too early */
+	uint64_t timer_at; /* CPL_NEVER: not set */
 	atomic_bool stop;
 	unsigned turns_hot;
 	bool no_pwait2; /* the kernel is older than 5.11 */
@@ -62,6 +85,7 @@ struct loop {
 /* What epoll gives back: a kind and a number; of a watch, its generation as well. */
 enum source {
 	SOURCE_WAKE,
+	SOURCE_TIMER,
 	SOURCE_CONTROL,
 	SOURCE_LINK,
 	SOURCE_WATCH
@@ -114,8 +138,11 @@ int loop_new(struct loop **loop, cpl_stack *stack, struct link_why *why)
 	l->stack = stack;
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (l->epoll < 0 || l->wake < 0 ||
-	    poll_ctl(l, EPOLL_CTL_ADD, l->wake, EPOLLIN, source_of(SOURCE_WAKE, 0))) {
+	l->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	l->timer_at = CPL_NEVER;
+	if (l->epoll < 0 || l->wake < 0 || l->timer < 0 ||
+	    poll_ctl(l, EPOLL_CTL_ADD, l->wake, EPOLLIN, source_of(SOURCE_WAKE, 0)) ||
+	    poll_ctl(l, EPOLL_CTL_ADD, l->timer, EPOLLIN, source_of(SOURCE_TIMER, 0))) {
 		int err = -errno;
 
 		loop_free(l);
@@ -135,6 +162,8 @@ void loop_free(struct loop *l)
 		link_close(l->links[i].link);
 	if (l->wake >= 0)
 		close(l->wake);
+	if (l->timer >= 0)
+		close(l->timer);
 	if (l->epoll >= 0)
 		close(l->epoll);
 	free(l->watches);
@@ -168,7 +197,8 @@ int loop_add_link(struct loop *l, struct link *link, uint32_t flags, struct link
 		link_close(link);
 		return err;
 	}
-	l->links[l->links_n++] = (struct loop_link){ .link = link, .ifindex = ifindex };
+	l->links[l->links_n++] =
+		(struct loop_link){ .link = link, .ifindex = ifindex, .batch = LOOP_BATCH };
 	return ifindex;
 }
 
@@ -282,11 +312,12 @@ static void unblock(struct loop *l, unsigned i)
 		poll_ctl(l, EPOLL_CTL_MOD, link->fd, EPOLLIN, source_of(SOURCE_LINK, i));
 }
 
-/* One batch. Returns the frames that the stack had. */
-static int output_some(struct loop *l, unsigned i, uint64_t now)
+/* One batch. Returns the octets that the stack had. */
+static uint32_t output_some(struct loop *l, unsigned i, uint64_t now)
 {
 	struct loop_link *k = &l->links[i];
-	int n = cpl_output(l->stack, k->ifindex, l->outs, LOOP_BATCH, now);
+	int n = cpl_output(l->stack, k->ifindex, l->outs, k->batch, now);
+	uint32_t octets = 0;
 
 	k->link->now = now;
 	for (int f = 0; f < n; f++) {
@@ -295,9 +326,14 @@ static int output_some(struct loop *l, unsigned i, uint64_t now)
 		/* What comes after a refused frame is refused as well: order is kept. */
 		if (!sent && !k->blocked)
 			block(l, i);
+		octets += l->outs[f].len;
 		cpl_output_done(l->stack, l->outs[f].token, sent, now);
 	}
-	return n;
+	if (octets > OUT_OCTETS && k->batch > OUT_LEAST)
+		k->batch /= 2;
+	else if (n == (int)k->batch && octets <= OUT_OCTETS / 2 && k->batch < LOOP_BATCH)
+		k->batch *= 2;
+	return octets;
 }
 
 /* True: there is more to send, and a device that takes it. */
@@ -307,14 +343,39 @@ static bool output(struct loop *l, uint64_t now)
 
 	for (unsigned i = 0; i < l->links_n; i++) {
 		struct loop_link *k = &l->links[i];
-		int batch = 0;
+		uint32_t octets = 0;
+		unsigned batches = 0;
 
-		while (batch < OUT_BATCHES && !k->blocked &&
-		       cpl_output_pending(l->stack, k->ifindex) && output_some(l, i, now))
-			batch++;
-		more |= batch == OUT_BATCHES;
+		while (batches < OUT_BATCHES && octets < OUT_OCTETS && !k->blocked &&
+		       cpl_output_pending(l->stack, k->ifindex)) {
+			uint32_t some = output_some(l, i, now);
+
+			if (!some)
+				break;
+			octets += some;
+			batches++;
+		}
+		more |= batches == OUT_BATCHES || octets >= OUT_OCTETS;
 	}
 	return more;
+}
+
+/* How many frames came; they are in l->frames. */
+static int input_some(struct loop *l, struct loop_link *k)
+{
+	/* Elsewhere a read in vain is what clears the descriptor. */
+	bool trust = k->link->poll_out && k->lone >= LONE_SEEN;
+	int n = link_read(k->link, l->frames, trust ? 1 : LOOP_BATCH);
+
+	k->hot = n > 0 && !trust;
+	if (trust)
+		k->lone = k->lone < LONE_SEEN + LONE_TRUSTED ? k->lone + 1 : LONE_SEEN - 1;
+	else if (n > 1 || (n && k->one))
+		k->lone = 0;
+	else if (!n && k->one)
+		k->lone++;
+	k->one = n == 1 && !trust;
+	return n;
 }
 
 static int input(struct loop *l, uint64_t now)
@@ -326,10 +387,9 @@ static int input(struct loop *l, uint64_t now)
 		if (!k->hot)
 			continue;
 		k->link->now = now;
-		n = link_read(k->link, l->frames, LOOP_BATCH);
+		n = input_some(l, k);
 		if (n < 0)
 			return n;
-		k->hot = n > 0;
 		/* It may have consumed the word that there is room. */
 		if (k->blocked && !k->link->poll_out)
 			unblock(l, i);
@@ -378,6 +438,18 @@ static int poll_wait(struct loop *l, struct epoll_event *got, uint64_t wait_ns)
 	return epoll_wait(l->epoll, got, POLL_EVENTS, ms > INT32_MAX ? -1 : (int)ms);
 }
 
+/* CPL_NEVER: never; what has expired is forgotten in either case. */
+static void set_timer(struct loop *l, uint64_t at)
+{
+	struct itimerspec spec = { .it_value = { 0 } };
+
+	if (at != CPL_NEVER)
+		spec.it_value =
+			(struct timespec){ (time_t)(at / CPL_SECOND), (long)(at % CPL_SECOND) };
+	l->timer_at = at;
+	timerfd_settime(l->timer, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
 static void link_ready(struct loop *l, unsigned i, uint32_t events)
 {
 	struct loop_link *k = &l->links[i];
@@ -408,6 +480,9 @@ static void dispatch(struct loop *l, const struct epoll_event *event, uint64_t n
 		if (read(l->wake, &count, sizeof(count)) < 0)
 			break;
 		break;
+	case SOURCE_TIMER:
+		set_timer(l, CPL_NEVER);
+		break;
 	case SOURCE_CONTROL:
 		l->control_ready = true;
 		break;
@@ -427,19 +502,25 @@ static void flush_captures(struct loop *l)
 			pcapng_flush(l->links[i].link->capture);
 }
 
-/* Wait for what there is to do, for WAIT_NS at most, and note or do what can be done. */
-static void wait_for(struct loop *l, uint64_t wait_ns)
+/* Wait for what there is to do, until UNTIL at most, and note or do what can be done. */
+static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now)
 {
 	struct epoll_event got[POLL_EVENTS];
-	uint64_t now;
+	uint64_t wait_ns = until == CPL_NEVER ? CPL_NEVER : until > now ? until - now : 0;
 	int n;
 
 	if (wait_ns)
 		flush_captures(l);
+	if (wait_ns >= SHORT_WAIT) {
+		if (until < l->timer_at)
+			set_timer(l, until);
+		wait_ns = CPL_NEVER;
+	}
 	n = poll_wait(l, got, wait_ns);
 	now = loop_clock();
 	for (int i = 0; i < n; i++)
 		dispatch(l, &got[i], now);
+	return now;
 }
 
 int loop_turn(struct loop *l, uint64_t until)
@@ -461,9 +542,10 @@ int loop_turn(struct loop *l, uint64_t until)
 	}
 	if (l->turns_hot >= HOT_TURNS) {
 		l->turns_hot = 0;
-		wait_for(l, until == CPL_NEVER ? CPL_NEVER : until > now ? until - now : 0);
+		now = wait_for(l, until, now);
+	} else {
+		now = loop_clock();
 	}
-	now = loop_clock();
 	err = input(l, now);
 	if (cpl_deadline(l->stack) <= now)
 		cpl_advance(l->stack, now);

@@ -151,6 +151,7 @@ static void bbr_ack(struct cc *cc, const struct ack_event *ev)
 	if (b->in_recovery && !ev->in_recovery)
 		bbr_restore_cwnd(cc, b);
 	b->in_recovery = ev->in_recovery;
+	b->timed_out = b->timed_out && ev->in_recovery;
 	bbr_handle_loss(cc, b, ev);
 	bbr_update_signals(cc, b, ev);
 	bbr_update_aggregation(cc, b, ev);
@@ -162,7 +163,7 @@ static void bbr_ack(struct cc *cc, const struct ack_event *ev)
 	set_cwnd(cc, b, ev);
 }
 
-/* Entering fast recovery, or after a time-out: what there was can come back. */
+/* Entering fast recovery: what there was can come back. */
 static void bbr_loss(struct cc *cc, uint32_t in_flight, uint64_t now)
 {
 	struct bbr *b = bbr_state(cc);
@@ -172,6 +173,15 @@ static void bbr_loss(struct cc *cc, uint32_t in_flight, uint64_t now)
 	bbr_save_upon_loss(cc, b);
 	cc->prior_cwnd = cc->cwnd;
 	cc->prior_ssthresh = cc->ssthresh;
+}
+
+/* 5.6.4.4, OnEnterRTO(): cwnd is saved before the caller makes it one segment. */
+static void bbr_timeout(struct cc *cc, uint32_t in_flight, uint64_t now)
+{
+	struct bbr *b = bbr_state(cc);
+
+	bbr_loss(cc, in_flight, now);
+	b->in_recovery = b->timed_out = true;
 }
 
 /* 5.5.10.5, HandleSpuriousLossDetection(). */
@@ -208,6 +218,6 @@ const struct cc_ops cc_bbr = {
 	.sent = bbr_sent,
 	.ack = bbr_ack,
 	.congestion = bbr_loss,
-	.timeout = bbr_loss,
+	.timeout = bbr_timeout,
 	.undo = bbr_undo,
 };

@@ -79,7 +79,7 @@ struct __attribute__((may_alias)) bbr {
 	bool full_bw_reached, full_bw_now;
 	bool is_bw_probe_sample, prev_probe_too_high, prev_probe_precautionary;
 	bool probe_rtt_expired, probe_rtt_round_done, idle_restart;
-	bool in_recovery, begun;
+	bool in_recovery, timed_out, begun;
 };
 
 _Static_assert(sizeof(struct bbr) <= CC_STATE_BYTES, "BBR's state fits into struct cc");

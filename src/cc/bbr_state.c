@@ -260,7 +260,8 @@ void bbr_check_probe_rtt_done(struct cc *cc, struct bbr *b, uint64_t delivered, 
 	if (!b->probe_rtt_done_stamp || now <= b->probe_rtt_done_stamp)
 		return;
 	b->probe_rtt_min_stamp = now;
-	bbr_restore_cwnd(cc, b);
+	if (!b->timed_out) /* else when what was lost is repaired */
+		bbr_restore_cwnd(cc, b);
 	exit_probe_rtt(b, delivered, now);
 }
 

@@ -5,7 +5,7 @@
  * cwnd outside of recovery is the controller's; in fast recovery, and while a reduction without
  * loss is under way (CWR), proportional rate reduction sets it; in the RTO state it starts at one
  * segment and grows by the controller's slow start. A controller that has its own idea
- * (owns_recovery) is only told.
+ * (owns_recovery) is only told, but starts at one segment, too.
  */
 #include "loss/recovery.h"
 
@@ -320,9 +320,9 @@ void recovery_on_timeout(struct recovery *rec, struct sendmap *map, struct cc *c
 		rack_timeout(&rec->rack, map, cc->mss, &rack, now);
 	else
 		sendmap_mark_all_lost(map, false);
-	/* MUST-19: RFC 5681 3.1, the loss window; beside what is too young to be called lost. */
-	if (!cc->ops->owns_recovery)
-		cc->cwnd = sendmap_pipe(map) + cc->mss;
+	/* MUST-19: RFC 5681 3.1, the loss window; beside what is too young to be called lost. Under
+	 * every controller (draft-ietf-ccwg-bbr 5.6.4.4). */
+	cc->cwnd = sendmap_pipe(map) + cc->mss;
 }
 
 /* An ACK in the RTO state. True: it still is in it. */

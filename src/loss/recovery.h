@@ -14,6 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <couplet/info.h>
+
+#include "base/seq.h"
 #include "cc/cc.h"
 #include "loss/frto.h"
 #include "loss/prr.h"
@@ -84,6 +87,14 @@ void recovery_init(struct recovery *rec, bool sack, uint32_t iss, bool reorderin
 bool recovery_on_ack(struct recovery *rec, struct sendmap *map, struct cc *cc,
 		     const struct recovery_ack *ack, const struct sendmap_result *res,
 		     uint64_t now);
+/*
+ * Without SACK: a duplicate ACK tells of a delivery. After a time-out only if new data is out: else
+ * it is of what was sent again in vain (as Linux).
+ */
+static inline bool recovery_duplicate_tells(const struct recovery *rec, const struct sendmap *map)
+{
+	return !rec->sack && (rec->state != CPL_RECOVERY_RTO || seq_gt(map->nxt, rec->point));
+}
 /*
  * The retransmission timer expired. FIRST: the first time for the oldest segment (RFC 5681 3.1:
  * only then ssthresh falls). Of a SYN: only cwnd.

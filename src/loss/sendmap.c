@@ -96,6 +96,7 @@ void sendmap_clear(struct sendmap *map)
 	}
 	map->una = map->nxt;
 	map->seen_n = 0;
+	map->told = 0;
 }
 
 struct sent *sendmap_first(const struct sendmap *map)
@@ -319,10 +320,40 @@ void record_delivered(struct sendmap *map, const struct sent *record, uint32_t e
 		res->reorder_bytes = high_sacked - record->start;
 }
 
+void sendmap_duplicate(struct sendmap *map, uint32_t mss, uint64_t now, struct sendmap_result *res)
+{
+	if (map->nxt - map->una - map->told <= mss) /* the first one is missing */
+		return;
+	map->told += mss;
+	map->delivered += mss;
+	map->delivered_time = now;
+	res->delivered += mss;
+}
+
+/*
+ * What duplicate ACKs had told of is acknowledged, up to ACK: counted before. One segment, of MSS,
+ * filled the hole.
+ */
+static void told_before(struct sendmap *map, uint32_t ack, uint32_t mss, struct sendmap_result *res)
+{
+	uint32_t acked = ack - map->una, left = map->nxt - ack, told = map->told, known;
+
+	known = acked > mss ? acked - mss : 0;
+	told -= known < told ? known : told;
+	/* What is first now is missing, too. */
+	left = left > mss ? left - mss : 0;
+	told = told < left ? told : left;
+	known = map->told - told;
+	known = known < acked ? known : acked;
+	map->told = told;
+	map->delivered -= known;
+	res->delivered -= known;
+}
+
 void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap_result *res)
 {
 	struct sent *record;
-	uint32_t end, high_sacked;
+	uint32_t end, high_sacked, mss = sendmap_first(map)->mss;
 
 	ASSERT(seq_lt(map->una, ack) && seq_leq(ack, map->nxt));
 	res->acked += ack - map->una;
@@ -344,6 +375,8 @@ void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap
 			record_count(map, record);
 		}
 	}
+	if (map->told)
+		told_before(map, ack, mss, res);
 	map->una = ack;
 	if (!map->sacked)
 		map->seen_n = 0;
@@ -431,5 +464,6 @@ void sendmap_check(const struct sendmap *map)
 	ASSERT(list_empty(&map->records) || seq == map->nxt);
 	ASSERT(sum.sacked == map->sacked && sum.lost == map->lost && sum.retrans == map->retrans);
 	ASSERT(sum.unsent == map->unsent && sum.pending == map->pending);
+	ASSERT(!map->told || map->told < map->nxt - map->una);
 	check_lists(map);
 }

@@ -81,6 +81,7 @@ struct sendmap {
 	uint64_t first_sent_time;
 	uint64_t app_limited_until; /* 0, or the value of delivered that ends it */
 	uint64_t lost_total;
+	uint32_t told;		 /* without SACK: see sendmap_duplicate(); counted in delivered */
 	uint32_t mtu_probe_lost; /* bytes of a probe, since that was looked at: no congestion */
 	struct loss_sample loss; /* for the controller: whoever takes it clears it */
 };
@@ -167,10 +168,18 @@ void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap
  */
 void sendmap_sack(struct sendmap *map, const struct sack_block *blocks, unsigned n, uint64_t now,
 		  struct sendmap_result *res);
+/*
+ * Without SACK: a duplicate ACK tells that a segment of MSS beyond the first was delivered
+ * (draft-ietf-ccwg-bbr 4.1.3.5.1, as Linux). It counts so at once, and not again when it is
+ * acknowledged; and no more of them than are in flight.
+ */
+void sendmap_duplicate(struct sendmap *map, uint32_t mss, uint64_t now, struct sendmap_result *res);
 /* There was room to send, and the program gave nothing: samples until then say little. */
 static inline void sendmap_app_limited(struct sendmap *map)
 {
-	map->app_limited_until = map->delivered + sendmap_pipe(map);
+	uint32_t pipe = sendmap_pipe(map);
+
+	map->app_limited_until = map->delivered + (pipe > map->told ? pipe - map->told : 0);
 	if (!map->app_limited_until)
 		map->app_limited_until = 1;
 }

@@ -263,6 +263,7 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	struct tcb_io *io = tcb->io;
 	uint32_t flight = io->map.nxt - io->map.una, old_wnd = tcb->snd_wnd;
 	struct recovery_ack ra = tcb_recovery_path(tcb);
+	struct ecn_marks marks;
 
 	ra.echo_ns = echoed_time(tcb, seg, now);
 	res->echo_ns = ra.echo_ns;
@@ -277,7 +278,11 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	ra.pure = !ra.advanced && !seg->len && !(seg->opts & TCP_HAS_SACK && seg->sack_n);
 	ra.duplicate = !ra.advanced && is_duplicate(tcb, seg, res, old_wnd);
 	take_rtt(tcp, tcb, seg, res, flight, now);
-	tell_congestion_control(tcp, tcb, res, &ra, ecn_echo(tcp, tcb, seg, res->delivered), now);
+	/* RFC 9768 A.1: a duplicate ACK may as well be an old one. */
+	marks = ecn_echo(tcp, tcb, seg, tcb_has(tcb, TCB_SACK) ? res->delivered : res->acked);
+	if (ra.duplicate && recovery_duplicate_tells(&io->recovery, &io->map))
+		sendmap_duplicate(&io->map, tcb->snd_mss, now, res);
+	tell_congestion_control(tcp, tcb, res, &ra, marks, now);
 	plpmtu_result(tcb, res->mtu_probe, now);
 	if (tcb_has(tcb, TCB_PERSIST))
 		return;

@@ -257,6 +257,35 @@ static void undone(void **state)
 	assert_int_equal(bbr->bw_shortterm, BBR_BW_INFINITY);
 }
 
+/* 5.6.4.4: a time-out takes cwnd; it comes back when what was lost is repaired, not before. */
+static void timed_out(void **state)
+{
+	struct ack_event ev = { .mss = MSS, .srtt_ns = RTT, .newly_acked = MSS };
+	uint32_t cwnd;
+
+	(void)state;
+	run(3000 * MS, BBR_NO_STATE);
+	cwnd = cc.cwnd;
+	assert_true(cwnd > 20 * MSS);
+	cc.ops->timeout(&cc, in_flight(), now);
+	cc.cwnd = MSS;
+	ev.now = now += 500 * MS;
+	ev.delivered = delivered += MSS;
+	ev.in_recovery = true;
+	cc.ops->ack(&cc, &ev);
+	assert_int_equal(cc.cwnd, 4 * MSS);
+	/* ProbeRTT that was under way is over now. */
+	bbr->state = BBR_PROBE_RTT;
+	bbr->probe_rtt_done_stamp = now - 1;
+	bbr_check_probe_rtt_done(&cc, bbr, delivered, now);
+	assert_int_equal(bbr->state, BBR_PROBE_BW_CRUISE);
+	assert_int_equal(cc.cwnd, 4 * MSS);
+	ev.delivered = delivered += MSS;
+	ev.in_recovery = false;
+	cc.ops->ack(&cc, &ev);
+	assert_in_range(cc.cwnd, cwnd, cwnd + MSS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +296,7 @@ int main(void)
 		cmocka_unit_test_setup(rate_falls, start),
 		cmocka_unit_test_setup(loss, start),
 		cmocka_unit_test_setup(undone, start),
+		cmocka_unit_test_setup(timed_out, start),
 	};
 
 	return cmocka_run_group_tests_name("cc/bbr", tests, NULL, NULL);

@@ -438,6 +438,20 @@ static void test_timeout(void **state)
 	assert_int_equal(rec.entered, 0);
 }
 
+/* MUST-19: nor does a controller that sets cwnd itself send more after a time-out. */
+static void test_timeout_owned(void **state)
+{
+	(void)state;
+	start(false, 20);
+	cc_init(&cc, &cc_bbr, MSS, 20 * MSS, now);
+	sendmap_sent(&map, seg(20), MSS, 0, now);
+	now += 10 * RTT;
+	recovery_on_timeout(&rec, &map, &cc, true, &path, now);
+	check_cwnd(1);
+	send_all(20);
+	assert_int_equal(resent, 1);
+}
+
 /* In fast recovery: the loss of a retransmission lowers the window a second time (RFC 5681 4.3). */
 static void test_timeout_in_fast(void **state)
 {
@@ -549,6 +563,7 @@ int main(void)
 		CASE(test_newreno_ack_heuristic),
 		CASE(test_newreno_first_segment),
 		CASE(test_timeout),
+		CASE(test_timeout_owned),
 		CASE(test_timeout_in_fast),
 		CASE(test_timeout_reneging),
 		CASE(test_timeout_syn),

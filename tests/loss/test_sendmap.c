@@ -332,6 +332,42 @@ static void test_rate(void **state)
 	assert_int_equal(res.rate.interval_ns, 0);
 }
 
+/* draft-ietf-ccwg-bbr 4.1.3.5.1: without SACK a duplicate ACK is a delivery, which counts once. */
+static void test_rate_duplicates(void **state)
+{
+	(void)state;
+	send_segments(6, 100 * MS);
+	for (unsigned i = 1; i <= 3; i++) {
+		res = (struct sendmap_result){ 0 };
+		sendmap_duplicate(&map, MSS, 120 * MS + i * MS, &res);
+		assert_int_equal(res.delivered, MSS);
+	}
+	assert_int_equal(map.delivered, 3 * MSS);
+	sendmap_mark_lost(&map, sendmap_first(&map));
+	sendmap_resent(&map, sendmap_first(&map), 124 * MS);
+	/* The hole is filled: one segment, and the three that were known to be there. */
+	ack(seg(4), 144 * MS);
+	sendmap_rate(&map, 20 * MS, 144 * MS, &res);
+	assert_int_equal(res.delivered, MSS);
+	assert_int_equal(res.rate.delivered, MSS);
+	/* Sent from 100 to 124; since the third duplicate came, 21 ms. */
+	assert_int_equal(res.rate.interval_ns, 24 * MS);
+	/* Told of one, and both come. */
+	sendmap_duplicate(&map, MSS, 145 * MS, &res);
+	ack(seg(6), 146 * MS);
+	assert_int_equal(res.delivered, MSS);
+	assert_int_equal(map.delivered, 6 * MSS);
+	/* However many there are: the first is missing, and what is not in flight cannot come. */
+	send_segments(3, 150 * MS);
+	for (unsigned i = 0; i < 9; i++)
+		sendmap_duplicate(&map, MSS, 160 * MS, &res);
+	assert_int_equal(map.delivered, 8 * MSS);
+	ack(seg(7), 170 * MS);
+	sendmap_check(&map);
+	ack(seg(9), 170 * MS);
+	assert_int_equal(map.delivered, 9 * MSS);
+}
+
 static void test_rate_app_limited(void **state)
 {
 	(void)state;
@@ -412,6 +448,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reordered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rate_duplicates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate_app_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_walk, setup, teardown),

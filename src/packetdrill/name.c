@@ -27,28 +27,40 @@ static int do_socket(void *u, int domain, int type, int protocol)
 	return (int)drill_result(r);
 }
 
-static int do_bind(void *u, int fd, drill_addr_in addr, socklen_t len)
+/* A call on a socket by its descriptor, c->fd. */
+static int call(struct drill *d, struct drill_call *c)
 {
-	struct drill *d = u;
-	int r;
+	long r = -ENOTSOCK;
 
 	drill_lock(d);
-	r = drill_sock(d, fd) ? socket_bind(d->sockets, drill_sock(d, fd), addr, len, d->now)
-			      : -ENOTSOCK;
+	c->sock = drill_sock(d, c->fd);
+	if (c->sock)
+		r = drill_call(d, c);
 	drill_unlock(d);
 	return (int)drill_result(r);
 }
 
+static bool step_bind(struct drill *d, struct drill_call *c)
+{
+	c->result = socket_bind(d->sockets, c->sock, c->to, c->to_len, d->now);
+	return true;
+}
+
+static int do_bind(void *u, int fd, drill_addr_in addr, socklen_t len)
+{
+	return call(u,
+		    &(struct drill_call){ .step = step_bind, .fd = fd, .to = addr, .to_len = len });
+}
+
+static bool step_listen(struct drill *d, struct drill_call *c)
+{
+	c->result = socket_listen(d->sockets, c->sock, c->flags, d->now);
+	return true;
+}
+
 static int do_listen(void *u, int fd, int backlog)
 {
-	struct drill *d = u;
-	int r;
-
-	drill_lock(d);
-	r = drill_sock(d, fd) ? socket_listen(d->sockets, drill_sock(d, fd), backlog, d->now)
-			      : -ENOTSOCK;
-	drill_unlock(d);
-	return (int)drill_result(r);
+	return call(u, &(struct drill_call){ .step = step_listen, .fd = fd, .flags = backlog });
 }
 
 /* Would-block: is it to wait? False: RESULT is final. */
@@ -76,16 +88,8 @@ static bool step_accept(struct drill *d, struct drill_call *c)
 
 static int do_accept(void *u, int fd, drill_addr addr, socklen_t *len)
 {
-	struct drill *d = u;
-	struct drill_call c = { .step = step_accept, .fd = fd, .from = addr, .from_len = len };
-	long r = -ENOTSOCK;
-
-	drill_lock(d);
-	c.sock = drill_sock(d, fd);
-	if (c.sock)
-		r = drill_call(d, &c);
-	drill_unlock(d);
-	return (int)drill_result(r);
+	return call(u, &(struct drill_call){
+			       .step = step_accept, .fd = fd, .from = addr, .from_len = len });
 }
 
 static bool step_connect(struct drill *d, struct drill_call *c)
@@ -99,28 +103,19 @@ static bool step_connect(struct drill *d, struct drill_call *c)
 
 static int do_connect(void *u, int fd, drill_addr_in addr, socklen_t len)
 {
-	struct drill *d = u;
-	struct drill_call c = { .step = step_connect, .fd = fd, .to = addr, .to_len = len };
-	long r = -ENOTSOCK;
+	return call(u, &(struct drill_call){
+			       .step = step_connect, .fd = fd, .to = addr, .to_len = len });
+}
 
-	drill_lock(d);
-	c.sock = drill_sock(d, fd);
-	if (c.sock)
-		r = drill_call(d, &c);
-	drill_unlock(d);
-	return (int)drill_result(r);
+static bool step_shutdown(struct drill *d, struct drill_call *c)
+{
+	c->result = socket_shutdown(d->sockets, c->sock, c->flags, d->now);
+	return true;
 }
 
 static int do_shutdown(void *u, int fd, int how)
 {
-	struct drill *d = u;
-	int r;
-
-	drill_lock(d);
-	r = drill_sock(d, fd) ? socket_shutdown(d->sockets, drill_sock(d, fd), how, d->now)
-			      : -ENOTSOCK;
-	drill_unlock(d);
-	return (int)drill_result(r);
+	return call(u, &(struct drill_call){ .step = step_shutdown, .fd = fd, .flags = how });
 }
 
 /* SO_LINGER. */

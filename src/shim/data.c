@@ -190,11 +190,8 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 
 	if (!fd_socket(fd))
 		return REAL(writev)(fd, iov, n);
-	if (n < 0 || n > IOV_MAX) {
-		errno = EINVAL;
-		return -1;
-	}
-	return (ssize_t)result_of(shim_send(fd, &msg, 0));
+	return n < 0 || n > IOV_MAX ? (ssize_t)result_of(-EINVAL)
+				    : (ssize_t)result_of(shim_send(fd, &msg, 0));
 }
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -310,14 +307,8 @@ static ssize_t recv_one(int fd, void *data, size_t n, int flags, struct sockaddr
 	int64_t got;
 
 	if (addr) {
-		if (bad_pointer(len, sizeof(*len))) {
-			errno = EFAULT;
+		if (bad_length(len))
 			return -1;
-		}
-		if ((int)*len < 0) {
-			errno = EINVAL;
-			return -1;
-		}
 		msg.msg_namelen = *len;
 	}
 	got = shim_recv(fd, &msg, flags);
@@ -352,11 +343,8 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 
 	if (!fd_socket(fd))
 		return REAL(readv)(fd, iov, n);
-	if (n < 0 || n > IOV_MAX) {
-		errno = EINVAL;
-		return -1;
-	}
-	return (ssize_t)result_of(shim_recv(fd, &msg, 0));
+	return n < 0 || n > IOV_MAX ? (ssize_t)result_of(-EINVAL)
+				    : (ssize_t)result_of(shim_recv(fd, &msg, 0));
 }
 
 /* Descriptors may have come, some of them Couplet's. */
@@ -393,14 +381,6 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	return (ssize_t)result_of(shim_recv(fd, msg, flags));
 }
 
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
 	uint64_t until = UINT64_MAX;
@@ -414,8 +394,7 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct 
 		return -1;
 	}
 	if (timeout)
-		until = clock_ns() + (uint64_t)timeout->tv_sec * 1000000000u +
-			(uint64_t)timeout->tv_nsec;
+		until = clock_ns() + time_ns(timeout);
 	/* The limit is looked at after each datagram, as recvmmsg(2) confesses. */
 	while (done < n && clock_ns() < until) {
 		got = shim_recv(fd, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);

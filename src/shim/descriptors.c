@@ -163,16 +163,7 @@ EXPORT int fcntl(int fd, int command, ...)
 	return fcntl_any(fd, command, arg);
 }
 
-EXPORT int fcntl64(int fd, int command, ...)
-{
-	va_list args;
-	long arg;
-
-	va_start(args, command);
-	arg = va_arg(args, long);
-	va_end(args);
-	return fcntl_any(fd, command, arg);
-}
+EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
 
 static int ioctl_socket(int fd, const struct fd *f, unsigned long request, int *value)
 {

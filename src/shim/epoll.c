@@ -208,14 +208,6 @@ static int take_both(int set, struct epoll_event *events, int max, const struct 
 	return ours + kernel;
 }
 
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static int wait_both(int set, struct epoll_event *events, int max, const struct timespec *timeout,
 		     const sigset_t *mask)
 {
@@ -233,7 +225,7 @@ static int wait_both(int set, struct epoll_event *events, int max, const struct 
 		return -1;
 	}
 	if (timeout && (left.tv_sec || left.tv_nsec))
-		until = clock_ns() + (uint64_t)left.tv_sec * 1000000000u + (uint64_t)left.tv_nsec;
+		until = clock_ns() + time_ns(&left);
 	for (;;) {
 		n = take_both(set, events, max, timeout ? &left : NULL, mask, &rung);
 		/* Rung, and another thread was quicker: go on waiting. */
@@ -242,8 +234,7 @@ static int wait_both(int set, struct epoll_event *events, int max, const struct 
 		now = clock_ns();
 		if (timeout && now >= until)
 			return 0;
-		left.tv_sec = (time_t)((until - now) / 1000000000u);
-		left.tv_nsec = (long)((until - now) % 1000000000u);
+		left = time_left(until, now);
 	}
 }
 

@@ -24,14 +24,6 @@ struct asked {
 	unsigned ours, others;
 };
 
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Ask the server. Returns how many of ours are ready, their revents set; -1 with errno. */
 static int ask_server(struct asked *a, int64_t timeout_ns, enum shim_poll_how how)
 {
@@ -134,7 +126,7 @@ static int poll_until(struct asked *a, const struct timespec *timeout, const sig
 	int n;
 
 	if (timeout)
-		until = clock_ns() + (uint64_t)left.tv_sec * 1000000000u + (uint64_t)left.tv_nsec;
+		until = clock_ns() + time_ns(&left);
 	if (a->n + 1 > sizeof(few) / sizeof(few[0]))
 		copy = reallocarray(NULL, a->n + 1, sizeof(*copy));
 	if (!copy) {
@@ -146,8 +138,7 @@ static int poll_until(struct asked *a, const struct timespec *timeout, const sig
 		now = clock_ns();
 		if (n || (timeout && now >= until))
 			break;
-		left.tv_sec = (time_t)((until - now) / 1000000000u);
-		left.tv_nsec = (long)((until - now) % 1000000000u);
+		left = time_left(until, now);
 	}
 	if (copy != few)
 		free(copy);
@@ -172,8 +163,7 @@ static int poll_any(struct pollfd *set, nfds_t n, const struct timespec *timeout
 		set[i].revents = 0;
 	if (a.others || mask)
 		return poll_until(&a, timeout, mask);
-	return ask_server(&a, timeout ? timeout->tv_sec * 1000000000ll + timeout->tv_nsec : -1,
-			  SHIM_POLL_WAIT);
+	return ask_server(&a, timeout ? (int64_t)time_ns(timeout) : -1, SHIM_POLL_WAIT);
 }
 
 EXPORT int poll(struct pollfd *set, nfds_t n, int ms)
@@ -295,9 +285,9 @@ EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval
 	result = pselect(n, in, out, except, &t, NULL);
 	/* Linux tells how much of it is left. */
 	took = clock_ns() - began;
-	all = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-	took = took < all ? all - took : 0;
-	timeout->tv_sec = (time_t)(took / 1000000000u);
-	timeout->tv_usec = (suseconds_t)(took % 1000000000u / 1000);
+	all = time_ns(&t);
+	t = time_left(all, took < all ? took : all);
+	timeout->tv_sec = t.tv_sec;
+	timeout->tv_usec = t.tv_nsec / 1000;
 	return result;
 }

@@ -11,11 +11,13 @@
 #ifndef SHIM_SHIM_H
 #define SHIM_SHIM_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "shim/protocol.h"
 
@@ -148,10 +150,40 @@ int64_t call_simple(enum shim_op op, int fd, shim_token token, int64_t a, int64_
 /* A negative errno to what the C library returns. */
 int64_t result_of(int64_t result);
 
+static inline uint64_t time_ns(const struct timespec *t)
+{
+	return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
+}
+
+/* CLOCK_MONOTONIC. */
+static inline uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return time_ns(&t);
+}
+
+/* What is left of the time from NOW to UNTIL. */
+static inline struct timespec time_left(uint64_t until, uint64_t now)
+{
+	return (struct timespec){ (time_t)((until - now) / 1000000000u),
+				  (long)((until - now) % 1000000000u) };
+}
+
 /* True if a pointer cannot be one: EFAULT. */
 static inline bool bad_pointer(const void *p, size_t n)
 {
 	return n && ((uintptr_t)p < 4096 || (uintptr_t)p >> 47);
+}
+
+/* What a program gives as the room for an answer, *LEN. Returns -1 with errno. */
+static inline int bad_length(const socklen_t *len)
+{
+	if (!bad_pointer(len, sizeof(*len)) && (int)*len >= 0)
+		return 0;
+	errno = bad_pointer(len, sizeof(*len)) ? EFAULT : EINVAL;
+	return -1;
 }
 
 /* What one call of the program's reads and writes; send.c, recv.c. */

@@ -271,14 +271,8 @@ EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 
 	if (!f)
 		return REAL(getsockopt)(fd, level, name, value, len);
-	if (bad_pointer(len, sizeof(*len))) {
-		errno = EFAULT;
+	if (bad_length(len))
 		return -1;
-	}
-	if ((int)*len < 0) {
-		errno = EINVAL;
-		return -1;
-	}
 	if (bad_pointer(value, *len)) {
 		errno = EFAULT;
 		return -1;

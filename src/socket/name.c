@@ -277,19 +277,31 @@ int socket_bind(struct sockets *s, sock_id id, const struct sockaddr *addr, sock
 
 /* ---- getsockname(2), getpeername(2) ---- */
 
+/* *SO and, of a stream, *ST of the socket whose name is asked for, with LEN octets of room. */
+static int named(struct sockets *s, sock_id id, socklen_t len, struct sock **so,
+		 struct conn_status *st)
+{
+	*so = sock_get(s, id);
+	if (!*so)
+		return -EBADF;
+	if (len > INT32_MAX)
+		return -EINVAL;
+	if (sock_is_stream(*so))
+		conn_status(s->stack, (*so)->handle, st);
+	return 0;
+}
+
 int socket_getsockname(struct sockets *s, sock_id id, struct sockaddr *addr, socklen_t *len)
 {
-	struct sock *so = sock_get(s, id);
 	struct cpl_endpoint at;
 	struct conn_status st;
+	struct sock *so;
+	int err = named(s, id, *len, &so, &st);
 
-	if (!so)
-		return -EBADF;
-	if (*len > INT32_MAX)
-		return -EINVAL;
+	if (err)
+		return err;
 	at = so->local;
 	if (sock_is_stream(so)) {
-		conn_status(s->stack, so->handle, &st);
 		if (st.state > CPL_LISTEN || st.over)
 			at = (struct cpl_endpoint){ st.id.local, st.id.lport, 0, st.ifindex };
 	}
@@ -299,17 +311,15 @@ int socket_getsockname(struct sockets *s, sock_id id, struct sockaddr *addr, soc
 
 int socket_getpeername(struct sockets *s, sock_id id, struct sockaddr *addr, socklen_t *len)
 {
-	struct sock *so = sock_get(s, id);
 	struct cpl_endpoint at;
 	struct conn_status st;
+	struct sock *so;
+	int err = named(s, id, *len, &so, &st);
 
-	if (!so)
-		return -EBADF;
-	if (*len > INT32_MAX)
-		return -EINVAL;
+	if (err)
+		return err;
 	at = so->remote;
 	if (sock_is_stream(so)) {
-		conn_status(s->stack, so->handle, &st);
 		if (st.state == CPL_CLOSED || st.state == CPL_SYN_SENT || st.state == CPL_LISTEN)
 			return -ENOTCONN;
 		at = (struct cpl_endpoint){ st.id.remote, st.id.rport, 0, st.ifindex };

@@ -2,17 +2,26 @@
 /* Connections made and ended: listen, connect, accept, shutdown, as tcp(7) and the kernel do. */
 #include "socket/sock.h"
 
+/* *SO and *ST of stream ID. */
+static int stream_of(struct sockets *s, sock_id id, struct sock **so, struct conn_status *st)
+{
+	*so = sock_get(s, id);
+	if (!*so)
+		return -EBADF;
+	if (!sock_is_stream(*so))
+		return -EOPNOTSUPP;
+	conn_status(s->stack, (*so)->handle, st);
+	return 0;
+}
+
 int socket_listen(struct sockets *s, sock_id id, int backlog, uint64_t now)
 {
-	struct sock *so = sock_get(s, id);
 	struct conn_status st;
-	int err;
+	struct sock *so;
+	int err = stream_of(s, id, &so, &st);
 
-	if (!so)
-		return -EBADF;
-	if (!sock_is_stream(so))
-		return -EOPNOTSUPP;
-	conn_status(s->stack, so->handle, &st);
+	if (err)
+		return err;
 	if (so->stage != SOCK_UNCONNECTED || (st.state != CPL_CLOSED && st.state != CPL_LISTEN))
 		return -EINVAL;
 	if ((unsigned)backlog > s->somaxconn)
@@ -154,16 +163,13 @@ int socket_connect(struct sockets *s, sock_id id, const struct sockaddr *addr, s
 int socket_accept(struct sockets *s, sock_id id, sock_id *conn, struct sockaddr *addr,
 		  socklen_t *len, uint64_t now)
 {
-	struct sock *so = sock_get(s, id), *child;
+	struct sock *so, *child;
 	struct conn_status st;
 	struct cpl_endpoint peer;
-	int err;
+	int err = stream_of(s, id, &so, &st);
 
-	if (!so)
-		return -EBADF;
-	if (!sock_is_stream(so))
-		return -EOPNOTSUPP;
-	conn_status(s->stack, so->handle, &st);
+	if (err)
+		return err;
 	if (st.state != CPL_LISTEN || (addr && *len > INT32_MAX))
 		return -EINVAL;
 	if (!st.accept_n)

@@ -252,26 +252,16 @@ int main(int argc, char **argv)
 {
 #define WITH_ECHO(name) cmocka_unit_test_setup_teardown(test_##name, echo_start, echo_stop)
 	const struct CMUnitTest tests[] = {
-		WITH_ECHO(dup),
-		WITH_ECHO(fork),
-		WITH_ECHO(exec),
-		WITH_ECHO(rights),
-		WITH_ECHO(closeall),
-		WITH_ECHO(mixed),
-		WITH_ECHO(asleep),
-		WITH_ECHO(signals),
-		WITH_ECHO(threads),
-		WITH_ECHO(libc),
-		WITH_ECHO(streams),
-		WITH_ECHO(many),
-		WITH_ECHO(raw),
-		WITH_ECHO(inetd),
-		WITH_ECHO(linger),
-		WITH_ECHO(emfile),
-		WITH_ECHO(killed),
-		WITH_ECHO(stopped),
-		WITH_ECHO(rubbish),
-		cmocka_unit_test(test_orphan),
+		WITH_ECHO(dup),	     WITH_ECHO(fork),
+		WITH_ECHO(exec),     WITH_ECHO(rights),
+		WITH_ECHO(closeall), WITH_ECHO(mixed),
+		WITH_ECHO(asleep),   WITH_ECHO(signals),
+		WITH_ECHO(threads),  WITH_ECHO(libc),
+		WITH_ECHO(streams),  WITH_ECHO(many),
+		WITH_ECHO(raw),	     WITH_ECHO(inetd),
+		WITH_ECHO(linger),   WITH_ECHO(emfile),
+		WITH_ECHO(killed),   WITH_ECHO(stopped),
+		WITH_ECHO(rubbish),  cmocka_unit_test(test_orphan),
 	};
 
 	if (argc > 1)

@@ -179,7 +179,7 @@ static int dial(struct get *g, uint64_t now)
 	g->retry_at = 0;
 	g->heard = now;
 	if (!err)
-		net_own(&g->net, g->handle, "couplet get");
+		net_own(g->net.stack, g->handle, "couplet get");
 	return err;
 }
 

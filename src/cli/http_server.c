@@ -63,6 +63,7 @@ struct http_server {
 	int root;
 	/* Both in the order of their deadlines, which are all equally far from the last move. */
 	struct list active, lingering;
+	char block[BLOCK]; /* of who is in a call: what goes between TCP and a file */
 };
 
 struct http_conn {
@@ -276,7 +277,7 @@ enum sent {
 static enum sent send_body(struct http_conn *c, uint64_t now)
 {
 	const struct http_answer *a = &c->answer;
-	static char block[BLOCK];
+	char *block = c->server->block;
 
 	while (c->body_sent < a->body_len) {
 		uint64_t left = a->body_len - c->body_sent;
@@ -359,13 +360,13 @@ static void not_http(struct http_conn *c)
 static int read_request(struct http_conn *c, uint64_t now)
 {
 	cpl_stack *stack = c->server->stack;
-	static char data[BLOCK];
+	char *data = c->server->block;
 	enum http_errno error;
 	size_t used;
 	long n;
 
 	while (!c->answering) {
-		n = cpl_recv(stack, c->handle, data, sizeof(data), CPL_MSG_PEEK, now);
+		n = cpl_recv(stack, c->handle, data, BLOCK, CPL_MSG_PEEK, now);
 		if (n <= 0)
 			return n == -EAGAIN ? 0 : n ? (int)n : -EPIPE;
 		if (HTTP_PARSER_ERRNO(&c->parser) == HPE_PAUSED)
@@ -399,10 +400,10 @@ static void linger(struct http_conn *c, uint64_t now)
 
 static void drain(struct http_conn *c, uint64_t now)
 {
-	static char data[BLOCK];
+	char *data = c->server->block;
 	long n;
 
-	while ((n = cpl_recv(c->server->stack, c->handle, data, sizeof(data), 0, now)) > 0)
+	while ((n = cpl_recv(c->server->stack, c->handle, data, BLOCK, 0, now)) > 0)
 		;
 	if (n != -EAGAIN)
 		conn_close(c, now);

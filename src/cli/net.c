@@ -168,17 +168,32 @@ static int fail(const struct link_why *why)
 	return cli_fail(CLI_CANNOT, "%s", why->text);
 }
 
-static int open_link(struct net *net, const struct net_options *o, struct link_why *why)
+/* The device, with as many queues as there are cores: the first makes it. */
+static int open_queues(struct net *net, const struct net_options *o, struct link **queues,
+		       unsigned n, struct link_why *why)
 {
-	struct link_tun_config config = { .mtu = o->mtu, .no_offload = o->no_offload };
-	const char *name;
+	struct link_tun_config config = { .mtu = o->mtu,
+					  .no_offload = o->no_offload,
+					  .multi_queue = n > 1 };
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < n; i++) {
+		err = o->tap ? link_tap_open(&queues[i], &config, why)
+			     : link_tun_open(&queues[i], &config, why);
+		if (!err && !i) {
+			strcpy(net->ifname, queues[0]->iface.name);
+			config.name = net->ifname;
+			memcpy(config.mac, queues[0]->iface.mac, sizeof(config.mac));
+		}
+	}
+	return err;
+}
+
+static int set_up_kernel(struct net *net, const struct net_options *o, struct link_why *why)
+{
+	const char *name = net->ifname;
 	int err;
 
-	err = o->tap ? link_tap_open(&net->link, &config, why)
-		     : link_tun_open(&net->link, &config, why);
-	if (err)
-		return err;
-	name = net->link->iface.name;
 	if (o->mtu && (err = kernel_if_set_mtu(name, o->mtu, why)) != 0)
 		return err;
 	if ((err = kernel_if_up(name, why)) != 0)
@@ -186,7 +201,7 @@ static int open_link(struct net *net, const struct net_options *o, struct link_w
 	if ((err = kernel_if_addr_add(name, &net->kernel4, PREFIX4, why)) != 0)
 		return err;
 	/* A machine without IPv6, or a link too narrow for it, serves IPv4. */
-	if (net->link->iface.mtu < 1280 || kernel_if_addr_add(name, &net->kernel6, PREFIX6, why))
+	if ((o->mtu && o->mtu < 1280) || kernel_if_addr_add(name, &net->kernel6, PREFIX6, why))
 		memset(&net->kernel6, 0, sizeof(net->kernel6));
 	return 0;
 }
@@ -197,49 +212,58 @@ static int set_addresses(struct net *net, uint64_t now)
 	struct cpl_addr any4 = { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff } }, any6 = { { 0 } };
 	int err;
 
-	err = cpl_addr_add(net->stack, net->ifindex, &net->ours4, PREFIX4, now);
+	err = cores_addr_add(net->cores, &net->ours4, PREFIX4, now);
 	if (!err)
-		err = cpl_route_add(net->stack, &any4, 0, &net->kernel4, net->ifindex, 0, now);
+		err = cores_route_add(net->cores, &any4, 0, &net->kernel4, 0, now);
 	if (err || !net->kernel6.b[0])
 		return err;
-	err = cpl_addr_add(net->stack, net->ifindex, &net->ours6, PREFIX6, now);
+	err = cores_addr_add(net->cores, &net->ours6, PREFIX6, now);
 	if (!err)
-		err = cpl_route_add(net->stack, &any6, 0, &net->kernel6, net->ifindex, 0, now);
+		err = cores_route_add(net->cores, &any6, 0, &net->kernel6, 0, now);
 	return err;
 }
 
-static int open_stack(struct net *net, const struct net_options *o, struct link_why *why)
+static int config_from(struct cpl_config *config, const struct net_options *o, struct link_why *why)
 {
-	struct cpl_config config;
-	uint64_t now = loop_clock();
-	int err = config_fill(&config, why);
+	int err = config_fill(config, why);
 
 	if (err)
 		return err;
-	config.trace_records = 4096;
+	config->trace_records = 4096;
 	if (o->fastopen)
-		config.fastopen = o->fastopen;
+		config->fastopen = o->fastopen;
 	if (o->ecn)
-		config.ecn = (uint8_t)(o->ecn - 1);
+		config->ecn = (uint8_t)(o->ecn - 1);
 	if (o->cc)
-		snprintf(config.cc_name, sizeof(config.cc_name), "%s", o->cc);
-	err = cpl_stack_new(&net->stack, &config, now);
-	if (err)
-		return link_fail(why, err, "cannot make a stack: %s", strerror(-err));
-	err = loop_new(&net->loop, net->stack, why);
+		snprintf(config->cc_name, sizeof(config->cc_name), "%s", o->cc);
+	return 0;
+}
+
+static int open_stacks(struct net *net, const struct net_options *o, struct link_why *why)
+{
+	unsigned n = o->cores ? o->cores : 1;
+	struct link *queues[NET_CORES_MAX] = { NULL };
+	struct cpl_config config;
+	int err;
+
+	err = open_queues(net, o, queues, n, why);
+	err = err ? err : set_up_kernel(net, o, why);
+	err = err ? err : config_from(&config, o, why);
+	if (!err && o->capture) {
+		err = pcapng_open(&net->capture, o->capture, loop_epoch(), 0, why);
+		err = err ? err : link_capture(queues[0], net->capture);
+	}
+	if (err) {
+		for (unsigned i = 0; i < n; i++)
+			link_close(queues[i]);
+		return err;
+	}
+	err = cores_new(&net->cores, &config, queues, n, CPL_IFACE_NO_DAD, why);
 	if (err)
 		return err;
-	if (o->capture) {
-		err = pcapng_open(&net->capture, o->capture, loop_epoch(), 0, why);
-		if (err || (err = link_capture(net->link, net->capture)) != 0)
-			return err;
-	}
-	net->ifindex = loop_add_link(net->loop, net->link, CPL_IFACE_NO_DAD, why);
-	if (net->ifindex < 0) {
-		net->link = NULL;
-		return net->ifindex;
-	}
-	err = set_addresses(net, now);
+	net->stack = cores_get(net->cores, 0)->stack;
+	net->loop = cores_get(net->cores, 0)->loop;
+	err = set_addresses(net, loop_clock());
 	return err ? link_fail(why, err, "cannot set our address: %s", strerror(-err)) : 0;
 }
 
@@ -262,11 +286,9 @@ int net_open(struct net *net, const struct net_options *o)
 				"10.99.0.1 is on %s already, of another couplet it seems: add "
 				"--namespace, and this one is apart from it",
 				name);
-	if (open_link(net, o, &why) || open_stack(net, o, &why))
+	if (open_stacks(net, o, &why))
 		return fail(&why);
-	err = control_open(&net->control, net->stack, NULL, o->name, &why);
-	if (!err)
-		err = loop_set_control(net->loop, net->control);
+	err = cores_offer(net->cores, o->name, &why);
 	if (err)
 		fprintf(stderr, "couplet: %s; `couplet netstat` will not see this stack\n",
 			why.text);
@@ -278,13 +300,7 @@ void net_close(struct net *net)
 	int err;
 
 	net_end_child(net);
-	if (net->loop && net->ifindex > 0)
-		loop_free(net->loop); /* and the link with it */
-	else
-		link_close(net->link);
-	if (net->control)
-		control_close(net->control);
-	cpl_stack_free(net->stack);
+	cores_free(net->cores);
 	err = pcapng_close(net->capture);
 	if (err)
 		fprintf(stderr, "couplet: the packets could not all be written: %s\n",
@@ -372,10 +388,10 @@ void net_end_child(struct net *net)
 /* ---- Both ends --------------------------------------------------------------------------------
  */
 
-void net_own(struct net *net, cpl_handle handle, const char *program)
+void net_own(cpl_stack *stack, cpl_handle handle, const char *program)
 {
-	cpl_set_option(net->stack, handle, CPL_OPT_OWNER_PID, (uint64_t)getpid(), loop_clock());
-	cpl_set_program(net->stack, handle, program);
+	cpl_set_option(stack, handle, CPL_OPT_OWNER_PID, (uint64_t)getpid(), loop_clock());
+	cpl_set_program(stack, handle, program);
 }
 
 static const struct cpl_info *other_end(const struct snapshot_set *set, const struct cpl_info *ours)

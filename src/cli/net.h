@@ -13,16 +13,18 @@
 
 #include <couplet/couplet.h>
 
-#include "host/control.h"
-#include "host/loop.h"
+#include "host/cores.h"
 #include "link/link.h"
 #include "link/pcapng.h"
+
+#define NET_CORES_MAX 64u
 
 struct net_options {
 	const char *name;   /* of the stack, for its control socket: "serve", "get" */
 	bool tap;	    /* Ethernet, not bare IP */
 	bool own_namespace; /* also when root */
 	bool no_offload;
+	unsigned cores;	     /* stacks with the same addresses, a thread each; 0: 1 */
 	uint32_t mtu;	     /* 0: 1500 */
 	uint32_t fastopen;   /* CPL_FASTOPEN_*; 0: as the stack has it */
 	int ecn;	     /* 1 + enum cpl_ecn; 0: as the stack has it */
@@ -64,12 +66,11 @@ bool net_number(const char *text, unsigned long low, unsigned long high, unsigne
 int net_command(int argc, char **argv, int at, char *const **command);
 
 struct net {
-	cpl_stack *stack;
-	struct loop *loop;
-	struct link *link;
-	struct control *control;
+	struct cores *cores;
+	cpl_stack *stack;  /* of core 0 */
+	struct loop *loop; /* likewise */
+	char ifname[16];   /* of the kernel's end */
 	struct pcapng *capture;
-	int ifindex;
 	struct cpl_addr ours4, ours6;	  /* 10.99.0.2, fd99::2 */
 	struct cpl_addr kernel4, kernel6; /* 10.99.0.1, fd99::1; all zero without IPv6 */
 	pid_t child;
@@ -106,6 +107,6 @@ void net_show_both(struct net *net, cpl_handle handle, const char *our_name,
 		   const char *kernel_name);
 
 /* Say whose the connection is, for netstat. */
-void net_own(struct net *net, cpl_handle handle, const char *program);
+void net_own(cpl_stack *stack, cpl_handle handle, const char *program);
 
 #endif

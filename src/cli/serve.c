@@ -21,19 +21,26 @@
 
 #define IDLE_NS (60 * CPL_SECOND)
 
+/* A server for each core: all listen on the same port. */
+struct worker {
+	struct serve *serve;
+	struct core *core;
+	struct http_server *server;
+};
+
 struct serve {
 	struct net net;
 	struct http_server_config http;
-	struct http_server *server;
+	struct worker workers[NET_CORES_MAX];
 	cpl_handle show; /* half of it was handed to TCP: to be shown when the next event comes */
 	bool both, quiet, shown;
 };
 
 static void opened(void *arg, cpl_handle handle)
 {
-	struct serve *s = arg;
+	struct worker *w = arg;
 
-	net_own(&s->net, handle, "couplet serve");
+	net_own(w->core->stack, handle, "couplet serve");
 }
 
 /* Not from within a call of send, but with segments on their way. */
@@ -62,7 +69,7 @@ static void look(void *arg, int fd, uint32_t events, uint64_t now)
 
 static void half(void *arg, cpl_handle handle)
 {
-	struct serve *s = arg;
+	struct serve *s = ((struct worker *)arg)->serve;
 	int fd;
 
 	if (!s->both || s->shown)
@@ -76,9 +83,9 @@ static void half(void *arg, cpl_handle handle)
 
 static void served(void *arg, const char *method, const char *target, int status, uint64_t bytes)
 {
-	struct serve *s = arg;
+	struct worker *w = arg;
 
-	if (s->quiet)
+	if (w->serve->quiet)
 		return;
 	fprintf(stderr, "couplet serve: %s%s%s: %d, %s\n", method, target[0] ? " " : "",
 		word_foreign(target).s, status, word_bytes(bytes).s);
@@ -86,9 +93,9 @@ static void served(void *arg, const char *method, const char *target, int status
 
 static void on_event(void *arg, const struct cpl_event *event, uint64_t now)
 {
-	struct serve *s = arg;
+	struct worker *w = arg;
 
-	http_server_event(s->server, event, now);
+	http_server_event(w->server, event, now);
 }
 
 static struct loop *interrupted;
@@ -111,7 +118,7 @@ static void introduce(const struct serve *s, bool shell)
 	fprintf(stderr, "couplet serve: %s is at http://%s%s/", s->http.root, a4, port_text);
 	if (s->net.kernel6.b[0])
 		fprintf(stderr, " and http://[%s]%s/", a6, port_text);
-	fprintf(stderr, ", over Couplet's TCP on %s\n", s->net.link->iface.name);
+	fprintf(stderr, ", over Couplet's TCP on %s\n", s->net.ifname);
 	if (shell)
 		fprintf(stderr,
 			"couplet serve: it is reachable in this shell, until you leave it\n");
@@ -119,6 +126,7 @@ static void introduce(const struct serve *s, bool shell)
 
 static const char help[] =
 	"  -p, --port PORT      listen on PORT (80)\n"
+	"  -c, --cores N        N stacks with the same addresses, a thread each (1)\n"
 	"  -b, --both           show both control blocks, ours and the kernel's, "
 	"half-way\n" NET_HELP
 	"      --idle SECONDS   close a connection on which nothing moves so long (60)\n"
@@ -132,6 +140,7 @@ static const char help[] =
 static const struct option options[] = {
 	NET_OPTIONS,
 	{ "port", required_argument, NULL, 'p' },
+	{ "cores", required_argument, NULL, 'c' },
 	{ "both", no_argument, NULL, 'b' },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "quiet", no_argument, NULL, 'q' },
@@ -144,13 +153,19 @@ static int parse(int argc, char **argv, struct serve *s, struct net_options *o)
 	unsigned long n;
 	int c, status = CLI_OK;
 
-	while (!status && (c = getopt_long(argc, argv, "+p:bqh", options, NULL)) != -1) {
+	while (!status && (c = getopt_long(argc, argv, "+p:c:bqh", options, NULL)) != -1) {
 		switch (c) {
 		case 'p':
 			if (!net_number(optarg, 1, 65535, &n))
 				return cli_fail(CLI_USAGE, "--port %s: a port is 1 to 65535",
 						optarg);
 			s->http.port = (uint16_t)n;
+			break;
+		case 'c':
+			if (!net_number(optarg, 1, NET_CORES_MAX, &n))
+				return cli_fail(CLI_USAGE, "--cores %s: 1 to %u", optarg,
+						NET_CORES_MAX);
+			o->cores = (unsigned)n;
 			break;
 		case 'b':
 			s->both = true;
@@ -188,44 +203,83 @@ static void allow_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int loop(struct serve *s)
+static int work(void *arg, struct core *core)
 {
+	struct worker *w = &((struct serve *)arg)->workers[core->number];
 	int err = 0;
+
+	while (!err && !loop_stopped(core->loop)) {
+		err = loop_turn(core->loop, http_server_deadline(w->server));
+		http_server_advance(w->server, loop_clock());
+	}
+	return err;
+}
+
+static int loop(struct serve *s, struct link_why *why)
+{
+	int err;
 
 	interrupted = s->net.loop;
 	signal(SIGTERM, on_signal);
 	signal(SIGHUP, on_signal);
 	signal(SIGINT, SIG_IGN); /* the command's to answer: it ends, and we with it */
-	while (!err && !loop_stopped(s->net.loop)) {
-		err = loop_turn(s->net.loop, http_server_deadline(s->server));
-		http_server_advance(s->server, loop_clock());
+	err = cores_start(s->net.cores, work, s, why);
+	if (!err) {
+		err = cores_run(s->net.cores);
+		if (err)
+			link_fail(why, err, "the link is gone: %s", strerror(-err));
 	}
 	interrupted = NULL;
 	return err;
+}
+
+/* 0 or a negative errno. */
+static int open_workers(struct serve *s)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < cores_n(s->net.cores); i++) {
+		struct worker *w = &s->workers[i];
+
+		w->serve = s;
+		w->core = cores_get(s->net.cores, i);
+		s->http.arg = w;
+		err = http_server_new(&w->server, w->core->stack, &s->http, loop_clock());
+		loop_on_event(w->core->loop, on_event, w);
+	}
+	return err;
+}
+
+static void close_workers(struct serve *s)
+{
+	for (unsigned i = 0; i < NET_CORES_MAX; i++)
+		http_server_free(s->workers[i].server, loop_clock());
 }
 
 static int run(struct serve *s, char *const *command)
 {
 	const char *shell_name = getenv("SHELL");
 	char *shell[] = { (char *)(shell_name ? shell_name : "/bin/sh"), NULL };
+	struct link_why why;
 	int err, status;
 
-	err = http_server_new(&s->server, s->net.stack, &s->http, loop_clock());
+	err = open_workers(s);
 	if (err == -ENOSYS)
-		return cli_fail(CLI_CANNOT, "this kernel has no openat2(2): it takes Linux 5.6");
-	if (err)
-		return cli_fail(CLI_CANNOT, "cannot serve %s: %s", s->http.root, strerror(-err));
-	loop_on_event(s->net.loop, on_event, s);
-	introduce(s, !command);
-	status = net_run(&s->net, command ? command : shell, STDOUT_FILENO);
+		status = cli_fail(CLI_CANNOT, "this kernel has no openat2(2): it takes Linux 5.6");
+	else if (err)
+		status = cli_fail(CLI_CANNOT, "cannot serve %s: %s", s->http.root, strerror(-err));
+	else {
+		introduce(s, !command);
+		status = net_run(&s->net, command ? command : shell, STDOUT_FILENO);
+	}
 	if (!status) {
 		allow_descriptors();
-		err = loop(s);
+		err = loop(s, &why);
+		if (err)
+			status = cli_fail(CLI_TROUBLE, "%s", why.text);
 	}
 	net_end_child(&s->net);
-	http_server_free(s->server, loop_clock());
-	if (err)
-		return cli_fail(CLI_TROUBLE, "the link is gone: %s", strerror(-err));
+	close_workers(s);
 	return status ? status : net_child_status(&s->net);
 }
 
@@ -245,7 +299,7 @@ static int can_serve(const char *dir)
 int cmd_serve(int argc, char **argv)
 {
 	struct net_options o = { .name = "serve", .argv = argv };
-	struct serve s = { .http = { .port = 80, .idle_ns = IDLE_NS } };
+	static struct serve s = { .http = { .port = 80, .idle_ns = IDLE_NS } };
 	char *const *command;
 	int status;
 
@@ -254,6 +308,9 @@ int cmd_serve(int argc, char **argv)
 		return status < 0 ? CLI_OK : status;
 	if (optind >= argc || !strcmp(argv[optind - 1], "--"))
 		return cli_fail(CLI_USAGE, "which directory? \".\" is this one");
+	if (o.cores > 1 && (s.both || o.capture))
+		return cli_fail(CLI_USAGE,
+				"--both and --pcapng look at one stack: not with --cores");
 	s.http.root = argv[optind];
 	status = net_command(argc, argv, optind, &command);
 	if (status)
@@ -264,7 +321,6 @@ int cmd_serve(int argc, char **argv)
 	status = can_serve(s.http.root);
 	if (status)
 		return status;
-	s.http.arg = &s;
 	s.http.opened = opened;
 	s.http.half = half;
 	s.http.served = served;

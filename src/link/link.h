@@ -78,6 +78,10 @@ struct link_tun_config {
 	uint32_t mtu;	/* 0: 1500. Of our end: kernel_if_set_mtu() sets the kernel's */
 	uint8_t mac[6]; /* TAP, of our end; all zero: one at random */
 	bool no_offload; /* no super-segments, all checksums computed here */
+	/* One of several queues: each open with the same name adds one, up to 256. Linux puts what
+	 * comes into the queue from which the flow was last written to, else by a hash of its own
+	 */
+	bool multi_queue;
 };
 
 /*

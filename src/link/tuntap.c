@@ -124,7 +124,8 @@ static int attach(int fd, struct ifreq *ifr, bool tap, const struct link_tun_con
 	if (config->name && strlen(config->name) >= IFNAMSIZ)
 		return link_fail(why, -EINVAL, "interface name %s is longer than 15 characters",
 				 config->name);
-	ifr->ifr_flags = (short)((tap ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR);
+	ifr->ifr_flags = (short)((tap ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR |
+				 (config->multi_queue ? IFF_MULTI_QUEUE : 0));
 	strcpy(ifr->ifr_name, config->name ? config->name : tap ? "cpltap%d" : "cpltun%d");
 	if (ioctl(fd, TUNSETIFF, ifr))
 		return explain(why, "make", shown);

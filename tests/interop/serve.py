@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """couplet serve: the kernel's TCP, through curl and through sockets, on every kind of link."""
+import collections
 import concurrent.futures
 import contextlib
 import functools
+import json
 import os
 import re
 import socket
@@ -421,6 +423,29 @@ def a_thousand_connections():
         several_files(4)
 
 
+def on_cores(*options):
+    """Each connection is one stack's, whichever queue the kernel puts its packets into."""
+    with Serve(scratch("www"), "-q", "--cores", "3", *options) as serve:
+        sockets = [connect() for _ in range(60)]
+        for s in sockets:
+            s.sendall(get("/file1"))
+        for s in sockets:
+            assert sha256(one_answer(s)[1]) == SUMS["file1"]
+        found = json.loads(run(world.COUPLET, "netstat", "--json", "state", "established").stdout)
+        # Three new stacks number their connections alike: a number comes as often as there are
+        # stacks with so many.
+        numbers = collections.Counter(one["id"] for one in found["snapshots"]
+                                      if one["source"] == "couplet" and one["pid"] == serve.pid)
+        assert sum(numbers.values()) == 60, numbers
+        assert collections.Counter(numbers.values())[3] > 5, numbers
+        for s in sockets:
+            s.close()
+        for version in (4, 6):
+            several_files(version)
+            many_at_once(version)
+            big_file(version)
+
+
 def open_files_are_not_the_limit():
     """More downloads at once than descriptors by default."""
     with Serve(scratch("www"), "-q"):
@@ -481,6 +506,9 @@ TESTS += [("MTU 1280", functools.partial(with_mtu, 1280)),
           ("clients killed in mid-transfer", killed_in_mid_transfer),
           ("a file that shrinks", a_file_that_shrinks),
           ("a thousand connections", a_thousand_connections),
+          ("three cores over TUN", on_cores),
+          ("three cores over TAP, without offload", functools.partial(on_cores, "--tap",
+                                                                      "--no-offload")),
           ("1,200 downloads at once", open_files_are_not_the_limit),
           ("the log", the_log),
           ("both ends", both_ends)]

@@ -10,7 +10,7 @@
  *   mb=1024 n=20000 conc=8 reps=3 offload=1 mtu=1500
  *   sndbuf=BYTES        of Couplet's server (512 KiB, so that what is in flight stays in the
  *                       cache); 0: as large as it grows by itself
- *   link=tap|tun
+ *   link=tap|tun|packet|packet3    packet: one end of a veth pair; 3: blocks of packets
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -124,21 +124,52 @@ static void on_event(void *arg, const struct cpl_event *ev, uint64_t now)
 	}
 }
 
+static int open_tun(struct link **link, bool tap, uint32_t mtu, bool offload, struct link_why *why)
+{
+	struct link_tun_config config = { .mtu = mtu, .no_offload = !offload };
+	int err = tap ? link_tap_open(link, &config, why) : link_tun_open(link, &config, why);
+
+	if (!err)
+		err = kernel_if_set_mtu((*link)->iface.name, mtu, why);
+	return err;
+}
+
+/* One end of a veth pair is ours, the other the kernel's. */
+static int open_veth(struct link **link, const char *kind, uint32_t mtu, bool offload,
+		     struct link_why *why)
+{
+	struct link_packet_config packet = { .name = "ours",
+					     .no_offload = !offload,
+					     .blocks = !strcmp(kind, "packet3") };
+	char command[256];
+
+	snprintf(command, sizeof(command),
+		 "ip link del ours 2>/dev/null; ip link add ours mtu %u type veth peer name theirs "
+		 "mtu %u && ip link set ours up && ip link set theirs up",
+		 mtu, mtu);
+	if (system(command))
+		return link_fail(why, -EIO, "cannot make a veth pair");
+	if (!offload && kernel_if_set_offload("theirs", false, why))
+		return -EIO;
+	return link_packet_open(link, &packet, why);
+}
+
 /* The link with the kernel's TCP at its other end, 10.88.0.1. */
 static struct link *open_device(int argc, char **argv)
 {
 	uint32_t mtu = (uint32_t)atoi(option(argc, argv, "mtu", "1500"));
-	struct link_tun_config config = { .mtu = mtu,
-					  .no_offload = !atoi(option(argc, argv, "offload", "1")) };
-	bool tap = !strcmp(option(argc, argv, "link", "tap"), "tap");
+	bool offload = atoi(option(argc, argv, "offload", "1"));
+	const char *kind = option(argc, argv, "link", "tap"), *theirs = "theirs";
 	struct cpl_addr kernel = cpl_addr4(10, 88, 0, 1);
+	bool tap = !strcmp(kind, "tap"), tun = !strcmp(kind, "tun");
+	struct link *link = NULL;
 	struct link_why why;
-	struct link *link;
+	int err = tap || tun ? open_tun(&link, tap, mtu, offload, &why)
+			     : open_veth(&link, kind, mtu, offload, &why);
 
-	if ((tap ? link_tap_open(&link, &config, &why) : link_tun_open(&link, &config, &why)) ||
-	    kernel_if_set_mtu(link->iface.name, mtu, &why) ||
-	    kernel_if_up(link->iface.name, &why) ||
-	    kernel_if_addr_add(link->iface.name, &kernel, 24, &why)) {
+	if (!err && (tap || tun))
+		theirs = link->iface.name;
+	if (err || kernel_if_up(theirs, &why) || kernel_if_addr_add(theirs, &kernel, 24, &why)) {
 		fprintf(stderr, "tap: %s\n", why.text);
 		_exit(1);
 	}

@@ -317,17 +317,18 @@ static uint32_t output_some(struct loop *l, unsigned i, uint64_t now)
 {
 	struct loop_link *k = &l->links[i];
 	int n = cpl_output(l->stack, k->ifindex, l->outs, k->batch, now);
+	unsigned sent = 0;
 	uint32_t octets = 0;
 
 	k->link->now = now;
+	if (n > 0)
+		sent = link_write_some(k->link, l->outs, (unsigned)n);
+	if ((int)sent < n)
+		block(l, i);
+	/* What comes after a refused frame is refused as well: order is kept. */
 	for (int f = 0; f < n; f++) {
-		int sent = !k->blocked && link_write(k->link, &l->outs[f]);
-
-		/* What comes after a refused frame is refused as well: order is kept. */
-		if (!sent && !k->blocked)
-			block(l, i);
 		octets += l->outs[f].len;
-		cpl_output_done(l->stack, l->outs[f].token, sent, now);
+		cpl_output_done(l->stack, l->outs[f].token, f < (int)sent, now);
 	}
 	if (octets > OUT_OCTETS && k->batch > OUT_LEAST)
 		k->batch /= 2;

@@ -5,7 +5,9 @@
 #include "link/kernel_if.h"
 
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -247,4 +249,27 @@ int kernel_if_route_add(const char *name, const struct cpl_addr *prefix, unsigne
 	cpl_addr_text(prefix, text);
 	return link_fail(why, err, "cannot add a route to %s/%u by interface %s: %s%s", text,
 			 prefix_len, name, strerror(-err), hint(err));
+}
+
+int kernel_if_set_offload(const char *name, bool on, struct link_why *why)
+{
+	static const uint32_t switches[] = { ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO,
+					     ETHTOOL_SGRO };
+	int err = 0, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ethtool_value value = { .data = on };
+	struct ifreq q = { .ifr_data = (void *)&value };
+
+	if (fd < 0)
+		return link_fail(why, -errno, "no socket: %s", strerror(errno));
+	snprintf(q.ifr_name, sizeof(q.ifr_name), "%s", name);
+	for (unsigned i = 0; i < sizeof(switches) / sizeof(switches[0]) && !err; i++) {
+		value.cmd = switches[i];
+		if (ioctl(fd, SIOCETHTOOL, &q) && errno != EOPNOTSUPP)
+			err = -errno;
+	}
+	close(fd);
+	if (!err)
+		return 0;
+	return link_fail(why, err, "cannot set the offloads of interface %s: %s%s", name,
+			 strerror(-err), hint(err));
 }

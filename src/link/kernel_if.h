@@ -21,4 +21,10 @@ int kernel_if_addr_add(const char *name, const struct cpl_addr *addr, unsigned p
 int kernel_if_route_add(const char *name, const struct cpl_addr *prefix, unsigned prefix_len,
 			const struct cpl_addr *gateway, struct link_why *why);
 
+/*
+ * What `ethtool -K` does with tx, tso, gso and gro: ON false: the interface passes on only segments
+ * of its MTU, with complete checksums. One that the interface can't change is left as it is.
+ */
+int kernel_if_set_offload(const char *name, bool on, struct link_why *why);
+
 #endif

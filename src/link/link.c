@@ -29,10 +29,27 @@ int link_read(struct link *link, struct cpl_frame *frames, unsigned max)
 
 int link_write(struct link *link, const struct cpl_out *frame)
 {
-	int sent = link->ops->write(link, frame);
+	int sent = link->ops->write ? link->ops->write(link, frame)
+				    : (int)link->ops->write_some(link, frame, 1);
 
 	if (link->capture && sent > 0)
 		pcapng_out(link->capture, link->capture_iface, frame, link->now);
+	return sent;
+}
+
+unsigned link_write_some(struct link *link, const struct cpl_out *frames, unsigned n)
+{
+	unsigned sent = 0;
+
+	if (!link->ops->write_some) {
+		while (sent < n && link_write(link, &frames[sent]) > 0)
+			sent++;
+		return sent;
+	}
+	sent = link->ops->write_some(link, frames, n);
+	if (link->capture)
+		for (unsigned i = 0; i < sent; i++)
+			pcapng_out(link->capture, link->capture_iface, &frames[i], link->now);
 	return sent;
 }
 

@@ -32,6 +32,8 @@ struct link_ops {
 	int (*read)(struct link *link, struct cpl_frame *frames, unsigned max);
 	int (*write)(struct link *link, const struct cpl_out *frame);
 	void (*close)(struct link *link);
+	/* NULL: write() for each */
+	unsigned (*write_some)(struct link *link, const struct cpl_out *frames, unsigned n);
 };
 
 /* What all links have; each kind embeds it. */
@@ -61,6 +63,8 @@ int link_read(struct link *link, struct cpl_frame *frames, unsigned max);
  * device will never take counts as sent, and in lost_frames.
  */
 int link_write(struct link *link, const struct cpl_out *frame);
+/* The first of N frames for which there is room, in one go where the device can: how many. */
+unsigned link_write_some(struct link *link, const struct cpl_out *frames, unsigned n);
 /* NULL is allowed. The capture stays open. */
 void link_close(struct link *link);
 
@@ -92,6 +96,32 @@ struct link_tun_config {
  */
 int link_tun_open(struct link **link, const struct link_tun_config *config, struct link_why *why);
 int link_tap_open(struct link **link, const struct link_tun_config *config, struct link_why *why);
+
+/* ---- Packet sockets ------------------------------------------------------------------------- */
+
+struct link_packet_config {
+	const char *name; /* of an Ethernet interface that exists and is up */
+	uint32_t mtu;	  /* 0: the interface's */
+	uint8_t mac[6];	  /* ours; all zero: the interface's */
+	bool no_offload;  /* send no super-segments, and every checksum computed here */
+	/*
+	 * Wait until the kernel has a block full or a millisecond has passed (TPACKET_V3): fewest
+	 * wake-ups for much traffic, and a millisecond on each round trip. Else each frame is there
+	 * when it comes (TPACKET_V2).
+	 */
+	bool blocks;
+	/* Not 0: one of several links with this number, which share the interface's flows by hash. */
+	uint16_t fanout;
+};
+
+/*
+ * The frames of an interface of the kernel's (packet(7)): those that come in are read from a ring
+ * shared with the kernel. With virtio_net_hdr: super-segments and unfinished checksums both ways,
+ * whatever the interface itself can do. The kernel goes on to see each frame as well: our addresses
+ * must not be its own, or both answer. Needs CAP_NET_RAW. -EPERM, -ENODEV, -EINVAL (not Ethernet).
+ */
+int link_packet_open(struct link **link, const struct link_packet_config *config,
+		     struct link_why *why);
 
 /* ---- A wire in memory ----------------------------------------------------------------------- */
 

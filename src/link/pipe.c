@@ -215,7 +215,9 @@ static void pipe_close(struct link *link)
 	free(e);
 }
 
-static const struct link_ops pipe_ops = { pipe_read, pipe_write, pipe_close };
+static const struct link_ops pipe_ops = { .read = pipe_read,
+					  .write = pipe_write,
+					  .close = pipe_close };
 
 static struct wire *wire_new(uint32_t room, bool wake)
 {

@@ -128,7 +128,9 @@ static void steer_close(struct link *link)
 	free(s);
 }
 
-static const struct link_ops steer_ops = { steer_read, steer_write, steer_close };
+static const struct link_ops steer_ops = { .read = steer_read,
+					   .write = steer_write,
+					   .close = steer_close };
 
 static struct steer *steer_new(struct link *queue, unsigned core, unsigned cores,
 			       const uint8_t key[40])

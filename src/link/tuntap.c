@@ -95,7 +95,9 @@ static void tuntap_close(struct link *link)
 	free(tuntap_of(link));
 }
 
-static const struct link_ops tuntap_ops = { tuntap_read, tuntap_write, tuntap_close };
+static const struct link_ops tuntap_ops = { .read = tuntap_read,
+					    .write = tuntap_write,
+					    .close = tuntap_close };
 
 static int explain(struct link_why *why, const char *what, const char *name)
 {

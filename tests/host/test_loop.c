@@ -231,7 +231,9 @@ static void fussy_close(struct link *link)
  */
 static void test_refused(void **state)
 {
-	static const struct link_ops ops = { fussy_read, fussy_write, fussy_close };
+	static const struct link_ops ops = { .read = fussy_read,
+					     .write = fussy_write,
+					     .close = fussy_close };
 	struct fussy f = { .link = { .ops = &ops }, .refuse = 2, .frames = 1 };
 	struct cpl_addr addr = cpl_addr4(10, 0, 0, 1);
 	struct cpl_endpoint remote = { .addr = cpl_addr4(10, 0, 0, 2), .port = 9 };

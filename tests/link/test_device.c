@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TUN and TAP against the kernel's TCP in a network namespace of our own: a stream to the stack's
- * echo and back by the kernel's sockets, and one from the stack to an echo of the kernel's; IPv4
- * and IPv6, with super-segments and without. Skipped where namespaces or /dev/net/tun are refused.
+ * Devices against the kernel's TCP in a network namespace of our own: a stream to the stack's echo
+ * and back by the kernel's sockets, and one from the stack to an echo of the kernel's; IPv4 and
+ * IPv6, with super-segments and without. TUN and TAP, and what sits on one end of a veth pair,
+ * whose other end leaves checksums and cutting to it unless told otherwise. Skipped where
+ * namespaces or /dev/net/tun are refused.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -158,14 +160,47 @@ static void stack_to_kernel(struct looped *h, const struct cpl_addr *kernel_addr
 	close(listener);
 }
 
-static void device_open(struct looped *h, bool tap, bool offload)
+enum device {
+	TUN,
+	TAP,
+	PACKET,
+	PACKET_BLOCKS
+};
+
+#define OURS   "cpl-ours"
+#define THEIRS "cpl-theirs"
+
+/* Name of the kernel's end. */
+static const char *open_veth(struct link **link, enum device device, bool offload)
+{
+	struct link_packet_config config = { .name = OURS,
+					     .no_offload = !offload,
+					     .blocks = device == PACKET_BLOCKS };
+
+	assert_int_equal(system("ip link del " OURS " 2>/dev/null; "
+				"ip link add " OURS " type veth peer name " THEIRS),
+			 0);
+	ok(kernel_if_up(OURS, &why));
+	if (!offload)
+		ok(kernel_if_set_offload(THEIRS, false, &why));
+	ok(link_packet_open(link, &config, &why));
+	return THEIRS;
+}
+
+static const char *open_tun(struct link **link, enum device device, bool offload)
 {
 	struct link_tun_config config = { .no_offload = !offload };
-	struct link *link;
-	const char *name;
 
-	ok((tap ? link_tap_open : link_tun_open)(&link, &config, &why));
-	name = link->iface.name;
+	ok((device == TAP ? link_tap_open : link_tun_open)(link, &config, &why));
+	return (*link)->iface.name;
+}
+
+static void device_open(struct looped *h, enum device device, bool offload)
+{
+	struct link *link = NULL;
+	const char *name = device <= TAP ? open_tun(&link, device, offload)
+					 : open_veth(&link, device, offload);
+
 	ok(kernel_if_up(name, &why));
 	for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
 		struct cpl_addr kernel = addr(ipv6, 1);
@@ -188,12 +223,12 @@ static void need_device(void)
 	skip();
 }
 
-static void device(bool tap, bool offload)
+static void exchange(enum device device, bool offload)
 {
 	struct looped h;
 
 	need_device();
-	device_open(&h, tap, offload);
+	device_open(&h, device, offload);
 	ok(looped_echo(&h, PORT));
 	ok(looped_start(&h));
 	for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
@@ -214,25 +249,43 @@ static void device(bool tap, bool offload)
 static void test_tun(void **state)
 {
 	(void)state;
-	device(false, true);
+	exchange(TUN, true);
+	exchange(TUN, false);
 }
 
 static void test_tap(void **state)
 {
 	(void)state;
-	device(true, true);
+	exchange(TAP, true);
+	exchange(TAP, false);
 }
 
-static void test_tun_plain(void **state)
+static void test_packet(void **state)
 {
 	(void)state;
-	device(false, false);
+	exchange(PACKET, true);
+	exchange(PACKET, false);
 }
 
-static void test_tap_plain(void **state)
+static void test_packet_blocks(void **state)
 {
 	(void)state;
-	device(true, false);
+	exchange(PACKET_BLOCKS, true);
+}
+
+static void test_packet_errors(void **state)
+{
+	struct link_packet_config config = { .name = "no-such" };
+	struct link *link;
+
+	(void)state;
+	need_device();
+	assert_int_equal(link_packet_open(&link, &config, &why), -ENODEV);
+	assert_non_null(strstr(why.text, "no-such"));
+	config.name = "lo"; /* no Ethernet */
+	assert_int_equal(link_packet_open(&link, &config, &why), -EINVAL);
+	config.name = "an-interface-name-too-long";
+	assert_int_equal(link_packet_open(&link, &config, &why), -EINVAL);
 }
 
 static void test_errors(void **state)
@@ -268,9 +321,9 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_errors),	  cmocka_unit_test(test_tun),
-		cmocka_unit_test(test_tap),	  cmocka_unit_test(test_tun_plain),
-		cmocka_unit_test(test_tap_plain),
+		cmocka_unit_test(test_errors),	      cmocka_unit_test(test_tun),
+		cmocka_unit_test(test_tap),	      cmocka_unit_test(test_packet),
+		cmocka_unit_test(test_packet_blocks), cmocka_unit_test(test_packet_errors),
 	};
 	struct link_tun_config config = { 0 };
 	struct link *link;

@@ -200,6 +200,7 @@ struct cpl_iface_config {
 
 /* Returns the interface's number, 1 or more; -EINVAL, -ENOSPC (at most 64 interfaces), -ENOMEM. */
 int cpl_iface_add(cpl_stack *stack, const struct cpl_iface_config *config, uint64_t now);
+/* -EINVAL also below 1280, where the interface has an IPv6 address (RFC 8200 5). */
 int cpl_iface_set_mtu(cpl_stack *stack, int ifindex, uint32_t mtu, uint64_t now);
 /* Down: nothing is sent or accepted. Interfaces start up. */
 int cpl_iface_set_up(cpl_stack *stack, int ifindex, int up, uint64_t now);

@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define MTU4_MIN    552	 /* Linux: net.ipv4.route.min_pmtu */
-#define MTU6_MIN    1280 /* RFC 8200 5 */
+#include "wire/ip.h"
+
+#define MTU4_MIN    552 /* Linux: net.ipv4.route.min_pmtu */
 #define BUCKETS_MAX 32768u
 #define SLAB_SIZE   8192
 
@@ -150,7 +151,7 @@ uint32_t pmtu_learn(struct pmtu_cache *c, const struct cpl_addr *dst, uint32_t m
 			mtu = plateau_below(quoted_len, believed);
 		if (mtu < MTU4_MIN)
 			mtu = MTU4_MIN;
-	} else if (mtu < MTU6_MIN) {
+	} else if (mtu < IPV6_MTU_MIN) {
 		return 0; /* RFC 8201 4: "it must discard it" */
 	}
 	if (e && mtu == e->mtu)

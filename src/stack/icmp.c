@@ -135,7 +135,7 @@ void icmp_error(struct cpl_stack *s, const struct packet *pkt, enum icmp_error w
 		uint32_t pointer, uint64_t now)
 {
 	bool v4 = pkt->ip.version == 4;
-	uint32_t max = v4 ? 576 - 28 : 1280 - 48;
+	uint32_t max = v4 ? 576 - 28 : IPV6_MTU_MIN - 48;
 	struct icmp_msg m = { .body = pkt->p, .body_len = pkt->ip.len < max ? pkt->ip.len : max };
 	struct cpl_addr src = pkt->ip.dst;
 

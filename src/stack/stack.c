@@ -276,7 +276,7 @@ int cpl_iface_add(cpl_stack *s, const struct cpl_iface_config *config, uint64_t 
 	s->ifaces[i].up = true;
 	route_set_up(&s->routes, i, true);
 	iface_to_tcp(s, i);
-	if (config->kind == CPL_IFACE_ETHER && config->mtu >= 1280) {
+	if (config->kind == CPL_IFACE_ETHER && config->mtu >= IPV6_MTU_MIN) {
 		own = link_local(config->mac);
 		cpl_addr_add(s, i, &own, 64, now);
 	}
@@ -288,12 +288,20 @@ static struct iface *iface_get(struct cpl_stack *s, int i)
 	return i >= 1 && i <= IFACES_MAX && s->ifaces[i].used ? &s->ifaces[i] : NULL;
 }
 
+static bool has_ipv6(const struct cpl_stack *s, int i)
+{
+	for (uint32_t n = 0; n < s->routes.addrs_n; n++)
+		if (s->routes.addrs[n].ifindex == i && !cpl_addr_is4(&s->routes.addrs[n].addr))
+			return true;
+	return false;
+}
+
 int cpl_iface_set_mtu(cpl_stack *s, int i, uint32_t mtu, uint64_t now)
 {
 	struct iface *iface = iface_get(s, i);
 
 	(void)now;
-	if (!iface || mtu < 576 || mtu > 65535)
+	if (!iface || mtu < 576 || mtu > 65535 || (mtu < IPV6_MTU_MIN && has_ipv6(s, i)))
 		return -EINVAL;
 	iface->config.mtu = mtu;
 	iface_to_tcp(s, i);
@@ -325,7 +333,7 @@ int cpl_addr_add(cpl_stack *s, int i, const struct cpl_addr *addr, unsigned pref
 	bool detect;
 	int err;
 
-	if (!iface || !addr_is_source(addr) || (!cpl_addr_is4(addr) && iface->config.mtu < 1280))
+	if (!iface || !addr_is_source(addr) || (!cpl_addr_is4(addr) && iface->config.mtu < IPV6_MTU_MIN))
 		return -EINVAL;
 	detect = iface->config.kind == CPL_IFACE_ETHER && !cpl_addr_is4(addr) &&
 		 !(iface->config.flags & CPL_IFACE_NO_DAD);

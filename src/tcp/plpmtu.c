@@ -6,7 +6,6 @@
  */
 #include "tcp/tcp.h"
 
-#define BASE6	     1280u /* every link carries as much (RFC 8200 5); nearly every IPv4 link too */
 #define BASE4	     1024u
 #define FLOOR4	     576u
 #define TIMEOUTS     2	  /* in a row of one segment: too many for chance */
@@ -25,7 +24,7 @@ static uint32_t overhead(const struct tcb *tcb)
 /* The next size to try, smaller by a tenth if there is one, or 0. */
 static uint32_t step_down(const struct tcb *tcb)
 {
-	static const uint16_t steps[] = { BASE6, BASE4, FLOOR4 };
+	static const uint16_t steps[] = { IPV6_MTU_MIN, BASE4, FLOOR4 };
 	uint32_t size = (uint32_t)tcb->snd_mss + overhead(tcb);
 	unsigned last = tcb_is4(tcb) ? 2 : 0;
 

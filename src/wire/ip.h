@@ -16,6 +16,7 @@
 #define IPV4_HLEN      20
 #define IPV6_HLEN      40
 #define IPV6_FRAG_HLEN 8
+#define IPV6_MTU_MIN   1280 /* RFC 8200 5: every link carries as much */
 #define IPV4_SSRR      137
 #define IPV4_LSRR      131
 

@@ -245,13 +245,34 @@ static void interfaces(void **state)
 	rig_end(&r);
 }
 
+/* RFC 8200 5: an address of IPv6 and a narrower link exclude each other, whichever comes first. */
+static void ipv6_needs_1280(void **state)
+{
+	struct cpl_addr six = rig_addr("fd00::1"), four = rig_addr("10.0.0.1");
+
+	(void)state;
+	rig_init(&r);
+	rig_start(&r);
+	rig_iface(&r, CPL_IFACE_IP, 0);
+	rig_addr_add(&r, rig_iface(&r, CPL_IFACE_IP, 0), "fd00::2", 64); /* another's */
+	assert_int_equal(cpl_addr_add(r.stack, 1, &four, 24, r.now), 0);
+	assert_int_equal(cpl_iface_set_mtu(r.stack, 1, 1279, r.now), 0);
+	assert_int_equal(cpl_addr_add(r.stack, 1, &six, 64, r.now), -EINVAL);
+	assert_int_equal(cpl_iface_set_mtu(r.stack, 1, 1280, r.now), 0);
+	assert_int_equal(cpl_addr_add(r.stack, 1, &six, 64, r.now), 0);
+	assert_int_equal(cpl_iface_set_mtu(r.stack, 1, 1279, r.now), -EINVAL);
+	assert_int_equal(cpl_addr_del(r.stack, 1, &six, r.now), 0);
+	assert_int_equal(cpl_iface_set_mtu(r.stack, 1, 576, r.now), 0);
+	rig_end(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(conns_max),	    cmocka_unit_test(half_open_max),
 		cmocka_unit_test(time_wait_max),    cmocka_unit_test(memory_max),
 		cmocka_unit_test(allocation_fails), cmocka_unit_test(reassembly_memory),
-		cmocka_unit_test(interfaces),
+		cmocka_unit_test(interfaces),	    cmocka_unit_test(ipv6_needs_1280),
 	};
 
 	return cmocka_run_group_tests_name("stack: limits", tests, NULL, NULL);

@@ -27,7 +27,7 @@ CFLAGS ?= $(CFLAGS_$(BUILD))
 
 # What a missing library takes away says so at run time: its code is under #ifdef HAVE_...
 have_pc = $(if $(shell pkg-config --exists $(1) 2>/dev/null && echo yes),$(1))
-OPTIONAL := $(foreach l,libmnl jansson libbpf sqlite3 libpq ncursesw,$(call have_pc,$(l)))
+OPTIONAL := $(foreach l,libmnl jansson libbpf sqlite3 libpq ncursesw libxdp,$(call have_pc,$(l)))
 # The programs for the kernel need clang and bpftool to be made, libbpf to be loaded.
 CLANG ?= clang
 BPFTOOL := $(shell PATH=$$PATH:/usr/sbin:/sbin command -v bpftool)

@@ -256,6 +256,7 @@ static void noproto_run(struct link *link, enum noproto_work work, uint64_t tota
 	struct cpl_frame frames[64];
 	/* What comes one by one needs no look for more. */
 	unsigned max = one_by_one ? 1 : 64;
+	uint16_t last = 0; /* whose data may have to be acknowledged */
 
 	if (!s)
 		abort();
@@ -270,7 +271,6 @@ static void noproto_run(struct link *link, enum noproto_work work, uint64_t tota
 	s->port = port;
 	for (;;) {
 		int n = link_read(link, frames, max);
-		uint16_t last = 0;
 		bool more;
 
 		if (n < 0)
@@ -280,7 +280,7 @@ static void noproto_run(struct link *link, enum noproto_work work, uint64_t tota
 
 			last = from ? from : last;
 		}
-		if (n < 64 && last && s->flows[last].acked != s->flows[last].rcv)
+		if (n < (int)max && last && s->flows[last].acked != s->flows[last].rcv)
 			noproto_segment(s, last, NOPROTO_ACK, 0);
 		more = s->source && noproto_pump(s);
 		if ((n <= 0 || one_by_one) && !more)

@@ -10,7 +10,7 @@
  *   mb=1024 n=20000 conc=8 reps=3 offload=1 mtu=1500
  *   sndbuf=BYTES        of Couplet's server (512 KiB, so that what is in flight stays in the
  *                       cache); 0: as large as it grows by itself
- *   link=tap|tun|packet|packet3    packet: one end of a veth pair; 3: blocks of packets
+ *   link=tap|tun|packet|packet3|xdp     the last: one end of a veth pair; 3: blocks of packets
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -141,6 +141,7 @@ static int open_veth(struct link **link, const char *kind, uint32_t mtu, bool of
 	struct link_packet_config packet = { .name = "ours",
 					     .no_offload = !offload,
 					     .blocks = !strcmp(kind, "packet3") };
+	struct link_xdp_config xdp = { .name = "ours" };
 	char command[256];
 
 	snprintf(command, sizeof(command),
@@ -151,7 +152,8 @@ static int open_veth(struct link **link, const char *kind, uint32_t mtu, bool of
 		return link_fail(why, -EIO, "cannot make a veth pair");
 	if (!offload && kernel_if_set_offload("theirs", false, why))
 		return -EIO;
-	return link_packet_open(link, &packet, why);
+	return strcmp(kind, "xdp") ? link_packet_open(link, &packet, why)
+				   : link_xdp_open(link, &xdp, why);
 }
 
 /* The link with the kernel's TCP at its other end, 10.88.0.1. */

@@ -110,7 +110,8 @@ struct link_packet_config {
 	 * when it comes (TPACKET_V2).
 	 */
 	bool blocks;
-	/* Not 0: one of several links with this number, which share the interface's flows by hash. */
+	/* Not 0: one of several links with this number, which share the interface's flows by hash.
+	 */
 	uint16_t fanout;
 };
 
@@ -122,6 +123,28 @@ struct link_packet_config {
  */
 int link_packet_open(struct link **link, const struct link_packet_config *config,
 		     struct link_why *why);
+
+/* ---- AF_XDP --------------------------------------------------------------------------------- */
+
+struct link_xdp_config {
+	const char
+		*name; /* of an Ethernet interface that exists and is up, with an MTU up to 3,826 */
+	unsigned queue; /* whose frames come to us; those of other queues stay the kernel's */
+	uint32_t mtu;	/* 0: the interface's */
+	bool copy;	/* do not ask for zero-copy, which the device may not have */
+	bool generic;	/* the kernel's own XDP, not the device's */
+};
+
+/*
+ * The frames of one queue of an interface, past the kernel's stack, which sees them no more,
+ * through rings in shared memory. No offloads: all that is sent has the MTU's size and its
+ * checksum. Zero-copy where the device has it (untested: veth, virtio and the like do not), else
+ * the kernel copies. Needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and libxdp. -EPERM, -ENODEV, -EINVAL
+ * (no such queue), -EBUSY, -ENOSYS (no libxdp).
+ */
+int link_xdp_open(struct link **link, const struct link_xdp_config *config, struct link_why *why);
+/* Whether frames come and go without being copied. */
+bool link_xdp_zero_copy(const struct link *link);
 
 /* ---- A wire in memory ----------------------------------------------------------------------- */
 

@@ -164,7 +164,9 @@ enum device {
 	TUN,
 	TAP,
 	PACKET,
-	PACKET_BLOCKS
+	PACKET_BLOCKS,
+	XDP,
+	XDP_GENERIC
 };
 
 #define OURS   "cpl-ours"
@@ -177,13 +179,15 @@ static const char *open_veth(struct link **link, enum device device, bool offloa
 					     .no_offload = !offload,
 					     .blocks = device == PACKET_BLOCKS };
 
+	struct link_xdp_config xdp = { .name = OURS, .generic = device == XDP_GENERIC };
+
 	assert_int_equal(system("ip link del " OURS " 2>/dev/null; "
 				"ip link add " OURS " type veth peer name " THEIRS),
 			 0);
 	ok(kernel_if_up(OURS, &why));
 	if (!offload)
 		ok(kernel_if_set_offload(THEIRS, false, &why));
-	ok(link_packet_open(link, &config, &why));
+	ok(device >= XDP ? link_xdp_open(link, &xdp, &why) : link_packet_open(link, &config, &why));
 	return THEIRS;
 }
 
@@ -273,6 +277,35 @@ static void test_packet_blocks(void **state)
 	exchange(PACKET_BLOCKS, true);
 }
 
+/* Why there is no AF_XDP here, or NULL. */
+static const char *no_xdp(void)
+{
+	struct link_xdp_config config = { .name = "no-such" };
+	struct link *link;
+	int err = link_xdp_open(&link, &config, &why);
+
+	if (err == -ENOSYS)
+		return why.text;
+	assert_int_equal(err, -ENODEV);
+	assert_non_null(strstr(why.text, "no-such"));
+	config.name = "lo"; /* no Ethernet */
+	assert_int_equal(link_xdp_open(&link, &config, &why), -EINVAL);
+	return NULL;
+}
+
+static void test_xdp(void **state)
+{
+	(void)state;
+	need_device();
+	if (no_xdp()) {
+		print_message("# %s\n", why.text);
+		skip();
+	}
+	exchange(XDP, true);
+	exchange(XDP, false);
+	exchange(XDP_GENERIC, false); /* super-segments do not pass */
+}
+
 static void test_packet_errors(void **state)
 {
 	struct link_packet_config config = { .name = "no-such" };
@@ -324,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_errors),	      cmocka_unit_test(test_tun),
 		cmocka_unit_test(test_tap),	      cmocka_unit_test(test_packet),
 		cmocka_unit_test(test_packet_blocks), cmocka_unit_test(test_packet_errors),
+		cmocka_unit_test(test_xdp),
 	};
 	struct link_tun_config config = { 0 };
 	struct link *link;

@@ -204,6 +204,12 @@ void sendmap_unmark_lost(struct sendmap *map);
  * may be longer than what may be sent: split it.
  */
 struct sent *sendmap_next_lost(struct sendmap *map);
+/*
+ * RECORD is to be sent again, in segments of MSS, and is what is left of one that was larger: what
+ * was lost behind it becomes part of it, or each of the larger ones would leave in two. A push
+ * stays the end of a segment.
+ */
+void sendmap_join_lost(struct sendmap *map, struct sent *record, uint32_t mss);
 /* The first record; NULL if empty. */
 struct sent *sendmap_first(const struct sendmap *map);
 /* All sums and orders hold; asserts. For tests and tcb_check(). */

@@ -17,8 +17,11 @@
 
 /* ---- SACK ----------------------------------------------------------------------------------- */
 
-/* B, right after A, becomes part of it. Both are SACKed, so that no sum changes; should the peer
- * renege, what is known of the newest transmission stands for all. */
+/*
+ * B, right after A, becomes part of it. Both are SACKed, or both are lost and not sent again, so
+ * that no sum changes; should the peer renege, what is known of the newest transmission stands for
+ * all.
+ */
 static void join(struct sendmap *map, struct sent *a, struct sent *b)
 {
 	a->end = b->end;
@@ -273,5 +276,27 @@ void sendmap_unmark_lost(struct sendmap *map)
 		record_set_flags(map, record, record->flags & ~SENT_LOST);
 		into_network(map, record, pos);
 		pos = &record->by_time;
+	}
+}
+
+/* What is lost, and about which nothing else is to be kept. */
+static bool only_lost(const struct sent *record)
+{
+	const uint32_t other = SENT_RETRANS | SENT_UNSENT | SENT_SYN | SENT_MTU_PROBE;
+
+	return record && (record->flags & (SENT_LOST | other)) == SENT_LOST;
+}
+
+void sendmap_join_lost(struct sendmap *map, struct sent *record, uint32_t mss)
+{
+	struct sent *next;
+
+	while (record_len(record) < mss && record->mss > mss && only_lost(record) &&
+	       !(record->flags & (SENT_PSH | SENT_FIN))) {
+		next = record_next(map, record);
+		/* Karn, F-RTO: what never went again must stay known for that. */
+		if (!only_lost(next) || ((next->flags ^ record->flags) & SENT_EVER_RETRANS))
+			return;
+		join(map, record, next);
 	}
 }

@@ -235,6 +235,8 @@ static bool pull_lost(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 		return false;
 	room = output_cwnd_room(tcb);
 	need = mss_now(tcb);
+	if (rec->end - rec->start < need)
+		sendmap_join_lost(&tcb->io->map, rec, need);
 	need = rec->end - rec->start < need ? rec->end - rec->start : need;
 	if (room < need && !tcb->io->recovery.retransmit_now) {
 		tcb_why(tcb, why_cwnd(tcb->io), now);

@@ -186,11 +186,13 @@ static void test_reno_friendly(void **state)
 	for (i = 0; i < 30; i++) {
 		want += ALPHA;
 		round_trip(0.01, MSS, true);
-		/* It follows 32 times a second: three round trips late. */
-		assert_near(cwnd(), want - 1.5 * ALPHA, 1.5 * ALPHA + 1 + i * 0.05);
+		/* In whole segments, W_cubic's rounded up; it follows W_est each 31.25 ms as Linux
+		 * does: three of these round trips late at most. */
+		assert_true(cwnd() < want + 0.5);
+		assert_true(cwnd() > want - 3 * ALPHA - 1.1);
 	}
-	/* W_cubic alone would be below W_max still: K is 2.5 s. */
-	assert_true(cwnd() > w_max + 7);
+	/* W_cubic alone would be below W_max still: K is 2.5 s. W_est is W_max + 9.9. */
+	assert_true(cwnd() >= w_max + 8);
 }
 
 /* Section 4.7. */
@@ -360,7 +362,8 @@ static void test_undo_reno_friendly(void **state)
 	cc.ops->undo(&cc, now);
 	for (i = 0; i < 5; i++)
 		round_trip(0.01, MSS, true);
-	assert_near(cwnd(), straight, 0.5 + 3 * ALPHA);
+	/* One of them may be three round trips late. */
+	assert_near(cwnd(), straight, 3 * ALPHA);
 }
 
 /* A new MSS does not bend the curve, counted in segments. */

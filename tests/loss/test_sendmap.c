@@ -368,6 +368,48 @@ static void test_rate_duplicates(void **state)
 	assert_int_equal(map.delivered, 9 * MSS);
 }
 
+/* What is left of larger segments goes again in full ones, up to a push; what went again apart. */
+static void test_join_lost(void **state)
+{
+	struct sent *record;
+
+	(void)state;
+	send_segments(3, 1);
+	sendmap_sent(&map, map.nxt + MSS, MSS, SENT_PSH, 1);
+	send_segments(2, 1);
+	sendmap_mark_all_lost(&map, false);
+	record = sendmap_first(&map);
+	sendmap_join_lost(&map, record, MSS); /* full already */
+	assert_int_equal(record->end, seg(1));
+	sendmap_split(&map, record, seg(1) - MSS / 4);
+	sendmap_resent(&map, record, 2);
+	record = sendmap_next_lost(&map);
+	sendmap_join_lost(&map, record, MSS); /* a short one, of segments that fit */
+	assert_int_equal(record->end, seg(1));
+	sendmap_join_lost(&map, record, MSS - 1);
+	assert_int_equal(record->end, seg(2));
+	sendmap_join_lost(&map, record, 3 * MSS); /* not larger */
+	assert_int_equal(record->end, seg(2));
+	sendmap_check(&map);
+	ack(record->end, 3);
+	record = sendmap_split(&map, sendmap_first(&map), seg(3) - 1);
+	sendmap_join_lost(&map, record, MSS - 1); /* with what ends in a push, no further */
+	assert_int_equal(record->end, seg(4));
+	sendmap_split(&map, record, seg(4) - 1);
+	record = sendmap_find(&map, seg(4) - 1);
+	sendmap_join_lost(&map, record, MSS - 1);
+	assert_int_equal(record->end, seg(4));
+	sendmap_check(&map);
+	/* Karn: one that went twice stays apart from one that went once. */
+	ack(seg(4), 4);
+	sendmap_split(&map, sendmap_first(&map), seg(4) + 1);
+	sendmap_resent(&map, sendmap_first(&map), 5);
+	sendmap_mark_lost(&map, sendmap_first(&map));
+	sendmap_join_lost(&map, sendmap_first(&map), MSS - 1);
+	assert_int_equal(sendmap_first(&map)->end, seg(4) + 1);
+	sendmap_check(&map);
+}
+
 static void test_rate_app_limited(void **state)
 {
 	(void)state;
@@ -449,6 +491,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reordered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate_duplicates, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_join_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate_app_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_walk, setup, teardown),

@@ -126,13 +126,16 @@ static void shares(void **state)
 		const struct golden_row *row = &rows[i];
 		double figures[GOLDEN_FIGURES];
 
-		/* A deep queue makes round trips so long that a minute is too short to converge. */
+		/* With 4 BDP of 50 ms Reno loses once in 260 s (W/2 round trips of 0.25 s): a
+		 * minute is too short to converge. */
 		if (row->kind != GOLDEN_SHARED || row->other || row->other_rtt_ms ||
 		    row->rtt_ms * row->queue > 50)
 			continue;
 		if (!golden_find(table, row, figures))
 			fail_msg("%s: not in the table", row->key);
-		if (figures[0] < (row->rtt_ms * row->queue < 50 ? 0.9 : 0.85) || figures[2] < 94)
+		/* BBR probes once in two or three seconds, at random: flows take turns in leading.
+		 */
+		if (figures[0] < (strcmp(row->cc, "bbr") ? 0.95 : 0.92) || figures[2] < 94)
 			fail_msg("%s: Jain's index %.3f, %.1f%% used", row->key, figures[0],
 				 figures[2]);
 		seen++;

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -27,21 +28,42 @@ struct thread {
 	uint32_t generation;
 	int depth;
 	int slots[DEPTH_MAX]; /* plus 1; 0: none yet */
-	int bell;	      /* plus 1 */
+	int wakers[DEPTH_MAX];
+	int bell; /* plus 1 */
 	bool bell_given;
 };
 
 static __thread struct thread self __attribute__((tls_model("initial-exec")));
 static pthread_key_t ending;
 
+/* FD, plus 1, of this thread's own. */
+static void let_go(int *fd)
+{
+	if (*fd) {
+		fd_forget(*fd - 1);
+		REAL(close)(*fd - 1);
+	}
+	*fd = 0;
+}
+
+static void fds_let_go(void)
+{
+	let_go(&self.bell);
+	for (int i = 0; i < DEPTH_MAX; i++)
+		let_go(&self.wakers[i]);
+}
+
+void thread_forked(void)
+{
+	self.bell = 0;
+	for (int i = 0; i < DEPTH_MAX; i++)
+		self.wakers[i] = 0;
+}
+
 static void thread_end(void *arg)
 {
 	(void)arg;
-	if (self.bell) {
-		fd_forget(self.bell - 1);
-		REAL(close)(self.bell - 1);
-	}
-	self.bell = 0;
+	fds_let_go();
 	if (self.generation != process_generation())
 		return;
 	for (int i = 0; i < DEPTH_MAX; i++)
@@ -78,11 +100,7 @@ struct shim_slot *call_begin(enum shim_op op, int fd, shim_token token)
 	if (!area)
 		return NULL;
 	if (self.generation != process_generation()) {
-		/* After fork() the bell is the parent's thread's. */
-		if (self.bell) {
-			fd_forget(self.bell - 1);
-			REAL(close)(self.bell - 1);
-		}
+		fds_let_go();
 		self = (struct thread){ .generation = process_generation() };
 		pthread_setspecific(ending, &self);
 	}
@@ -150,7 +168,23 @@ static bool spin(struct shim_slot *slot)
 	return false;
 }
 
-/* Sleep until the state changes. False: a signal was handled, or it took long. */
+/*
+ * Sleep until the state changes. False: a signal was handled, or it took long. The kernel goes on
+ * reading after a handler where that is asked for (SA_RESTART), but never polling (signal(7)).
+ */
+static bool sleep_at(int waker, bool ever, bool *gone)
+{
+	struct pollfd p = { .fd = waker, .events = POLLIN };
+	char octets[8];
+	ssize_t n = -1;
+
+	if (!ever || REAL(ppoll)(&p, 1, NULL, NULL) == 1)
+		n = REAL(read)(waker, octets, sizeof(octets));
+	*gone = n == 0;
+	return n >= 0;
+}
+
+/* As sleep_at(), without a waker; it takes longer to find that the server is gone. */
 static bool sleep_on(struct shim_slot *slot, bool ever)
 {
 	/* With a limit the kernel does not go on by itself after a handler (futex(2)). */
@@ -164,12 +198,15 @@ static bool sleep_on(struct shim_slot *slot, bool ever)
 static void sleep_until_done(struct shim_area *area, struct shim_slot *slot, bool ever, bool *gone)
 {
 	uint32_t state = SHIM_ASKED;
+	int *waker = &self.wakers[self.depth - 1];
 
+	if (!*waker)
+		*waker = process_waker(slot_number(slot)) + 1;
 	atomic_compare_exchange_strong(&slot->state, &state, SHIM_WAITED);
 	while (!*gone && atomic_load(&slot->state) == SHIM_WAITED) {
 		bool handled;
 
-		if (sleep_on(slot, ever))
+		if (*waker ? sleep_at(*waker - 1, ever, gone) : sleep_on(slot, ever))
 			continue;
 		handled = errno == EINTR;
 		if (!process_alive())
@@ -192,8 +229,10 @@ int64_t call_do(struct shim_slot *slot, bool ever)
 	if (!gone && (rang || !process_spins() || !spin(slot)))
 		sleep_until_done(area, slot, ever, &gone);
 	errno = saved;
-	if (gone)
+	if (gone) {
 		slot->answer = (struct shim_answer){ .result = -ENETDOWN };
+		process_lost();
+	}
 	return slot->answer.result;
 }
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -19,6 +20,92 @@
 #include <unistd.h>
 
 #include "shim/shim.h"
+
+/* ---- What is in the sets -------------------------------------------------------------------- */
+
+/*
+ * What this process has put into sets, by descriptor: the server knows it, and takes it with it
+ * when it dies. Then everything in them is as a connection after RST, and calls say ENETDOWN.
+ */
+struct entry {
+	struct entry *next; /* of the descriptor */
+	shim_token set, sock;
+	uint32_t events;
+	uint64_t data;
+};
+
+#define DEAD (EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP)
+
+static struct entry *entries[FDS_MAX];
+static unsigned entries_end, entries_next; /* after the highest; where the dead are told of next */
+
+static struct entry **entry_find(shim_token set, int fd)
+{
+	struct entry **e = &entries[fd];
+
+	while (*e && (*e)->set != set)
+		e = &(*e)->next;
+	return e;
+}
+
+/* EPOLL_CTL_... has been done. Without memory it is forgotten: it matters only then. */
+static void entry_note(shim_token set, int op, int fd, const struct epoll_event *event)
+{
+	struct entry **at, *e;
+	sigset_t before;
+
+	process_lock(&before);
+	at = entry_find(set, fd);
+	e = *at;
+	if (op == EPOLL_CTL_DEL && e) {
+		*at = e->next;
+		free(e);
+	} else if (op != EPOLL_CTL_DEL) {
+		if (!e)
+			e = *at = calloc(1, sizeof(*e));
+		if (e) {
+			e->set = set;
+			e->sock = fds[fd].token;
+			e->events = event->events;
+			e->data = event->data.u64;
+		}
+		if ((unsigned)fd >= entries_end)
+			entries_end = (unsigned)fd + 1;
+	}
+	process_unlock(&before);
+}
+
+/* What is told of E when the server is gone; 0: nothing more. */
+static uint32_t entry_dead(struct entry *e, int fd)
+{
+	uint32_t events = e->events;
+	const struct fd *f = fd_socket(fd);
+
+	/* Edges come once. Whoever closed it does not hear of it. */
+	if (events & (EPOLLET | EPOLLONESHOT))
+		e->events = EPOLLET;
+	if (events == EPOLLET || !f || f->token != e->sock)
+		return 0;
+	return (events & DEAD) | EPOLLERR | EPOLLHUP;
+}
+
+static int take_dead(int set, struct epoll_event *events, int max)
+{
+	sigset_t before;
+	int n = 0;
+
+	process_lock(&before);
+	for (unsigned looked = 0; looked < entries_end && n < max; looked++) {
+		int fd = (int)(entries_next++ % entries_end);
+		struct entry *e = *entry_find(fds[set].token, fd);
+		uint32_t got = e ? entry_dead(e, fd) : 0;
+
+		if (got)
+			events[n++] = (struct epoll_event){ .events = got, .data.u64 = e->data };
+	}
+	process_unlock(&before);
+	return n;
+}
 
 /* ---- Making a set --------------------------------------------------------------------------- */
 
@@ -105,6 +192,8 @@ EXPORT int epoll_ctl(int set, int op, int fd, struct epoll_event *event)
 	}
 	result = call_do(slot, false);
 	call_end(slot);
+	if (result == 0)
+		entry_note(fds[set].token, op, fd, event);
 	return (int)result_of(result);
 }
 
@@ -131,7 +220,7 @@ static int take(int set, struct epoll_event *events, int max)
 	int n;
 
 	if (!slot)
-		return 0;
+		return errno == ENETDOWN ? take_dead(set, events, max) : 0;
 	from = (const struct shim_event *)(const void *)slot->data;
 	slot->request.arg[0] = max;
 	n = (int)call_do(slot, false);
@@ -140,6 +229,8 @@ static int take(int set, struct epoll_event *events, int max)
 		events[i].data.u64 = from[i].data;
 	}
 	call_end(slot);
+	if (n == -ENETDOWN)
+		return take_dead(set, events, max);
 	return n < 0 ? 0 : n < max ? n : max;
 }
 
@@ -150,7 +241,7 @@ static int take_kernel(int set, struct epoll_event *events, int max, const struc
 	int n = real_wait(set, events, max, timeout, mask), kept = 0;
 
 	for (int i = 0; i < n; i++) {
-		if (events[i].data.u64 == fds[set].cookie)
+		if (events[i].data.u64 == fds[set].cookie || events[i].data.u64 == ~fds[set].cookie)
 			*rung = true;
 		else
 			events[kept++] = events[i];
@@ -158,12 +249,27 @@ static int take_kernel(int set, struct epoll_event *events, int max, const struc
 	return n < 0 ? n : kept;
 }
 
+/* That the server is gone is to be heard of: each process has a connection of its own. */
+static void watch_server(int set)
+{
+	/* Once: whoever has heard of it knows it. */
+	struct epoll_event event = { .events = EPOLLONESHOT, .data.u64 = ~fds[set].cookie };
+	int conn = process_conn();
+
+	fds[set].watched = process_generation();
+	if (conn >= 0)
+		REAL(epoll_ctl)(set, EPOLL_CTL_ADD, conn, &event);
+}
+
 static bool is_rung(int set)
 {
 	const struct shim_board *board = process_board();
 
-	return board &&
-	       atomic_load_explicit(&board->epoll_ready[fds[set].place], memory_order_acquire);
+	if (!board || process_is_lost())
+		return true;
+	if (fds[set].watched != process_generation())
+		watch_server(set);
+	return atomic_load_explicit(&board->epoll_ready[fds[set].place], memory_order_acquire);
 }
 
 static const struct timespec zero;

@@ -18,6 +18,7 @@
 
 uint8_t fd_kinds[FDS_MAX];
 struct fd fds[FDS_MAX];
+static _Atomic unsigned own_first = FDS_MAX, own_end; /* where FD_OWN are */
 
 void fd_set_socket(int fd, shim_token token, int domain, int type)
 {
@@ -74,9 +75,23 @@ int fd_hide(int fd)
 	if (high < 0)
 		high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, 0);
 	REAL(close)(fd);
-	if (high >= 0 && (unsigned)high < FDS_MAX)
+	if (high >= 0 && (unsigned)high < FDS_MAX) {
 		__atomic_store_n(&fd_kinds[high], FD_OWN, __ATOMIC_RELEASE);
+		if ((unsigned)high >= own_end)
+			own_end = (unsigned)high + 1;
+		if ((unsigned)high < own_first)
+			own_first = (unsigned)high;
+	}
 	return high;
+}
+
+void fds_own_close(int but)
+{
+	for (unsigned fd = own_first; fd < own_end; fd++)
+		if (fd_kinds[fd] == FD_OWN && (int)fd != but) {
+			fd_forget((int)fd);
+			REAL(close)((int)fd);
+		}
 }
 
 /* Descriptors that the program was started with. */

@@ -15,6 +15,7 @@
 
 #include "shim/shim.h"
 
+#define DEAD	 (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP)
 #define OURS_MAX (SHIM_DATA / sizeof(struct shim_poll))
 
 /* A poll at work. */
@@ -23,6 +24,19 @@ struct asked {
 	nfds_t n;
 	unsigned ours, others;
 };
+
+/* The server is gone: so are its sockets, as after RST, and the calls on them say so (ENETDOWN). */
+static int all_dead(struct asked *a)
+{
+	int n = 0;
+
+	for (nfds_t i = 0; i < a->n; i++)
+		if (fd_socket(a->fds[i].fd)) {
+			a->fds[i].revents = (short)((a->fds[i].events & DEAD) | POLLERR | POLLHUP);
+			n++;
+		}
+	return n;
+}
 
 /* Ask the server. Returns how many of ours are ready, their revents set; -1 with errno. */
 static int ask_server(struct asked *a, int64_t timeout_ns, enum shim_poll_how how)
@@ -33,7 +47,7 @@ static int ask_server(struct asked *a, int64_t timeout_ns, enum shim_poll_how ho
 	int64_t result;
 
 	if (!slot)
-		return -1;
+		return errno == ENETDOWN ? all_dead(a) : -1;
 	p = (struct shim_poll *)(void *)slot->data;
 	for (nfds_t i = 0; i < a->n; i++) {
 		const struct fd *f = fd_socket(a->fds[i].fd);
@@ -50,7 +64,7 @@ static int ask_server(struct asked *a, int64_t timeout_ns, enum shim_poll_how ho
 		if (fd_socket(a->fds[i].fd) && k < a->ours)
 			a->fds[i].revents = p[k++].revents;
 	call_end(slot);
-	return (int)result_of(result);
+	return result == -ENETDOWN ? all_dead(a) : (int)result_of(result);
 }
 
 /* The kernel's part, and BELL if it is not -1. Returns as poll(2), the bell not counted. */
@@ -66,14 +80,15 @@ static int ask_kernel(struct asked *a, struct pollfd *copy, int bell,
 			copy[i].fd = -1;
 	}
 	copy[n] = (struct pollfd){ .fd = bell, .events = POLLIN };
-	ready = REAL(ppoll)(copy, n + (bell >= 0), timeout, mask);
+	copy[n + 1] = (struct pollfd){ .fd = bell < 0 ? -1 : process_conn() };
+	ready = REAL(ppoll)(copy, bell < 0 ? n : n + 2, timeout, mask);
 	if (ready < 0)
 		return ready;
 	for (nfds_t i = 0; i < n; i++)
 		if (copy[i].fd >= 0 || a->fds[i].fd < 0)
 			a->fds[i].revents = copy[i].revents;
-	if (bell >= 0 && copy[n].revents)
-		ready--;
+	if (bell >= 0)
+		ready -= (copy[n].revents != 0) + (copy[n + 1].revents != 0);
 	return ready;
 }
 
@@ -86,7 +101,7 @@ static void bell_reset(int bell)
 		return;
 }
 
-/* Of both kinds. COPY has room for one more than there are. */
+/* Of both kinds. COPY has room for two more than there are. */
 static int poll_mixed(struct asked *a, struct pollfd *copy, const struct timespec *timeout,
 		      const sigset_t *mask)
 {
@@ -127,8 +142,8 @@ static int poll_until(struct asked *a, const struct timespec *timeout, const sig
 
 	if (timeout)
 		until = clock_ns() + time_ns(&left);
-	if (a->n + 1 > sizeof(few) / sizeof(few[0]))
-		copy = reallocarray(NULL, a->n + 1, sizeof(*copy));
+	if (a->n + 2 > sizeof(few) / sizeof(few[0]))
+		copy = reallocarray(NULL, a->n + 2, sizeof(*copy));
 	if (!copy) {
 		errno = ENOMEM;
 		return -1;

@@ -37,6 +37,8 @@ static bool spins;
 static uint64_t slots_used[SHIM_SLOTS / 64];
 static int gifts[SHIM_SLOTS]; /* descriptors that another thread took from the connection, plus 1 */
 static _Atomic uint32_t generation; /* of attachments: slots of an earlier one are void */
+static _Atomic bool lost;
+
 /* ---- Attaching ------------------------------------------------------------------------------ */
 
 static void lock(void)
@@ -52,6 +54,21 @@ static void lock(void)
 static void unlock(void)
 {
 	atomic_store(&wiped->lock, 0);
+}
+
+void process_lock(sigset_t *before)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, before);
+	lock();
+}
+
+void process_unlock(const sigset_t *before)
+{
+	unlock();
+	pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 __attribute__((constructor(101))) static void process_init(void)
@@ -170,6 +187,7 @@ static void detach(void)
 	board = NULL;
 	memset(slots_used, 0, sizeof(slots_used));
 	memset(gifts, 0, sizeof(gifts));
+	atomic_store(&lost, false);
 	atomic_fetch_add(&generation, 1);
 }
 
@@ -206,7 +224,7 @@ static int attach_now(void)
 
 static bool attach(void)
 {
-	sigset_t all, before;
+	sigset_t before;
 	int err = 0;
 
 	if (!process_served()) {
@@ -215,16 +233,13 @@ static bool attach(void)
 	}
 	if (atomic_load_explicit(&wiped->attached, memory_order_acquire))
 		return true;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	lock();
+	process_lock(&before);
 	if (!atomic_load(&wiped->attached)) {
 		err = attach_now();
 		if (!err)
 			atomic_store(&wiped->attached, 1);
 	}
-	unlock();
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	process_unlock(&before);
 	if (err)
 		errno = ENETDOWN;
 	return !err;
@@ -241,15 +256,13 @@ static bool forking;
 static void before_fork(void)
 {
 	struct shim_message m = { .type = SHIM_HEIR, .key = key };
-	sigset_t all, before;
+	sigset_t before;
 
 	/* A child that has not asked for anything yet: the connection that waits for it is not to
 	 * be its own child's as well. */
 	if (!wiped || (heir >= 0 ? !attach() : !atomic_load(&wiped->attached)))
 		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	lock();
+	process_lock(&before);
 	fork_mask = before;
 	forking = true;
 	heir = connect_server();
@@ -269,9 +282,9 @@ static void after_fork_child(void)
 	forking = false;
 	/* The parent's connection ends with the parent, and its area is not here. */
 	area = NULL;
-	fd_forget(conn);
-	REAL(close)(conn);
 	conn = -1;
+	fds_own_close(heir);
+	thread_forked();
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -287,8 +300,7 @@ static void after_fork_parent(void)
 		REAL(close)(heir);
 	}
 	heir = -1;
-	unlock();
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	process_unlock(&before);
 }
 
 /* Also for those that the C library makes by itself: daemon(3), forkpty(3). */
@@ -305,6 +317,23 @@ struct shim_area *process_area(void)
 	return attach() ? area : NULL;
 }
 
+int process_conn(void)
+{
+	return attach() ? conn : -1;
+}
+
+void process_lost(void)
+{
+	/* Who asks next is to ring, and to learn of it. */
+	atomic_store(&area->asleep, 1);
+	atomic_store(&lost, true);
+}
+
+bool process_is_lost(void)
+{
+	return atomic_load_explicit(&lost, memory_order_relaxed);
+}
+
 uint32_t process_generation(void)
 {
 	return atomic_load_explicit(&generation, memory_order_relaxed);
@@ -317,12 +346,10 @@ bool process_spins(void)
 
 int slot_new(void)
 {
-	sigset_t all, before;
+	sigset_t before;
 	int slot = -1;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	lock();
+	process_lock(&before);
 	for (unsigned w = 0; w < SHIM_SLOTS / 64 && slot < 0; w++)
 		if (~slots_used[w]) {
 			unsigned bit = (unsigned)__builtin_ctzll(~slots_used[w]);
@@ -330,21 +357,17 @@ int slot_new(void)
 			slots_used[w] |= 1ull << bit;
 			slot = (int)(w * 64 + bit);
 		}
-	unlock();
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	process_unlock(&before);
 	return slot;
 }
 
 void slot_free(int slot)
 {
-	sigset_t all, before;
+	sigset_t before;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	lock();
+	process_lock(&before);
 	slots_used[slot / 64] &= ~(1ull << (slot % 64));
-	unlock();
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	process_unlock(&before);
 }
 
 bool process_ring(void)
@@ -369,6 +392,29 @@ int process_give_bell(int slot, int fd)
 	struct shim_message m = { .type = SHIM_BELL, .slot = (uint32_t)slot };
 
 	return message_send(conn, &m, fd);
+}
+
+int process_waker(unsigned slot)
+{
+	struct shim_message m = { .type = SHIM_WAKER, .slot = slot };
+	sigset_t before;
+	int pair[2], fd = -1;
+
+	/* No child is to inherit the server's end. */
+	process_lock(&before);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
+		fd = fd_hide(pair[0]);
+		if (fd >= 0 && message_send(conn, &m, pair[1])) {
+			fd_forget(fd);
+			REAL(close)(fd);
+			fd = -1;
+		}
+		if (fd >= 0)
+			atomic_fetch_add(&area->slots[slot].wakers, 1);
+		REAL(close)(pair[1]);
+	}
+	process_unlock(&before);
+	return fd;
 }
 
 /* The next descriptor that the server sent, of whatever slot. */
@@ -405,13 +451,11 @@ static int gift_read(unsigned *slot, bool cloexec)
 
 int process_gift(unsigned slot, bool cloexec)
 {
-	sigset_t all, before;
+	sigset_t before;
 	unsigned whose;
 	int fd;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	lock();
+	process_lock(&before);
 	fd = gifts[slot] - 1;
 	gifts[slot] = 0;
 	if (fd >= 0 && !cloexec)
@@ -426,7 +470,6 @@ int process_gift(unsigned slot, bool cloexec)
 			REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
 		fd = -1;
 	}
-	unlock();
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	process_unlock(&before);
 	return fd;
 }

@@ -10,8 +10,6 @@
 
 /* Attaches if need be; NULL with errno. */
 struct shim_area *process_area(void);
-/* Changes with each attachment: slots of an earlier one are void. */
-uint32_t process_generation(void);
 /* There is more than one processor: the server may be looking. */
 bool process_spins(void);
 /* -1: all are taken. */
@@ -21,6 +19,15 @@ void slot_free(int slot);
 bool process_ring(void);
 bool process_alive(void);
 int process_give_bell(int slot, int fd);
+/*
+ * A descriptor to sleep on until the call in SLOT is answered: it can be read then, and at its end
+ * when the server is gone. -1: there is none to be had.
+ */
+int process_waker(unsigned slot);
+/* In a child of fork(): what this thread had is the parent's. */
+void thread_forked(void);
+/* A call found the server gone. */
+void process_lost(void);
 /* The descriptor that the server sent for SLOT; -1 with errno. */
 int process_gift(unsigned slot, bool cloexec);
 

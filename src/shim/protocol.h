@@ -12,8 +12,11 @@
  * A call is a slot of the area: each thread has one of its own. The client fills it, sets its state
  * to SHIM_ASKED, its bit in `asked`, and sends SHIM_RING if `asleep` is set. The server copies the
  * request, checks it, and answers at once or later (a call that blocks is parked there): it writes
- * the answer and sets the state to SHIM_DONE. Who waits for that in the kernel (FUTEX_WAIT) has
- * announced it with SHIM_WAITED. `cancel` asks for an end with what there is, or -EINTR.
+ * the answer and sets the state to SHIM_DONE. Who sleeps until that has announced it with
+ * SHIM_WAITED, and reads from the slot's waker: the server writes an octet to its other end, and
+ * when it dies, however that comes about, the kernel says so there. Where there is no descriptor
+ * left for a waker, it is the state that is slept on (FUTEX_WAIT). `cancel` asks for an end with
+ * what there is, or -EINTR.
  *
  * Each descriptor of a socket is one end of a pair of unix sockets whose other end the server
  * holds: when the last copy closes, in whatever process, that end hangs up. No octet ever passes
@@ -135,7 +138,7 @@ struct shim_slot {
 	_Atomic uint32_t state; /* enum shim_state; a futex */
 	_Atomic uint32_t cancel;
 	_Atomic uint32_t parked; /* the answer takes its time */
-	uint32_t reserved;
+	_Atomic uint32_t wakers; /* that were sent for it so far */
 	struct shim_request request;
 	struct shim_answer answer;
 	_Alignas(64) uint8_t name[SHIM_NAME];
@@ -158,6 +161,7 @@ enum shim_message_type {
 	SHIM_HELLO = 1, /* client: who it is; server: struct shim_hello */
 	SHIM_RING,	/* client: look at `asked` */
 	SHIM_BELL,	/* client: the eventfd of SLOT's thread is attached */
+	SHIM_WAKER,	/* client: the other end of SLOT's waker, a pair of its own, is attached */
 	SHIM_HEIR,	/* client: this connection is for a child of the process with KEY */
 	SHIM_GIFT,	/* server: the descriptor of SLOT's answer is attached */
 };

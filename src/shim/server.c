@@ -250,14 +250,8 @@ void shim_server_close(struct shim_server *s)
 	free(s->held);
 	free(s->ends);
 	names_close(s);
-	if (s->listener >= 0) {
-		loop_unwatch(s->loop, s->listener);
-		close(s->listener);
-	}
-	if (s->path[0])
-		unlink(s->path);
-	if (s->dir[0])
-		rmdir(s->dir);
+	loop_unwatch(s->loop, s->listener);
+	place_close(s);
 	if (s->board)
 		munmap(s->board, sizeof(*s->board));
 	if (s->board_fd >= 0)

@@ -30,7 +30,7 @@ struct call *call_get(struct client *c, unsigned slot)
 		return NULL;
 	call->client = c;
 	call->slot = slot;
-	call->bell = -1;
+	call->bell = call->waker = -1;
 	list_init(&call->node);
 	wheel_node_init(&call->limit);
 	list_init(&call->one.node);
@@ -54,6 +54,8 @@ void call_free(struct call *call)
 		held_close(call->client->server, h);
 	if (call->bell >= 0)
 		close(call->bell);
+	if (call->waker >= 0)
+		close(call->waker);
 	call->client->calls[call->slot] = NULL;
 	free(call->waits);
 	free(call->polls);
@@ -102,6 +104,17 @@ void call_park(struct call *call, struct held *h, short events)
 	call_hold(call);
 }
 
+void slot_done(struct shim_slot *slot, struct call *call)
+{
+	if (atomic_exchange(&slot->state, SHIM_DONE) != SHIM_WAITED)
+		return;
+	/* It may be on its way still. */
+	if (call && call->wakers != atomic_load(&slot->wakers))
+		client_hear(call->client);
+	if (!call || call->waker < 0 || send(call->waker, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
+		syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 static void answer_give(struct call *call, const struct shim_answer *answer)
 {
 	struct shim_slot *slot = call_slot(call);
@@ -116,8 +129,7 @@ static void answer_give(struct call *call, const struct shim_answer *answer)
 	slot->answer = *answer;
 	/* What the program does next is likely to be another call. */
 	server_worked(s);
-	if (atomic_exchange(&slot->state, SHIM_DONE) == SHIM_WAITED)
-		syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1, NULL, NULL, 0);
+	slot_done(slot, call);
 }
 
 void call_finish(struct call *call, int64_t result)

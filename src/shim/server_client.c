@@ -5,21 +5,15 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/futex.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "shim/server_inside.h"
 
-#define BACKLOG	 1024
 #define MESSAGES 16		  /* of one client in one go */
 #define QUIET_NS (5 * 1000000ull) /* then a client has to ring */
 
@@ -51,37 +45,15 @@ static void on_connect(void *arg, int fd, uint32_t events, uint64_t now)
 	}
 }
 
-/* A directory that others may pass, but not list: who knows the name has been told it. */
 int clients_listen(struct shim_server *s, struct link_why *why)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	const char *top = getenv("TMPDIR");
-	uint64_t name[2];
+	int err = place_open(s, why);
 
-	name[0] = token_new(s, 0) ^ token_new(s, 0) >> 32;
-	name[1] = token_new(s, 0) ^ token_new(s, 0) >> 32;
-	if (!top || strlen(top) > 32)
-		top = "/tmp";
-	snprintf(s->dir, sizeof(s->dir), "%s/couplet-run-XXXXXX", top);
-	if (!mkdtemp(s->dir)) {
-		int err = -errno;
-
-		snprintf(why->text, sizeof(why->text), "cannot make a directory in %s: %s", top,
-			 strerror(errno));
-		s->dir[0] = '\0';
-		return err;
-	}
-	snprintf(s->path, sizeof(s->path), "%s/%016llx%016llx", s->dir, (unsigned long long)name[0],
-		 (unsigned long long)name[1]);
-	memcpy(addr.sun_path, s->path, sizeof(addr.sun_path));
-	s->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s->listener < 0 || chmod(s->dir, 0711) || fchmod(s->listener, 0666) ||
-	    bind(s->listener, (struct sockaddr *)&addr, sizeof(addr)) || chmod(s->path, 0666) ||
-	    listen(s->listener, BACKLOG) ||
-	    loop_watch(s->loop, s->listener, EPOLLIN, on_connect, s))
-		return link_fail(why, -errno, "cannot listen for programs at %s: %s", s->path,
-				 strerror(errno));
-	return 0;
+	if (!err)
+		err = loop_watch(s->loop, s->listener, EPOLLIN, on_connect, s);
+	return err && !why->text[0]
+		       ? link_fail(why, err, "cannot wait for programs: %s", strerror(-err))
+		       : err;
 }
 
 /* ---- Greeting ------------------------------------------------------------------------------- */
@@ -176,7 +148,27 @@ static int heir(struct client *c, const struct shim_message *m)
 	return -EPROTO;
 }
 
-static int bell(struct client *c, const struct shim_message *m, int *fd)
+/* FD is what WHERE was, for good. */
+static void keep(int *where, int *fd)
+{
+	if (*where >= 0)
+		close(*where);
+	*where = *fd;
+	*fd = -1;
+}
+
+/* A pair of unix sockets that C has made itself: what is sent there, it alone gets. */
+static bool is_own_pair(const struct client *c, int fd)
+{
+	struct ucred maker;
+	socklen_t n = sizeof(maker);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &maker, &n) == 0 &&
+	       (uint32_t)maker.pid == c->pid;
+}
+
+/* A descriptor for the thread of a slot. */
+static int thread_fd(struct client *c, const struct shim_message *m, int *fd)
 {
 	struct call *call;
 
@@ -185,12 +177,12 @@ static int bell(struct client *c, const struct shim_message *m, int *fd)
 	call = call_get(c, m->slot);
 	if (!call)
 		return -ENOMEM;
-	if (call->bell >= 0)
-		close(call->bell);
+	if (m->type == SHIM_WAKER && !is_own_pair(c, *fd))
+		return -EPROTO;
 	/* It may be anything: a write to it must not hold us up. */
 	fcntl(*fd, F_SETFL, O_NONBLOCK);
-	call->bell = *fd;
-	*fd = -1;
+	call->wakers += m->type == SHIM_WAKER;
+	keep(m->type == SHIM_WAKER ? &call->waker : &call->bell, fd);
 	return 0;
 }
 
@@ -202,7 +194,8 @@ static int message(struct client *c, const struct shim_message *m, int *fd)
 	case SHIM_HEIR:
 		return heir(c, m);
 	case SHIM_BELL:
-		return bell(c, m, fd);
+	case SHIM_WAKER:
+		return thread_fd(c, m, fd);
 	case SHIM_RING:
 		return 0;
 	default:
@@ -372,8 +365,7 @@ static void requests_refuse(struct shim_area *area)
 		if (!(atomic_load(&area->asked[n / 64]) >> (n % 64) & 1))
 			continue;
 		slot->answer = (struct shim_answer){ .result = -ENETDOWN };
-		if (atomic_exchange(&slot->state, SHIM_DONE) == SHIM_WAITED)
-			syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1, NULL, NULL, 0);
+		slot_done(slot, NULL);
 	}
 }
 

@@ -57,6 +57,8 @@ struct call {
 	struct list node;	 /* of the server's parked */
 	struct wheel_node limit; /* ... `until` */
 	int bell;		 /* eventfd of the thread; -1 */
+	int waker;		 /* or -1 */
+	uint32_t wakers;	 /* that were heard of */
 	struct wait one;
 	struct wait *waits; /* of a poll */
 	unsigned waits_n;
@@ -153,6 +155,11 @@ void held_owner(struct shim_server *s, struct held *h, const struct client *c, i
 void server_say(struct shim_server *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* server_place.c */
+/* s->listener, at s->path. */
+int place_open(struct shim_server *s, struct link_why *why);
+void place_close(struct shim_server *s);
+
 /* server_client.c */
 int clients_listen(struct shim_server *s, struct link_why *why);
 void client_free(struct client *c);
@@ -169,6 +176,8 @@ void clients_sleep(struct shim_server *s, bool asleep);
 /* server_call.c */
 /* A request, or the cancelling of one, in SLOT. */
 void call_take(struct client *c, unsigned slot);
+/* SLOT's answer is there: wake who sleeps until then. CALL: of that slot, or NULL. */
+void slot_done(struct shim_slot *slot, struct call *call);
 /* Try again what was parked. */
 void call_try(struct call *call);
 void call_finish(struct call *call, int64_t result);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -98,9 +99,10 @@ enum fd_kind {
 
 struct fd {
 	shim_token token;
-	uint64_t cookie; /* of a set: what its bell is known by */
-	uint32_t place;	 /* of a set, on the board */
-	uint8_t type;	 /* SOCK_* */
+	uint64_t cookie;  /* of a set: what its bell is known by */
+	uint32_t place;	  /* of a set, on the board */
+	uint32_t watched; /* of a set: the attachment whose connection is in it; 0: none */
+	uint8_t type;	  /* SOCK_* */
 	uint8_t domain;
 	bool kernel;  /* of an epoll descriptor: there may be descriptors of the kernel's in it */
 	uint8_t turn; /* of a set: whose it is, with room for one event */
@@ -127,12 +129,26 @@ void fd_forget(int fd);
 void fd_arrived(int fd);
 /* Move FD, which is ours, out of the program's way. Returns where it is, or -1. */
 int fd_hide(int fd);
+/* Close all that are ours, BUT one. */
+void fds_own_close(int but);
 
 /* ---- Calls: process.c ----------------------------------------------------------------------- */
 
 /* This process is to be served: the environment says so. */
 bool process_served(void);
 const struct shim_board *process_board(void);
+/*
+ * Keep other threads out, and signals; for a moment. A child of fork() finds it unlocked, and what
+ * is kept so whole.
+ */
+void process_lock(sigset_t *before);
+void process_unlock(const sigset_t *before);
+/* Changes with each attachment. */
+uint32_t process_generation(void);
+/* The connection to the server: it hangs up when the server is gone. -1: none. */
+int process_conn(void);
+/* A call was answered by nobody: the server is gone, and all its sockets with it. */
+bool process_is_lost(void);
 /* The calling thread's bell, an eventfd that the server rings; -1 with errno. */
 int thread_bell(void);
 

@@ -11,10 +11,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -175,6 +178,35 @@ static void test_killed(void **state)
 	expect_case(1, "stream", "poll", "7", "100000");
 }
 
+/* couplet run of one of our programs, its files in TMPDIR: how it ends; what it is to have SAID. */
+static int run_in(const char *tmpdir, const char *name, const char *said)
+{
+	char text[256] = "";
+	int tube[2], status;
+	size_t n = 0;
+	ssize_t got;
+	pid_t pid;
+
+	assert_int_equal(pipe(tube), 0);
+	pid = fork();
+	if (pid == 0) {
+		setenv("TMPDIR", tmpdir, 1);
+		dup2(tube[1], 1);
+		close(tube[1]);
+		execl("out/release/couplet", "couplet", "run", "--link", "none", "-q", "--", SELF,
+		      name, (char *)NULL);
+		_exit(127);
+	}
+	close(tube[1]);
+	/* Until the program has ended, which may outlive couplet. */
+	while ((got = read(tube[0], text + n, sizeof(text) - 1 - n)) > 0)
+		n += (size_t)got;
+	close(tube[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_string_equal(text, said);
+	return status;
+}
+
 /* One that is stopped holds nobody up. */
 static void test_stopped(void **state)
 {
@@ -233,6 +265,31 @@ static void test_rubbish(void **state)
 	expect_case(1, "dup", NULL, NULL, NULL);
 }
 
+/*
+ * The server is killed: whoever waits for it is told so and goes on, and the next one clears away
+ * what it left.
+ */
+static void test_lost(void **state)
+{
+	char top[] = "/tmp/couplet-test-XXXXXX";
+	struct timespec old[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	struct dirent *e;
+	unsigned left = 0;
+	DIR *dir;
+
+	(void)state;
+	assert_non_null(mkdtemp(top));
+	assert_int_equal(run_in(top, "lost", "fine\n"), SIGKILL);
+	dir = opendir(top);
+	for (; (e = readdir(dir)) != NULL; left += e->d_name[0] != '.')
+		if (e->d_name[0] != '.')
+			utimensat(dirfd(dir), e->d_name, old, 0);
+	closedir(dir);
+	assert_int_equal(left, 1);
+	assert_int_equal(run_in(top, "none", ""), 2 << 8);
+	assert_int_equal(rmdir(top), 0);
+}
+
 /* The last one: it closes the hosts. */
 static void test_orphan(void **state)
 {
@@ -252,16 +309,27 @@ int main(int argc, char **argv)
 {
 #define WITH_ECHO(name) cmocka_unit_test_setup_teardown(test_##name, echo_start, echo_stop)
 	const struct CMUnitTest tests[] = {
-		WITH_ECHO(dup),	     WITH_ECHO(fork),
-		WITH_ECHO(exec),     WITH_ECHO(rights),
-		WITH_ECHO(closeall), WITH_ECHO(mixed),
-		WITH_ECHO(asleep),   WITH_ECHO(signals),
-		WITH_ECHO(threads),  WITH_ECHO(libc),
-		WITH_ECHO(streams),  WITH_ECHO(many),
-		WITH_ECHO(raw),	     WITH_ECHO(inetd),
-		WITH_ECHO(linger),   WITH_ECHO(emfile),
-		WITH_ECHO(killed),   WITH_ECHO(stopped),
-		WITH_ECHO(rubbish),  cmocka_unit_test(test_orphan),
+		WITH_ECHO(dup),
+		WITH_ECHO(fork),
+		WITH_ECHO(exec),
+		WITH_ECHO(rights),
+		WITH_ECHO(closeall),
+		WITH_ECHO(mixed),
+		WITH_ECHO(asleep),
+		WITH_ECHO(signals),
+		WITH_ECHO(threads),
+		WITH_ECHO(libc),
+		WITH_ECHO(streams),
+		WITH_ECHO(many),
+		WITH_ECHO(raw),
+		WITH_ECHO(inetd),
+		WITH_ECHO(linger),
+		WITH_ECHO(emfile),
+		WITH_ECHO(killed),
+		WITH_ECHO(stopped),
+		WITH_ECHO(rubbish),
+		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_orphan),
 	};
 
 	if (argc > 1)

@@ -543,7 +543,7 @@ int shim_case(int argc, char **argv)
 		{ "rights", do_rights },   { "closeall", do_closeall }, { "emfile", do_emfile },
 		{ "mixed", case_mixed },   { "asleep", case_asleep },	{ "signals", case_signals },
 		{ "threads", do_threads }, { "libc", do_libc },		{ "raw", do_raw },
-		{ "orphan", do_orphan },   { "linger", do_linger },
+		{ "orphan", do_orphan },   { "linger", do_linger },	{ "lost", case_lost },
 	};
 
 	if (argc >= 3 && !strcmp(argv[0], "echo"))

@@ -9,7 +9,8 @@
  *
  * The present tick may jump to anywhere before that without moving a node: T and the present still
  * differ first in the same digit. When it gets there, the slot's nodes move to lower levels,
- * or are due. No step looks at a slot that is empty.
+ * or are due: a bounded number at a time, and time stands still meanwhile. No step looks at a slot
+ * that is empty.
  */
 #include <string.h>
 
@@ -33,6 +34,7 @@ void wheel_init(struct wheel *wheel, uint64_t now)
 	wheel->tick = now >> WHEEL_TICK_SHIFT;
 	wheel->running = 0;
 	list_init(&wheel->due);
+	list_init(&wheel->below);
 	memset(wheel->occupied, 0, sizeof(wheel->occupied));
 	for (level = 0; level < WHEEL_LEVELS; level++) {
 		for (slot = 0; slot < WHEEL_SLOTS; slot++)
@@ -69,7 +71,7 @@ static void wheel_unlink(struct wheel *wheel, struct wheel_node *node)
 	size_t slot;
 
 	list_del(&node->link);
-	if (!list_empty(neighbour) || neighbour == &wheel->due)
+	if (!list_empty(neighbour) || neighbour == &wheel->due || neighbour == &wheel->below)
 		return;
 	slot = (size_t)(neighbour - &wheel->slots[0][0]);
 	wheel->occupied[slot / WHEEL_SLOTS] &= ~(1ull << (slot % WHEEL_SLOTS));
@@ -117,12 +119,11 @@ static bool wheel_next_slot(const struct wheel *wheel, unsigned *level, unsigned
 	return false;
 }
 
-/* Goes on to the next slot that has nodes, at TARGET at the latest; they move down or are due. */
+/* Goes on to the next slot that has nodes, at TARGET at the latest: they are to move down. */
 static void wheel_step(struct wheel *wheel, uint64_t target)
 {
 	unsigned level, slot;
 	struct list *head;
-	struct list moved;
 	uint64_t tick;
 
 	if (!wheel_next_slot(wheel, &level, &slot, &tick) || tick > target) {
@@ -132,27 +133,36 @@ static void wheel_step(struct wheel *wheel, uint64_t target)
 	wheel->tick = tick;
 	wheel->occupied[level] &= ~(1ull << slot);
 	head = &wheel->slots[level][slot];
-
-	list_push_front(head, &moved);
+	list_push_front(head, &wheel->below);
 	list_del(head);
-	while (!list_empty(&moved)) {
-		struct wheel_node *node = node_of(moved.next);
+}
+
+/* What is to move down does, as far as *WORK goes. */
+static void wheel_lower(struct wheel *wheel, unsigned *work)
+{
+	for (; *work && !list_empty(&wheel->below); --*work) {
+		struct wheel_node *node = node_of(wheel->below.next);
 
 		list_del(&node->link);
 		wheel_place(wheel, node);
 	}
 }
 
-struct wheel_node *wheel_expire(struct wheel *wheel, uint64_t now)
+struct wheel_node *wheel_expire_some(struct wheel *wheel, uint64_t now, unsigned *work)
 {
 	uint64_t target = now >> WHEEL_TICK_SHIFT;
 	struct wheel_node *node;
 
+	wheel_lower(wheel, work);
 	while (list_empty(&wheel->due)) {
-		if (wheel->tick >= target)
+		if (wheel->tick >= target || !list_empty(&wheel->below))
 			return NULL;
 		wheel_step(wheel, target);
+		wheel_lower(wheel, work);
 	}
+	if (*work < WHEEL_HANDED)
+		return NULL;
+	*work -= WHEEL_HANDED;
 	node = node_of(wheel->due.next);
 	list_del(&node->link);
 	node->deadline = UINT64_MAX;
@@ -165,7 +175,7 @@ uint64_t wheel_deadline(const struct wheel *wheel)
 	unsigned level, slot;
 	uint64_t tick;
 
-	if (!list_empty(&wheel->due))
+	if (!list_empty(&wheel->due) || !list_empty(&wheel->below))
 		return wheel->tick << WHEEL_TICK_SHIFT;
 	if (!wheel_next_slot(wheel, &level, &slot, &tick))
 		return UINT64_MAX;

@@ -16,6 +16,7 @@
 #define WHEEL_TICK_NS	 (1ull << WHEEL_TICK_SHIFT)
 #define WHEEL_BITS	 6
 #define WHEEL_SLOTS	 (1u << WHEEL_BITS)
+#define WHEEL_HANDED	 16u
 #define WHEEL_LEVELS	 8 /* 2^48 ticks: all of 64-bit nanoseconds */
 
 struct wheel_node {
@@ -27,7 +28,8 @@ struct wheel {
 	uint64_t tick;			 /* ticks that have been handled */
 	uint64_t occupied[WHEEL_LEVELS]; /* a bit for each slot */
 	struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
-	struct list due; /* taken from the slots, not yet handed out */
+	struct list due;   /* taken from the slots, not yet handed out */
+	struct list below; /* taken from a slot, not yet placed at a lower level */
 	uint32_t running;
 };
 
@@ -47,8 +49,19 @@ static inline bool wheel_running(const struct wheel_node *node)
 /*
  * The next node whose deadline, rounded up to a tick, is <= NOW, stopped; NULL when there is none
  * left. Call it until then: nodes may be started and stopped between calls. Time does not go back.
+ *
+ * *WORK is what may still be done: 1 for each node moved to a lower level, WHEEL_HANDED for each
+ * that is handed out. NULL with less than that left: there may be more, and wheel_deadline() says
+ * so.
  */
-struct wheel_node *wheel_expire(struct wheel *wheel, uint64_t now);
+struct wheel_node *wheel_expire_some(struct wheel *wheel, uint64_t now, unsigned *work);
+/* The same without a limit. */
+static inline struct wheel_node *wheel_expire(struct wheel *wheel, uint64_t now)
+{
+	unsigned work = UINT32_MAX;
+
+	return wheel_expire_some(wheel, now, &work);
+}
 /*
  * When wheel_expire() should be called next: no later than the earliest deadline rounded up to a
  * tick, possibly earlier (then nothing fires, and the next answer is closer); UINT64_MAX if

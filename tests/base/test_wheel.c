@@ -301,13 +301,52 @@ static void test_random(void **state)
 	}
 }
 
+/* Many nodes in one slot of a high level: no call moves more than it may, and none is lost. */
+static void test_bounded_work(void **state)
+{
+	static struct wheel_node nodes[20000];
+	const unsigned n = sizeof(nodes) / sizeof(nodes[0]);
+	unsigned fired = 0, calls = 0, stopped = 0;
+	struct wheel wheel;
+	uint64_t now = NOW;
+
+	(void)state;
+	wheel_init(&wheel, now);
+	for (unsigned i = 0; i < n; i++) {
+		wheel_node_init(&nodes[i]);
+		wheel_start(&wheel, &nodes[i], now + HOUR + i * TICK / 8);
+	}
+	for (now += 2 * HOUR; wheel_deadline(&wheel) <= now; calls++) {
+		unsigned work = 100, before = fired;
+		struct wheel_node *node;
+
+		while ((node = wheel_expire_some(&wheel, now, &work)) != NULL) {
+			assert_false(wheel_running(node));
+			fired++;
+		}
+		assert_true(fired - before <= 100 / WHEEL_HANDED);
+		/* In between they may be stopped and moved, wherever they are. */
+		if (calls < 50 && wheel_running(&nodes[n - 1 - calls])) {
+			wheel_stop(&wheel, &nodes[n - 1 - calls]);
+			stopped++;
+		}
+		if (calls == 60)
+			wheel_start(&wheel, &nodes[n - 100], now + HOUR);
+		assert_true(calls < 100 * n);
+	}
+	assert_int_equal(stopped, 50);
+	assert_int_equal(fired, n - stopped - 1);
+	assert_int_equal(wheel.running, 1);
+	/* Each was moved at least once: so often it must have been called. */
+	assert_true(calls >= n / 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_never_early),
-		cmocka_unit_test(test_past_and_never),
-		cmocka_unit_test(test_change_while_expiring),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_never_early),	      cmocka_unit_test(test_past_and_never),
+		cmocka_unit_test(test_change_while_expiring), cmocka_unit_test(test_random),
+		cmocka_unit_test(test_bounded_work),
 	};
 
 	return cmocka_run_group_tests_name("base/wheel", tests, NULL, NULL);

@@ -169,6 +169,9 @@ static void draw_more_config(struct seed_run *run, struct cpl_config *c, unsigne
 	c->fastopen_cache = x / 144 % 4 ? 16 : 0;
 	if (x / 576 % 4 == 0)
 		c->notsent_lowat = 1 + (uint32_t)(x / 2304 % 20000);
+	x = draw_at(run->seed, host, 22);
+	if (x % 3) /* a connection rests after a while, soon, or at once */
+		c->quiet_ns = x % 3 == 1 ? (x / 3 % 500 + 1) * MS : x / 3 % 2000000 + 1;
 }
 
 static void draw_fastopen(struct seed_run *run, struct talk *talk, unsigned n)
@@ -216,12 +219,12 @@ static struct net_host *draw_host(struct seed_run *run, unsigned n)
 	note(run,
 	     "%s: ts %u sack %u ws %u snd %u/%u rcv %u/%u iw %u cookies %u %s ecn %u/%u slack %llu "
 	     "ms "
-	     "memory %llu\n",
+	     "memory %llu quiet %llu us\n",
 	     name, config.timestamps, config.sack, config.window_scaling, config.sndbuf,
 	     config.sndbuf_max, config.rcvbuf, config.rcvbuf_max, config.initial_window,
 	     config.syncookies, config.cc_name, config.ecn, config.ecn_option,
-	     (unsigned long long)(host->timer_slack_ns / MS),
-	     (unsigned long long)config.memory_max);
+	     (unsigned long long)(host->timer_slack_ns / MS), (unsigned long long)config.memory_max,
+	     (unsigned long long)(config.quiet_ns / 1000));
 	return host;
 }
 

@@ -163,7 +163,7 @@ int cpl_bind(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local, 
 {
 	struct tcb *tcb = called(s, handle);
 
-	return tcb ? tcp_bind(&s->tcp, tcb, local, now) : -EBADF;
+	return tcb ? tcp_bind(&s->tcp, tcb, local, now) : tcp_missing(&s->tcp, handle);
 }
 
 int cpl_open_active(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *remote,
@@ -171,14 +171,15 @@ int cpl_open_active(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *
 {
 	struct tcb *tcb = called(s, handle);
 
-	return tcb ? tcp_open_active(&s->tcp, tcb, remote, now) : -EBADF;
+	return tcb ? tcp_open_active(&s->tcp, tcb, remote, now) : tcp_missing(&s->tcp, handle);
 }
 
 long cpl_open_active_data(cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *remote,
 			  const void *data, size_t n, unsigned flags, uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);
-	long r = tcb ? tcp_open_active_data(&s->tcp, tcb, remote, data, n, flags, now) : -EBADF;
+	long r = tcb ? tcp_open_active_data(&s->tcp, tcb, remote, data, n, flags, now)
+		     : tcp_missing(&s->tcp, handle);
 
 	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, (uint32_t)n, (uint32_t)(n >> 32),
 	      (uint32_t)r);
@@ -200,7 +201,8 @@ int cpl_open_passive(cpl_stack *s, cpl_handle handle, uint32_t backlog, uint64_t
 {
 	struct tcb *tcb = called(s, handle);
 
-	return tcb ? tcp_open_passive(&s->tcp, tcb, backlog ? backlog : 1, now) : -EBADF;
+	return tcb ? tcp_open_passive(&s->tcp, tcb, backlog ? backlog : 1, now)
+		   : tcp_missing(&s->tcp, handle);
 }
 
 /* Both steps, or neither. */
@@ -289,7 +291,7 @@ long cpl_send(cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsig
 	      uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);
-	long r = tcb ? tcp_send(&s->tcp, tcb, data, n, flags, now) : -EBADF;
+	long r = tcb ? tcp_send(&s->tcp, tcb, data, n, flags, now) : tcp_missing(&s->tcp, handle);
 
 	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, (uint32_t)n, (uint32_t)(n >> 32),
 	      (uint32_t)r);
@@ -300,13 +302,14 @@ int cpl_writable(cpl_stack *s, cpl_handle handle)
 {
 	struct tcb *tcb = called(s, handle);
 
-	return tcb ? tcp_writable(&s->tcp, tcb) : -EBADF;
+	return tcb ? tcp_writable(&s->tcp, tcb) : tcp_missing(&s->tcp, handle);
 }
 
 long cpl_recv(cpl_stack *s, cpl_handle handle, void *data, size_t n, unsigned flags, uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);
-	long r = tcb ? tcp_receive(&s->tcp, tcb, data, n, flags, now) : -EBADF;
+	long r =
+		tcb ? tcp_receive(&s->tcp, tcb, data, n, flags, now) : tcp_missing(&s->tcp, handle);
 
 	if (r != -EAGAIN)
 		TRACE(&s->trace, now, handle, call, TRACE_CALL_RECEIVE, (uint32_t)n,
@@ -326,7 +329,8 @@ int cpl_recv_borrow(cpl_stack *s, cpl_handle handle, struct cpl_iov *iov, unsign
 	(void)now;
 	if (!max)
 		return -EINVAL;
-	n = tcb ? tcp_borrow(&s->tcp, tcb, pieces, max < BORROW_MAX ? max : BORROW_MAX) : -EBADF;
+	n = tcb ? tcp_borrow(&s->tcp, tcb, pieces, max < BORROW_MAX ? max : BORROW_MAX)
+		: tcp_missing(&s->tcp, handle);
 	for (int i = 0; i < n; i++)
 		iov[i] = (struct cpl_iov){ pieces[i].data, pieces[i].len };
 	return n;
@@ -345,7 +349,7 @@ long cpl_send_chunk(cpl_stack *s, cpl_handle handle, const void *data, uint32_t 
 	long r;
 
 	if (!tcb)
-		return -EBADF;
+		return tcp_missing(&s->tcp, handle);
 	if (!n || n > CPL_CHUNK_MAX)
 		return n ? -EMSGSIZE : -EINVAL;
 	chunk = chunk_lend(&s->chunks, data, n, token);
@@ -363,7 +367,7 @@ long cpl_send_chunk(cpl_stack *s, cpl_handle handle, const void *data, uint32_t 
 int cpl_shutdown(cpl_stack *s, cpl_handle handle, uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);
-	int r = tcb ? tcp_shutdown(&s->tcp, tcb, now) : -EBADF;
+	int r = tcb ? tcp_shutdown(&s->tcp, tcb, now) : tcp_missing(&s->tcp, handle);
 
 	TRACE(&s->trace, now, handle, call, TRACE_CALL_SHUTDOWN, 0, 0, (uint32_t)r);
 	return r;
@@ -378,7 +382,7 @@ int cpl_close(cpl_stack *s, cpl_handle handle, uint64_t now)
 	if (u)
 		return udp_close(s, u);
 	if (!tcb)
-		return -EBADF;
+		return tcp_missing(&s->tcp, handle);
 	TRACE(&s->trace, now, handle, call, TRACE_CALL_CLOSE);
 	r = tcp_close(&s->tcp, tcb, now);
 	output_run(s, now);
@@ -408,7 +412,7 @@ int cpl_set_user(cpl_stack *s, cpl_handle handle, uint64_t user)
 	else if (u)
 		u->user = user;
 	else
-		return -EBADF;
+		return tcp_missing(&s->tcp, handle);
 	return 0;
 }
 
@@ -417,7 +421,8 @@ int cpl_set_option(cpl_stack *s, cpl_handle handle, enum cpl_option option, uint
 {
 	struct tcb *tcb = called(s, handle);
 
-	return tcb ? tcp_set_option(&s->tcp, tcb, option, value, now) : -EBADF;
+	return tcb ? tcp_set_option(&s->tcp, tcb, option, value, now)
+		   : tcp_missing(&s->tcp, handle);
 }
 
 int cpl_get_option(cpl_stack *s, cpl_handle handle, enum cpl_option option, uint64_t *value,
@@ -426,7 +431,7 @@ int cpl_get_option(cpl_stack *s, cpl_handle handle, enum cpl_option option, uint
 	struct tcb *tcb = called(s, handle);
 
 	(void)now;
-	return tcb ? tcp_get_option(&s->tcp, tcb, option, value) : -EBADF;
+	return tcb ? tcp_get_option(&s->tcp, tcb, option, value) : tcp_missing(&s->tcp, handle);
 }
 
 int cpl_set_congestion(cpl_stack *s, cpl_handle handle, const char *name, uint64_t now)
@@ -435,7 +440,7 @@ int cpl_set_congestion(cpl_stack *s, cpl_handle handle, const char *name, uint64
 	unsigned i = 0;
 
 	if (!tcb)
-		return -EBADF;
+		return tcp_missing(&s->tcp, handle);
 	while (cc_at(i) && cc_at(i) != cc_find(name))
 		i++;
 	if (!cc_at(i))
@@ -458,7 +463,7 @@ int cpl_set_program(cpl_stack *s, cpl_handle handle, const char *name)
 	size_t n;
 
 	if (!cold)
-		return tcb ? -ENOBUFS : -EBADF;
+		return tcb ? -ENOBUFS : tcp_missing(&s->tcp, handle);
 	n = strlen(name);
 	n = n > sizeof(cold->program) - 1 ? sizeof(cold->program) - 1 : n;
 	memset(cold->program, 0, sizeof(cold->program));
@@ -472,7 +477,7 @@ int cpl_set_source_route(cpl_stack *s, cpl_handle handle, const struct cpl_addr 
 	struct tcb_cold *cold = tcb ? tcb_cold(&s->tcp, tcb) : NULL;
 
 	if (!cold)
-		return tcb ? -ENOBUFS : -EBADF;
+		return tcb ? -ENOBUFS : tcp_missing(&s->tcp, handle);
 	if (n > SOURCE_ROUTE_MAX || tcb->state != CPL_CLOSED)
 		return -EINVAL;
 	for (unsigned i = 0; i < n; i++) {
@@ -489,7 +494,7 @@ int cpl_set_source_route(cpl_stack *s, cpl_handle handle, const struct cpl_addr 
 
 int cpl_info_get(cpl_stack *s, cpl_handle handle, struct cpl_info *info, uint64_t now)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	const struct tcb *tcb = tcp_look(&s->tcp, handle);
 	struct half_open *half = tcp_half(&s->tcp, handle);
 	struct udp_socket *u = udp_find(s, handle);
 

@@ -10,6 +10,14 @@ static struct tcb *called(struct cpl_stack *s, cpl_handle handle)
 	return tcb && !tcb_has(tcb, TCB_ORPHAN | TCB_HELD) ? tcb : NULL;
 }
 
+/* The same, when nothing is to change. */
+static const struct tcb *looked_at(struct cpl_stack *s, cpl_handle handle)
+{
+	const struct tcb *tcb = tcp_look(&s->tcp, handle);
+
+	return tcb && !tcb_has(tcb, TCB_ORPHAN | TCB_HELD) ? tcb : NULL;
+}
+
 static void stream_status(const struct tcb *tcb, struct conn_status *st)
 {
 	const struct tcb_io *io = tcb->io;
@@ -30,7 +38,7 @@ static void stream_status(const struct tcb *tcb, struct conn_status *st)
 
 bool conn_status(struct cpl_stack *s, cpl_handle handle, struct conn_status *st)
 {
-	const struct tcb *tcb = called(s, handle);
+	const struct tcb *tcb = looked_at(s, handle);
 
 	memset(st, 0, sizeof(*st));
 	if (!tcb)
@@ -57,12 +65,12 @@ bool conn_status(struct cpl_stack *s, cpl_handle handle, struct conn_status *st)
 
 const struct tcb *conn_tcb(struct cpl_stack *s, cpl_handle handle)
 {
-	return called(s, handle);
+	return looked_at(s, handle);
 }
 
 void conn_congestion(struct cpl_stack *s, cpl_handle handle, char name[16])
 {
-	const struct tcb *tcb = called(s, handle);
+	const struct tcb *tcb = looked_at(s, handle);
 	const char *text = tcb ? cc_at(tcb->cc_id)->name : "";
 
 	memcpy(name, text, strlen(text) + 1);
@@ -70,14 +78,14 @@ void conn_congestion(struct cpl_stack *s, cpl_handle handle, char name[16])
 
 uint32_t conn_tsval(struct cpl_stack *s, cpl_handle handle, uint64_t now)
 {
-	const struct tcb *tcb = called(s, handle);
+	const struct tcb *tcb = looked_at(s, handle);
 
 	return tcb ? tcp_ts_clock(now) + tcb->ts_offset : 0;
 }
 
 uint32_t conn_fastopen_room(struct cpl_stack *s, cpl_handle handle)
 {
-	const struct tcb *tcb = called(s, handle);
+	const struct tcb *tcb = looked_at(s, handle);
 
 	if (!tcb || tcb->state != CPL_SYN_SENT || !(tcb->fastopen & FASTOPEN_WANTED))
 		return 0;
@@ -86,7 +94,7 @@ uint32_t conn_fastopen_room(struct cpl_stack *s, cpl_handle handle)
 
 size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *data, size_t n)
 {
-	struct tcb *tcb = called(s, handle);
+	const struct tcb *tcb = looked_at(s, handle);
 	struct conn_status st;
 
 	if (!tcb || tcb->state == CPL_LISTEN || !tcb->io || !conn_status(s, handle, &st))
@@ -107,7 +115,8 @@ long conn_send(struct cpl_stack *s, cpl_handle handle, const void *data, size_t 
 	       uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);
-	long r = tcb ? tcp_send_whole(&s->tcp, tcb, data, n, flags, now) : -EBADF;
+	long r = tcb ? tcp_send_whole(&s->tcp, tcb, data, n, flags, now)
+		     : tcp_missing(&s->tcp, handle);
 
 	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, (uint32_t)n, (uint32_t)(n >> 32),
 	      (uint32_t)r);
@@ -118,7 +127,7 @@ int conn_disconnect(struct cpl_stack *s, cpl_handle handle, const struct cpl_end
 		    uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);
-	int err = tcb ? tcp_disconnect(&s->tcp, tcb, local, now) : -EBADF;
+	int err = tcb ? tcp_disconnect(&s->tcp, tcb, local, now) : tcp_missing(&s->tcp, handle);
 
 	output_run(s, now);
 	return err;
@@ -130,7 +139,7 @@ int conn_bind(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint 
 	struct tcb *tcb = called(s, handle);
 
 	if (!tcb)
-		return -EBADF;
+		return tcp_missing(&s->tcp, handle);
 	if (tcb->state != CPL_CLOSED || tcb->over || tcb_has(tcb, TCB_BOUND))
 		return -EINVAL;
 	return port_bind(&s->tcp, tcb, local, now);
@@ -140,7 +149,7 @@ int conn_listen(struct cpl_stack *s, cpl_handle handle, uint32_t backlog, uint64
 {
 	struct tcb *tcb = called(s, handle);
 
-	return tcb ? tcp_open_passive(&s->tcp, tcb, backlog, now) : -EBADF;
+	return tcb ? tcp_open_passive(&s->tcp, tcb, backlog, now) : tcp_missing(&s->tcp, handle);
 }
 
 int conn_set(struct cpl_stack *s, cpl_handle handle, enum conn_setting setting, int value)
@@ -149,7 +158,7 @@ int conn_set(struct cpl_stack *s, cpl_handle handle, enum conn_setting setting, 
 	struct tcb_cold *cold = tcb ? tcb_cold(&s->tcp, tcb) : NULL;
 
 	if (!cold)
-		return tcb ? -ENOBUFS : -EBADF;
+		return tcb ? -ENOBUFS : tcp_missing(&s->tcp, handle);
 	switch (setting) {
 	case CONN_SYN_RETRIES:
 		cold->syn_retries = (uint8_t)value;

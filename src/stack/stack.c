@@ -50,6 +50,7 @@ void cpl_config_init(struct cpl_config *c)
 	c->cores = 1;
 	for (unsigned i = 0; i < sizeof(c->rss_key); i++)
 		c->rss_key[i] = i & 1 ? 0x5a : 0x6d;
+	c->quiet_ns = CPL_SECOND;
 	c->fastopen = CPL_FASTOPEN_CLIENT;
 	c->fastopen_cache = 1024;
 	c->notsent_lowat = UINT32_MAX;
@@ -76,8 +77,9 @@ static bool config_ok(const struct cpl_config *c)
 	       c->ecn <= CPL_ECN_ACCURATE_PASSIVE && c->ecn_option <= CPL_ECN_OPTION_FULL &&
 	       c->notsent_lowat && c->fastopen_cache <= 8192 && c->fastopen_keys <= 2 &&
 	       c->fastopen_blackhole_ns < UINT64_MAX >> 6 && c->synack_retries < 16 &&
-	       c->burst_min && c->burst_min < 65536 && c->keep_idle_ns && c->keep_interval_ns &&
-	       c->keep_count && c->core < c->cores && terminated(c->cc_name, sizeof(c->cc_name)) &&
+	       c->quiet_ns && c->quiet_ns < UINT64_MAX / 4 && c->burst_min &&
+	       c->burst_min < 65536 && c->keep_idle_ns && c->keep_interval_ns && c->keep_count &&
+	       c->core < c->cores && terminated(c->cc_name, sizeof(c->cc_name)) &&
 	       cc_find(c->cc_name);
 }
 
@@ -333,7 +335,8 @@ int cpl_addr_add(cpl_stack *s, int i, const struct cpl_addr *addr, unsigned pref
 	bool detect;
 	int err;
 
-	if (!iface || !addr_is_source(addr) || (!cpl_addr_is4(addr) && iface->config.mtu < IPV6_MTU_MIN))
+	if (!iface || !addr_is_source(addr) ||
+	    (!cpl_addr_is4(addr) && iface->config.mtu < IPV6_MTU_MIN))
 		return -EINVAL;
 	detect = iface->config.kind == CPL_IFACE_ETHER && !cpl_addr_is4(addr) &&
 		 !(iface->config.flags & CPL_IFACE_NO_DAD);

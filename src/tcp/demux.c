@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From the addresses and ports of a segment to its connection, in O(1): a chained hash table, keyed
- * (SipHash) so that no peer can aim at one chain. It grows and shrinks a few buckets at each
- * insertion and removal, never all at once. Links are references: kind and pool index in 32 bits,
- * so that TCBs, half-open connections and TIME-WAIT records share one table. Also: handles.
+ * (SipHash) so that no peer can aim at one chain. It grows and shrinks by linear hashing (Litwin
+ * 1980): one bucket is split, or a few are joined, at an insertion or removal, and memory comes in
+ * pieces of one size, so that no step is larger than another. Links are references: kind and pool
+ * index in 32 bits, so that TCBs, connections at rest, half-open connections and TIME-WAIT records
+ * share one table. Also: handles.
  */
-#include "tcp/tcp.h"
+#include "tcp/rest.h"
 
-#define DEMUX_MIN  64u
-#define DEMUX_MAX  (POOL_SLAB_MAX / 4u) /* as large as a slab may be: beyond, chains get longer */
-#define DEMUX_STEP 8u
-#define REF_SHIFT  29
-#define REF_INDEX  ((1u << REF_SHIFT) - 1)
+#define DEMUX_MIN   64u
+#define DEMUX_PIECE 1024u /* heads */
+#define DEMUX_JOIN  8u	  /* buckets that one removal joins, at most */
+#define REF_SHIFT   29
+#define REF_INDEX   ((1u << REF_SHIFT) - 1)
 
-static uint32_t ref_make(enum conn_kind kind, uint32_t index)
+uint32_t ref_make(enum conn_kind kind, uint32_t index)
 {
 	return (uint32_t)kind << REF_SHIFT | index;
+}
+
+enum conn_kind ref_kind(uint32_t ref)
+{
+	return ref >> REF_SHIFT;
+}
+
+uint32_t ref_index(uint32_t ref)
+{
+	return ref & REF_INDEX;
 }
 
 static struct pool *kind_pool(struct tcp *tcp, enum conn_kind kind)
@@ -30,10 +42,16 @@ static struct pool *kind_pool(struct tcp *tcp, enum conn_kind kind)
 	}
 }
 
-/* All three records begin with their demux_node. */
+/* These three records begin with their demux_node. */
 static struct demux_node *ref_node(struct tcp *tcp, uint32_t ref)
 {
-	return pool_at(kind_pool(tcp, ref >> REF_SHIFT), ref & REF_INDEX);
+	return pool_at(kind_pool(tcp, ref_kind(ref)), ref_index(ref));
+}
+
+/* Where REF's link to the next of the chain is. */
+static uint32_t *ref_next(struct tcp *tcp, uint32_t ref)
+{
+	return ref_kind(ref) == KIND_REST ? &rest_at(tcp, ref)->next : &ref_node(tcp, ref)->next;
 }
 
 static uint32_t id_hash(const struct demux *d, const struct conn_id *id)
@@ -41,137 +59,240 @@ static uint32_t id_hash(const struct demux *d, const struct conn_id *id)
 	return (uint32_t)siphash13(&d->key, id, sizeof(*id));
 }
 
+uint32_t demux_hash(const struct tcp *tcp, const struct conn_id *id)
+{
+	return id_hash(&tcp->demux, id);
+}
+
+static uint32_t ref_hash(struct tcp *tcp, uint32_t ref)
+{
+	if (ref_kind(ref) == KIND_REST)
+		return rest_at(tcp, ref)->hash;
+	return id_hash(&tcp->demux, &ref_node(tcp, ref)->id);
+}
+
 static bool id_equal(const struct conn_id *a, const struct conn_id *b)
 {
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-static uint32_t *heads_new(struct tcp *tcp, uint32_t n)
-{
-	uint32_t *heads = mem_alloc(tcp->mem, n * sizeof(*heads));
+/* ---- The table ---- */
 
-	if (heads)
-		memset(heads, 0, n * sizeof(*heads));
-	return heads;
+static size_t pieces_bytes(uint32_t n)
+{
+	return n * sizeof(uint32_t *);
+}
+
+/* Room for bucket B. False: no memory: chains get longer, nothing else. */
+static bool piece_ready(struct tcp *tcp, uint32_t b)
+{
+	struct demux *d = &tcp->demux;
+	uint32_t i = b / DEMUX_PIECE, max = d->pieces_max ? d->pieces_max * 2 : 8;
+
+	if (i >= d->pieces_max) {
+		uint32_t **pieces = mem_alloc(tcp->mem, pieces_bytes(max));
+
+		if (!pieces)
+			return false;
+		memset(pieces, 0, pieces_bytes(max));
+		if (d->pieces)
+			memcpy(pieces, d->pieces, pieces_bytes(d->pieces_max));
+		mem_release(tcp->mem, d->pieces, pieces_bytes(d->pieces_max));
+		d->pieces = pieces;
+		d->pieces_max = max;
+	}
+	if (d->pieces[i])
+		return true;
+	d->pieces[i] = mem_alloc(tcp->mem, DEMUX_PIECE * sizeof(uint32_t));
+	if (d->pieces[i])
+		memset(d->pieces[i], 0, DEMUX_PIECE * sizeof(uint32_t));
+	return d->pieces[i] != NULL;
+}
+
+static void piece_release(struct tcp *tcp, uint32_t i)
+{
+	mem_release(tcp->mem, tcp->demux.pieces[i], DEMUX_PIECE * sizeof(uint32_t));
+	tcp->demux.pieces[i] = NULL;
 }
 
 int demux_init(struct tcp *tcp)
 {
-	struct demux *d = &tcp->demux;
-
-	d->heads = heads_new(tcp, DEMUX_MIN);
-	d->mask = DEMUX_MIN - 1;
-	return d->heads ? 0 : -ENOMEM;
+	tcp->demux.buckets = tcp->demux.low = DEMUX_MIN;
+	return piece_ready(tcp, 0) ? 0 : -ENOMEM;
 }
 
 void demux_destroy(struct tcp *tcp)
 {
 	struct demux *d = &tcp->demux;
 
-	if (d->old_heads)
-		mem_release(tcp->mem, d->old_heads, (d->old_mask + 1) * sizeof(*d->old_heads));
-	if (d->heads)
-		mem_release(tcp->mem, d->heads, (d->mask + 1) * sizeof(*d->heads));
-	d->heads = NULL;
-	d->old_heads = NULL;
+	for (uint32_t i = 0; i < d->pieces_max; i++)
+		if (d->pieces[i])
+			piece_release(tcp, i);
+	mem_release(tcp->mem, d->pieces, pieces_bytes(d->pieces_max));
+	d->pieces = NULL;
+	d->pieces_max = 0;
 }
 
-/* Where the chain for HASH begins: in the old table if its bucket has not moved yet. */
-static uint32_t *demux_head(struct demux *d, uint32_t hash)
+static inline uint32_t *bucket_head(struct demux *d, uint32_t b)
 {
-	if (d->old_heads && (hash & d->old_mask) >= d->moved)
-		return &d->old_heads[hash & d->old_mask];
-	return &d->heads[hash & d->mask];
+	return &d->pieces[b / DEMUX_PIECE][b % DEMUX_PIECE];
 }
 
-static void move_bucket(struct tcp *tcp, struct demux *d, uint32_t bucket)
+/* Where the chain for HASH begins: of buckets below LOW, some have been split already. */
+static inline uint32_t *demux_head(struct demux *d, uint32_t hash)
 {
-	uint32_t ref = d->old_heads[bucket];
+	uint32_t b = hash & (2 * d->low - 1);
 
-	while (ref) {
-		struct demux_node *node = ref_node(tcp, ref);
-		uint32_t next = node->next;
-		uint32_t *head = &d->heads[id_hash(d, &node->id) & d->mask];
-
-		node->next = *head;
-		*head = ref;
-		ref = next;
-	}
-	d->old_heads[bucket] = 0;
+	return bucket_head(d, b < d->buckets ? b : b - d->low);
 }
 
-/* A few more buckets of a table that is being rehashed; start that when the load asks for it. */
-static void demux_step(struct tcp *tcp)
+/* One bucket more: what of the chain of its lower half belongs there goes there. */
+static void demux_split(struct tcp *tcp)
 {
 	struct demux *d = &tcp->demux;
-	uint32_t size = d->mask + 1, *heads;
+	uint32_t *from, *to;
 
-	if (d->old_heads) {
-		for (unsigned i = 0; i < DEMUX_STEP && d->moved <= d->old_mask; i++)
-			move_bucket(tcp, d, d->moved++);
-		if (d->moved > d->old_mask) {
-			mem_release(tcp->mem, d->old_heads,
-				    (d->old_mask + 1) * sizeof(*d->old_heads));
-			d->old_heads = NULL;
+	if (d->buckets >= 1u << REF_SHIFT || !piece_ready(tcp, d->buckets))
+		return;
+	from = bucket_head(d, d->buckets - d->low);
+	to = bucket_head(d, d->buckets);
+	while (*from) {
+		uint32_t ref = *from, *next = ref_next(tcp, ref);
+
+		if (ref_hash(tcp, ref) & d->low) {
+			*from = *next;
+			*next = *to;
+			*to = ref;
+		} else {
+			from = next;
 		}
-		return;
 	}
-	if (d->count > size && size < DEMUX_MAX)
-		size *= 2;
-	else if (d->count < size / 8 && size > DEMUX_MIN)
-		size /= 2;
-	else
-		return;
-	heads = heads_new(tcp, size);
-	if (!heads)
-		return; /* chains get longer, nothing else */
-	d->old_heads = d->heads;
-	d->old_mask = d->mask;
-	d->heads = heads;
-	d->mask = size - 1;
-	d->moved = 0;
+	if (++d->buckets == 2 * d->low)
+		d->low *= 2;
+}
+
+/* One bucket less: its chain is appended to that of its lower half. */
+static void demux_join(struct tcp *tcp)
+{
+	struct demux *d = &tcp->demux;
+	uint32_t last = d->buckets - 1, *head, *link;
+
+	if (d->buckets == d->low)
+		d->low /= 2;
+	head = bucket_head(d, last);
+	link = bucket_head(d, last - d->low);
+	while (*link)
+		link = ref_next(tcp, *link);
+	*link = *head;
+	*head = 0;
+	d->buckets = last;
+	if (last % DEMUX_PIECE == 0)
+		piece_release(tcp, last / DEMUX_PIECE);
 }
 
 struct demux_node *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind)
 {
-	uint32_t ref = *demux_head(&tcp->demux, id_hash(&tcp->demux, id));
+	uint32_t hash = id_hash(&tcp->demux, id), ref = *demux_head(&tcp->demux, hash);
 
 	while (ref) {
-		struct demux_node *node = ref_node(tcp, ref);
+		*kind = ref_kind(ref);
+		if (*kind == KIND_REST) {
+			const struct tcb_rest *rest = rest_at(tcp, ref);
+			struct conn_id own;
 
-		if (id_equal(&node->id, id)) {
-			*kind = ref >> REF_SHIFT;
-			return node;
+			if (rest->hash == hash) {
+				tcb_unpack_id(&tcp->blank, rest->bytes, &own);
+				if (id_equal(&own, id))
+					return NULL;
+			}
+			ref = rest->next;
+		} else {
+			struct demux_node *node = ref_node(tcp, ref);
+
+			if (id_equal(&node->id, id))
+				return node;
+			ref = node->next;
 		}
-		ref = node->next;
 	}
+	*kind = KIND_NONE;
 	return NULL;
+}
+
+/* ID is at rest. */
+static __attribute__((noinline)) struct demux_node *find_rest(struct tcp *tcp,
+							      const struct conn_id *id)
+{
+	uint32_t hash = id_hash(&tcp->demux, id), ref = *demux_head(&tcp->demux, hash);
+	struct conn_id own;
+	struct tcb *tcb;
+
+	for (;; ref = *ref_next(tcp, ref)) {
+		if (ref_kind(ref) != KIND_REST || rest_at(tcp, ref)->hash != hash)
+			continue;
+		tcb_unpack_id(&tcp->blank, rest_at(tcp, ref)->bytes, &own);
+		if (id_equal(&own, id))
+			break;
+	}
+	tcb = tcb_wake(tcp, ref);
+	return tcb ? &tcb->node : NULL;
+}
+
+struct demux_node *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind)
+{
+	struct demux_node *node = demux_find(tcp, id, kind);
+
+	if (node || *kind != KIND_REST)
+		return node;
+	node = find_rest(tcp, id);
+	if (node)
+		*kind = KIND_TCB;
+	return node;
 }
 
 void demux_add(struct tcp *tcp, struct demux_node *node, enum conn_kind kind)
 {
+	struct demux *d = &tcp->demux;
 	uint32_t *head;
 
-	demux_step(tcp);
-	head = demux_head(&tcp->demux, id_hash(&tcp->demux, &node->id));
+	/* Two at most: to catch up where there was no memory. */
+	for (int i = 0; i < 2 && d->count >= d->buckets; i++)
+		demux_split(tcp);
+	head = demux_head(d, id_hash(d, &node->id));
 	node->next = *head;
 	*head = ref_make(kind, pool_index(kind_pool(tcp, kind), node));
-	tcp->demux.count++;
+	d->count++;
+}
+
+/* The link in the chain of HASH that leads to REF. */
+static uint32_t *link_to(struct tcp *tcp, uint32_t hash, uint32_t ref)
+{
+	uint32_t *link = demux_head(&tcp->demux, hash);
+
+	while (*link && *link != ref)
+		link = ref_next(tcp, *link);
+	ASSERT(*link == ref);
+	return link;
+}
+
+void demux_replace(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to)
+{
+	*link_to(tcp, hash, from) = to;
 }
 
 void demux_del(struct tcp *tcp, struct demux_node *node, enum conn_kind kind)
 {
+	struct demux *d = &tcp->demux;
 	uint32_t self = ref_make(kind, pool_index(kind_pool(tcp, kind), node));
-	uint32_t *link = demux_head(&tcp->demux, id_hash(&tcp->demux, &node->id));
 
-	while (*link && *link != self)
-		link = &ref_node(tcp, *link)->next;
-	ASSERT(*link == self);
-	*link = node->next;
+	*link_to(tcp, id_hash(d, &node->id), self) = node->next;
 	node->next = 0;
-	tcp->demux.count--;
-	demux_step(tcp);
+	d->count--;
+	for (unsigned i = 0; i < DEMUX_JOIN && d->buckets > DEMUX_MIN && d->count < d->buckets / 4;
+	     i++)
+		demux_join(tcp);
 }
+
+/* ---- Handles ---- */
 
 cpl_handle handle_make(enum conn_kind kind, uint32_t index, uint32_t gen)
 {
@@ -180,22 +301,50 @@ cpl_handle handle_make(enum conn_kind kind, uint32_t index, uint32_t gen)
 
 enum conn_kind handle_kind(cpl_handle h)
 {
-	return (uint32_t)h >> REF_SHIFT;
+	return ref_kind((uint32_t)h);
 }
 
 uint32_t handle_index(cpl_handle h)
 {
-	return (uint32_t)h & REF_INDEX;
+	return ref_index((uint32_t)h);
+}
+
+struct conn_slot *tcp_slot(struct tcp *tcp, cpl_handle h)
+{
+	struct conn_slot *slot;
+
+	if (handle_kind(h) != KIND_TCB)
+		return NULL;
+	slot = pool_at(&tcp->slots, handle_index(h));
+	return slot && slot->gen == h >> 32 ? slot : NULL;
 }
 
 struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h)
 {
-	struct tcb *tcb;
+	const struct conn_slot *slot = tcp_slot(tcp, h);
 
-	if (handle_kind(h) != KIND_TCB)
+	if (!slot)
 		return NULL;
-	tcb = pool_at(&tcp->tcbs, handle_index(h));
-	return tcb && tcb->gen == h >> 32 ? tcb : NULL;
+	if (ref_kind(slot->ref) == KIND_REST)
+		return tcb_wake(tcp, slot->ref);
+	return pool_at(&tcp->tcbs, ref_index(slot->ref));
+}
+
+const struct tcb *tcp_look(struct tcp *tcp, cpl_handle h)
+{
+	const struct conn_slot *slot = tcp_slot(tcp, h);
+
+	if (!slot || ref_kind(slot->ref) != KIND_REST)
+		return tcp_tcb(tcp, h);
+	tcb_peek(tcp, slot, &tcp->scratch);
+	return &tcp->scratch;
+}
+
+int tcp_missing(struct tcp *tcp, cpl_handle h)
+{
+	const struct conn_slot *slot = tcp_slot(tcp, h);
+
+	return slot && ref_kind(slot->ref) == KIND_REST ? -ENOBUFS : -EBADF;
 }
 
 struct half_open *tcp_half(struct tcp *tcp, cpl_handle h)
@@ -210,5 +359,6 @@ struct half_open *tcp_half(struct tcp *tcp, cpl_handle h)
 
 cpl_handle tcb_handle(struct tcp *tcp, const struct tcb *tcb)
 {
-	return handle_make(KIND_TCB, pool_index(&tcp->tcbs, tcb), tcb->gen);
+	(void)tcp;
+	return handle_make(KIND_TCB, tcb->slot, tcb->gen);
 }

@@ -12,6 +12,7 @@ static void keep_options(struct tcb *tcb, const struct tcb *old)
 			       TCB_SNDBUF_FIXED | TCB_RCVBUF_FIXED | TCB_NO_SOFT | TCB_REUSEADDR |
 			       TCB_LINGER_DROP | TCB_V6ONLY;
 
+	tcb->slot = old->slot;
 	tcb->gen = old->gen;
 	tcb->flags = old->flags & flags;
 	if (tcb_has(tcb, TCB_SNDBUF_FIXED))

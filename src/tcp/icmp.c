@@ -59,7 +59,7 @@ static void shrink(struct tcp *tcp, struct tcb *tcb, uint32_t mtu, uint64_t now)
 bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now)
 {
 	enum conn_kind kind;
-	struct demux_node *node = demux_find(tcp, &icmp->id, &kind);
+	struct demux_node *node = demux_wake(tcp, &icmp->id, &kind);
 	struct tcb *tcb;
 
 	if (node && kind == KIND_HALF)

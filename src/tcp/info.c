@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Snapshots: a TCB, a half-open connection or a TIME-WAIT record as struct cpl_info; and the walk.
  */
-#include "tcp/tcp.h"
+#include "tcp/rest.h"
 
 static void info_begin(struct cpl_info *info, uint64_t now)
 {
@@ -371,6 +371,14 @@ void tcp_info_time_wait(struct tcp *tcp, const struct time_wait *tw, struct cpl_
 	CPL_INFO_READ(info, why, CPL_WHY_CLOSED);
 }
 
+static const struct tcb *slot_tcb(struct tcp *tcp, const struct conn_slot *slot)
+{
+	if (ref_kind(slot->ref) != KIND_REST)
+		return pool_at(&tcp->tcbs, ref_index(slot->ref));
+	tcb_peek(tcp, slot, &tcp->scratch);
+	return &tcp->scratch;
+}
+
 /*
  * The cursor is a step and the pool index of the next record to look at. The steps are in the order
  * of a connection's life: what moves to another pool during the walk is met there, not missed.
@@ -378,7 +386,7 @@ void tcp_info_time_wait(struct tcp *tcp, const struct time_wait *tw, struct cpl_
 unsigned tcp_info_walk(struct tcp *tcp, uint64_t *cursor, struct cpl_info *info, unsigned max,
 		       uint64_t now)
 {
-	struct pool *steps[] = { &tcp->halves, &tcp->tcbs, &tcp->time_waits };
+	struct pool *steps[] = { &tcp->halves, &tcp->slots, &tcp->time_waits };
 	uint32_t step = (uint32_t)(*cursor >> 32), index = (uint32_t)*cursor;
 	unsigned n = 0;
 
@@ -396,7 +404,7 @@ unsigned tcp_info_walk(struct tcp *tcp, uint64_t *cursor, struct cpl_info *info,
 		} else if (steps[step] == &tcp->time_waits) {
 			tcp_info_time_wait(tcp, p, &info[n++], now);
 		} else {
-			const struct tcb *tcb = p;
+			const struct tcb *tcb = slot_tcb(tcp, p);
 
 			/* What only waits for its program to let go is no connection. */
 			if (tcb->state != CPL_CLOSED && tcb->state != CPL_TIME_WAIT)

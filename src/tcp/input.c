@@ -346,8 +346,10 @@ void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now)
 
 	tcp->counters->segs_in++;
 	tcp->dropped = 0;
-	node = demux_find(tcp, &id, &kind);
-	if (!node) {
+	node = demux_wake(tcp, &id, &kind);
+	if (!node && kind == KIND_REST) {
+		tcp_drop(tcp, COUNTER_drop_memory);
+	} else if (!node) {
 		no_connection(tcp, &id, in, now);
 	} else if (kind == KIND_TCB) {
 		segment_arrives(tcp, container_of(node, struct tcb, node), in, now);

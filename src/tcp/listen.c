@@ -5,6 +5,8 @@
  */
 #include "tcp/tcp.h"
 
+#define HALF_WORK 512u /* what one half_advance() does, at most */
+
 static uint32_t listener_rcv_wnd(const struct tcb *listener)
 {
 	return listener->rcvbuf > 65535 ? 65535 : listener->rcvbuf;
@@ -307,8 +309,7 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	if (!tcb)
 		return NULL;
 	if (!ecn_from_half(tcp, tcb, half)) {
-		tcb->gen = 0;
-		pool_free(&tcp->tcbs, tcb);
+		tcb_free(tcp, tcb);
 		return NULL;
 	}
 	inherit(tcp, tcb, half);
@@ -543,14 +544,17 @@ uint64_t half_deadline(const struct tcp *tcp)
 
 void half_advance(struct tcp *tcp, uint64_t now)
 {
+	unsigned work = HALF_WORK;
+
 	for (unsigned i = SYNACK_LEVELS; i-- > 0;) {
 		struct list *l = &tcp->half_timers[i];
 
-		while (!list_empty(l)) {
+		while (!list_empty(l) && work) {
 			struct half_open *half = list_first(l, struct half_open, timer);
 
 			if (half->deadline > now)
 				break;
+			work--;
 			if (half->retries >= synack_retries(tcp, half)) {
 				half_free(tcp, half);
 				continue;

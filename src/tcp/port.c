@@ -60,7 +60,7 @@ static bool id_free(struct tcp *tcp, const struct conn_id *id, uint64_t now)
 	struct demux_node *node = demux_find(tcp, id, &kind);
 
 	if (!node)
-		return true;
+		return kind == KIND_NONE;
 	return kind == KIND_TIME_WAIT &&
 	       time_wait_may_take(container_of(node, struct time_wait, node), now);
 }

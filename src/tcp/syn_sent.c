@@ -46,6 +46,8 @@ void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	}
 	tcb_why(tcb, CPL_WHY_IDLE, now);
 	timer_keep_start(tcp, tcb, now);
+	if (!tcb->io)
+		timer_quiet_start(tcp, tcb, now, 0);
 	if (tcb_has(tcb, TCB_FIN_QUEUED)) /* 3.10.4: CLOSE in SYN-RECEIVED waits for this */
 		tcb_set_state(tcp, tcb, CPL_FIN_WAIT_1, now);
 }

@@ -7,17 +7,30 @@
 
 /* As Linux: a peer that asks for less would have us keep a record for each few octets. */
 #define SND_MSS_MIN 48u
-#define IO_QUIET_NS (1000 * CPL_MS)
 
 struct tcb *tcb_new(struct tcp *tcp, uint64_t now)
 {
-	struct tcb *tcb = pool_alloc(&tcp->tcbs, NULL);
+	uint32_t slot_index, index;
+	struct conn_slot *slot = pool_alloc(&tcp->slots, &slot_index);
+	struct tcb *tcb = slot ? pool_alloc(&tcp->tcbs, &index) : NULL;
 
-	if (!tcb)
+	if (!tcb) {
+		if (slot)
+			pool_free(&tcp->slots, slot);
 		return NULL;
+	}
 	tcb_init(tcp, tcb, now);
-	tcb->gen = tcp_gen(tcp);
+	*slot = (struct conn_slot){ ref_make(KIND_TCB, index), tcp_gen(tcp) };
+	tcb->slot = slot_index;
+	tcb->gen = slot->gen;
 	return tcb;
+}
+
+void tcb_free(struct tcp *tcp, struct tcb *tcb)
+{
+	pool_free(&tcp->slots, pool_at(&tcp->slots, tcb->slot));
+	tcb->gen = 0;
+	pool_free(&tcp->tcbs, tcb);
 }
 
 void tcb_init(struct tcp *tcp, struct tcb *tcb, uint64_t now)
@@ -55,7 +68,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	io->cc.initial = tcp->config->initial_window;
 	io->cc.ssthresh = tcb->ssthresh;
 	if (tcb->cwnd > initial && io->cc.ops->restart && tcp->config->slow_start_after_idle)
-		io->cc.ops->restart(&io->cc, IO_QUIET_NS, now);
+		io->cc.ops->restart(&io->cc, tcp->config->quiet_ns, now);
 	chunkq_init(&io->sndq);
 	chunkq_init(&io->rcvq);
 	list_init(&io->ooo);
@@ -67,7 +80,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	io->push_seq = io->small_end = tcb->snd_una;
 	io->block_seq = io->forced_push = io->usage_seq = tcb->snd_una;
 	io->t_rexmt = io->t_delack = io->t_cork = io->t_pace = CPL_NEVER;
-	io->t_quiet = now + IO_QUIET_NS;
+	io->t_quiet = timer_quiet(tcp, now, 0);
 	io->progress = io->last_sent = io->why_since = now;
 	io->busy_since = CPL_NEVER;
 	io->why = CPL_WHY_IDLE;
@@ -283,8 +296,7 @@ void tcb_reap(struct tcp *tcp, struct tcb *tcb)
 		pool_free(&tcp->colds, tcb->cold);
 	if (tcb->accecn)
 		pool_free(&tcp->accecns, tcb->accecn);
-	tcb->gen = 0;
-	pool_free(&tcp->tcbs, tcb);
+	tcb_free(tcp, tcb);
 }
 
 /* ---- route and segment sizes ---- */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The transmission control block: one end of one connection (RFC 9293 section 3.3.1, in its order
- * and words), and its three smaller forms: a half-open connection, a TIME-WAIT record, a listener.
+ * and words), and its smaller forms: a connection at rest, a half-open connection, a TIME-WAIT
+ * record, a listener.
  *
- * struct tcb holds what an idle connection needs. What it needs only while data moves (streams,
- * send map, recovery, congestion state, fast timers) is struct tcb_io: it comes with the first data
- * and goes when the connection has been quiet for a while.
+ * struct tcb holds what a connection needs from one segment to the next. What it needs only while
+ * data moves (streams, send map, recovery, congestion state, fast timers) is struct tcb_io: it
+ * comes with the first data and goes when the connection has been quiet for a while. Then the TCB
+ * itself is packed into a struct tcb_rest (rest.c), until a segment, a call or a timer needs it
+ * again.
  */
 #ifndef TCP_TCB_H
 #define TCP_TCB_H
@@ -31,7 +34,28 @@ struct conn_id {
 /* First in each of tcb, half_open and time_wait: a member of the demultiplexing table. */
 struct demux_node {
 	struct conn_id id;
-	uint32_t next; /* reference to the next of the chain, see demux.h */
+	uint32_t next; /* reference to the next of the chain, see demux.c */
+};
+
+/* What the handle of a connection names, wherever the connection is now. */
+struct conn_slot {
+	uint32_t ref; /* to a TCB, or to what it was packed into */
+	uint32_t gen; /* the other half of the handle */
+};
+
+/* A connection at rest. */
+struct tcb_rest {
+	uint32_t next; /* as demux_node.next */
+	uint32_t hash; /* of its addresses and ports */
+	uint32_t slot;
+	uint32_t timer;	 /* index of its struct rest_timer, or POOL_NONE */
+	uint8_t bytes[]; /* what tcb_pack() made */
+};
+
+/* Of a connection at rest: its keep-alive timer, or that of FIN-WAIT-2. */
+struct rest_timer {
+	struct wheel_node node;
+	uint32_t slot;
 };
 
 /* Flags of a TCB. */
@@ -198,8 +222,7 @@ struct tcb_io {
 	/* Receive buffer autotuning: what the program read within a round trip. */
 	uint64_t drs_time;
 	uint32_t drs_seq;
-	uint32_t drs_most;   /* most that it ever read in one */
-	uint32_t quick_left; /* octets to come that ask for an ACK at once: the window grows */
+	uint32_t drs_most; /* most that it ever read in one */
 	uint32_t rcv_rtt_us;
 	uint32_t rcv_rtt_seq;
 	uint64_t rcv_rtt_time;
@@ -209,7 +232,6 @@ struct tcb_io {
 	uint16_t mtu_probe;		   /* size of the packet that probes the path, or 0 */
 	struct fastopen_pending *fastopen; /* of a child whose handshake is not done, or NULL */
 	uint8_t quick;			   /* ACKs to send at once before delaying starts */
-	bool pushed; /* what the delayed ACK is for ends a push: it goes when that is read */
 	/* What of cwnd is in use (RFC 7661), since usage_seq was sent: as Linux. */
 	bool cwnd_limited;   /* all of it, at some time */
 	uint32_t out_max;    /* else: most octets outstanding */
@@ -251,7 +273,8 @@ struct listener;
 
 struct tcb {
 	struct demux_node node;
-	uint32_t gen; /* of its handle */
+	uint32_t slot; /* index of its conn_slot */
+	uint32_t gen;  /* of its handle */
 	uint32_t flags;
 
 	/* Send sequence variables (RFC 9293 3.3.1) */

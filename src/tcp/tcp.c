@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The tables of one stack's TCP, made and unmade; its events. */
-#include "tcp/tcp.h"
+#include "tcp/rest.h"
 
 #define SLAB (64u * 1024)
 
@@ -50,7 +50,12 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 	tcp->rto = (struct rtt_limits){ cfg->rto_initial_ns, cfg->rto_min_ns, cfg->rto_max_ns };
 	for (unsigned i = 0; i < PORT_TABLE; i++)
 		tcp->port_table[i] = (uint32_t)prng_u64(tcp->prng);
+	pool_init(&tcp->slots, mem, sizeof(struct conn_slot), 8, cfg->conns_max, SLAB / 4);
 	pool_init(&tcp->tcbs, mem, sizeof(struct tcb), 8, cfg->conns_max, SLAB);
+	for (uint32_t i = 0; i < REST_CLASSES; i++)
+		pool_init(&tcp->rests[i], mem, (i + 1) * REST_STEP, 8,
+			  cfg->conns_max < REST_MAX ? cfg->conns_max : REST_MAX, SLAB);
+	pool_init(&tcp->rest_timers, mem, sizeof(struct rest_timer), 8, cfg->conns_max, SLAB / 4);
 	pool_init(&tcp->ios, mem, sizeof(struct tcb_io), 8, cfg->conns_max, SLAB);
 	pool_init(&tcp->colds, mem, sizeof(struct tcb_cold), 8, cfg->conns_max, SLAB / 4);
 	pool_init(&tcp->accecns, mem, sizeof(struct accecn), 8, cfg->conns_max, SLAB / 4);
@@ -73,13 +78,16 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 	list_init(&tcp->events);
 	list_init(&tcp->reply_queue);
 	wheel_init(&tcp->wheel, now);
+	rest_init(tcp, now);
 	fastopen_init(tcp);
 	return demux_init(tcp);
 }
 
 void tcp_destroy(struct tcp *tcp)
 {
-	struct pool *pools[] = { &tcp->tcbs,
+	struct pool *pools[] = { &tcp->slots,
+				 &tcp->tcbs,
+				 &tcp->rest_timers,
 				 &tcp->ios,
 				 &tcp->colds,
 				 &tcp->listeners,
@@ -96,6 +104,8 @@ void tcp_destroy(struct tcp *tcp)
 	fastopen_cache_destroy(&tcp->fastopen.cache);
 	for (unsigned i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
 		pool_destroy(pools[i]);
+	for (unsigned i = 0; i < REST_CLASSES; i++)
+		pool_destroy(&tcp->rests[i]);
 }
 
 static void event_of_half(struct tcp *tcp, struct half_open *half, struct cpl_event *event)

@@ -28,7 +28,13 @@ enum conn_kind {
 	KIND_HALF,
 	KIND_TIME_WAIT,
 	KIND_UDP,
+	KIND_REST, /* in links only: a handle goes by way of a conn_slot */
 };
+
+/* Sizes of what connections at rest are packed into: (class + 1) * 16 bytes. */
+#define REST_STEP    16u
+#define REST_CLASSES 24u
+#define REST_MAX     (1u << 24) /* of one class: what a reference has room for */
 
 #define SYNACK_LEVELS 16 /* retries of a SYN,ACK, at most */
 #define PORT_TABLE    64
@@ -51,12 +57,13 @@ struct tcp_iface {
 	bool up;
 };
 
-/* The table of connections: chains by keyed hash, grown and shrunk a few buckets at a time. */
+/* The table of connections: chains by keyed hash, grown and shrunk by one bucket at a time. */
 struct demux {
 	struct siphash_key key;
-	uint32_t *heads, *old_heads; /* references; old_heads while it is being rehashed */
-	uint32_t mask, old_mask;
-	uint32_t moved; /* buckets of old_heads that are done */
+	uint32_t **pieces; /* of DEMUX_PIECE heads of chains, which are references */
+	uint32_t pieces_max;
+	uint32_t buckets;
+	uint32_t low; /* the largest power of 2 that is not above BUCKETS */
 	uint32_t count;
 };
 
@@ -78,7 +85,10 @@ struct tcp {
 	struct siphash_key isn_key, ts_key, port_key, cookie_key[2];
 	uint32_t port_table[PORT_TABLE];
 
-	struct pool tcbs, ios, colds, accecns, listeners, halves, time_waits;
+	struct pool slots, tcbs, ios, colds, accecns, listeners, halves, time_waits;
+	struct pool rests[REST_CLASSES], rest_timers;
+	struct tcb blank;   /* what a TCB is packed as its difference from */
+	struct tcb scratch; /* tcp_look() */
 	struct pool sents, oranges, replies;
 	struct demux demux;
 	struct list bound[PORT_BUCKETS]; /* bound and listening TCBs, by port: tcb_bound */
@@ -87,6 +97,7 @@ struct tcp {
 	uint32_t gen;
 
 	struct wheel wheel;
+	struct wheel rest_wheel;
 	struct list half_timers[SYNACK_LEVELS]; /* half_open.timer, by retries */
 	struct list half_pending;		/* those of catch-alls, told of */
 	struct list time_wait_age;
@@ -194,20 +205,38 @@ static inline uint32_t tcp_gen(struct tcp *tcp)
 
 int demux_init(struct tcp *tcp);
 void demux_destroy(struct tcp *tcp);
+/*
+ * Who has ID; *KIND KIND_NONE: nobody. A connection at rest is not woken: NULL, *KIND is KIND_REST.
+ */
 struct demux_node *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind);
-/* False: no memory for the first table. */
+/* The same for a segment: it is woken, and NULL with KIND_REST means that there is no memory. */
+struct demux_node *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind);
+uint32_t demux_hash(const struct tcp *tcp, const struct conn_id *id);
+/* In the chain of HASH, TO takes the place of FROM. */
+void demux_replace(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
 void demux_add(struct tcp *tcp, struct demux_node *node, enum conn_kind kind);
 void demux_del(struct tcp *tcp, struct demux_node *node, enum conn_kind kind);
 cpl_handle handle_make(enum conn_kind kind, uint32_t index, uint32_t gen);
 enum conn_kind handle_kind(cpl_handle h);
 uint32_t handle_index(cpl_handle h);
+uint32_t ref_make(enum conn_kind kind, uint32_t index);
+enum conn_kind ref_kind(uint32_t ref);
+uint32_t ref_index(uint32_t ref);
+struct conn_slot *tcp_slot(struct tcp *tcp, cpl_handle h);
+/* The connection of a handle, woken if it was at rest; NULL: see tcp_missing(). */
 struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h);
+/* Only to look: what is at rest stays so, and is unpacked into memory that the next look reuses. */
+const struct tcb *tcp_look(struct tcp *tcp, cpl_handle h);
+/* Why tcp_tcb() had none: -EBADF, or -ENOBUFS when there was no memory to wake it. */
+int tcp_missing(struct tcp *tcp, cpl_handle h);
 struct half_open *tcp_half(struct tcp *tcp, cpl_handle h);
 cpl_handle tcb_handle(struct tcp *tcp, const struct tcb *tcb);
 
 /* ---- tcb.c ---- */
 
 struct tcb *tcb_new(struct tcp *tcp, uint64_t now);
+/* TCB, which is in no table and has nothing, goes. */
+void tcb_free(struct tcp *tcp, struct tcb *tcb);
 /* CLOSED, with every default; all but its handle. */
 void tcb_init(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* The struct for moving data; made when there is none. NULL: no memory. */
@@ -594,6 +623,13 @@ void timer_probe_schedule(struct tcb *tcb, uint64_t now);
 void timer_rexmt_stop(struct tcp *tcp, struct tcb *tcb);
 void timer_persist_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_keep_start(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/*
+ * When to see whether a connection is quiet: after WAIT, or config.quiet_ns if that is longer; and
+ * a little later: at a moment which the wheel comes to in one step.
+ */
+uint64_t timer_quiet(const struct tcp *tcp, uint64_t now, uint64_t wait);
+/* The same for what has no io. */
+void timer_quiet_start(struct tcp *tcp, struct tcb *tcb, uint64_t now, uint64_t wait);
 /* FIN-WAIT-2 without a program ends by itself. */
 void timer_fin_wait_2(const struct tcp *tcp, struct tcb *tcb, uint64_t now);
 uint64_t tcb_keep_idle(const struct tcp *tcp, const struct tcb *tcb);

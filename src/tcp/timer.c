@@ -4,11 +4,14 @@
  * them, at the earliest or before it: a deadline that only moves away is found again when the node
  * fires.
  */
-#include "tcp/tcp.h"
+#include "tcp/rest.h"
 
-#define QUIET_NS     (1000 * CPL_MS)
-#define RETRY_NS     (50 * CPL_MS) /* memory or a route may be there again */
-#define STALL_MAX_NS (1000 * CPL_MS)
+#define QUIET_MAX	(60 * CPL_SECOND)
+/* What one call does, so that none takes long: nodes of a wheel moved; records freed. */
+#define ADVANCE_WORK	4096u
+#define ADVANCE_RECORDS 1024u
+#define RETRY_NS	(50 * CPL_MS) /* memory or a route may be there again */
+#define STALL_MAX_NS	(1000 * CPL_MS)
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -157,6 +160,25 @@ void timer_persist_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb->io->t_rexmt = not_after_r2(tcb, now + rtt_rto(&tcb->rtt, &tcp->rto));
 }
 
+uint64_t timer_quiet(const struct tcp *tcp, uint64_t now, uint64_t wait)
+{
+	uint64_t least_ns = tcp->config->quiet_ns, grain = WHEEL_TICK_NS;
+
+	if (wait < least_ns)
+		wait = least_ns;
+	while (grain << WHEEL_BITS <= wait)
+		grain <<= WHEEL_BITS;
+	return (now + wait + grain - 1) & ~(grain - 1);
+}
+
+void timer_quiet_start(struct tcp *tcp, struct tcb *tcb, uint64_t now, uint64_t wait)
+{
+	uint64_t t = timer_quiet(tcp, now, wait);
+
+	if (t < tcb->timer.deadline)
+		wheel_start(&tcp->wheel, &tcb->timer, t);
+}
+
 void timer_keep_start(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	if (tcb_has(tcb, TCB_KEEPALIVE)) /* MUST-25: off by default */
@@ -294,21 +316,35 @@ static void slow_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 static void quiet_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
-	uint64_t still;
+	uint64_t quiet = tcp->config->quiet_ns, still;
 
 	if (window_starved(tcb)) {
 		window_after_read(tcp, tcb, now);
-		io->t_quiet = now + QUIET_NS;
+		io->t_quiet = timer_quiet(tcp, now, 0);
 		return;
 	}
-	if (tcb_io_idle(tcb) && now - io->last_sent >= QUIET_NS &&
-	    now - tcb->last_received >= QUIET_NS) {
+	if (tcb_io_idle(tcb) && now - io->last_sent >= quiet && now - tcb->last_received >= quiet) {
 		tcb_io_release(tcp, tcb, now);
 		return;
 	}
 	/* As long as it has lasted, a minute at most: unread data may lie there for weeks. */
 	still = now - (io->last_sent > tcb->last_received ? io->last_sent : tcb->last_received);
-	io->t_quiet = now + (still < QUIET_NS ? QUIET_NS : least(still, 60 * CPL_SECOND));
+	io->t_quiet = timer_quiet(tcp, now, least(still, QUIET_MAX));
+}
+
+/* What has no io may rest, when it has been quiet for long enough. True: TCB is gone. */
+static bool rest_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	uint64_t still = now - tcb->last_received;
+
+	if (!tcb_synchronized(tcb) || tcb->io || tcb->state == CPL_TIME_WAIT ||
+	    tcb_has(tcb, TCB_BOUND))
+		return false;
+	if (still >= tcp->config->quiet_ns && tcb_may_rest(tcb) && tcb_rest(tcp, tcb))
+		return true;
+	/* As above, where it is the program that lets it wait. */
+	timer_quiet_start(tcp, tcb, now, list_linked(&tcb->event) ? least(still, QUIET_MAX) : 0);
+	return false;
 }
 
 static void io_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
@@ -377,14 +413,29 @@ static void tcb_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	if (tcb->state != CPL_CLOSED) {
 		timer_update(tcp, tcb);
 		tcb_kick(tcp, tcb);
+		if (rest_fire(tcp, tcb, now))
+			return;
 	}
 	tcb_reap(tcp, tcb);
+}
+
+/* The slow timer of a connection at rest. */
+static void rest_timer_fire(struct tcp *tcp, struct rest_timer *timer, uint64_t now)
+{
+	const struct conn_slot *slot = pool_at(&tcp->slots, timer->slot);
+	struct tcb *tcb = tcb_wake(tcp, slot->ref);
+
+	if (tcb)
+		tcb_fire(tcp, tcb, now);
+	else /* no memory now */
+		wheel_start(&tcp->rest_wheel, &timer->node, now + RETRY_NS);
 }
 
 uint64_t tcp_deadline(const struct tcp *tcp)
 {
 	uint64_t t = least(wheel_deadline(&tcp->wheel), half_deadline(tcp));
 
+	t = least(t, wheel_deadline(&tcp->rest_wheel));
 	if (!list_empty(&tcp->time_wait_age))
 		t = least(t, list_first(&tcp->time_wait_age, struct time_wait, age)->deadline);
 	return t;
@@ -392,12 +443,15 @@ uint64_t tcp_deadline(const struct tcp *tcp)
 
 void tcp_advance(struct tcp *tcp, uint64_t now)
 {
+	unsigned work = ADVANCE_WORK, rest_work = ADVANCE_WORK;
 	struct wheel_node *node;
 
-	while ((node = wheel_expire(&tcp->wheel, now)) != NULL)
+	while ((node = wheel_expire_some(&tcp->wheel, now, &work)) != NULL)
 		tcb_fire(tcp, container_of(node, struct tcb, timer), now);
+	while ((node = wheel_expire_some(&tcp->rest_wheel, now, &rest_work)) != NULL)
+		rest_timer_fire(tcp, container_of(node, struct rest_timer, node), now);
 	half_advance(tcp, now);
-	while (!list_empty(&tcp->time_wait_age)) {
+	for (unsigned i = 0; i < ADVANCE_RECORDS && !list_empty(&tcp->time_wait_age); i++) {
 		struct time_wait *tw = list_first(&tcp->time_wait_age, struct time_wait, age);
 
 		if (tw->deadline > now)

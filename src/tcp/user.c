@@ -58,7 +58,7 @@ static int claim_id(struct tcp *tcp, struct tcb *tcb, struct time_wait **tw, uin
 		tcb->iss = (*tw)->snd_nxt + 65535 + 2;
 		return time_wait_may_take(*tw, now) ? 0 : -EADDRINUSE;
 	}
-	if (node)
+	if (kind != KIND_NONE)
 		return -EADDRINUSE;
 	tcb->iss = tcp_isn(tcp, id, now);
 	return 0;

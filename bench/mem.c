@@ -443,7 +443,8 @@ static void settle(void)
 		skew += 50 * CPL_MS;
 		now = clock_ns();
 		for (int k = 0; k < 2; k++)
-			cpl_advance(ends[k].stack, now);
+			while (cpl_deadline(ends[k].stack) <= now)
+				cpl_advance(ends[k].stack, now);
 		while (turn(now))
 			;
 	}

@@ -16,6 +16,8 @@
 /* As Linux. */
 #define TRAIN_GAP_NS 2000000u
 #define TRAIN_WINDOW 16u /* segments: a smaller cwnd makes no train */
+#define TRAIN_SLACK  1000000u
+#define TRAIN_BURSTS 131072u /* octets */
 
 void hystart_init(struct hystart *h)
 {
@@ -90,6 +92,8 @@ bool hystart_ack(struct hystart *h, const struct ack_event *ev, uint32_t *bytes)
  */
 bool hystart_train(struct hystart *h, const struct ack_event *ev, uint32_t cwnd)
 {
+	uint64_t slack = cwnd ? TRAIN_BURSTS * ev->srtt_ns / cwnd : 0;
+
 	if (!h->train_from || ev->rate.prior_delivered >= h->train_end) {
 		h->train_end = ev->delivered;
 		h->train_from = h->train_last = ev->now;
@@ -97,5 +101,9 @@ bool hystart_train(struct hystart *h, const struct ack_event *ev, uint32_t cwnd)
 	if (cwnd < TRAIN_WINDOW * ev->mss || ev->now - h->train_last > TRAIN_GAP_NS)
 		return false;
 	h->train_last = ev->now;
-	return ev->min_rtt_ns && ev->now - h->train_from > ev->min_rtt_ns / 2;
+	/* As Linux: the time that bursts take, at the sender and where they are put together again.
+	 */
+	if (slack > TRAIN_SLACK)
+		slack = TRAIN_SLACK;
+	return ev->min_rtt_ns && ev->now - h->train_from > (ev->min_rtt_ns + slack) / 2;
 }

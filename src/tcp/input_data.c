@@ -5,6 +5,8 @@
  */
 #include "tcp/tcp.h"
 
+#define QUICK_MIN 128u /* octets: as Linux, less is no bulk data */
+
 /* As Linux: the urgent octet that reading has come to is passed over when another is announced. */
 static void pass_over(struct tcp *tcp, struct tcb *tcb)
 {
@@ -51,9 +53,22 @@ static void measure_mss(struct tcb *tcb, const struct seg_in *in)
 		tcb->rcv_mss_est = (uint16_t)len;
 }
 
+/*
+ * As Linux: while the window grows, each segment is acknowledged at once, if the program only
+ * receives (RFC 5681 4.2 leaves it to us). A sender far below what the path holds then sends them
+ * one by one; an ACK for two makes them pairs, which find together and never part again.
+ */
+static void quick_growth(struct tcb_io *io, uint32_t len)
+{
+	if (!io->quick_left || len < QUICK_MIN)
+		return;
+	io->quick_left -= len < io->quick_left ? len : io->quick_left;
+	io->quick |= 1;
+}
+
 /* In order: SHLD-18, SHLD-19: every second full segment at once, the rest within delack_ns
  * (MUST-40). */
-static void schedule_ack(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint64_t now)
+static void schedule_ack(struct tcp *tcp, struct tcb *tcb, uint32_t len, bool push, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 
@@ -62,6 +77,7 @@ static void schedule_ack(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint64_
 		tcb->flags |= TCB_ACK_NOW;
 		return;
 	}
+	io->pushed |= push || len < tcb->rcv_mss_est;
 	if (!tcb_has(tcb, TCB_DELACK)) {
 		tcb->flags |= TCB_DELACK;
 		io->t_delack = now + tcp->config->delack_ns;
@@ -118,7 +134,7 @@ static enum verdict text_in_order(struct tcp *tcp, struct tcb *tcb, const struct
 		tcb->rcv_edge = tcb->rcv_nxt;
 	io->dup_acks_owed = 0;
 	rcvbuf_measure(tcb, &in->tcp, now);
-	schedule_ack(tcp, tcb, len, now);
+	schedule_ack(tcp, tcb, len, in->tcp.flags & TCP_PSH, now);
 	tcb_event(tcp, tcb, CPL_EV_READABLE);
 	return V_CONTINUE;
 }
@@ -167,6 +183,7 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 	if (len) {
 		tcb->last_data = now;
 		measure_mss(tcb, in);
+		quick_growth(tcb->io, len);
 		ecn_data(tcp, tcb, in, now);
 	}
 	if (seq == tcb->rcv_nxt) {

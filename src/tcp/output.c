@@ -61,6 +61,7 @@ void output_ack_goes(struct tcb *tcb, bool alone)
 		    tcb_has(tcb, TCB_DELACK | TCB_ACK_NOW))
 			tcb->flags |= TCB_PINGPONG;
 		io->unacked_in = 0;
+		io->pushed = false;
 		io->t_delack = CPL_NEVER;
 		io->dsack.start = io->dsack.end = 0;
 		if (alone && io->quick)

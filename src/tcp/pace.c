@@ -55,20 +55,23 @@ void pace_sent(struct tcb_io *io, uint32_t len, uint64_t now)
  * cwnd has ROOM for less than there is: does it wait for the next ACK, to go as one burst? As in
  * Linux (RFC 5681 lets cwnd be used, it does not make it): of a millisecond's worth, a third of
  * cwnd at most, if the next ACK cannot be far: something left within the last millisecond, and what
- * was sent first is at least half a round trip old. Fewer and larger super-segments for the device;
- * and a window that does not fill the path is spread over the round trip, not kept in one clump.
+ * was sent first is to be acknowledged within the next (in half a round trip, if that is less; what
+ * waits for the first ACK of the next round trip would leave the path idle for so long). Fewer and
+ * larger super-segments for the device; and a window that does not fill the path is spread over the
+ * round trip, not kept in one clump.
  */
 bool pace_gathers(const struct tcb *tcb, uint32_t room, uint32_t mss, uint64_t now)
 {
 	const struct tcb_io *io = tcb->io;
 	const struct sent *first = sendmap_first(&io->map);
 	uint64_t srtt = tcb->rtt.srtt_ns, since = now - io->last_sent, burst;
+	uint64_t soon = srtt / 2 < CPL_MS ? srtt / 2 : CPL_MS;
 
 	if (io->recovery.state >= CPL_RECOVERY_FAST || io->recovery.probe_due ||
 	    io->cc.pacing_rate || !srtt || !first)
 		return false;
 	/* What goes at the same instant is the same burst. */
-	if (!since || since > CPL_MS || now - first->time < srtt / 2)
+	if (!since || since > CPL_MS || first->time + srtt > now + soon)
 		return false;
 	burst = (uint64_t)io->cc.cwnd * CPL_MS / srtt * 5 / 4;
 	if (burst < 2ull * mss)

@@ -222,7 +222,8 @@ struct tcb_io {
 	/* Receive buffer autotuning: what the program read within a round trip. */
 	uint64_t drs_time;
 	uint32_t drs_seq;
-	uint32_t drs_most; /* most that it ever read in one */
+	uint32_t drs_most;   /* most that it ever read in one */
+	uint32_t quick_left; /* octets to come that ask for an ACK at once: the window grows */
 	uint32_t rcv_rtt_us;
 	uint32_t rcv_rtt_seq;
 	uint64_t rcv_rtt_time;
@@ -232,6 +233,7 @@ struct tcb_io {
 	uint16_t mtu_probe;		   /* size of the packet that probes the path, or 0 */
 	struct fastopen_pending *fastopen; /* of a child whose handshake is not done, or NULL */
 	uint8_t quick;			   /* ACKs to send at once before delaying starts */
+	bool pushed; /* what the delayed ACK is for ends a push: it goes when that is read */
 	/* What of cwnd is in use (RFC 7661), since usage_seq was sent: as Linux. */
 	bool cwnd_limited;   /* all of it, at some time */
 	uint32_t out_max;    /* else: most octets outstanding */

@@ -81,7 +81,22 @@ uint16_t window_advertise(struct tcp *tcp, struct tcb *tcb)
 	return (uint16_t)field;
 }
 
-/* An update of its own, when the window has doubled: the peer may be waiting for it. */
+/*
+ * As Linux: the program took all that the peer has pushed, and if it only receives no answer is to
+ * carry the ACK: the peer may have no more to send before it comes (Nagle, a small cwnd).
+ */
+static bool push_is_read(const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+
+	return io && io->pushed && !io->rcvq.bytes && tcb_has(tcb, TCB_DELACK) &&
+	       !tcb_has(tcb, TCB_PINGPONG);
+}
+
+/*
+ * After a read: an update of its own, when the window has doubled, for the peer may be waiting for
+ * it; or the ACK that was delayed.
+ */
 void window_after_read(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	uint32_t cur = tcb_rcv_wnd(tcb), offer;
@@ -90,7 +105,7 @@ void window_after_read(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		return;
 	rcvbuf_autotune(tcp, tcb, now);
 	offer = window_to_offer(tcp, tcb);
-	if (offer < cur + sws_step(tcb) || offer < 2 * cur)
+	if ((offer < cur + sws_step(tcb) || offer < 2 * cur) && !push_is_read(tcb))
 		return;
 	tcb->flags |= TCB_ACK_NOW;
 	tcb_kick(tcp, tcb);
@@ -159,6 +174,7 @@ void rcvbuf_autotune(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	io->drs_most = copied;
 	want = 2ull * copied + 16ull * tcb->rcv_mss_est;
 	want += most ? 2 * want * (copied - most) / most : 0;
+	io->quick_left = copied < UINT32_MAX / 3 ? 3 * copied : UINT32_MAX;
 	if (want > tcp->config->rcvbuf_max)
 		want = tcp->config->rcvbuf_max;
 	/* Growth needs memory that nobody else has been promised. */

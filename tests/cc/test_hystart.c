@@ -118,6 +118,7 @@ static bool train_of(uint64_t every_us, uint64_t length_us, uint32_t cwnd)
 		struct ack_event ev = { .now = now,
 					.delivered = delivered += MSS,
 					.mss = MSS,
+					.srtt_ns = 40 * MS,
 					.min_rtt_ns = 40 * MS,
 					.rate = { .prior_delivered = before } };
 
@@ -127,14 +128,19 @@ static bool train_of(uint64_t every_us, uint64_t length_us, uint32_t cwnd)
 	return false;
 }
 
-/* ACKs that come for half of the least round trip without a pause, each within 2 ms of the last. */
+/*
+ * ACKs that come for half of the least round trip and of a millisecond without a pause, each within
+ * 2 ms of the last; at 100 Mbyte in 40 ms, what bursts take is 52 us.
+ */
 static void train(void **state)
 {
 	(void)state;
 	assert_false(train_of(500, 5000, 100 * MSS));
 	assert_false(train_of(500, 19000, 100 * MSS));
-	assert_false(train_of(500, 20000, 100 * MSS));
-	assert_true(train_of(500, 20500, 100 * MSS));
+	assert_false(train_of(500, 20500, 100 * MSS));
+	assert_true(train_of(500, 21000, 100 * MSS));
+	assert_false(train_of(10, 20020, 100000 * MSS));
+	assert_true(train_of(10, 20030, 100000 * MSS));
 	assert_true(train_of(2000, 30000, 100 * MSS));
 	assert_false(train_of(2500, 60000, 100 * MSS)); /* with pauses */
 	assert_false(train_of(500, 30000, 15 * MSS));	/* cwnd is too small to tell */

@@ -115,12 +115,36 @@ static void gathered(void **state)
 	bench_end(&b);
 }
 
+/* What would wait for more than a millisecond, or half of a round trip, goes at once. */
+static void not_gathered(void **state)
+{
+	cpl_handle h = start("reno", 4 * CPL_MS);
+
+	(void)state;
+	bench_write(&b, h, 60000);
+	assert_int_equal(sent(), 10);
+	bench_run(&b, 4 * CPL_MS);
+	send(&b, ". 1 ack 11001");
+	assert_int_equal(sent(), 20);
+	bench_run(&b, 2 * CPL_MS);
+	send(&b, ". 1 ack 12001"); /* sooner than the last: the round trip is 3.75 ms now */
+	assert_int_equal(sent(), 2);
+	bench_run(&b, CPL_MS * 3 / 10);
+	send(&b, ". 1 ack 13001"); /* sent 2.3 ms ago; the next ACK is due in 1.4 ms, or more */
+	assert_int_equal(sent(), 2);
+	bench_run(&b, CPL_MS * 8 / 10);
+	send(&b, ". 1 ack 14001");
+	assert_int_equal(sent(), 0);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_flight),
 		cmocka_unit_test(retransmission),
 		cmocka_unit_test(gathered),
+		cmocka_unit_test(not_gathered),
 	};
 
 	return cmocka_run_group_tests_name("tcp/pace", tests, NULL, NULL);

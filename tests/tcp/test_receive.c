@@ -148,6 +148,89 @@ static void acks_ride_on_data(void **state)
 	bench_end(&b);
 }
 
+/*
+ * As Linux: what ends a push is acknowledged when it is read, unless an answer may carry the ACK. A
+ * segment that is shorter than the others ends one whatever its flags say.
+ */
+static void pushed_and_read(void **state)
+{
+	uint8_t data[1459];
+	uint32_t seq = 1;
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1460");
+	for (unsigned i = 0; i < 16; i++, seq += 1460) { /* past the quick ACKs of the start */
+		send(&b, ". %u:%u ack 1", seq, seq + 1460);
+		expect(&b, ". 1 ack %u", seq + 1460);
+	}
+	send(&b, ". %u:%u ack 1", seq, seq + 1460);
+	bench_read(&b, h, 17 * 1460);
+	expect_nothing(&b); /* no push */
+	send(&b, "P. %u:%u ack 1", seq + 1460, seq + 2920);
+	expect(&b, ". 1 ack %u", seq += 2920);
+	bench_read(&b, h, 1460);
+	expect_nothing(&b); /* nothing is due */
+	send(&b, "P. %u:%u ack 1", seq, seq + 1460);
+	assert_int_equal(cpl_recv(b.stack, h, data, 1459, 0, b.now), 1459);
+	expect_nothing(&b); /* that is not all of it */
+	bench_read(&b, h, 1);
+	expect(&b, ". 1 ack %u", seq += 1460);
+	send(&b, ". %u:%u ack 1", seq, seq + 100);
+	bench_read(&b, h, 100);
+	expect(&b, ". 1 ack %u", seq += 100);
+	/* A conversation. */
+	send(&b, "P. %u:%u ack 1", seq, seq + 100);
+	bench_write(&b, h, 50);
+	expect(&b, "P. 1:51 ack %u", seq += 100);
+	send(&b, "P. %u:%u ack 51", seq, seq + 100);
+	bench_read(&b, h, 200);
+	expect_nothing(&b);
+	expect_after(&b, 40 * CPL_MS, ". 51 ack %u", seq + 100);
+	bench_end(&b);
+}
+
+/* As Linux: each at once, while the program reads more in each round trip, and three times as much.
+ */
+static void quick_while_the_window_grows(void **state)
+{
+	uint32_t seq = 1, n = 0;
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.timestamps = 1;
+	bench_start(&b);
+	h = bench_passive(&b, "mss 1000,TS");
+	for (unsigned round = 0, of = 10; round < 5; round++, of *= 2) {
+		for (unsigned i = 0; i < of; i++, seq += 1000) {
+			send(&b, ". %u:%u ack 1", seq, seq + 1000);
+			bench_read(&b, h, 1000);
+			expect(&b, ". 1 ack %u <*>", seq + 1000);
+		}
+		bench_run(&b, 20 * CPL_MS);
+	}
+	/* 160 were the most; all that came after them in their round trip counts. */
+	while (n < 1000) {
+		send(&b, ". %u:%u ack 1", seq, seq + 1000);
+		bench_read(&b, h, 1000);
+		n++;
+		seq += 1000;
+		if (!bench_take(&b))
+			break;
+	}
+	assert_in_range(n, 3 * 160, 3 * 160 + 20);
+	for (unsigned i = 0; i < 10; i++, seq += 2000) {
+		send(&b, ". %u:%u ack 1", seq, seq + 1000);
+		expect(&b, ". 1 ack %u <*>", seq + 1000);
+		send(&b, ". %u:%u ack 1", seq + 1000, seq + 2000);
+		bench_read(&b, h, 2000);
+		expect_nothing(&b);
+	}
+	bench_end(&b);
+}
+
 static void quickack_option(void **state)
 {
 	uint64_t value;
@@ -474,6 +557,8 @@ int main(void)
 		cmocka_unit_test(every_second_segment),
 		cmocka_unit_test(acks_ride_on_data),
 		cmocka_unit_test(quickack_option),
+		cmocka_unit_test(pushed_and_read),
+		cmocka_unit_test(quick_while_the_window_grows),
 		cmocka_unit_test(one_ack_for_a_batch),
 		cmocka_unit_test(silly_window_avoided),
 		cmocka_unit_test(updates_only_when_they_matter),

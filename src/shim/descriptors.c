@@ -149,6 +149,8 @@ static int fcntl_any(int fd, int command, long arg)
 		fd_copy(fd, result);
 	else if (command == F_SETFL && f)
 		call_simple(SHIM_NONBLOCK, fd, f->token, (arg & O_NONBLOCK) != 0, 0, 0);
+	else if (command == F_SETFD && fd_kind(fd) == FD_EPOLL && !(arg & FD_CLOEXEC))
+		epoll_keep(fd);
 	return result;
 }
 

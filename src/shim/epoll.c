@@ -9,13 +9,17 @@
 #define _GNU_SOURCE
 #include "shim/epoll.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -146,9 +150,78 @@ static int set_make(int fd)
 		__atomic_store_n(&fd_kinds[fd], FD_EPOLL, __ATOMIC_RELEASE);
 		/* The server's copy keeps it in the set. */
 		REAL(close)(bell);
+		if (!(REAL(fcntl)(fd, F_GETFD, 0) & FD_CLOEXEC))
+			epoll_keep(fd);
 	}
 	call_end(slot);
 	return bell < 0 ? -1 : 0;
+}
+
+/* ---- Over execve() -------------------------------------------------------------------------- */
+
+void epoll_keep(int fd)
+{
+	int pair[2], high;
+	struct stat st;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return;
+	high = fd_hide(pair[0]);
+	if (high >= 0 && fstat(high, &st) == 0 && (unsigned)high < FDS_MAX &&
+	    process_give_holder(fds[fd].place, st.st_ino, fds[fd].cookie, pair[1]) == 0) {
+		fds[high].token = fds[fd].token;
+		REAL(fcntl)(high, F_SETFD, 0);
+	}
+	REAL(close)(pair[1]);
+}
+
+/* Has the epoll descriptor FD an entry known by COOKIE? proc(5) tells. */
+static bool has_cookie(int fd, uint64_t cookie)
+{
+	char path[64], line[128];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		const char *data = strstr(line, " data:");
+
+		found = !strncmp(line, "tfd:", 4) && data && strtoull(data + 6, NULL, 16) == cookie;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+void epoll_arrived(int holder, shim_token token, uint32_t place, uint64_t cookie)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *e;
+	bool found = false;
+	int high;
+
+	while (dir && (e = readdir(dir)) != NULL) {
+		int fd = atoi(e->d_name);
+
+		if (e->d_name[0] == '.' || fd == dirfd(dir) || (unsigned)fd >= FDS_MAX ||
+		    !has_cookie(fd, cookie))
+			continue;
+		fds[fd] = (struct fd){
+			.token = token, .cookie = cookie, .place = place, .kernel = true
+		};
+		__atomic_store_n(&fd_kinds[fd], FD_EPOLL, __ATOMIC_RELEASE);
+		found = true;
+	}
+	if (dir)
+		closedir(dir);
+	high = fd_hide(holder);
+	if (high < 0 || (unsigned)high >= FDS_MAX)
+		return;
+	fds[high].token = token;
+	REAL(fcntl)(high, F_SETFD, 0);
+	if (!found)
+		epoll_left(token);
 }
 
 void epoll_left(shim_token token)
@@ -156,6 +229,7 @@ void epoll_left(shim_token token)
 	for (unsigned fd = 0; fd < FDS_MAX; fd++)
 		if (fd_kinds[fd] == FD_EPOLL && fds[fd].token == token)
 			return;
+	fds_holder_close(token);
 	call_simple(SHIM_EPOLL_FREE, -1, token, 0, 0, 0);
 }
 

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/epoll.h"
 #include "shim/shim.h"
 
 uint8_t fd_kinds[FDS_MAX];
@@ -47,8 +48,10 @@ void fd_forget(int fd)
 
 void fd_arrived(int fd)
 {
+	struct shim_answer answer;
 	struct shim_slot *slot;
 	struct stat st;
+	uint64_t cookie;
 
 	fd_forget(fd);
 	if (fstat(fd, &st) || !S_ISSOCK(st.st_mode))
@@ -57,10 +60,17 @@ void fd_arrived(int fd)
 	if (!slot)
 		return;
 	slot->request.arg[0] = (int64_t)st.st_ino;
-	if (call_do(slot, false) == 0)
-		fd_set_socket(fd, slot->answer.sock, (int)slot->answer.arg[0],
-			      (int)slot->answer.arg[1]);
+	if (call_do(slot, false) < 0) {
+		call_end(slot);
+		return;
+	}
+	answer = slot->answer;
+	memcpy(&cookie, slot->data, sizeof(cookie));
 	call_end(slot);
+	if (answer.arg[0] >= 0)
+		fd_set_socket(fd, answer.sock, (int)answer.arg[0], (int)answer.arg[1]);
+	else
+		epoll_arrived(fd, answer.sock, (uint32_t)answer.arg[1] % SHIM_EPOLLS, cookie);
 }
 
 int fd_hide(int fd)
@@ -76,6 +86,7 @@ int fd_hide(int fd)
 		high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, 0);
 	REAL(close)(fd);
 	if (high >= 0 && (unsigned)high < FDS_MAX) {
+		fds[high] = (struct fd){ .token = 0 };
 		__atomic_store_n(&fd_kinds[high], FD_OWN, __ATOMIC_RELEASE);
 		if ((unsigned)high >= own_end)
 			own_end = (unsigned)high + 1;
@@ -88,7 +99,16 @@ int fd_hide(int fd)
 void fds_own_close(int but)
 {
 	for (unsigned fd = own_first; fd < own_end; fd++)
-		if (fd_kinds[fd] == FD_OWN && (int)fd != but) {
+		if (fd_kinds[fd] == FD_OWN && !fds[fd].token && (int)fd != but) {
+			fd_forget((int)fd);
+			REAL(close)((int)fd);
+		}
+}
+
+void fds_holder_close(shim_token token)
+{
+	for (unsigned fd = own_first; fd < own_end; fd++)
+		if (fd_kinds[fd] == FD_OWN && fds[fd].token == token) {
 			fd_forget((int)fd);
 			REAL(close)((int)fd);
 		}

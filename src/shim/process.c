@@ -394,6 +394,15 @@ int process_give_bell(int slot, int fd)
 	return message_send(conn, &m, fd);
 }
 
+int process_give_holder(uint32_t place, uint64_t inode, uint64_t cookie, int fd)
+{
+	struct shim_message m = {
+		.type = SHIM_HOLDER, .slot = place, .key = cookie, .inode = inode
+	};
+
+	return message_send(conn, &m, fd);
+}
+
 int process_waker(unsigned slot)
 {
 	struct shim_message m = { .type = SHIM_WAKER, .slot = slot };

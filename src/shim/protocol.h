@@ -20,7 +20,9 @@
  *
  * Each descriptor of a socket is one end of a pair of unix sockets whose other end the server
  * holds: when the last copy closes, in whatever process, that end hangs up. No octet ever passes
- * there.
+ * there. An epoll descriptor that is to live on over execve() has such a pair beside it, made by
+ * the client: who finds one end among its descriptors asks the server by its inode (SHIM_FIND) what
+ * set that is, and knows the epoll descriptor by the KEY that the client gave its bell in it.
  */
 #ifndef SHIM_PROTOCOL_H
 #define SHIM_PROTOCOL_H
@@ -69,9 +71,11 @@ enum shim_op {
 	SHIM_EPOLL_CTL,	 /* token of the set; op, token of the socket, fd, events, data */
 	SHIM_EPOLL_TAKE, /* token of the set; most events; gives data: shim_event[] */
 	SHIM_EPOLL_FREE, /* token of the set: this process has it no more */
-	SHIM_FIND,	 /* inode of a descriptor; gives token, arg[0]: domain, arg[1]: type */
-	SHIM_NAMES,	 /* data: shim_name_ask; gives data: shim_name_answer[] */
-	SHIM_ADDRS,	 /* gives data: shim_addr[] */
+	/* inode of a descriptor; gives token, arg[0]: domain, arg[1]: type; of a set: -1, its place
+	 * on the board, and its KEY as data */
+	SHIM_FIND,
+	SHIM_NAMES, /* data: shim_name_ask; gives data: shim_name_answer[] */
+	SHIM_ADDRS, /* gives data: shim_addr[] */
 	SHIM_OPS
 };
 
@@ -162,6 +166,7 @@ enum shim_message_type {
 	SHIM_RING,	/* client: look at `asked` */
 	SHIM_BELL,	/* client: the eventfd of SLOT's thread is attached */
 	SHIM_WAKER,	/* client: the other end of SLOT's waker, a pair of its own, is attached */
+	SHIM_HOLDER,	/* client: the set at place SLOT lives on over execve(): see below */
 	SHIM_HEIR,	/* client: this connection is for a child of the process with KEY */
 	SHIM_GIFT,	/* server: the descriptor of SLOT's answer is attached */
 };
@@ -171,6 +176,7 @@ struct shim_message {
 	uint32_t slot;
 	uint32_t version;
 	uint64_t key;
+	uint64_t inode; /* SHIM_HOLDER */
 	char program[16];
 };
 

@@ -247,6 +247,9 @@ void shim_server_close(struct shim_server *s)
 			held_close(s, s->held[i]);
 		free(s->held[i]);
 	}
+	for (uint32_t i = 0; i < SHIM_EPOLLS; i++)
+		if (s->sets[i].token)
+			set_close(s, &s->sets[i]);
 	free(s->held);
 	free(s->ends);
 	names_close(s);

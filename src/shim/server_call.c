@@ -458,7 +458,7 @@ static int64_t do_find(struct call *call, struct shim_answer *answer)
 	struct held *h = held_by_inode(call->client->server, (uint64_t)call->ask.arg[0]);
 
 	if (!h)
-		return -ENOENT;
+		return set_find_held(call, answer);
 	answer->sock = h->token;
 	answer->arg[0] = h->domain;
 	answer->arg[1] = h->type;

@@ -196,6 +196,8 @@ static int message(struct client *c, const struct shim_message *m, int *fd)
 	case SHIM_BELL:
 	case SHIM_WAKER:
 		return thread_fd(c, m, fd);
+	case SHIM_HOLDER:
+		return set_hold(c, m, fd);
 	case SHIM_RING:
 		return 0;
 	default:

@@ -86,6 +86,8 @@ struct set {
 	int bell;
 	unsigned refs; /* clients */
 	bool ready;
+	int holder; /* the other end of what holds it over execve(); -1: none */
+	uint64_t inode, key;
 };
 
 struct name_job;
@@ -199,6 +201,11 @@ int64_t set_new(struct call *call, struct shim_answer *answer);
 int64_t set_ctl(struct call *call);
 int64_t set_take(struct call *call, struct shim_answer *answer);
 void set_leave(struct client *c, uint32_t place);
+void set_close(struct shim_server *s, struct set *set);
+/* SHIM_HOLDER; *FD is kept. 0 or a negative errno: the client is to go. */
+int set_hold(struct client *c, const struct shim_message *m, int *fd);
+/* SHIM_FIND of a holder: the client has the set as well. -ENOENT. */
+int64_t set_find_held(struct call *call, struct shim_answer *answer);
 /* The engine's word that sets have something to report, or not any more. */
 void sets_woken(struct shim_server *s);
 void sets_inherit(struct client *heir, const struct client *c);

@@ -195,6 +195,7 @@ int64_t set_new(struct call *call, struct shim_answer *answer)
 	}
 	set = &s->sets[place];
 	*set = (struct set){ .id = id, .token = token_new(s, place), .bell = bell, .refs = 1 };
+	set->holder = -1;
 	atomic_store(&s->board->epoll_ready[place], 0);
 	call->client->sets[place / 64] |= 1ull << (place % 64);
 	answer->sock = set->token;
@@ -246,20 +247,99 @@ int64_t set_take(struct call *call, struct shim_answer *answer)
 	return (int64_t)done;
 }
 
-void set_leave(struct client *c, uint32_t place)
+static bool has_set(const struct client *c, uint32_t place)
 {
-	struct shim_server *s = c->server;
-	struct set *set;
+	return place < SHIM_EPOLLS && c->sets[place / 64] >> (place % 64) & 1;
+}
 
-	if (place >= SHIM_EPOLLS || !(c->sets[place / 64] >> (place % 64) & 1))
-		return;
-	c->sets[place / 64] &= ~(1ull << (place % 64));
-	set = &s->sets[place];
-	if (--set->refs)
+/* Nobody has it any more. */
+static void set_free(struct shim_server *s, struct set *set)
+{
+	if (set->refs || set->holder >= 0)
 		return;
 	socket_epoll_free(s->sockets, set->id);
 	close(set->bell);
 	set->token = 0;
+}
+
+void set_leave(struct client *c, uint32_t place)
+{
+	struct set *set = &c->server->sets[place % SHIM_EPOLLS];
+
+	if (!has_set(c, place))
+		return;
+	c->sets[place / 64] &= ~(1ull << (place % 64));
+	set->refs--;
+	set_free(c->server, set);
+}
+
+static void holder_drop(struct shim_server *s, struct set *set)
+{
+	if (set->holder < 0)
+		return;
+	loop_unwatch(s->loop, set->holder);
+	close(set->holder);
+	set->holder = -1;
+}
+
+void set_close(struct shim_server *s, struct set *set)
+{
+	set->refs = 0;
+	holder_drop(s, set);
+	set_free(s, set);
+}
+
+static void holder_ready(void *arg, int fd, uint32_t events, uint64_t now)
+{
+	struct shim_server *s = arg;
+
+	(void)events;
+	s->now = now;
+	for (uint32_t i = 0; i < SHIM_EPOLLS; i++)
+		if (s->sets[i].token && s->sets[i].holder == fd) {
+			holder_drop(s, &s->sets[i]);
+			set_free(s, &s->sets[i]);
+		}
+}
+
+int set_hold(struct client *c, const struct shim_message *m, int *fd)
+{
+	struct set *set = &c->server->sets[m->slot % SHIM_EPOLLS];
+
+	if (*fd < 0)
+		return -EPROTO;
+	/* It may have been freed meanwhile: calls go another way than messages. */
+	if (!has_set(c, m->slot))
+		return 0;
+	holder_drop(c->server, set);
+	if (loop_watch(c->server->loop, *fd, EPOLLHUP, holder_ready, c->server))
+		return -EPROTO;
+	set->holder = *fd;
+	set->inode = m->inode;
+	set->key = m->key;
+	*fd = -1;
+	return 0;
+}
+
+int64_t set_find_held(struct call *call, struct shim_answer *answer)
+{
+	struct client *c = call->client;
+
+	for (uint32_t i = 0; i < SHIM_EPOLLS; i++) {
+		struct set *set = &c->server->sets[i];
+
+		if (!set->token || set->holder < 0 || set->inode != (uint64_t)call->ask.arg[0])
+			continue;
+		set->refs += !has_set(c, i);
+		c->sets[i / 64] |= 1ull << (i % 64);
+		answer->sock = set->token;
+		answer->arg[0] = -1;
+		answer->arg[1] = i;
+		answer->data_len = sizeof(set->key);
+		memcpy(call_slot(call)->data, &set->key, sizeof(set->key));
+		return 0;
+	}
+	return -ENOENT;
 }
 
 void sets_inherit(struct client *child, const struct client *c)

@@ -129,8 +129,10 @@ void fd_forget(int fd);
 void fd_arrived(int fd);
 /* Move FD, which is ours, out of the program's way. Returns where it is, or -1. */
 int fd_hide(int fd);
-/* Close all that are ours, BUT one. */
+/* Close what is this process's alone, BUT one; holders of sets are its children's as well. */
 void fds_own_close(int but);
+/* Close the holder of the set TOKEN, if there is one. */
+void fds_holder_close(shim_token token);
 
 /* ---- Calls: process.c ----------------------------------------------------------------------- */
 
@@ -147,6 +149,8 @@ void process_unlock(const sigset_t *before);
 uint32_t process_generation(void);
 /* The connection to the server: it hangs up when the server is gone. -1: none. */
 int process_conn(void);
+/* Give the server FD, which holds the set at PLACE and whose own end is INODE. -1: it can't. */
+int process_give_holder(uint32_t place, uint64_t inode, uint64_t cookie, int fd);
 /* A call was answered by nobody: the server is gone, and all its sockets with it. */
 bool process_is_lost(void);
 /* The calling thread's bell, an eventfd that the server rings; -1 with errno. */

@@ -218,20 +218,44 @@ static int do_fork(void)
 
 static int do_exec(char **argv, const char *self)
 {
-	char number[16];
-	int fd, out;
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = 77 }, got;
+	char number[16], line[2];
+	int fd, out, set, status;
+	pid_t pid;
 
-	if (argv[0] && argv[1] && !strcmp(argv[0], "heir")) {
+	if (argv[0] && argv[1]) {
 		fd = atoi(argv[1]);
 		case_say(fd, "after exec");
 		/* What was to close on exec has. */
 		CHECK(fcntl(fd + 1, F_GETFD) == -1 && errno == EBADF);
+		/* So has a set that was to, and the other has what was in it. */
+		CHECK(fcntl(fd + 21, F_GETFD) == -1);
+		set = fd + 20;
+		CHECK(epoll_wait(set, &got, 1, 0) == 0);
+		CHECK(epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == -1 && errno == EEXIST);
+		CHECK(write(fd, "x", 1) == 1);
+		CHECK(epoll_wait(set, &got, 1, 2000) == 1 && got.data.u64 == 77);
+		CHECK(read(fd, line, 1) == 1);
+		if (!strcmp(argv[0], "grandson"))
+			return 0;
+		/* Through another process, which knows nothing of it. */
+		pid = fork();
+		if (pid == 0) {
+			execl(self, self, "exec", "grandson", argv[1], (char *)NULL);
+			_exit(1);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+		CHECK(close(set) == 0);
 		return 0;
 	}
 	fd = case_dial(ECHO_PORT);
 	out = fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
 	CHECK(out == fd + 1);
 	case_say(fd, "before exec");
+	CHECK(dup2(epoll_create1(0), fd + 20) == fd + 20);
+	CHECK(epoll_ctl(fd + 20, EPOLL_CTL_ADD, fd, &e) == 0);
+	CHECK(dup3(epoll_create1(0), fd + 21, O_CLOEXEC) == fd + 21);
+	CHECK(epoll_ctl(fd + 21, EPOLL_CTL_ADD, fd, &e) == 0);
 	snprintf(number, sizeof(number), "%d", fd);
 	execl(self, self, "exec", "heir", number, (char *)NULL);
 	CHECK(false);

@@ -53,7 +53,7 @@ static void prepare(struct peer *p, cpl_handle h, uint64_t now)
 {
 	cpl_stack *s = p->net.stack;
 
-	net_own(&p->net, h, "peer");
+	net_own(p->net.stack, h, "peer");
 	if (p->keepalive) {
 		cpl_set_option(s, h, CPL_OPT_KEEP_IDLE, CPL_SECOND, now);
 		cpl_set_option(s, h, CPL_OPT_KEEP_INTERVAL, CPL_SECOND / 4, now);

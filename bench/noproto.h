@@ -283,7 +283,7 @@ static void noproto_run(struct link *link, enum noproto_work work, uint64_t tota
 		if (n < (int)max && last && s->flows[last].acked != s->flows[last].rcv)
 			noproto_segment(s, last, NOPROTO_ACK, 0);
 		more = s->source && noproto_pump(s);
-		if ((n <= 0 || one_by_one) && !more)
+		if ((n <= 0 || one_by_one) && !more && !link_ready(link, true))
 			poll(&(struct pollfd){ .fd = link->fd, .events = POLLIN }, 1, -1);
 	}
 }

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -65,6 +66,7 @@ struct loop {
 	int wake;
 	int timer;	   /* wakes the loop at timer_at, which may be too early */
 	uint64_t timer_at; /* CPL_NEVER: not set */
+	uint64_t spin_ns;
 	atomic_bool stop;
 	unsigned turns_hot;
 	bool no_pwait2; /* the kernel is older than 5.11 */
@@ -211,6 +213,11 @@ int loop_set_control(struct loop *l, struct control *control)
 		return 0;
 	return poll_ctl(l, EPOLL_CTL_ADD, control_fd(control), EPOLLIN,
 			source_of(SOURCE_CONTROL, 0));
+}
+
+void loop_set_spin(struct loop *l, uint64_t spin_ns)
+{
+	l->spin_ns = spin_ns;
 }
 
 void loop_on_event(struct loop *l, loop_event_fn fn, void *arg)
@@ -451,7 +458,7 @@ static void set_timer(struct loop *l, uint64_t at)
 	timerfd_settime(l->timer, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
-static void link_ready(struct loop *l, unsigned i, uint32_t events)
+static void link_woken(struct loop *l, unsigned i, uint32_t events)
 {
 	struct loop_link *k = &l->links[i];
 
@@ -488,7 +495,7 @@ static void dispatch(struct loop *l, const struct epoll_event *event, uint64_t n
 		l->control_ready = true;
 		break;
 	case SOURCE_LINK:
-		link_ready(l, number, event->events);
+		link_woken(l, number, event->events);
 		break;
 	case SOURCE_WATCH:
 		watch_ready(l, (int)number, event->data.u64, event->events, now);
@@ -503,6 +510,28 @@ static void flush_captures(struct loop *l)
 			pcapng_flush(l->links[i].link->capture);
 }
 
+/* Links that know without a system call whether they have something. SLEEP: they are waited for. */
+static bool look_at_links(struct loop *l, bool sleep)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < l->links_n; i++)
+		if (link_ready(l->links[i].link, sleep))
+			any = l->links[i].hot = true;
+	return any;
+}
+
+/* True: something came, before it was worth the while to sleep. */
+static bool spin(struct loop *l, uint64_t until, uint64_t now)
+{
+	struct pollfd p = { .fd = l->epoll, .events = POLLIN };
+
+	for (uint64_t end = now + l->spin_ns; now < end && now < until; now = loop_clock())
+		if (look_at_links(l, false) || poll(&p, 1, 0))
+			return true;
+	return false;
+}
+
 /* Wait for what there is to do, until UNTIL at most, and note or do what can be done. */
 static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now)
 {
@@ -512,6 +541,10 @@ static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now)
 
 	if (wait_ns)
 		flush_captures(l);
+	if (wait_ns && l->spin_ns && spin(l, until, now))
+		wait_ns = 0;
+	if (look_at_links(l, wait_ns != 0))
+		wait_ns = 0;
 	if (wait_ns >= SHORT_WAIT) {
 		if (until < l->timer_at)
 			set_timer(l, until);

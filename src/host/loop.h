@@ -40,6 +40,13 @@ int loop_add_link(struct loop *loop, struct link *link, uint32_t flags, struct l
 /* Serve CONTROL; NULL: no more. It stays the caller's. */
 int loop_set_control(struct loop *loop, struct control *control);
 
+/*
+ * Look for SPIN_NS whether something comes before sleeping [0]. Where the other side runs on
+ * another core, falling asleep and being woken costs several times what a round trip does; where it
+ * runs on the same, looking keeps it from running.
+ */
+void loop_set_spin(struct loop *loop, uint64_t spin_ns);
+
 /* What happened to a connection; once for each event. */
 typedef void (*loop_event_fn)(void *arg, const struct cpl_event *event, uint64_t now);
 void loop_on_event(struct loop *loop, loop_event_fn fn, void *arg);

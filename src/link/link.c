@@ -53,6 +53,11 @@ unsigned link_write_some(struct link *link, const struct cpl_out *frames, unsign
 	return sent;
 }
 
+bool link_ready(struct link *link, bool sleep)
+{
+	return link->ops->ready && link->ops->ready(link, sleep);
+}
+
 void link_close(struct link *link)
 {
 	if (link)

@@ -34,6 +34,7 @@ struct link_ops {
 	void (*close)(struct link *link);
 	/* NULL: write() for each */
 	unsigned (*write_some)(struct link *link, const struct cpl_out *frames, unsigned n);
+	bool (*ready)(struct link *link, bool sleep); /* NULL: fd says it all */
 };
 
 /* What all links have; each kind embeds it. */
@@ -65,6 +66,11 @@ int link_read(struct link *link, struct cpl_frame *frames, unsigned max);
 int link_write(struct link *link, const struct cpl_out *frame);
 /* The first of N frames for which there is room, in one go where the device can: how many. */
 unsigned link_write_some(struct link *link, const struct cpl_out *frames, unsigned n);
+/*
+ * Whether link_read() has something, as far as that can be told without a system call. SLEEP: to be
+ * called before waiting for fd: if there is nothing, fd says so when something comes.
+ */
+bool link_ready(struct link *link, bool sleep);
 /* NULL is allowed. The capture stays open. */
 void link_close(struct link *link);
 
@@ -145,6 +151,22 @@ struct link_xdp_config {
 int link_xdp_open(struct link **link, const struct link_xdp_config *config, struct link_why *why);
 /* Whether frames come and go without being copied. */
 bool link_xdp_zero_copy(const struct link *link);
+
+/* ---- A wire between two processes ----------------------------------------------------------- */
+
+struct link_shm_config {
+	const char *path; /* where the two meet: of a UNIX socket, under 108 octets */
+	uint32_t mtu;	  /* 0: 65,535 */
+	bool no_offload;  /* send no super-segments, and every checksum computed here */
+};
+
+/*
+ * IP packets through memory that two processes share. Who comes first to PATH waits there, with
+ * the rights of this user alone, and makes the memory; the other finds it. Until then nothing is
+ * sent; when the other side has ended, or has written what can't be right, frames are lost as on a
+ * wire that is not plugged in, until somebody comes again. -EACCES, -EINVAL, -ENOMEM.
+ */
+int link_shm_open(struct link **link, const struct link_shm_config *config, struct link_why *why);
 
 /* ---- A wire in memory ----------------------------------------------------------------------- */
 

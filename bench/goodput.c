@@ -4,23 +4,30 @@
  * one (sim/golden.h): goodput, what is sent again, gaps, queueing, fairness. In virtual time: the
  * figures are the same on every machine, and stand in tests/sim/golden.txt.
  *
- *   goodput               a cut of the table
- *   goodput all           all of it: five minutes of one core
+ *   goodput               a cut of the table, and plots
+ *   goodput plots [dir=out/plots]
+ *                         only these: dir/NAME.svg, by gnuplot (bench/goodput.gp)
+ *   goodput all           all of the table: five minutes of one core
  *   goodput check [all]   compute the cut, or all, and compare with tests/sim/golden.txt, in TAP: a
  *                         row fails if it differs more than is tolerated (golden_differs()); one
  *                         that only drifts is printed, too
  *   KEY=A,B...            only rows of these: kind=one,shared loss=0,0.1,bursts rtt= rate= queue=
- * cc= shard=I/N             only every N-th row, from the I-th on (1 is the first) series=MS of the
- * first row: its first sender each MS, instead of the figures
+ *                         flows= cc= other=none,...
+ *   shard=I/N             only every N-th row, from the I-th on (1 is the first)
+ *   series=MS             the first row over time, a line each MS, instead of the figures
+ *   seconds=60            so much of it, and of what is plotted over time
  */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <couplet/couplet.h>
+
 #include "sim/golden.h"
 
 #define TABLE "tests/sim/golden.txt"
+#define PLOTS "bench/goodput.gp"
 
 static struct golden_row rows[GOLDEN_ROWS];
 
@@ -65,7 +72,8 @@ static bool chosen(int argc, char **argv, const struct golden_row *row)
 	       number_listed(option(argc, argv, "rate", NULL), row->rate) &&
 	       number_listed(option(argc, argv, "queue", NULL), row->queue) &&
 	       number_listed(option(argc, argv, "flows", NULL), row->flows) &&
-	       listed(option(argc, argv, "cc", NULL), row->cc);
+	       listed(option(argc, argv, "cc", NULL), row->cc) &&
+	       listed(option(argc, argv, "other", NULL), row->other ? row->other : "none");
 }
 
 /* False: it differs more than is tolerated, or the table does not have it. */
@@ -90,12 +98,34 @@ static bool compare(FILE *table, const struct golden_row *row, const double is[G
 	return !what;
 }
 
+/* 0: the plots are made, or cannot be made here, which is said. */
+static int draw(const char *self, const char *dir, const char *seconds)
+{
+	char command[1024];
+
+	if (system("gnuplot --version >/dev/null 2>&1")) {
+		fprintf(stderr, "goodput: no plots: there is no gnuplot (Debian: gnuplot-nox)\n");
+		return 0;
+	}
+	snprintf(command, sizeof(command),
+		 "mkdir -p '%s' && gnuplot -e \"goodput='%s'; dir='%s/'; seconds='%s'\" " PLOTS
+		 " && ls '%s'/*.svg",
+		 dir, self, dir, seconds, dir);
+	fflush(stdout);
+	return system(command) != 0;
+}
+
 int main(int argc, char **argv)
 {
 	bool all = false, check = false;
 	unsigned n = golden_rows(rows), shard = 1, shards = 1, k = 0, bad = 0, done = 0;
+	unsigned series = (unsigned)strtoul(option(argc, argv, "series", "0"), NULL, 10);
+	const char *seconds = option(argc, argv, "seconds", "60");
+	const char *dir = option(argc, argv, "dir", "out/plots");
 	FILE *table = NULL;
 
+	if (argc > 1 && !strcmp(argv[1], "plots"))
+		return draw(argv[0], dir, seconds);
 	for (int i = 1; i < argc; i++) {
 		all |= !strcmp(argv[i], "all") || strchr(argv[i], '=');
 		check |= !strcmp(argv[i], "check");
@@ -105,7 +135,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "goodput: %s cannot be read: run from the top directory\n", TABLE);
 		return 1;
 	}
-	if (!check)
+	if (!check && !series)
 		golden_print_head(stdout);
 	for (unsigned i = 0; i < n; i++) {
 		double figures[GOLDEN_FIGURES];
@@ -113,6 +143,11 @@ int main(int argc, char **argv)
 		if ((!all && !rows[i].cut) || !chosen(argc, argv, &rows[i]) ||
 		    k++ % shards != shard - 1)
 			continue;
+		if (series) {
+			golden_series(stdout, &rows[i], series * CPL_MS,
+				      (unsigned)strtoul(seconds, NULL, 10));
+			return 0;
+		}
 		golden_run(&rows[i], figures);
 		if (!check) {
 			golden_print(stdout, &rows[i], figures);
@@ -129,5 +164,7 @@ int main(int argc, char **argv)
 		printf("1..%u\n", done);
 		fclose(table);
 	}
+	if (argc == 1)
+		bad += (unsigned)draw(argv[0], dir, seconds);
 	return bad != 0;
 }

@@ -279,20 +279,55 @@ static void run_shared(const struct golden_row *row, struct dumbbell *d,
 	figures[6] = (double)spread_at(&d->queueing, 0.95) / 1e6;
 }
 
-void golden_run(const struct golden_row *row, double figures[GOLDEN_FIGURES])
+static struct dumbbell *begin(const struct golden_row *row)
 {
 	struct dumbbell *d = must(calloc(1, sizeof(*d)));
-	struct dumbbell_flow *flows = make_flows(row);
 	struct wire_params path = path_of(row);
 
-	dumbbell_init(d, &path, flows, row->flows, SEED);
+	dumbbell_init(d, &path, make_flows(row), row->flows, SEED);
+	return d;
+}
+
+static void end(struct dumbbell *d)
+{
+	dumbbell_free(d);
+	free(d->flows);
+	free(d);
+}
+
+void golden_run(const struct golden_row *row, double figures[GOLDEN_FIGURES])
+{
+	struct dumbbell *d = begin(row);
+
 	if (row->kind == GOLDEN_ONE)
 		run_one(row, d, figures);
 	else
 		run_shared(row, d, figures);
-	dumbbell_free(d);
-	free(flows);
-	free(d);
+	end(d);
+}
+
+void golden_series(FILE *file, const struct golden_row *row, uint64_t step_ns, unsigned seconds)
+{
+	struct dumbbell *d = begin(row);
+	uint64_t before[DUMBBELL_FLOWS] = { 0 };
+
+	fprintf(file, "# %s: s; of each flow cwnd in segments, Mbit/s\n", row->key);
+	while (d->now < seconds * CPL_SECOND) {
+		dumbbell_run(d, d->now + step_ns);
+		fprintf(file, "%.3f", (double)d->now / CPL_SECOND);
+		for (unsigned i = 0; i < row->flows; i++) {
+			uint64_t got = d->flows[i].received - before[i];
+			struct cpl_info info = { 0 };
+
+			dumbbell_info(d, &d->flows[i], &info);
+			fprintf(file, " %.1f %.2f",
+				info.snd_mss ? (double)info.cwnd / info.snd_mss : 0,
+				(double)got * 8000 / (double)step_ns);
+			before[i] += got;
+		}
+		fputc('\n', file);
+	}
+	end(d);
 }
 
 /* ---- Text ----------------------------------------------------------------------------------- */

@@ -39,6 +39,11 @@ struct golden_row {
 /* All rows, in the table's order; returns how many. */
 unsigned golden_rows(struct golden_row rows[GOLDEN_ROWS]);
 void golden_run(const struct golden_row *row, double figures[GOLDEN_FIGURES]);
+/*
+ * ROW over time, for people and plots: each STEP_NS a line of the time in seconds and, for each
+ * flow, its cwnd in segments and the Mbit/s that it delivered since the line before. SECONDS long.
+ */
+void golden_series(FILE *file, const struct golden_row *row, uint64_t step_ns, unsigned seconds);
 void golden_print_head(FILE *file);
 void golden_print(FILE *file, const struct golden_row *row, const double figures[GOLDEN_FIGURES]);
 /* Look ROW up in FILE, from its start. False: it is not there. */

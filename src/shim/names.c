@@ -71,6 +71,15 @@ static int answers_read(const struct shim_slot *slot, int64_t n, struct addrinfo
 	return 0;
 }
 
+/* A result of SHIM_NAMES that says what was wrong: EAI_*. */
+static int eai_of(int64_t result)
+{
+	if (result < SHIM_EAI)
+		return (int)(result - SHIM_EAI); /* EAI_* are negative */
+	errno = (int)-result;
+	return EAI_SYSTEM;
+}
+
 EXPORT int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 		       struct addrinfo **list)
 {
@@ -87,6 +96,7 @@ EXPORT int getaddrinfo(const char *node, const char *service, const struct addri
 		return process_served() ? EAI_SYSTEM
 					: REAL(getaddrinfo)(node, service, hints, list);
 	ask = (struct shim_name_ask *)(void *)slot->data;
+	memset(ask, 0, sizeof(*ask));
 	ask->has = (node ? 1 : 0) | (service ? 2 : 0) | (hints ? 4 : 0);
 	strcpy(ask->node, node ? node : "");
 	strcpy(ask->service, service ? service : "");
@@ -102,12 +112,52 @@ EXPORT int getaddrinfo(const char *node, const char *service, const struct addri
 		err = answers_read(slot, result, list);
 		if (err)
 			freeaddrinfo(*list);
-	} else if (result < SHIM_EAI) {
-		err = (int)(result - SHIM_EAI); /* EAI_* are negative */
 	} else {
-		errno = (int)-result;
-		err = EAI_SYSTEM;
+		err = eai_of(result);
 	}
+	call_end(slot);
+	return err;
+}
+
+/* ---- getnameinfo(3) ------------------------------------------------------------------------- */
+
+static int name_copy(char *to, socklen_t room, const char *from)
+{
+	if (!to || !room)
+		return 0;
+	if (strlen(from) >= room)
+		return EAI_OVERFLOW;
+	strcpy(to, from);
+	return 0;
+}
+
+EXPORT int getnameinfo(const struct sockaddr *addr, socklen_t len, char *host, socklen_t host_len,
+		       char *service, socklen_t service_len, int flags)
+{
+	bool wants = host && host_len && addr &&
+		     (addr->sa_family == AF_INET || addr->sa_family == AF_INET6);
+	struct shim_name_ask *ask;
+	struct shim_slot *slot;
+	int64_t result;
+	int err;
+
+	/* Numbers, and the names of services, need no network. */
+	if (!process_served() || !wants || flags & NI_NUMERICHOST || len > sizeof(ask->addr))
+		return REAL(getnameinfo)(addr, len, host, host_len, service, service_len, flags);
+	slot = call_begin(SHIM_NAMES, -1, 0);
+	if (!slot)
+		return EAI_SYSTEM;
+	ask = (struct shim_name_ask *)(void *)slot->data;
+	memset(ask, 0, sizeof(*ask));
+	ask->flags = flags;
+	ask->has = 1 | (service && service_len ? 2 : 0);
+	ask->addr_len = len;
+	memcpy(ask->addr, addr, len);
+	slot->request.data_len = sizeof(*ask);
+	result = call_do(slot, true);
+	err = result < 0 ? eai_of(result) : name_copy(host, host_len, ask->node);
+	if (!err)
+		err = name_copy(service, service_len, ask->service);
 	call_end(slot);
 	return err;
 }
@@ -164,6 +214,18 @@ static void host_fill(struct hostent *host, struct host_room *room, const struct
 	host->h_addr_list = room->addrs;
 }
 
+/* The LEN octets at ADDR of at->ss_family. False: it has no such addresses. */
+static bool host_address(struct sockaddr_storage *at, const void *addr, socklen_t len)
+{
+	if (at->ss_family == AF_INET && len == 4)
+		memcpy(&((struct sockaddr_in *)(void *)at)->sin_addr, addr, 4);
+	else if (at->ss_family == AF_INET6 && len == 16)
+		memcpy(&((struct sockaddr_in6 *)(void *)at)->sin6_addr, addr, 16);
+	else
+		return false;
+	return true;
+}
+
 EXPORT int gethostbyname2_r(const char *name, int family, struct hostent *host, char *buffer,
 			    size_t size, struct hostent **result, int *error)
 {
@@ -213,6 +275,46 @@ EXPORT struct hostent *gethostbyname2(const char *name, int family)
 EXPORT struct hostent *gethostbyname(const char *name)
 {
 	return gethostbyname2(name, AF_INET);
+}
+
+EXPORT int gethostbyaddr_r(const void *addr, socklen_t len, int family, struct hostent *host,
+			   char *buffer, size_t size, struct hostent **result, int *error)
+{
+	struct sockaddr_storage at = { .ss_family = (sa_family_t)family };
+	struct addrinfo one = { .ai_family = family, .ai_addr = (struct sockaddr *)&at };
+	size_t skip = -(uintptr_t)buffer & (sizeof(char *) - 1);
+	char name[256];
+	int err;
+
+	*result = NULL;
+	if (size < skip + sizeof(struct host_room) || !host_address(&at, addr, len)) {
+		*error = NETDB_INTERNAL;
+		return size < skip + sizeof(struct host_room) ? ERANGE : EINVAL;
+	}
+	err = getnameinfo(one.ai_addr,
+			  family == AF_INET ? sizeof(struct sockaddr_in)
+					    : sizeof(struct sockaddr_in6),
+			  name, sizeof(name), NULL, 0, NI_NAMEREQD);
+	if (err) {
+		*error = host_error(err);
+		return *error == TRY_AGAIN ? EAGAIN : 0;
+	}
+	host_fill(host, (struct host_room *)(void *)(buffer + skip), &one, family, name);
+	*result = host;
+	return 0;
+}
+
+EXPORT struct hostent *gethostbyaddr(const void *addr, socklen_t len, int family)
+{
+	static struct host_room room;
+	static struct hostent host;
+	struct hostent *result = NULL;
+	int error = 0;
+
+	gethostbyaddr_r(addr, len, family, &host, (char *)&room, sizeof(room), &result, &error);
+	if (!result)
+		h_errno = error;
+	return result;
 }
 
 /* ---- Interfaces ----------------------------------------------------------------------------- */

@@ -74,7 +74,9 @@ enum shim_op {
 	/* inode of a descriptor; gives token, arg[0]: domain, arg[1]: type; of a set: -1, its place
 	 * on the board, and its KEY as data */
 	SHIM_FIND,
-	SHIM_NAMES, /* data: shim_name_ask; gives data: shim_name_answer[] */
+	/* data: shim_name_ask; gives data: shim_name_answer[]; of an address, what was asked with
+	 * node and service */
+	SHIM_NAMES,
 	SHIM_ADDRS, /* gives data: shim_addr[] */
 	SHIM_OPS
 };
@@ -105,7 +107,9 @@ struct shim_addr {
 /* SHIM_NAMES: what is asked, and each address of the answer. */
 struct shim_name_ask {
 	int32_t flags, family, socktype, protocol;
-	uint32_t has; /* 1: node, 2: service, 4: hints */
+	uint32_t has;	   /* 1: node, 2: service, 4: hints */
+	uint32_t addr_len; /* not 0: the names of this address are asked for, with FLAGS NI_* */
+	uint8_t addr[28];
 	char node[256], service[64];
 };
 

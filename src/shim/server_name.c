@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names: the program's own resolver has no network, so getaddrinfo(3) is done here, in threads, in
- * the network namespace that the server was opened in.
+ * Names: the program's own resolver has no network, so getaddrinfo(3) and getnameinfo(3) are done
+ * here, in threads, in the network namespace that the server was opened in.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -75,6 +75,21 @@ static void answers_fill(struct name_job *job, const struct addrinfo *list)
 	}
 }
 
+static void look_back(struct name_job *job)
+{
+	struct shim_name_ask *ask = &job->ask;
+	struct sockaddr_storage addr = { 0 };
+
+	if (ask->addr_len > sizeof(ask->addr)) {
+		job->result = EAI_FAMILY;
+		return;
+	}
+	memcpy(&addr, ask->addr, ask->addr_len);
+	job->result = getnameinfo((struct sockaddr *)&addr, ask->addr_len, ask->node,
+				  ask->has & 1 ? sizeof(ask->node) : 0, ask->service,
+				  ask->has & 2 ? sizeof(ask->service) : 0, ask->flags);
+}
+
 static void look_up(struct name_job *job)
 {
 	const struct shim_name_ask *ask = &job->ask;
@@ -118,7 +133,10 @@ static void *thread(void *arg)
 		if (!n->todo)
 			n->todo_end = &n->todo;
 		pthread_mutex_unlock(&n->lock);
-		look_up(job);
+		if (job->ask.addr_len)
+			look_back(job);
+		else
+			look_up(job);
 		pthread_mutex_lock(&n->lock);
 		job->next = n->done;
 		n->done = job;
@@ -269,7 +287,9 @@ void names_answered(struct shim_server *s)
 
 		next = done->next;
 		if (call) {
-			if (done->n)
+			if (done->ask.addr_len)
+				memcpy(call_slot(call)->data, &done->ask, sizeof(done->ask));
+			else if (done->n)
 				memcpy(call_slot(call)->data, done->answers,
 				       done->n * sizeof(*done->answers));
 			/* Names fail with numbers of their own: beside the errnos. */

@@ -47,6 +47,7 @@
 	X(freeifaddrs)                                                                             \
 	X(getaddrinfo)                                                                             \
 	X(getifaddrs)                                                                              \
+	X(getnameinfo)                                                                             \
 	X(getpeername)                                                                             \
 	X(getsockname)                                                                             \
 	X(getsockopt)                                                                              \

@@ -174,6 +174,54 @@ def names_are_found():
     assert done.returncode == 6, done.stderr
 
 
+def dns_answer(question):
+    """To the question for any name's PTR: far.example (RFC 1035 3.3.12)."""
+    end = question.index(b"\0", 12) + 5
+    kind = int.from_bytes(question[end - 4:end - 2], "big")
+    head = question[:2] + (b"\x81\x80" if kind == 12 else b"\x81\x83") + b"\0\1"
+    if kind != 12:
+        return head + bytes(6) + question[12:end]
+    name = b"\3far\7example\0"
+    return (head + b"\0\1" + bytes(4) + question[12:end] + b"\xc0\x0c\0\x0c\0\1\0\0\0\1" +
+            len(name).to_bytes(2, "big") + name)
+
+
+@contextlib.contextmanager
+def dns_server():
+    """The one that this mount namespace's resolver asks."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 53))
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while len((heard := s.recvfrom(512))[0]) > 12:
+                    s.sendto(dns_answer(heard[0]), heard[1])
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        world.write(scratch("resolv.conf"), b"nameserver 127.0.0.1\n")
+        world.write(scratch("nsswitch.conf"), b"hosts: files dns\nservices: files\n")
+        for name in ("resolv.conf", "nsswitch.conf"):
+            run("mount", "--bind", scratch(name), os.path.realpath("/etc/" + name))
+        try:
+            yield
+        finally:
+            for name in ("resolv.conf", "nsswitch.conf"):
+                run("umount", os.path.realpath("/etc/" + name))
+            s.sendto(b"", ("127.0.0.1", 53))
+            thread.join()
+
+
+def addresses_have_names():
+    """As this machine's own resolver says, which asks a server in this network namespace."""
+    code = ("import socket as s\n"
+            "print(s.getnameinfo(('192.0.2.7', 80), 0), s.gethostbyaddr('2001:db8::7')[0::2],\n"
+            "      s.getnameinfo(('192.0.2.7', 80), s.NI_NUMERICHOST))")
+    with dns_server():
+        done = on_couplet("python3", "-c", code)
+    assert done.stdout.decode().strip() == \
+        "('far.example', 'http') ('far.example', ['2001:db8::7']) ('192.0.2.7', 'http')", done
+
+
 # ---- Servers ----------------------------------------------------------------------------------
 
 def nginx_serves():
@@ -406,6 +454,7 @@ TESTS = [
     ("python's urllib gets a file", python_gets),
     ("the user link leads out, as root and not", user_link_leads_out),
     ("names are found by this machine's resolver", names_are_found),
+    ("and names of addresses", addresses_have_names),
     ("nginx, master and workers, serves curl and wrk", nginx_serves),
     ("nginx becomes a daemon, and couplet run stays as long", nginx_becomes_a_daemon),
     ("redis-server serves redis-cli and redis-benchmark", redis_serves),

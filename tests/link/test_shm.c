@@ -245,6 +245,58 @@ static void scribble(struct rogue *r)
 	}
 }
 
+/* One record at the start of the ring, and what the indices say. */
+static const struct rubbish {
+	uint64_t tail;
+	uint32_t len, gso_size, flags;
+} rubbish[] = {
+	{ 64, 1000, 0, 0 },	  /* longer than what was written */
+	{ 300000, 290000, 0, 0 }, /* longer than any frame */
+	{ 64, 3, 0, 0 },	  /* shorter than any packet */
+	{ 64, 40, 70000, 0 },	  /* segments longer than any packet */
+	{ 64, 40, 0, 1 },	  /* memory lent: not by this one */
+	{ 1u << 20, 40, 0, 0 },	  /* more than there is room for */
+	{ 24, 8, 0, 0 },	  /* not at a record's end */
+	{ UINT64_MAX, 40, 0, 0 }, /* far behind */
+	{ 64, UINT32_MAX, 0, 0 }, /* "go on at the start", and nothing is there */
+};
+
+static void test_each_word_is_checked(void **state)
+{
+	struct cpl_frame frames[4];
+	struct link *link;
+	struct rogue r;
+
+	(void)state;
+	ok(link_shm_open(&link, &config, &why));
+	for (unsigned i = 0; i < sizeof(rubbish) / sizeof(rubbish[0]); i++) {
+		const uint32_t record[4] = { rubbish[i].len, rubbish[i].gso_size,
+					     rubbish[i].flags };
+
+		assert_int_equal(rogue_dial(&r), 0);
+		while (link->bad_frames == i &&
+		       recv(r.socket, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
+			assert_int_equal(link_read(link, frames, 4), 0);
+		rogue_map(&r);
+		memcpy(r.memory + 128, record, sizeof(record));
+		memcpy(r.memory, &rubbish[i].tail, 8);
+		assert_int_equal(link_read(link, frames, 4), 0);
+		if (link->bad_frames != i + 1)
+			fail_msg("rubbish %u was believed", i);
+		rogue_close(&r);
+	}
+	/* and a good one */
+	assert_int_equal(rogue_dial(&r), 0);
+	link_read(link, frames, 4);
+	rogue_map(&r);
+	memcpy(r.memory + 128, (const uint32_t[4]){ 40 }, 16);
+	memcpy(r.memory, &(uint64_t){ 64 }, 8);
+	assert_int_equal(link_read(link, frames, 4), 1);
+	assert_int_equal(frames[0].len, 40);
+	rogue_close(&r);
+	link_close(link);
+}
+
 static void test_rubbish(void **state)
 {
 	struct link *link;
@@ -315,9 +367,13 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_errors),	       cmocka_unit_test(test_echo),
-		cmocka_unit_test(test_spin),	       cmocka_unit_test(test_connecting),
-		cmocka_unit_test(test_rogue_listener), cmocka_unit_test(test_rubbish),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_echo),
+		cmocka_unit_test(test_spin),
+		cmocka_unit_test(test_connecting),
+		cmocka_unit_test(test_rogue_listener),
+		cmocka_unit_test(test_rubbish),
+		cmocka_unit_test(test_each_word_is_checked),
 	};
 	char directory[] = "/tmp/couplet-shm-XXXXXX";
 	int failed;

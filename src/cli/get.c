@@ -412,7 +412,7 @@ static int run(struct get *g, char *const *command)
 int cmd_get(int argc, char **argv)
 {
 	static struct get g;
-	struct net_options o = { .name = "get", .argv = argv };
+	struct net_options o = { .name = "get", .argv = argv, .opens = true };
 	const char *output = NULL;
 	char *const *command;
 	int status;

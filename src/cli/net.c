@@ -43,21 +43,83 @@ bool net_number(const char *text, unsigned long low, unsigned long high, unsigne
 	       *value <= high;
 }
 
+int net_address(const char *text, struct cpl_addr *addr, unsigned *prefix_len)
+{
+	const char *slash = strchr(text, '/');
+	char host[64];
+	size_t n = slash ? (size_t)(slash - text) : strlen(text);
+	unsigned long len = 0;
+	unsigned most;
+
+	snprintf(host, sizeof(host), "%.*s", (int)(n < sizeof(host) ? n : 0), text);
+	if (cpl_addr_parse(addr, host))
+		return cli_fail(CLI_USAGE, "%s: no IP address", text);
+	most = cpl_addr_is4(addr) ? 32 : 128;
+	if (slash && !net_number(slash + 1, 1, most, &len))
+		return cli_fail(CLI_USAGE, "%s: a length of 1 to %u", text, most);
+	if (slash)
+		*prefix_len = (unsigned)len;
+	return CLI_OK;
+}
+
+static int set_link(struct net_options *o, const char *arg)
+{
+	struct link_why why;
+
+	if (link_parse(&o->link, arg, &why))
+		return cli_fail(CLI_USAGE, "--link %s", why.text);
+	return CLI_OK;
+}
+
+static int set_address(struct net_options *o, const char *arg)
+{
+	struct cpl_addr addr;
+	unsigned len = 0;
+	int status = net_address(arg, &addr, &len);
+
+	if (status)
+		return status;
+	if (cpl_addr_is4(&addr)) {
+		o->address4 = addr;
+		o->prefix4 = len;
+	} else {
+		o->address6 = addr;
+		o->prefix6 = len;
+	}
+	return CLI_OK;
+}
+
+static int set_gateway(struct net_options *o, const char *arg)
+{
+	struct cpl_addr addr;
+
+	if (cpl_addr_parse(&addr, arg))
+		return cli_fail(CLI_USAGE, "--gateway %s: no IP address", arg);
+	*(cpl_addr_is4(&addr) ? &o->gateway4 : &o->gateway6) = addr;
+	return CLI_OK;
+}
+
 int net_option(struct net_options *o, int c, const char *arg)
 {
 	unsigned long n;
 
 	switch ((enum net_option)c) {
+	case NET_OPT_LINK:
+		return set_link(o, arg);
 	case NET_OPT_TAP:
-		o->tap = true;
+		o->link.kind = LINK_TAP;
 		break;
+	case NET_OPT_ADDRESS:
+		return set_address(o, arg);
+	case NET_OPT_GATEWAY:
+		return set_gateway(o, arg);
 	case NET_OPT_MTU:
 		if (!net_number(arg, 576, 65535, &n))
 			return cli_fail(CLI_USAGE, "--mtu %s: 576 to 65535 bytes", arg);
-		o->mtu = (uint32_t)n;
+		o->link.mtu = (uint32_t)n;
 		break;
 	case NET_OPT_NO_OFFLOAD:
-		o->no_offload = true;
+		o->link.no_offload = true;
 		break;
 	case NET_OPT_NAMESPACE:
 		o->own_namespace = true;
@@ -140,6 +202,8 @@ bool net_reaches(const struct net *net, const struct cpl_addr *addr, struct link
 	char name[IF_NAMESIZE], text[CPL_ADDR_TEXT], there[CPL_ADDR_TEXT];
 	struct cpl_addr loopback6 = { { [15] = 1 } };
 
+	if (!net->kernel_end)
+		return true;
 	cpl_addr_text(addr, text);
 	cpl_addr_text(kernel, there);
 	if (four ? addr->b[12] == 127 : cpl_addr_equal(addr, &loopback6)) {
@@ -168,25 +232,11 @@ static int fail(const struct link_why *why)
 	return cli_fail(CLI_CANNOT, "%s", why->text);
 }
 
-/* The device, with as many queues as there are cores: the first makes it. */
-static int open_queues(struct net *net, const struct net_options *o, struct link **queues,
-		       unsigned n, struct link_why *why)
+static bool has(const struct cpl_addr *addr)
 {
-	struct link_tun_config config = { .mtu = o->mtu,
-					  .no_offload = o->no_offload,
-					  .multi_queue = n > 1 };
-	int err = 0;
+	static const struct cpl_addr none;
 
-	for (unsigned i = 0; !err && i < n; i++) {
-		err = o->tap ? link_tap_open(&queues[i], &config, why)
-			     : link_tun_open(&queues[i], &config, why);
-		if (!err && !i) {
-			strcpy(net->ifname, queues[0]->iface.name);
-			config.name = net->ifname;
-			memcpy(config.mac, queues[0]->iface.mac, sizeof(config.mac));
-		}
-	}
-	return err;
+	return !cpl_addr_equal(addr, &none);
 }
 
 static int set_up_kernel(struct net *net, const struct net_options *o, struct link_why *why)
@@ -194,15 +244,18 @@ static int set_up_kernel(struct net *net, const struct net_options *o, struct li
 	const char *name = net->ifname;
 	int err;
 
-	if (o->mtu && (err = kernel_if_set_mtu(name, o->mtu, why)) != 0)
+	if (!net->kernel_end)
+		return 0;
+	if (o->link.mtu && (err = kernel_if_set_mtu(name, o->link.mtu, why)) != 0)
 		return err;
 	if ((err = kernel_if_up(name, why)) != 0)
 		return err;
-	if ((err = kernel_if_addr_add(name, &net->kernel4, PREFIX4, why)) != 0)
+	if ((err = kernel_if_addr_add(name, &net->kernel4, net->prefix4, why)) != 0)
 		return err;
 	/* A machine without IPv6, or a link too narrow for it, serves IPv4. */
-	if ((o->mtu && o->mtu < 1280) || kernel_if_addr_add(name, &net->kernel6, PREFIX6, why))
-		memset(&net->kernel6, 0, sizeof(net->kernel6));
+	if ((o->link.mtu && o->link.mtu < 1280) ||
+	    kernel_if_addr_add(name, &net->kernel6, net->prefix6, why))
+		memset(&net->ours6, 0, sizeof(net->ours6));
 	return 0;
 }
 
@@ -210,15 +263,16 @@ static int set_up_kernel(struct net *net, const struct net_options *o, struct li
 static int set_addresses(struct net *net, uint64_t now)
 {
 	struct cpl_addr any4 = { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff } }, any6 = { { 0 } };
-	int err;
+	int err = 0;
 
-	err = cores_addr_add(net->cores, &net->ours4, PREFIX4, now);
-	if (!err)
+	if (has(&net->ours4))
+		err = cores_addr_add(net->cores, &net->ours4, net->prefix4, now);
+	if (!err && has(&net->ours4) && has(&net->kernel4))
 		err = cores_route_add(net->cores, &any4, 0, &net->kernel4, 0, now);
-	if (err || !net->kernel6.b[0])
+	if (err || !has(&net->ours6))
 		return err;
-	err = cores_addr_add(net->cores, &net->ours6, PREFIX6, now);
-	if (!err)
+	err = cores_addr_add(net->cores, &net->ours6, net->prefix6, now);
+	if (!err && has(&net->kernel6))
 		err = cores_route_add(net->cores, &any6, 0, &net->kernel6, 0, now);
 	return err;
 }
@@ -246,7 +300,9 @@ static int open_stacks(struct net *net, const struct net_options *o, struct link
 	struct cpl_config config;
 	int err;
 
-	err = open_queues(net, o, queues, n, why);
+	err = link_open_queues(queues, n, &o->link, why);
+	if (!err)
+		strcpy(net->ifname, queues[0]->iface.name);
 	err = err ? err : set_up_kernel(net, o, why);
 	err = err ? err : config_from(&config, o, why);
 	if (!err && o->capture) {
@@ -267,25 +323,73 @@ static int open_stacks(struct net *net, const struct net_options *o, struct link
 	return err ? link_fail(why, err, "cannot set our address: %s", strerror(-err)) : 0;
 }
 
-int net_open(struct net *net, const struct net_options *o)
+static int choose_addresses(struct net *net, const struct net_options *o)
 {
-	struct link_why why = { "" };
-	char name[IF_NAMESIZE];
-	int err;
+	bool given = has(&o->address4) || has(&o->address6);
 
-	memset(net, 0, sizeof(*net));
-	net->child_fd = -1;
-	net->ours4 = cpl_addr4(10, 99, 0, 2);
-	net->kernel4 = cpl_addr4(10, 99, 0, 1);
-	cpl_addr_parse(&net->ours6, "fd99::2");
-	cpl_addr_parse(&net->kernel6, "fd99::1");
-	if ((geteuid() != 0 || o->own_namespace) && netns_enter(o->argv, &why))
-		return fail(&why);
-	if (kernel_has(&net->kernel4, name))
+	net->kernel_end = link_has_kernel_end(&o->link);
+	net->prefix4 = o->prefix4 ? o->prefix4 : PREFIX4;
+	net->prefix6 = o->prefix6 ? o->prefix6 : PREFIX6;
+	if (o->own_namespace && !net->kernel_end)
+		return cli_fail(CLI_USAGE, "--namespace goes with --link tun or tap alone");
+	if (net->kernel_end && (given || has(&o->gateway4) || has(&o->gateway6)))
+		return cli_fail(CLI_USAGE, "--address and --gateway are for an interface that is "
+					   "there, or for shm");
+	if (!net->kernel_end && o->link.kind != LINK_SHM && !given)
+		return cli_fail(CLI_USAGE,
+				"which address is ours on %s? --address A/LEN, one that nobody has",
+				o->link.name);
+	net->ours4 = o->address4;
+	net->ours6 = o->address6;
+	net->kernel4 = o->gateway4;
+	net->kernel6 = o->gateway6;
+	if (given)
+		return CLI_OK;
+	net->ours4 = cpl_addr4(10, 99, 0, o->opens && !net->kernel_end ? 1 : 2);
+	net->kernel4 = cpl_addr4(10, 99, 0, o->opens && !net->kernel_end ? 2 : 1);
+	net->ours6 = net->kernel6 = (struct cpl_addr){ { 0xfd, 0x99 } };
+	net->ours6.b[15] = net->ours4.b[15];
+	net->kernel6.b[15] = net->kernel4.b[15];
+	return CLI_OK;
+}
+
+/* Two that answer for one address confuse everybody. */
+static int check_addresses(const struct net *net)
+{
+	const struct cpl_addr *taken[] = { &net->ours4, &net->ours6 };
+	char name[IF_NAMESIZE], text[CPL_ADDR_TEXT];
+
+	if (net->kernel_end && kernel_has(&net->kernel4, name))
 		return cli_fail(CLI_CANNOT,
 				"10.99.0.1 is on %s already, of another couplet it seems: add "
 				"--namespace, and this one is apart from it",
 				name);
+	for (unsigned i = 0; i < 2 && !net->kernel_end; i++) {
+		if (!has(taken[i]) || !kernel_has(taken[i], name))
+			continue;
+		cpl_addr_text(taken[i], text);
+		return cli_fail(CLI_CANNOT,
+				"%s is the kernel's own address, on %s: give --address another",
+				text, name);
+	}
+	return CLI_OK;
+}
+
+int net_open(struct net *net, const struct net_options *o)
+{
+	struct link_why why = { "" };
+	int err, status;
+
+	memset(net, 0, sizeof(*net));
+	net->child_fd = -1;
+	status = choose_addresses(net, o);
+	if (status)
+		return status;
+	if (net->kernel_end && (geteuid() != 0 || o->own_namespace) && netns_enter(o->argv, &why))
+		return fail(&why);
+	status = check_addresses(net);
+	if (status)
+		return status;
 	if (open_stacks(net, o, &why))
 		return fail(&why);
 	err = cores_offer(net->cores, o->name, &why);

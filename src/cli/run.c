@@ -113,29 +113,17 @@ static int set_link(struct run *r, const char *arg)
 	return cli_fail(CLI_USAGE, "--link %s: user, tun, tap or none", arg);
 }
 
-/* "A/LEN"; without a length, that of a host's usual network. */
 static int set_address(struct run *r, const char *arg)
 {
-	char text[64];
 	struct cpl_addr addr;
-	unsigned long len = 0;
-	const char *slash = strchr(arg, '/');
-	size_t n = slash ? (size_t)(slash - arg) : strlen(arg);
-	bool four;
+	unsigned len = 0;
+	int status = net_address(arg, &addr, &len);
 
-	if (n >= sizeof(text))
-		return cli_fail(CLI_USAGE, "--address %s: no IP address", arg);
-	memcpy(text, arg, n);
-	text[n] = 0;
-	if (cpl_addr_parse(&addr, text))
-		return cli_fail(CLI_USAGE, "--address %s: no IP address", arg);
-	four = cpl_addr_is4(&addr);
-	if (slash && !net_number(slash + 1, 1, four ? 32 : 128, &len))
-		return cli_fail(CLI_USAGE, "--address %s: a length of 1 to %d", arg,
-				four ? 32 : 128);
-	*(four ? &r->options.ours4 : &r->options.ours6) = addr;
-	if (slash)
-		*(four ? &r->options.prefix4 : &r->options.prefix6) = (unsigned)len;
+	if (status)
+		return status;
+	*(cpl_addr_is4(&addr) ? &r->options.ours4 : &r->options.ours6) = addr;
+	if (len) /* else that of a host's usual network */
+		*(cpl_addr_is4(&addr) ? &r->options.prefix4 : &r->options.prefix6) = len;
 	return CLI_OK;
 }
 

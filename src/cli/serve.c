@@ -109,15 +109,20 @@ static void on_signal(int sig)
 
 static void introduce(const struct serve *s, bool shell)
 {
-	char port_text[16] = "", a4[CPL_ADDR_TEXT], a6[CPL_ADDR_TEXT];
+	const struct cpl_addr *at[] = { &s->net.ours4, &s->net.ours6 };
+	char port_text[16] = "", text[CPL_ADDR_TEXT];
+	const char *before = " is at ";
 
 	if (s->http.port != 80)
 		snprintf(port_text, sizeof(port_text), ":%u", s->http.port);
-	cpl_addr_text(&s->net.ours4, a4);
-	cpl_addr_text(&s->net.ours6, a6);
-	fprintf(stderr, "couplet serve: %s is at http://%s%s/", s->http.root, a4, port_text);
-	if (s->net.kernel6.b[0])
-		fprintf(stderr, " and http://[%s]%s/", a6, port_text);
+	fprintf(stderr, "couplet serve: %s", s->http.root);
+	for (unsigned i = 0; i < 2; i++) {
+		if (cpl_addr_equal(at[i], &(struct cpl_addr){ { 0 } }))
+			continue;
+		cpl_addr_text(at[i], text);
+		fprintf(stderr, i ? "%shttp://[%s]%s/" : "%shttp://%s%s/", before, text, port_text);
+		before = " and ";
+	}
 	fprintf(stderr, ", over Couplet's TCP on %s\n", s->net.ifname);
 	if (shell)
 		fprintf(stderr,

@@ -202,4 +202,40 @@ int link_steer_open(struct link **links, struct link **queues, unsigned n, const
 /* How many frames LINK has handed on to others. */
 uint64_t link_steer_handed_on(const struct link *link);
 
+/* ---- By name -------------------------------------------------------------------------------- */
+
+enum link_kind {
+	LINK_TUN,
+	LINK_TAP,
+	LINK_PACKET,
+	LINK_PACKET3, /* with blocks, see link_packet_config */
+	LINK_XDP,
+	LINK_SHM
+};
+
+/* Which link, and how; all 0: a TUN device. */
+struct link_spec {
+	enum link_kind kind;
+	char name[108]; /* of the interface; of shm, the path; "": the kernel chooses (tun, tap) */
+	unsigned queue; /* xdp: the first */
+	uint32_t mtu;	/* 0: as the kind has it */
+	bool no_offload;
+};
+
+/*
+ * "tun[=NAME]", "tap[=NAME]", "packet=INTERFACE", "packet3=INTERFACE", "xdp=INTERFACE[:QUEUE]",
+ * "shm=PATH": kind, name and queue of SPEC. -EINVAL.
+ */
+int link_parse(struct link_spec *spec, const char *text, struct link_why *why);
+/* Whether it makes an interface of the kernel, which is then to be brought up and addressed. */
+bool link_has_kernel_end(const struct link_spec *spec);
+/* The interface of packet, packet3 and xdp has to be up. Errors as those of its kind. */
+int link_open(struct link **link, const struct link_spec *spec, struct link_why *why);
+/*
+ * N queues of it, for link_steer_open(): several of one TUN or TAP, a fanout of packet sockets,
+ * AF_XDP on so many queues of the interface; shm has one. All or none.
+ */
+int link_open_queues(struct link **queues, unsigned n, const struct link_spec *spec,
+		     struct link_why *why);
+
 #endif

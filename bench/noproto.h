@@ -248,14 +248,18 @@ static bool noproto_pump(struct noproto *s)
 	return false;
 }
 
-/* Serve on OURS, port PORT, for ever; OURS and THEIRS in the machine's byte order. */
+/*
+ * Serve on OURS, port PORT, for ever, with SPINS looks in vain before it sleeps. ONE_BY_ONE: no
+ * look for what is not awaited. OURS and THEIRS in the machine's byte order.
+ */
 static void noproto_run(struct link *link, enum noproto_work work, uint64_t total, uint32_t ours,
-			uint32_t theirs, uint16_t port, bool one_by_one)
+			uint32_t theirs, uint16_t port, bool one_by_one, unsigned spins)
 {
 	struct noproto *s = calloc(1, sizeof(*s));
 	struct cpl_frame frames[64];
 	/* What comes one by one needs no look for more. */
 	unsigned max = one_by_one ? 1 : 64;
+	unsigned idle = 0; /* looks in vain */
 	uint16_t last = 0; /* whose data may have to be acknowledged */
 
 	if (!s)
@@ -283,7 +287,8 @@ static void noproto_run(struct link *link, enum noproto_work work, uint64_t tota
 		if (n < (int)max && last && s->flows[last].acked != s->flows[last].rcv)
 			noproto_segment(s, last, NOPROTO_ACK, 0);
 		more = s->source && noproto_pump(s);
-		if ((n <= 0 || one_by_one) && !more && !link_ready(link, true))
+		idle = n > 0 || more ? 0 : idle + 1;
+		if ((n <= 0 || one_by_one) && !more && idle >= spins && !link_ready(link, true))
 			poll(&(struct pollfd){ .fd = link->fd, .events = POLLIN }, 1, -1);
 	}
 }

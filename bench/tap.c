@@ -10,7 +10,10 @@
  *   mb=1024 n=20000 conc=8 reps=3 offload=1 mtu=1500
  *   sndbuf=BYTES        of Couplet's server (512 KiB, so that what is in flight stays in the
  *                       cache); 0: as large as it grows by itself
- *   link=tap|tun|packet|packet3|xdp     the last: one end of a veth pair; 3: blocks of packets
+ *   link=tap|tun        a device of the kernel's
+ *   link=packet|packet3|xdp   one end of a veth pair; packet3: blocks of packets
+ *   link=shm            memory shared with the client's process; the client is Couplet's
+ *   spin=US             both servers, and Couplet's client, look for so long before they sleep (0)
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -34,9 +37,11 @@
 #include "bench/noproto.h"
 #include "link/kernel_if.h"
 
-#define PORT  5001
-#define BLOCK 65536
-#define MSG   64
+#define PORT	 5001
+#define BLOCK	 65536
+#define MSG	 64
+#define LOOK_NS	 200 /* what a look in vain takes, about */
+#define SHM_PATH "/tmp/couplet-bench-wire"
 
 enum mode {
 	K2S,
@@ -52,6 +57,7 @@ static uint8_t block[BLOCK];
 static enum mode mode;
 static uint64_t total_bytes;
 static uint64_t sndbuf;
+static uint64_t spin_ns;
 
 static void die(const char *what)
 {
@@ -166,11 +172,15 @@ static struct link *open_device(int argc, char **argv)
 	bool tap = !strcmp(kind, "tap"), tun = !strcmp(kind, "tun");
 	struct link *link = NULL;
 	struct link_why why;
-	int err = tap || tun ? open_tun(&link, tap, mtu, offload, &why)
-			     : open_veth(&link, kind, mtu, offload, &why);
+	struct link_shm_config shm = { .path = SHM_PATH, .mtu = mtu, .no_offload = !offload };
+	int err = !strcmp(kind, "shm") ? link_shm_open(&link, &shm, &why)
+		  : tap || tun	       ? open_tun(&link, tap, mtu, offload, &why)
+				       : open_veth(&link, kind, mtu, offload, &why);
 
 	if (!err && (tap || tun))
 		theirs = link->iface.name;
+	if (!err && !strcmp(kind, "shm"))
+		return link;
 	if (err || kernel_if_up(theirs, &why) || kernel_if_addr_add(theirs, &kernel, 24, &why)) {
 		fprintf(stderr, "tap: %s\n", why.text);
 		_exit(1);
@@ -186,7 +196,8 @@ static void run_noproto(struct link *link, int ready)
 
 	if (write(ready, "", 1) != 1)
 		die("pipe");
-	noproto_run(link, work, total_bytes, 0x0a580002, 0x0a580001, PORT, mode == RR);
+	noproto_run(link, work, total_bytes, 0x0a580002, 0x0a580001, PORT, mode == RR,
+		    (unsigned)(spin_ns / LOOK_NS));
 }
 
 static void run_server(struct link *link, int ready)
@@ -209,6 +220,7 @@ static void run_server(struct link *link, int ready)
 	    cpl_listen(s.stack, &at, 4096, &s.listener, loop_clock()))
 		die("server");
 	loop_on_event(loop, on_event, &s);
+	loop_set_spin(loop, spin_ns);
 	if (write(ready, "", 1) != 1)
 		die("pipe");
 	loop_run(loop);
@@ -372,6 +384,124 @@ static double round_trips(int fd, long n)
 	return p99;
 }
 
+/* ---- the client, on Couplet, over shared memory ---- */
+
+struct dialler {
+	cpl_stack *stack;
+	struct loop *loop;
+	long n, opened, done; /* connections, or round trips */
+	uint64_t octets, since;
+	double *each;
+};
+
+static void dial_stack(struct dialler *d, uint64_t now)
+{
+	struct cpl_endpoint to = { .addr = cpl_addr4(10, 88, 0, 2), .port = PORT };
+	cpl_handle h;
+
+	if (cpl_connect(d->stack, NULL, &to, &h, now))
+		die("connect");
+	cpl_set_option(d->stack, h, CPL_OPT_NODELAY, 1, now);
+	d->opened++;
+}
+
+static void say_one(struct dialler *d, cpl_handle h, uint64_t now)
+{
+	d->since = loop_clock();
+	if (cpl_send(d->stack, h, block, MSG, 0, now) != MSG)
+		die("send");
+}
+
+static void hear_one(struct dialler *d, cpl_handle h, uint64_t now)
+{
+	uint8_t in[MSG];
+
+	if (cpl_recv(d->stack, h, in, sizeof(in), 0, now) != MSG)
+		return;
+	if (mode == RR)
+		d->each[d->done] = (double)(loop_clock() - d->since) / 1e3;
+	if (++d->done == d->n)
+		loop_stop(d->loop);
+	else if (mode == RR)
+		say_one(d, h, now);
+	if (mode == RR)
+		return;
+	cpl_abort(d->stack, h, now);
+	if (d->opened < d->n)
+		dial_stack(d, now);
+}
+
+static void move_bulk(struct dialler *d, cpl_handle h, uint64_t now)
+{
+	static uint8_t in[BLOCK];
+	long n = 1;
+
+	while (mode == K2S && n > 0 && d->octets < total_bytes) {
+		uint64_t left = total_bytes - d->octets;
+
+		n = cpl_send(d->stack, h, block, left < BLOCK ? (size_t)left : BLOCK, 0, now);
+		d->octets += n > 0 ? (uint64_t)n : 0;
+		if (d->octets == total_bytes)
+			cpl_shutdown(d->stack, h, now);
+	}
+	while ((n = cpl_recv(d->stack, h, in, sizeof(in), 0, now)) > 0)
+		d->octets += (uint64_t)n;
+	if (n == -EAGAIN || n == -ENOTCONN)
+		return;
+	if (d->octets != total_bytes)
+		die("bulk");
+	loop_stop(d->loop);
+}
+
+static void dialler_event(void *arg, const struct cpl_event *ev, uint64_t now)
+{
+	struct dialler *d = arg;
+
+	if (ev->what & CPL_EV_CONNECTED && sndbuf)
+		cpl_set_option(d->stack, ev->handle, CPL_OPT_SNDBUF, sndbuf, now);
+	if (mode <= S2K)
+		move_bulk(d, ev->handle, now);
+	else if (ev->what & CPL_EV_CONNECTED)
+		say_one(d, ev->handle, now);
+	else if (ev->what & CPL_EV_READABLE)
+		hear_one(d, ev->handle, now);
+}
+
+static struct took client_on_stack(int argc, char **argv, long n, long conc)
+{
+	struct dialler d = { .n = n, .each = malloc((size_t)n * sizeof(double)) };
+	struct link *link = open_device(argc, argv);
+	struct cpl_addr ours = cpl_addr4(10, 88, 0, 1);
+	struct cpl_config config;
+	struct took took = { 0 };
+	struct link_why why;
+	uint64_t t = loop_clock();
+	int ifindex;
+
+	if (config_fill(&config, &why) || cpl_stack_new(&d.stack, &config, t) ||
+	    loop_new(&d.loop, d.stack, &why))
+		die(why.text);
+	ifindex = loop_add_link(d.loop, link, 0, &why);
+	if (ifindex < 0 || cpl_addr_add(d.stack, ifindex, &ours, 24, t))
+		die(why.text);
+	loop_on_event(d.loop, dialler_event, &d);
+	loop_set_spin(d.loop, spin_ns);
+	for (long i = 0; i < (mode == CHURN ? conc : 1); i++)
+		dial_stack(&d, t);
+	loop_run(d.loop);
+	took.seconds = (double)(loop_clock() - t) / 1e9;
+	if (mode == RR) {
+		qsort(d.each, (size_t)n, sizeof(*d.each), compare);
+		took.p99_us = d.each[n * 99 / 100];
+	}
+	loop_free(d.loop);
+	cpl_stack_free(d.stack);
+	free(d.each);
+	return took;
+}
+
+/* ---- a row ---- */
+
 static struct took client(const char *address, long n, long conc)
 {
 	uint64_t t = loop_clock();
@@ -417,8 +547,10 @@ static double measure(int argc, char **argv, enum who who, double *p99_us)
 	if (read(ready[0], &byte, 1) != 1)
 		exit(1);
 	close(ready[0]);
-	took = client(who == KERNEL ? "127.0.0.1" : "10.88.0.2", n, conc);
-	kill(pid, SIGKILL);
+	took = who != KERNEL && !strcmp(option(argc, argv, "link", "tap"), "shm")
+		       ? client_on_stack(argc, argv, n, conc)
+		       : client(who == KERNEL ? "127.0.0.1" : "10.88.0.2", n, conc);
+	kill(pid, SIGTERM);
 	waitpid(pid, NULL, 0);
 	*p99_us = took.p99_us;
 	return mode <= S2K ? (double)total_bytes * 8 / took.seconds / 1e9
@@ -476,6 +608,7 @@ int main(int argc, char **argv)
 
 	total_bytes = (uint64_t)atol(option(argc, argv, "mb", "1024")) << 20;
 	sndbuf = (uint64_t)atol(option(argc, argv, "sndbuf", "524288"));
+	spin_ns = (uint64_t)atol(option(argc, argv, "spin", "0")) * 1000;
 	if (netns_enter(argv, &why)) {
 		fprintf(stderr, "tap: %s\n", why.text);
 		return 3;

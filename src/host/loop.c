@@ -566,7 +566,7 @@ int loop_turn(struct loop *l, uint64_t until)
 	/* What left may have made room for more. */
 	if (output(l, now) || events(l, now))
 		until = 0;
-	deadline = cpl_deadline(l->stack);
+	deadline = cpl_deadline(l->stack); /* input may make it earlier, but not due by now */
 	until = until < deadline ? until : deadline;
 	if (any_hot(l)) {
 		until = 0;
@@ -581,7 +581,7 @@ int loop_turn(struct loop *l, uint64_t until)
 		now = loop_clock();
 	}
 	err = input(l, now);
-	if (cpl_deadline(l->stack) <= now)
+	if (deadline <= now)
 		cpl_advance(l->stack, now);
 	events(l, now);
 	output(l, now);

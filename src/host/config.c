@@ -1,81 +1,109 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slabs come from aligned_alloc(3), and the last that were released are kept for whoever asks next:
- * else a send buffer that fills and drains would have the C library give pages back and the kernel
- * clear them anew, for every octet sent.
+ * Slabs come from the C library or, those of pools, straight from the kernel, and the last that
+ * were released are kept for whoever asks next: else a send buffer that fills and drains would have
+ * pages given back and cleared anew, for every octet sent. The C library would give back nothing of
+ * a peak that is over: it keeps what is not at the end of its heap.
  */
+#define _GNU_SOURCE
 #include "host/config.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #define CACHE_LINE 64u
 
-#define KEPT_MAX 16u /* slabs: of POOL_SLAB_MAX, 16 MiB */
+#define KEPT_MAX 16u /* slabs of each kind: of POOL_SLAB_MAX, 16 MiB */
 #ifdef __SANITIZE_ADDRESS__
 #define KEPT_LEAST SIZE_MAX /* none: it is to see who uses one that was released */
+#define MMAP_LEAST SIZE_MAX
 #else
-#define KEPT_LEAST (256u * 1024) /* what is smaller is the C library's business */
+#define KEPT_LEAST (256u * 1024)
+#define MMAP_LEAST (32u * 1024) /* what is smaller is the C library's business */
 #endif
 
-/* For all stacks of this process. */
-static struct {
-	pthread_mutex_t lock;
+struct kept {
 	unsigned n;
-	struct kept {
+	struct kept_slab {
 		void *slab;
 		size_t size;
 	} slabs[KEPT_MAX];
-} kept = { .lock = PTHREAD_MUTEX_INITIALIZER };
+};
+
+/* For all stacks of this process: large ones apart, lest the many push them out. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kept large, small;
+
+static struct kept *kept_for(size_t size)
+{
+	return size >= KEPT_LEAST ? &large : &small;
+}
 
 /* One of exactly SIZE, the last released first: the cache may still have it. */
 static void *kept_take(size_t size)
 {
+	struct kept *kept = kept_for(size);
 	void *slab = NULL;
 
-	pthread_mutex_lock(&kept.lock);
-	for (unsigned i = kept.n; i-- > 0 && !slab;) {
-		if (kept.slabs[i].size != size)
+	pthread_mutex_lock(&lock);
+	for (unsigned i = kept->n; i-- > 0 && !slab;) {
+		if (kept->slabs[i].size != size)
 			continue;
-		slab = kept.slabs[i].slab;
-		memmove(&kept.slabs[i], &kept.slabs[i + 1], (--kept.n - i) * sizeof(kept.slabs[0]));
+		slab = kept->slabs[i].slab;
+		memmove(&kept->slabs[i], &kept->slabs[i + 1],
+			(--kept->n - i) * sizeof(kept->slabs[0]));
 	}
-	pthread_mutex_unlock(&kept.lock);
+	pthread_mutex_unlock(&lock);
 	return slab;
 }
 
 /* What has lain there the longest goes. */
-static void *kept_put(void *slab, size_t size)
+static struct kept_slab kept_put(void *slab, size_t size)
 {
-	void *out = NULL;
+	struct kept *kept = kept_for(size);
+	struct kept_slab out = { NULL, 0 };
 
-	pthread_mutex_lock(&kept.lock);
-	if (kept.n == KEPT_MAX) {
-		out = kept.slabs[0].slab;
-		memmove(&kept.slabs[0], &kept.slabs[1], --kept.n * sizeof(kept.slabs[0]));
+	pthread_mutex_lock(&lock);
+	if (kept->n == KEPT_MAX) {
+		out = kept->slabs[0];
+		memmove(&kept->slabs[0], &kept->slabs[1], --kept->n * sizeof(kept->slabs[0]));
 	}
-	kept.slabs[kept.n++] = (struct kept){ slab, size };
-	pthread_mutex_unlock(&kept.lock);
+	kept->slabs[kept->n++] = (struct kept_slab){ slab, size };
+	pthread_mutex_unlock(&lock);
 	return out;
 }
 
 static void *slab_alloc(void *ctx, size_t size)
 {
-	void *slab = size < KEPT_LEAST ? NULL : kept_take(size);
+	void *slab = size < MMAP_LEAST ? NULL : kept_take(size);
 
 	(void)ctx;
 	if (slab)
 		return slab;
-	return aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+	if (size >= KEPT_LEAST || size < MMAP_LEAST)
+		return aligned_alloc(CACHE_LINE,
+				     (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+	slab = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return slab == MAP_FAILED ? NULL : slab;
 }
 
 static void slab_release(void *ctx, void *slab, size_t size)
 {
+	struct kept_slab out = { slab, size };
+
 	(void)ctx;
-	free(size < KEPT_LEAST ? slab : kept_put(slab, size));
+	if (size >= MMAP_LEAST)
+		out = kept_put(slab, size);
+	if (!out.slab)
+		return;
+	if (out.size >= KEPT_LEAST || out.size < MMAP_LEAST)
+		free(out.slab);
+	else if (munmap(out.slab, out.size)) /* too many mappings: the pages go at least */
+		madvise(out.slab, out.size, MADV_DONTNEED);
 }
 
 int config_fill(struct cpl_config *config, struct link_why *why)

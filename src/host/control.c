@@ -21,7 +21,7 @@
 #define CLIENTS	     8
 #define OUT_SIZE     65536u
 #define BATCH	     32		      /* records of one message */
-#define TURN_RECORDS 128	      /* for all clients */
+#define TURN_RECORDS 32		      /* for all clients: some 50 us */
 #define IDLE_NS	     (5 * CPL_SECOND) /* then others have precedence */
 #define TRACE_BATCH  256
 #define TRACE_MAX    65536u /* records of one answer */

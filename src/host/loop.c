@@ -76,6 +76,7 @@ struct loop {
 	void *on_take_arg;
 	struct control *control;
 	bool control_ready;
+	uint64_t control_after; /* while there is traffic, clients get half of the time */
 	struct loop_link links[LINKS_MAX];
 	unsigned links_n;
 	struct watch *watches;
@@ -557,6 +558,16 @@ static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now)
 	return now;
 }
 
+static void serve_control(struct loop *l)
+{
+	uint64_t began = loop_clock(), done;
+
+	l->control_ready = false;
+	control_serve(l->control, began);
+	done = loop_clock();
+	l->control_after = done + (done - began);
+}
+
 int loop_turn(struct loop *l, uint64_t until)
 {
 	uint64_t now = loop_clock(), deadline;
@@ -585,10 +596,8 @@ int loop_turn(struct loop *l, uint64_t until)
 		cpl_advance(l->stack, now);
 	events(l, now);
 	output(l, now);
-	if (l->control_ready) {
-		l->control_ready = false;
-		control_serve(l->control, now);
-	}
+	if (l->control_ready && (!any_hot(l) || now >= l->control_after))
+		serve_control(l);
 	return err;
 }
 

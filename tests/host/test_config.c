@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/pool.h"
@@ -53,11 +54,55 @@ static void test_few_are_kept(void **state)
 	assert_true(mallinfo2().uordblks + mallinfo2().hblkhd <= before + (17u << 20));
 }
 
+static size_t resident(void)
+{
+	unsigned long size, pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu %lu", &size, &pages), 2);
+	fclose(f);
+	return pages * 4096;
+}
+
+/* So does that of small slabs, whatever lies between them. */
+static void test_small_ones_go_back(void **state)
+{
+	enum {
+		N = 1024,
+		SIZE = 57424
+	};
+	static void *slabs[N];
+	size_t before, peak;
+
+	(void)state;
+	before = resident();
+	for (unsigned i = 0; i < N; i++) {
+		slabs[i] = config.alloc(config.alloc_ctx, SIZE);
+		assert_non_null(slabs[i]);
+		memset(slabs[i], 1, SIZE);
+	}
+	peak = resident();
+	for (unsigned i = 0; i < N; i++)
+		if (i % 16)
+			config.release(config.alloc_ctx, slabs[i], SIZE);
+#ifndef __SANITIZE_ADDRESS__
+	assert_true(peak - before >= (size_t)N * SIZE);
+	assert_true(resident() - before <= (size_t)N * SIZE / 8);
+#else
+	(void)before;
+	(void)peak;
+#endif
+	for (unsigned i = 0; i < N; i += 16)
+		config.release(config.alloc_ctx, slabs[i], SIZE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_released_slab_is_used_again),
 		cmocka_unit_test(test_few_are_kept),
+		cmocka_unit_test(test_small_ones_go_back),
 	};
 	struct link_why why;
 

@@ -332,10 +332,10 @@ static void test_bounded_turn(void **state)
 		send(fds[i], &m, sizeof(m), 0);
 	}
 	turns(8);
-	for (unsigned k = 0; k < 400; k++) {
+	for (unsigned k = 0; k < 1000; k++) {
 		stack.walked = 0;
 		turns(1);
-		assert_true(stack.walked <= 128 + 32);
+		assert_true(stack.walked <= 32 + 32);
 		total += stack.walked;
 		for (unsigned i = 0; i < 8; i++)
 			while (recv(fds[i], sink, sizeof(sink), MSG_DONTWAIT) > 0)

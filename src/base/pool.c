@@ -97,6 +97,9 @@ void pool_init(struct pool *pool, struct mem *mem, uint32_t size, uint32_t align
 		(uint32_t)(((1ull << 32) + pool->object_size - 1) / pool->object_size);
 	while (slab_bytes(pool->object_size, align, pool->slab_shift + 1) <= slab_size)
 		pool->slab_shift++;
+	if (align <= MEM_ALIGN)
+		pool->first = (uint32_t)(slab_bytes(pool->object_size, align, pool->slab_shift) -
+					 ((size_t)pool->object_size << pool->slab_shift));
 	pool->slab_size = (uint32_t)slab_bytes(pool->object_size, align, pool->slab_shift);
 	pool->windows_shift = 64 - (uint32_t)__builtin_clzll(pool->slab_size - 1);
 }
@@ -286,7 +289,7 @@ static struct pool_slab *slab_new(struct pool *pool)
 	slab->hint = 0;
 	objects = (uintptr_t)(slab->bits + words);
 	objects = (objects + pool->align - 1) & ~(uintptr_t)(pool->align - 1);
-	slab->objects = (uint32_t)(objects - (uintptr_t)slab);
+	slab->objects = pool->first ? pool->first : (uint32_t)(objects - (uintptr_t)slab);
 	memset(slab->bits, 0, words * sizeof(uint64_t));
 	pool_poison(slab_object(pool, slab, 0), (size_t)pool->object_size << pool->slab_shift);
 

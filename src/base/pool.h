@@ -30,6 +30,7 @@ struct pool {
 	uint32_t object_reciprocal;
 	uint32_t align;
 	uint32_t slab_size;
+	uint32_t first; /* offset of a slab's first object; 0: it depends on where the slab is */
 	uint32_t slab_shift; /* 2^slab_shift objects in each slab */
 	uint32_t in_use;
 	uint32_t limit; /* objects */
@@ -57,6 +58,15 @@ void pool_free(struct pool *pool, void *object);
 
 /* The object at INDEX, or NULL if INDEX is out of range or free. */
 void *pool_at(const struct pool *pool, uint32_t index);
+/* The same for an index that is known to be in use: nothing but the object is touched. */
+static inline void *pool_get(const struct pool *pool, uint32_t index)
+{
+	char *slab = (char *)pool->slabs[index >> pool->slab_shift];
+	uint32_t i = index & ((1u << pool->slab_shift) - 1);
+
+	return pool->first ? slab + pool->first + (size_t)i * pool->object_size
+			   : pool_at(pool, index);
+}
 uint32_t pool_index(const struct pool *pool, const void *object);
 
 /* The first object in use at INDEX or after it; *INDEX becomes its index. NULL: no more. */

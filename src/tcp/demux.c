@@ -10,7 +10,7 @@
 #include "tcp/rest.h"
 
 #define DEMUX_MIN   64u
-#define DEMUX_PIECE 1024u /* heads */
+#define DEMUX_PIECE 8192u /* heads */
 #define DEMUX_JOIN  8u	  /* buckets that one removal joins, at most */
 #define REF_SHIFT   29
 #define REF_INDEX   ((1u << REF_SHIFT) - 1)
@@ -45,7 +45,7 @@ static struct pool *kind_pool(struct tcp *tcp, enum conn_kind kind)
 /* These three records begin with their demux_node. */
 static struct demux_node *ref_node(struct tcp *tcp, uint32_t ref)
 {
-	return pool_at(kind_pool(tcp, ref_kind(ref)), ref_index(ref));
+	return pool_get(kind_pool(tcp, ref_kind(ref)), ref_index(ref));
 }
 
 /* Where REF's link to the next of the chain is. */
@@ -279,6 +279,16 @@ void demux_replace(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to)
 	*link_to(tcp, hash, from) = to;
 }
 
+void demux_replace_first(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to)
+{
+	uint32_t *link = link_to(tcp, hash, from), *head = demux_head(&tcp->demux, hash);
+	uint32_t *next = ref_next(tcp, to);
+
+	*link = *next;
+	*next = *head;
+	*head = to;
+}
+
 void demux_del(struct tcp *tcp, struct demux_node *node, enum conn_kind kind)
 {
 	struct demux *d = &tcp->demux;
@@ -327,7 +337,7 @@ struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h)
 		return NULL;
 	if (ref_kind(slot->ref) == KIND_REST)
 		return tcb_wake(tcp, slot->ref);
-	return pool_at(&tcp->tcbs, ref_index(slot->ref));
+	return pool_get(&tcp->tcbs, ref_index(slot->ref));
 }
 
 const struct tcb *tcp_look(struct tcp *tcp, cpl_handle h)

@@ -34,7 +34,7 @@ struct tcb_rest *rest_at(struct tcp *tcp, uint32_t ref)
 {
 	uint32_t index = ref_index(ref);
 
-	return pool_at(&tcp->rests[index >> CLASS_SHIFT], index & CLASS_INDEX);
+	return pool_get(&tcp->rests[index >> CLASS_SHIFT], index & CLASS_INDEX);
 }
 
 bool tcb_may_rest(const struct tcb *tcb)
@@ -79,7 +79,7 @@ static void drop_timer(struct tcp *tcp, uint32_t index)
 
 bool tcb_rest(struct tcp *tcp, struct tcb *tcb)
 {
-	struct conn_slot *slot = pool_at(&tcp->slots, tcb->slot);
+	struct conn_slot *slot = pool_get(&tcp->slots, tcb->slot);
 	uint8_t bytes[TCB_PACKED_MAX];
 	size_t n = tcb_pack(&tcp->blank, tcb, bytes);
 	uint32_t class = (uint32_t)(sizeof(struct tcb_rest) + n - 1) / REST_STEP, index, timer;
@@ -124,7 +124,7 @@ static struct tcb *tcb_alloc(struct tcp *tcp, uint32_t *index)
 struct tcb *tcb_wake(struct tcp *tcp, uint32_t ref)
 {
 	struct tcb_rest *rest = rest_at(tcp, ref);
-	struct conn_slot *slot = pool_at(&tcp->slots, rest->slot);
+	struct conn_slot *slot = pool_get(&tcp->slots, rest->slot);
 	uint32_t index;
 	struct tcb *tcb = tcb_alloc(tcp, &index);
 
@@ -135,7 +135,7 @@ struct tcb *tcb_wake(struct tcp *tcp, uint32_t ref)
 	tcb->gen = slot->gen;
 	tcb->node.next = rest->next;
 	slot->ref = ref_make(KIND_TCB, index);
-	demux_replace(tcp, rest->hash, ref, slot->ref);
+	demux_replace_first(tcp, rest->hash, ref, slot->ref);
 	drop_timer(tcp, rest->timer);
 	pool_free(&tcp->rests[ref_index(ref) >> CLASS_SHIFT], rest);
 	/* If nothing else comes of it, it rests again. */

@@ -50,7 +50,7 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 	tcp->rto = (struct rtt_limits){ cfg->rto_initial_ns, cfg->rto_min_ns, cfg->rto_max_ns };
 	for (unsigned i = 0; i < PORT_TABLE; i++)
 		tcp->port_table[i] = (uint32_t)prng_u64(tcp->prng);
-	pool_init(&tcp->slots, mem, sizeof(struct conn_slot), 8, cfg->conns_max, SLAB / 4);
+	pool_init(&tcp->slots, mem, sizeof(struct conn_slot), 8, cfg->conns_max, SLAB);
 	pool_init(&tcp->tcbs, mem, sizeof(struct tcb), 8, cfg->conns_max, SLAB);
 	for (uint32_t i = 0; i < REST_CLASSES; i++)
 		pool_init(&tcp->rests[i], mem, (i + 1) * REST_STEP, 8,
@@ -60,7 +60,7 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 	pool_init(&tcp->colds, mem, sizeof(struct tcb_cold), 8, cfg->conns_max, SLAB / 4);
 	pool_init(&tcp->accecns, mem, sizeof(struct accecn), 8, cfg->conns_max, SLAB / 4);
 	pool_init(&tcp->listeners, mem, sizeof(struct listener), 8, 65536, SLAB / 8);
-	pool_init(&tcp->halves, mem, sizeof(struct half_open), 8, cfg->half_open_max, SLAB / 4);
+	pool_init(&tcp->halves, mem, sizeof(struct half_open), 8, cfg->half_open_max, SLAB);
 	pool_init(&tcp->time_waits, mem, sizeof(struct time_wait), 8, cfg->time_wait_max, SLAB);
 	pool_init(&tcp->sents, mem, sizeof(struct sent), 8, UINT32_MAX >> 3, SLAB);
 	pool_init(&tcp->oranges, mem, sizeof(struct ooo_range), 8, UINT32_MAX >> 3, SLAB / 4);

@@ -214,6 +214,8 @@ struct demux_node *demux_wake(struct tcp *tcp, const struct conn_id *id, enum co
 uint32_t demux_hash(const struct tcp *tcp, const struct conn_id *id);
 /* In the chain of HASH, TO takes the place of FROM. */
 void demux_replace(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
+/* The same, and TO becomes the first: what is used is found without touching what is not. */
+void demux_replace_first(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
 void demux_add(struct tcp *tcp, struct demux_node *node, enum conn_kind kind);
 void demux_del(struct tcp *tcp, struct demux_node *node, enum conn_kind kind);
 cpl_handle handle_make(enum conn_kind kind, uint32_t index, uint32_t gen);

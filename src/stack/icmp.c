@@ -260,18 +260,21 @@ static void icmp_error_in(struct cpl_stack *s, const struct packet *pkt, const s
 			mtu = s->ifaces[route.ifindex].config.mtu;
 		e.too_big = true;
 		e.mtu = pkt->ip.version == 6 ? m->rest : m->rest & 0xffff;
-		/* Nor is it too big what would fit; 0: longer than the header can say. */
-		if (q.len && q.len <= e.mtu) {
+		e.claimed = e.mtu;
+		/* Nor is it too big what would fit; 0: longer than the header can say. Of
+		 * TCP's the connection knows what it sent. */
+		if (q.protocol == IP_UDP && q.len && q.len <= e.mtu) {
 			s->counters.drop_icmp_unmatched++;
 			return;
 		}
 		/* Only what a connection confirms may shrink the path (RFC 5927 7.2), or a socket.
 		 */
-		if (q.protocol == IP_UDP
-			    ? !hand_up_udp(s, pkt, &q, NULL, NULL)
-			    : !hand_up(s, &q,
-				       &(struct tcp_icmp){ .too_big = true, .mtu = UINT32_MAX },
-				       now)) {
+		if (q.protocol == IP_UDP ? !hand_up_udp(s, pkt, &q, NULL, NULL)
+					 : !hand_up(s, &q,
+						    &(struct tcp_icmp){ .too_big = true,
+									.mtu = UINT32_MAX,
+									.claimed = e.claimed },
+						    now)) {
 			s->counters.drop_icmp_unmatched++;
 			return;
 		}

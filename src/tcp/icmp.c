@@ -33,6 +33,36 @@ static bool begins_segment(const struct tcb *tcb, const struct tcp_icmp *icmp)
 	return rec && (icmp->seq - rec->start) % (rec->mss ? rec->mss : 1u) == 0;
 }
 
+/*
+ * It would not have passed at the size that the message claims (RFC 5927 7.2): by what was sent,
+ * not by what is quoted, which the forger writes himself. Options may have been any.
+ */
+static bool was_larger(const struct tcb *tcb, const struct tcp_icmp *icmp)
+{
+	const struct sent *rec = sendmap_find(&tcb->io->map, icmp->seq);
+	uint32_t len = rec->end - icmp->seq, header = tcb_is4(tcb) ? IPV4_HLEN : IPV6_HLEN;
+
+	if (rec->mss && len > rec->mss)
+		len = rec->mss;
+	if ((rec->flags & SENT_SYN) && tcb->state == CPL_SYN_SENT)
+		len = tcb->snd_nxt - rec->end; /* what went with it */
+	return header + TCP_HLEN_MAX + len > icmp->claimed;
+}
+
+/*
+ * What a SYN carried was too big for the path (RFC 7413): at once another without it, instead of
+ * after a time-out. As Linux it asks the peer for no more than that, either.
+ */
+static void shrink_syn(struct tcb *tcb)
+{
+	uint16_t mss = tcp_rcv_mss(&tcb->node.id.remote, tcb->pmtu);
+
+	if (mss < tcb->rcv_mss)
+		tcb->rcv_mss = mss;
+	sendmap_mark_lost(&tcb->io->map, sendmap_first(&tcb->io->map));
+	tcb->io->map.loss = (struct loss_sample){ 0 };
+}
+
 /* RFC 1191 6.5, RFC 8201 5: what was too big goes again, smaller, and it was not congestion. */
 static void shrink(struct tcp *tcp, struct tcb *tcb, uint32_t mtu, uint64_t now)
 {
@@ -51,6 +81,8 @@ static void shrink(struct tcp *tcp, struct tcb *tcb, uint32_t mtu, uint64_t now)
 		    !(rec->flags & (SENT_SACKED | SENT_UNSENT)))
 			sendmap_refused(&tcb->io->map, rec);
 	}
+	if (tcb->state == CPL_SYN_SENT && (tcb->fastopen & FASTOPEN_DATA))
+		shrink_syn(tcb);
 	timer_rexmt_start(tcp, tcb, now);
 	timer_update(tcp, tcb);
 	tcb_kick(tcp, tcb);
@@ -70,7 +102,7 @@ bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now)
 	if (!in_flight(tcb, icmp)) /* MUST-54: the connection that caused it */
 		return false;
 	if (icmp->too_big) {
-		if (!begins_segment(tcb, icmp))
+		if (!begins_segment(tcb, icmp) || !was_larger(tcb, icmp))
 			return false;
 		shrink(tcp, tcb, icmp->mtu, now);
 		return true;

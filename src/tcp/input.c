@@ -185,6 +185,8 @@ static enum verdict synchronized_segment(struct tcp *tcp, struct tcb *tcb, const
 		return fastopen_syn_again(tcb, now);
 	if (is_crossed_synack(tcb, seg)) { /* MUST-10 */
 		v = input_ack(tcp, tcb, in, now);
+		if (tcb->io)
+			dsack_note(tcb, seg->seq, seg->seq + 1);
 		return v == V_CONTINUE ? V_ACK : v;
 	}
 	if ((v = check_sequence(tcp, tcb, seg, now)) != V_CONTINUE) {

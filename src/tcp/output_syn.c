@@ -50,7 +50,8 @@ static bool first_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 		return true;
 	}
 	tcb->fastopen |= FASTOPEN_DATA;
-	tcb->snd_nxt = io->small_end = out->end = seq + len;
+	/* Nothing held it back, nor does it hold back another: io->small_end stays (as Linux). */
+	tcb->snd_nxt = out->end = seq + len;
 	out->seg.len = len;
 	return true;
 }

@@ -133,6 +133,19 @@ static enum verdict rest_of_synack(struct tcp *tcp, struct tcb *tcb, const struc
 	return fin ? input_fin(tcp, tcb, now) : V_CONTINUE;
 }
 
+/*
+ * What our SYNs had for a timestamp, none since has been later: another time is echoed by who
+ * answers somebody else. As Linux: 0 says nothing.
+ */
+static bool echo_is_ours(const struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
+{
+	uint32_t first = tcp_ts_clock(tcb->made) + tcb->ts_offset;
+
+	if (!tcb_has(tcb, TCB_TS) || !(seg->opts & TCP_HAS_TS) || !seg->tsecr)
+		return true;
+	return seg->tsecr - first <= tcp_ts_clock(now) + tcb->ts_offset - first;
+}
+
 enum verdict input_syn_sent(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
 {
 	const struct tcp_seg *seg = &in->tcp;
@@ -141,6 +154,10 @@ enum verdict input_syn_sent(struct tcp *tcp, struct tcb *tcb, const struct seg_i
 	/* First: ACK */
 	if (ack && (seq_leq(seg->ack, tcb->iss) || seq_gt(seg->ack, tcb->snd_nxt))) {
 		tcp_drop(tcp, COUNTER_drop_tcp_ack);
+		return seg->flags & TCP_RST ? V_DROP : V_RST;
+	}
+	if (ack && !echo_is_ours(tcb, seg, now)) {
+		tcp_drop(tcp, COUNTER_drop_tcp_paws);
 		return seg->flags & TCP_RST ? V_DROP : V_RST;
 	}
 	/* Second: RST */

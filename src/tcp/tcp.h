@@ -182,6 +182,7 @@ struct tcp_icmp {
 	bool hard;    /* unreachable codes 2 to 4 of ICMP, 1 and 4 of ICMPv6 */
 	bool too_big; /* the path MTU is now mtu */
 	uint32_t mtu;
+	uint32_t claimed; /* ... of which the message says this; 0: nothing */
 	uint8_t type, code;
 };
 /* False: about nothing of ours, or implausible (RFC 5927 4). */

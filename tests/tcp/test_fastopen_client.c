@@ -119,6 +119,55 @@ static void data_refused(void **state)
 	bench_end(&b);
 }
 
+/* What a SYN carried is no short segment of the program's: it holds the next one's tail back not.
+ */
+static void tail_after_refusal(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	begin();
+	assert_int_equal(open_data(&h, 960), 960);
+	expect(&b, "S 0:960 <mss 1460,FO " COOKIE ">");
+	send(&b, "S. 0 ack 1 <mss 1000>");
+	expect(&b, "P. 1:961 ack 1");
+	bench_write(&b, h, 1500);
+	expect(&b, ". 961:1961 ack 1");
+	expect(&b, "P. 1961:2461 ack 1");
+	bench_end(&b);
+}
+
+/* A router had no way for so large a SYN: it goes again at once, without data, as small as that. */
+static void too_big(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		uint16_t mtu = v6 ? 1280 : 800, mss = v6 ? 1220 : 760;
+
+		bench_init(&b);
+		b.v6 = v6;
+		bench_start(&b);
+		assert_int_equal(open_data(&h, 100), -EINPROGRESS);
+		expect(&b, "S 0 <mss %u,FO>", v6 ? 1440 : 1460);
+		send(&b, "S. 0 ack 1 <mss 1400,FO " COOKIE ">");
+		expect(&b, ". 1 ack 1");
+		forget(h);
+		assert_int_equal(open_data(&h, 1360), 1360);
+		expect(&b, "S 0:1360 <mss %u,FO " COOKIE ">", v6 ? 1440 : 1460);
+		bench_send_icmp(&b, v6 ? 2 : 3, v6 ? 0 : 4, mtu, 0, 1360);
+		expect(&b, "S 0 <mss %u>", mss);
+		expect_nothing(&b);
+		send(&b, "S. 0 ack 1 <mss 1400>");
+		expect(&b, ". 1:%u ack 1", 1 + mss);
+		expect(&b, "P. %u:1361 ack 1", 1 + mss);
+		assert_int_equal(bench_info(&b, h)->rcv_mss, mss);
+		assert_int_equal(bench_info(&b, h)->cwnd, 10 * mss);
+		bench_end(&b);
+	}
+}
+
 /* A part was taken: the rest goes again, smaller if the peer says so now. */
 static void data_in_part(void **state)
 {
@@ -334,6 +383,31 @@ static void simultaneous(void **state)
 	bench_end(&b);
 }
 
+/* The SYN came twice, and RFC 2883 says so (as Linux). */
+static void simultaneous_sack(void **state)
+{
+	cpl_handle h;
+
+	(void)state;
+	bench_init(&b);
+	b.config.sack = 1;
+	bench_start(&b);
+	assert_int_equal(open_data(&h, 100), -EINPROGRESS);
+	expect(&b, "S 0 <mss 1460,sackOK,FO>");
+	send(&b, "S. 0 ack 1 <mss 1000,sackOK,FO " COOKIE ">");
+	expect(&b, ". 1 ack 1");
+	forget(h);
+	assert_int_equal(open_data(&h, 500), 500);
+	expect(&b, "S 0:500 <mss 1460,sackOK,FO " COOKIE ">");
+	send(&b, "S 0:200 <mss 1000,sackOK,FO " COOKIE ">");
+	expect(&b, "S. 0 ack 1 <mss 1460,sackOK>");
+	send(&b, "S. 0 ack 501 <mss 1000,sackOK>");
+	expect(&b, ". 501 ack 1 <sack 0:1>");
+	expect_nothing(&b);
+	expect_state(&b, CPL_ESTABLISHED);
+	bench_end(&b);
+}
+
 /* A RST is an answer like any other: nothing else is learned from it. */
 static void refused(void **state)
 {
@@ -426,14 +500,25 @@ static void cache_bounds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(data_in_syn),	  cmocka_unit_test(more_than_fits),
-		cmocka_unit_test(data_refused),	  cmocka_unit_test(data_in_part),
-		cmocka_unit_test(syn_again),	  cmocka_unit_test(black_hole),
-		cmocka_unit_test(experiment),	  cmocka_unit_test(unsolicited),
-		cmocka_unit_test(deferred),	  cmocka_unit_test(no_cookie),
-		cmocka_unit_test(simultaneous),	  cmocka_unit_test(refused),
-		cmocka_unit_test(device_refuses), cmocka_unit_test(synack_with_data),
-		cmocka_unit_test(only_fin),	  cmocka_unit_test(cache_bounds),
+		cmocka_unit_test(tail_after_refusal),
+		cmocka_unit_test(too_big),
+		cmocka_unit_test(simultaneous_sack),
+		cmocka_unit_test(data_in_syn),
+		cmocka_unit_test(more_than_fits),
+		cmocka_unit_test(data_refused),
+		cmocka_unit_test(data_in_part),
+		cmocka_unit_test(syn_again),
+		cmocka_unit_test(black_hole),
+		cmocka_unit_test(experiment),
+		cmocka_unit_test(unsolicited),
+		cmocka_unit_test(deferred),
+		cmocka_unit_test(no_cookie),
+		cmocka_unit_test(simultaneous),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(device_refuses),
+		cmocka_unit_test(synack_with_data),
+		cmocka_unit_test(only_fin),
+		cmocka_unit_test(cache_bounds),
 	};
 
 	return cmocka_run_group_tests_name("tcp/fastopen_client", tests, NULL, NULL);

@@ -170,13 +170,39 @@ static void our_clock(void **state)
 	bench_end(&b);
 }
 
+/* A SYN,ACK that echoes a time before our first SYN is of another connection, as Linux sees it. */
+static void echo_of_nothing(void **state)
+{
+	uint32_t tsval;
+
+	(void)state;
+	bench_init(&b);
+	b.config.timestamps = 1;
+	bench_start(&b);
+	bench_run(&b, 10 * CPL_SECOND);
+	bench_open(&b, 0, 80);
+	expect(&b, "S 0 <mss 1460,TS>");
+	tsval = b.flow.our_tsval;
+	bench_run(&b, 10 * CPL_MS);
+	send(&b, "S. 0 ack 1 <mss 1000,TS 1000 %u>", tsval - 1);
+	expect(&b, "R 1");
+	send(&b, "S. 0 ack 1 <mss 1000,TS 1000 %u>", tsval + 11);
+	expect(&b, "R 1");
+	expect_state(&b, CPL_SYN_SENT);
+	/* 0: it says nothing. */
+	send(&b, "S. 0 ack 1 <mss 1000,TS 1000 %u>", 0);
+	expect(&b, ". 1 ack 1 <TS>");
+	expect_state(&b, CPL_ESTABLISHED);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_echoed), cmocka_unit_test(old_segment),
-		cmocka_unit_test(late_segment),	  cmocka_unit_test(clock_wraps),
-		cmocka_unit_test(missing),	  cmocka_unit_test(idle_for_weeks),
-		cmocka_unit_test(our_clock),
+		cmocka_unit_test(echo_of_nothing), cmocka_unit_test(what_is_echoed),
+		cmocka_unit_test(old_segment),	   cmocka_unit_test(late_segment),
+		cmocka_unit_test(clock_wraps),	   cmocka_unit_test(missing),
+		cmocka_unit_test(idle_for_weeks),  cmocka_unit_test(our_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

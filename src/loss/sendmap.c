@@ -286,11 +286,21 @@ static void sample_rack(const struct sent *record, uint32_t end, uint64_t now,
 	res->rack_end = end;
 }
 
+/* Of more octets than a segment has; a FIN takes no place in one. */
+static uint32_t many_segments(const struct sent *record, uint32_t len)
+{
+	uint32_t mss = record->mss ? record->mss : len;
+
+	len -= len > 1 && (record->flags & SENT_FIN);
+	return (len + mss - 1) / mss;
+}
+
 void record_delivered(struct sendmap *map, const struct sent *record, uint32_t end,
 		      uint32_t high_sacked, uint64_t now, struct sendmap_result *res)
 {
 	uint32_t len = end - record->start;
 
+	map->delivered_segs += len <= record->mss ? 1 : many_segments(record, len);
 	map->delivered += len;
 	map->delivered_time = now;
 	res->delivered += len;
@@ -325,6 +335,7 @@ void sendmap_duplicate(struct sendmap *map, uint32_t mss, uint64_t now, struct s
 	if (map->nxt - map->una - map->told <= mss) /* the first one is missing */
 		return;
 	map->told += mss;
+	map->delivered_segs++;
 	map->delivered += mss;
 	map->delivered_time = now;
 	res->delivered += mss;
@@ -346,6 +357,7 @@ static void told_before(struct sendmap *map, uint32_t ack, uint32_t mss, struct 
 	known = map->told - told;
 	known = known < acked ? known : acked;
 	map->told = told;
+	map->delivered_segs -= mss ? known / mss : 0;
 	map->delivered -= known;
 	res->delivered -= known;
 }

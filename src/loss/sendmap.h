@@ -77,6 +77,7 @@ struct sendmap {
 	uint8_t seen_n;
 	/* Rate sampling (draft-ietf-ccwg-bbr 4.1.2). */
 	uint64_t delivered;
+	uint32_t delivered_segs; /* as it left: an ACK of part of a segment counts one */
 	uint64_t delivered_time;
 	uint64_t first_sent_time;
 	uint64_t app_limited_until; /* 0, or the value of delivered that ends it */

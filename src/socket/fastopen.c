@@ -44,6 +44,8 @@ static long with_syn(struct sockets *s, struct sock *so, const struct msghdr *ms
 
 	if (r < 0)
 		r = 0;
+	if (!r) /* there is nothing to wait for */
+		conn_syn_now(s->stack, so->handle);
 	if (!blocks(so, flags))
 		return r ? r : -EINPROGRESS;
 	so->taken = (uint32_t)r;
@@ -91,8 +93,14 @@ long fastopen_send(struct sockets *s, struct sock *so, const struct msghdr *msg,
 		return -EOPNOTSUPP;
 	if (so->stage == SOCK_CONNECTED)
 		return -EISCONN;
-	if (so->stage == SOCK_CONNECTING)
-		return st->state == CPL_CLOSED ? stream_failed(s, so, now) : -EALREADY;
+	if (so->stage == SOCK_CONNECTING) {
+		if (st->state == CPL_CLOSED)
+			return stream_failed(s, so, now);
+		if (st->state == CPL_SYN_SENT || st->state == CPL_SYN_RECEIVED)
+			return -EALREADY;
+		so->stage = SOCK_CONNECTED; /* this call finds out, and sends */
+		return stream_send(s, so, msg, flags & ~MSG_FASTOPEN, now);
+	}
 	if (st->state != CPL_CLOSED)
 		return -EISCONN;
 	if (!msg->msg_name)

@@ -117,7 +117,6 @@ static void fill_congestion(const struct cpl_info *info, const struct tcb *tcb, 
 		return;
 	count_segments(io, ti);
 	ti->app_bits = io->map.app_limited_until != 0;
-	ti->delivered = segments(io->map.delivered, mss);
 	ti->reord_seen = io->recovery.reorderings;
 	ti->rcv_rtt = io->rcv_rtt_us;
 }
@@ -147,6 +146,10 @@ static void fill_counters(const struct cpl_info *info, const struct tcb *tcb,
 	ti->received_ce = tcb->ce_in;
 	ti->delivered_ce = tcb->ece_in;
 	ti->total_rto = tcb->rto_count;
+	ti->delivered = tcb->delivered_segs + (tcb->io ? tcb->io->map.delivered_segs : 0);
+	/* The SYN,ACK of a half-open connection had no record. */
+	if (tcb_has(tcb, TCB_PASSIVE) && tcb_synchronized(tcb) && !(tcb->fastopen & FASTOPEN_CHILD))
+		ti->delivered++;
 }
 
 /* RFC 9768: counters that both ends begin at other numbers than 0. */

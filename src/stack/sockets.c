@@ -92,6 +92,21 @@ uint32_t conn_fastopen_room(struct cpl_stack *s, cpl_handle handle)
 	return fastopen_room(tcb);
 }
 
+void conn_syn_now(struct cpl_stack *s, cpl_handle handle)
+{
+	struct tcb *tcb = called(s, handle);
+
+	if (!tcb || tcb->state != CPL_SYN_SENT)
+		return;
+	tcb->fastopen &= (uint16_t)~FASTOPEN_DEFERRED;
+	tcb_ready(&s->tcp, tcb);
+}
+
+void stack_forget_peers(struct cpl_stack *s)
+{
+	fastopen_cache_destroy(&s->tcp.fastopen.cache);
+}
+
 size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *data, size_t n)
 {
 	const struct tcb *tcb = looked_at(s, handle);

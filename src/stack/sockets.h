@@ -41,6 +41,10 @@ void conn_congestion(struct cpl_stack *s, cpl_handle handle, char name[16]);
 uint32_t conn_tsval(struct cpl_stack *s, cpl_handle handle, uint64_t now);
 /* Octets that its SYN can carry, which has not left; 0: none (RFC 7413). */
 uint32_t conn_fastopen_room(struct cpl_stack *s, cpl_handle handle);
+/* A SYN that awaited its first data leaves without. */
+void conn_syn_now(struct cpl_stack *s, cpl_handle handle);
+/* What is known of other hosts from earlier connections is forgotten: cookies (RFC 7413 4.1.3). */
+void stack_forget_peers(struct cpl_stack *s);
 /* Octets from OFF on of what can be read, left there: for MSG_PEEK. */
 size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *data, size_t n);
 /* cpl_send() as a socket of Linux takes data: see tcp_send_whole(). */

@@ -203,6 +203,7 @@ void fastopen_synack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg
 	if (!unacked) {
 		tcb->fastopen |= FASTOPEN_ACKED;
 		tcp->counters->fastopen_active++;
+		map->delivered_segs--; /* it was one with the SYN */
 		return;
 	}
 	/* 4.2.1: it goes again at once, and that is no sign of congestion. */

@@ -156,6 +156,7 @@ static void keep_sums(struct tcb *tcb, const struct tcb_io *io)
 	tcb->reorderings += (uint16_t)io->recovery.reorderings;
 	tcb->loss_probes += io->recovery.probes;
 	tcb->bytes_lost += io->map.lost_total;
+	tcb->delivered_segs += io->map.delivered_segs;
 }
 
 void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now)

@@ -348,6 +348,7 @@ struct tcb {
 	/* What was counted and summed before io went the last time. */
 	uint16_t rto_spurious, undone, reorderings;
 	uint32_t loss_probes;
+	uint32_t delivered_segs;
 	uint64_t bytes_lost;
 	struct us48 why_sum[CPL_WHYS];
 	struct us48 busy_sum;

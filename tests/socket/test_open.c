@@ -6,6 +6,8 @@
 #define _GNU_SOURCE /* POLLRDHUP */
 #include "tests/util/socket_net.h"
 
+#include "socket/linux_tcp.h"
+
 #include <linux/tcp.h>
 #include <poll.h>
 #include <sys/time.h>
@@ -124,6 +126,8 @@ static void fast_open(void **state)
 	union name to = name4("10.0.0.2", 80);
 	struct iovec v = { "hello", 5 };
 	struct msghdr msg = { .msg_name = &to, .msg_iov = &v, .msg_iovlen = 1 };
+	struct linux_tcp_info ti = { 0 };
+	socklen_t len = sizeof(ti);
 	char data[10];
 
 	(void)state;
@@ -144,6 +148,8 @@ static void fast_open(void **state)
 	net_run(&n, 0);
 	b = net_accept(&n, &n.b, l);
 	assert_int_equal(net_recv(&n, &n.b, b, data, 10, 0), 5);
+	assert_int_equal(socket_getsockopt(n.a.s, a, IPPROTO_TCP, TCP_INFO, &ti, &len, n.now), 0);
+	assert_int_equal(ti.delivered, 1); /* SYN and data are one */
 
 	/* TCP_FASTOPEN_CONNECT: connect(2) waits for the data. */
 	a = net_tcp(&n.a);
@@ -162,6 +168,41 @@ static void fast_open(void **state)
 	assert_int_equal(sockets_sysctl_set(n.a.s, "net.ipv4.tcp_fastopen", "0", n.now), 0);
 	a = net_tcp(&n.a);
 	assert_int_equal(socket_sendmsg(n.a.s, a, &msg, MSG_FASTOPEN, n.now), -EOPNOTSUPP);
+}
+
+/* What comes after, as Linux: a send of nothing lets the SYN go; MSG_FASTOPEN once more connects.
+ */
+static void fast_open_once_more(void **state)
+{
+	sock_id l = net_listen(&n, &n.b, 80), a, b;
+	union name to = name4("10.0.0.2", 80);
+	struct iovec v = { "hello", 5 };
+	struct msghdr msg = { .msg_name = &to, .msg_iov = &v, .msg_iovlen = 1 };
+	char data[10];
+
+	(void)state;
+	msg.msg_namelen = sizeof(to.in);
+	assert_int_equal(sockets_sysctl_set(n.b.s, "net.ipv4.tcp_fastopen", "0x3", n.now), 0);
+	assert_int_equal(net_set(&n, &n.b, l, IPPROTO_TCP, TCP_FASTOPEN, 5), 0);
+	a = net_tcp(&n.a);
+	socket_set_nonblock(n.a.s, a, true);
+	assert_int_equal(socket_sendmsg(n.a.s, a, &msg, MSG_FASTOPEN, n.now), -EINPROGRESS);
+	net_run(&n, 0);
+	b = net_accept(&n, &n.b, l);
+	assert_int_equal(socket_sendmsg(n.a.s, a, &msg, MSG_FASTOPEN, n.now), 5);
+	net_run(&n, 0);
+	assert_int_equal(net_recv(&n, &n.b, b, data, 10, 0), 5);
+	assert_int_equal(socket_sendmsg(n.a.s, a, &msg, MSG_FASTOPEN, n.now), -EISCONN);
+
+	a = net_tcp(&n.a);
+	socket_set_nonblock(n.a.s, a, true);
+	assert_int_equal(net_set(&n, &n.a, a, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1), 0);
+	assert_int_equal(net_connect(&n, &n.a, a, "10.0.0.2", 80), 0);
+	assert_int_equal(net_send(&n, &n.a, a, "", 0, 0), -EINPROGRESS);
+	net_run(&n, 0);
+	b = net_accept(&n, &n.b, l);
+	assert_int_equal(net_send(&n, &n.a, a, "later", 5, 0), 5);
+	assert_int_equal(net_recv(&n, &n.b, b, data, 10, 0), 5);
 }
 
 /* A send that blocks has sent all when it returns, and waits for the handshake. */
@@ -286,6 +327,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(reuse_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(linger2, setup, teardown),
 		cmocka_unit_test_setup_teardown(fast_open, setup, teardown),
+		cmocka_unit_test_setup_teardown(fast_open_once_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(fast_open_blocking, setup, teardown),
 		cmocka_unit_test_setup_teardown(waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(lingering, setup, teardown),

@@ -115,6 +115,32 @@ static void device(void **state)
 	assert_string_equal(name, "net0");
 }
 
+/* Segments that arrived, each of its own size, also when nothing is going on any more. */
+static void tcp_info_delivered(void **state)
+{
+	char c[4];
+
+	(void)state;
+	assert_int_equal(info_of(&n.a, a).delivered, 1); /* the SYN */
+	assert_int_equal(info_of(&n.b, b).delivered, 1); /* the SYN,ACK */
+	net_set(&n, &n.a, a, IPPROTO_TCP, TCP_NODELAY, 1);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(net_send(&n, &n.a, a, "a", 1, 0), 1);
+		net_run(&n, CPL_SECOND);
+	}
+	assert_int_equal(info_of(&n.a, a).delivered, 4);
+	assert_int_equal(net_recv(&n, &n.b, b, c, 3, 0), 3);
+	assert_int_equal(net_send(&n, &n.b, b, "b", 1, 0), 1);
+	net_run(&n, CPL_SECOND);
+	assert_int_equal(info_of(&n.b, b).delivered, 2);
+	net_run(&n, 600 * CPL_SECOND);
+	assert_int_equal(info_of(&n.a, a).delivered, 4);
+	assert_int_equal(info_of(&n.b, b).delivered, 2);
+	assert_int_equal(net_send(&n, &n.a, a, "a", 1, 0), 1);
+	net_run(&n, CPL_SECOND);
+	assert_int_equal(info_of(&n.a, a).delivered, 5);
+}
+
 static void tcp_info(void **state)
 {
 	static char data[30000];
@@ -277,6 +303,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(levels, setup, teardown),
 		cmocka_unit_test_setup_teardown(device, setup, teardown),
 		cmocka_unit_test_setup_teardown(tcp_info, setup, teardown),
+		cmocka_unit_test_setup_teardown(tcp_info_delivered, setup, teardown),
 		cmocka_unit_test_setup_teardown(ioctls, setup, teardown),
 		cmocka_unit_test_setup_teardown(urgent, setup, teardown),
 		cmocka_unit_test_setup_teardown(sysctls, setup, teardown),

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "packetdrill/drill.h"
+#include "stack/sockets.h"
 
 #define SYSCTL_ENV "COUPLET_PACKETDRILL_SYSCTL"
 
@@ -45,6 +46,11 @@ static void apply(struct drill *d, char *line)
 	if (!value)
 		return;
 	*value++ = 0;
+	if (!strcmp(line, "couplet.tcp_metrics")) { /* of ip(8) */
+		if (!strncmp(value, "flush", 5))
+			stack_forget_peers(d->stack);
+		return;
+	}
 	err = sockets_sysctl_set(d->sockets, line, value, d->now);
 	if (err && d->verbose)
 		fprintf(stderr, "couplet: %s=%s: %s\n", line, value, strerror(-err));

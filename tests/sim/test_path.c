@@ -192,15 +192,15 @@ static void without_options(void **state)
 
 	(void)state;
 	bare = true;
-	for (unsigned i = 0; i < 18; i++) {
+	for (unsigned i = 0; i < 12; i++) {
 		seed = i / 6 + 1;
 		offload = i / 3 % 2;
 		begin(&params, cc[i % 3]);
-		net_until(net, 20 * CPL_SECOND);
+		net_until(net, 10 * CPL_SECOND);
 		print_message("%s, seed %llu%s: %llu octets, %u time-outs\n", cc[i % 3],
 			      (unsigned long long)seed, offload ? ", offload" : "",
 			      (unsigned long long)talk->app[1].received, sender().rto_count);
-		assert_true(talk->app[1].received > 2800000); /* a third of what it could be */
+		assert_true(talk->app[1].received > 1000000); /* a fifth of what it could be */
 		end();
 	}
 	bare = offload = false;

@@ -51,7 +51,7 @@ static int range_real(unsigned first, unsigned last, int flags)
 	unsigned from = first;
 
 	for (unsigned fd = first; fd <= last && fd < FDS_MAX; fd++) {
-		if (fd_kinds[fd] != FD_OWN)
+		if (fd_kind((int)fd) != FD_OWN)
 			continue;
 		if (fd > from && REAL(close_range)(from, fd - 1, flags))
 			return -1;
@@ -66,7 +66,7 @@ EXPORT int close_range(unsigned first, unsigned last, int flags)
 		return REAL(close_range)(first, last, flags);
 	if (!(flags & (int)CLOSE_RANGE_CLOEXEC))
 		for (unsigned fd = first; fd <= last && fd < FDS_MAX; fd++)
-			if (fd_kinds[fd] == FD_SOCKET || fd_kinds[fd] == FD_EPOLL)
+			if (fd_kind((int)fd) == FD_SOCKET || fd_kind((int)fd) == FD_EPOLL)
 				close((int)fd);
 	return range_real(first, last, flags);
 }

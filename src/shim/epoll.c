@@ -207,10 +207,9 @@ void epoll_arrived(int holder, shim_token token, uint32_t place, uint64_t cookie
 		if (e->d_name[0] == '.' || fd == dirfd(dir) || (unsigned)fd >= FDS_MAX ||
 		    !has_cookie(fd, cookie))
 			continue;
-		fds[fd] = (struct fd){
-			.token = token, .cookie = cookie, .place = place, .kernel = true
-		};
-		__atomic_store_n(&fd_kinds[fd], FD_EPOLL, __ATOMIC_RELEASE);
+		fd_is(fd, FD_EPOLL,
+		      (struct fd){
+			      .token = token, .cookie = cookie, .place = place, .kernel = true });
 		found = true;
 	}
 	if (dir)
@@ -227,7 +226,7 @@ void epoll_arrived(int holder, shim_token token, uint32_t place, uint64_t cookie
 void epoll_left(shim_token token)
 {
 	for (unsigned fd = 0; fd < FDS_MAX; fd++)
-		if (fd_kinds[fd] == FD_EPOLL && fds[fd].token == token)
+		if (fd_kind((int)fd) == FD_EPOLL && fds[fd].token == token)
 			return;
 	fds_holder_close(token);
 	call_simple(SHIM_EPOLL_FREE, -1, token, 0, 0, 0);
@@ -445,7 +444,7 @@ EXPORT int epoll_wait(int set, struct epoll_event *events, int max, int ms)
 static int made(int fd)
 {
 	if ((unsigned)fd < FDS_MAX)
-		fds[fd] = (struct fd){ .kernel = false };
+		fd_is(fd, FD_OTHER, (struct fd){ .kernel = false });
 	return fd;
 }
 

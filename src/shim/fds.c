@@ -21,12 +21,20 @@ uint8_t fd_kinds[FDS_MAX];
 struct fd fds[FDS_MAX];
 static _Atomic unsigned own_first = FDS_MAX, own_end; /* where FD_OWN are */
 
+void fd_is(int fd, enum fd_kind kind, struct fd f)
+{
+	/* Whoever had that number before has said that it is free: to the kernel, and here. */
+	fd_kind(fd);
+	fds[fd] = f;
+	__atomic_store_n(&fd_kinds[fd], (uint8_t)kind, __ATOMIC_RELEASE);
+}
+
 void fd_set_socket(int fd, shim_token token, int domain, int type)
 {
 	if ((unsigned)fd >= FDS_MAX)
 		return;
-	fds[fd] = (struct fd){ .token = token, .domain = (uint8_t)domain, .type = (uint8_t)type };
-	__atomic_store_n(&fd_kinds[fd], FD_SOCKET, __ATOMIC_RELEASE);
+	fd_is(fd, FD_SOCKET,
+	      (struct fd){ .token = token, .domain = (uint8_t)domain, .type = (uint8_t)type });
 }
 
 void fd_copy(int from, int to)
@@ -36,8 +44,9 @@ void fd_copy(int from, int to)
 	if ((unsigned)to >= FDS_MAX || kind == FD_OWN)
 		return;
 	if (kind != FD_OTHER)
-		fds[to] = fds[from];
-	__atomic_store_n(&fd_kinds[to], (uint8_t)kind, __ATOMIC_RELEASE);
+		fd_is(to, kind, fds[from]);
+	else
+		fd_forget(to);
 }
 
 void fd_forget(int fd)
@@ -86,8 +95,7 @@ int fd_hide(int fd)
 		high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, 0);
 	REAL(close)(fd);
 	if (high >= 0 && (unsigned)high < FDS_MAX) {
-		fds[high] = (struct fd){ .token = 0 };
-		__atomic_store_n(&fd_kinds[high], FD_OWN, __ATOMIC_RELEASE);
+		fd_is(high, FD_OWN, (struct fd){ .token = 0 });
 		if ((unsigned)high >= own_end)
 			own_end = (unsigned)high + 1;
 		if ((unsigned)high < own_first)
@@ -99,7 +107,7 @@ int fd_hide(int fd)
 void fds_own_close(int but)
 {
 	for (unsigned fd = own_first; fd < own_end; fd++)
-		if (fd_kinds[fd] == FD_OWN && !fds[fd].token && (int)fd != but) {
+		if (fd_kind((int)fd) == FD_OWN && !fds[fd].token && (int)fd != but) {
 			fd_forget((int)fd);
 			REAL(close)((int)fd);
 		}
@@ -108,7 +116,7 @@ void fds_own_close(int but)
 void fds_holder_close(shim_token token)
 {
 	for (unsigned fd = own_first; fd < own_end; fd++)
-		if (fd_kinds[fd] == FD_OWN && fds[fd].token == token) {
+		if (fd_kind((int)fd) == FD_OWN && fds[fd].token == token) {
 			fd_forget((int)fd);
 			REAL(close)((int)fd);
 		}

@@ -114,7 +114,9 @@ extern struct fd fds[FDS_MAX];
 
 static inline enum fd_kind fd_kind(int fd)
 {
-	return (unsigned)fd < FDS_MAX ? (enum fd_kind)fd_kinds[fd] : FD_OTHER;
+	if ((unsigned)fd >= FDS_MAX)
+		return FD_OTHER;
+	return (enum fd_kind)__atomic_load_n(&fd_kinds[fd], __ATOMIC_ACQUIRE);
 }
 
 /* The socket of Couplet that FD is, or NULL. */
@@ -123,6 +125,8 @@ static inline const struct fd *fd_socket(int fd)
 	return __builtin_expect(fd_kind(fd) == FD_SOCKET, 0) ? &fds[fd] : NULL;
 }
 
+/* FD, below FDS_MAX, is KIND from now on, and F what is known of it. */
+void fd_is(int fd, enum fd_kind kind, struct fd f);
 void fd_set_socket(int fd, shim_token token, int domain, int type);
 void fd_copy(int from, int to);
 void fd_forget(int fd);

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,15 +26,18 @@
 #include "tests/util/shim_client.h"
 #include "tests/util/shim_rig.h"
 
-#define SELF  "out/release/tests/shim/test_shim"
-#define KILLS (getenv("SOAK") ? 2000 : 100)
+#define RELEASE	 "out/release/tests/shim/test_shim"
+#define KILLS	 (getenv("SOAK") ? 2000 : 100)
+#define CROWD	 (getenv("SOAK") ? 4000 : 2048)
+#define CROWD_KB (getenv("SOAK") ? "1000" : "4")
 
 static struct shim_rig rig;
+static char self[256] = RELEASE; /* with SHIM_PRELOAD, see shim_rig.h, the program that this is */
 static pid_t echo;
 
 static int start(int host, const char *a, const char *b, const char *c, const char *d)
 {
-	char *argv[] = { SELF, (char *)a, (char *)b, (char *)c, (char *)d, NULL };
+	char *argv[] = { self, (char *)a, (char *)b, (char *)c, (char *)d, NULL };
 
 	return shim_rig_start(&rig, host, argv);
 }
@@ -144,6 +148,21 @@ static void test_many(void **state)
 	expect_case(1, "many", "500", NULL, NULL);
 }
 
+/* Thousands of sockets in several threads; as many as the limit of descriptors allows. */
+static void test_crowd(void **state)
+{
+	struct rlimit limit;
+	char sockets[16];
+	unsigned n = CROWD;
+
+	(void)state;
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (n > limit.rlim_max / 4)
+		n = (unsigned)limit.rlim_max / 4; /* two ends of each are in this process */
+	snprintf(sockets, sizeof(sockets), "%u", n);
+	assert_int_equal(shim_rig_wait(start(1, "crowd", sockets, CROWD_KB, NULL), 180), 0);
+}
+
 static void test_raw(void **state)
 {
 	char text[512];
@@ -193,8 +212,8 @@ static int run_in(const char *tmpdir, const char *name, const char *said)
 		setenv("TMPDIR", tmpdir, 1);
 		dup2(tube[1], 1);
 		close(tube[1]);
-		execl("out/release/couplet", "couplet", "run", "--link", "none", "-q", "--", SELF,
-		      name, (char *)NULL);
+		execl("out/release/couplet", "couplet", "run", "--link", "none", "-q", "--",
+		      RELEASE, name, (char *)NULL);
 		_exit(127);
 	}
 	close(tube[1]);
@@ -321,6 +340,7 @@ int main(int argc, char **argv)
 		WITH_ECHO(libc),
 		WITH_ECHO(streams),
 		WITH_ECHO(many),
+		WITH_ECHO(crowd),
 		WITH_ECHO(raw),
 		WITH_ECHO(inetd),
 		WITH_ECHO(linger),
@@ -334,7 +354,10 @@ int main(int argc, char **argv)
 
 	if (argc > 1)
 		return shim_case(argc - 1, argv + 1);
+	if (getenv("SHIM_PRELOAD") && !realpath(argv[0], self))
+		return 1;
 	if (shim_rig_open(&rig))
 		return 77;
+	cmocka_set_test_filter(getenv("TEST_FILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

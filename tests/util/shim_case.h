@@ -36,6 +36,8 @@ int case_stream(char **argv);
 int case_mixed(void);
 int case_asleep(void);
 int case_signals(void);
+/* shim_cases_crowd.c */
+int case_crowd(char **argv);
 /* shim_cases_lost.c */
 int case_lost(void);
 

@@ -107,9 +107,9 @@ int shim_rig_open(struct shim_rig *rig)
 	int err;
 
 	memset(rig, 0, sizeof(*rig));
-	/* The library of the release build also when this is a sanitizer's: those want to be
-	 * first in a process. */
-	if (!realpath("out/release/" SHIM_LIBRARY, rig->library)) {
+	if (getenv("SHIM_PRELOAD"))
+		snprintf(rig->library, sizeof(rig->library), "%s", getenv("SHIM_PRELOAD"));
+	else if (!realpath("out/release/" SHIM_LIBRARY, rig->library)) {
 		printf("no out/release/" SHIM_LIBRARY ": make BUILD=release\n");
 		return 1;
 	}

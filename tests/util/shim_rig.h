@@ -30,10 +30,14 @@ struct shim_host {
 
 struct shim_rig {
 	struct shim_host hosts[2];
-	char library[256];
+	char library[512];
 };
 
-/* 0, or 1 with the reason why it cannot be, printed. */
+/*
+ * 0, or 1 with the reason why it cannot be, printed. Programs are run with the library of the
+ * release build, and with what SHIM_PRELOAD names instead of it, if it is set: a sanitizer's
+ * run-time library, which wants to be first, and the library built for it.
+ */
 int shim_rig_open(struct shim_rig *rig);
 void shim_rig_close(struct shim_rig *rig);
 /* Start ARGV on host 0 or 1, its output where ours goes; its process, or -1. */

@@ -8,8 +8,7 @@
  *   tap [MODE] [KEY=VALUE ...]   MODE: k2s (from the kernel), s2k (to the kernel), rr, churn; or
  *                                all
  *   mb=1024 n=20000 conc=8 reps=3 offload=1 mtu=1500
- *   sndbuf=BYTES        of Couplet's server (512 KiB, so that what is in flight stays in the
- *                       cache); 0: as large as it grows by itself
+ *   sndbuf=BYTES        of Couplet (0: as large as it grows by itself)
  *   link=tap|tun        a device of the kernel's
  *   link=packet|packet3|xdp   one end of a veth pair; packet3: blocks of packets
  *   link=shm            memory shared with the client's process; the client is Couplet's
@@ -607,7 +606,7 @@ int main(int argc, char **argv)
 	bool any = false;
 
 	total_bytes = (uint64_t)atol(option(argc, argv, "mb", "1024")) << 20;
-	sndbuf = (uint64_t)atol(option(argc, argv, "sndbuf", "524288"));
+	sndbuf = (uint64_t)atol(option(argc, argv, "sndbuf", "0"));
 	spin_ns = (uint64_t)atol(option(argc, argv, "spin", "0")) * 1000;
 	if (netns_enter(argv, &why)) {
 		fprintf(stderr, "tap: %s\n", why.text);

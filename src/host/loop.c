@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -21,27 +22,29 @@
 
 #include "link/pcapng.h"
 
-#define LINKS_MAX    64
-#define POLL_EVENTS  64
-#define HOT_TURNS    16 /* without asking epoll */
+#define LINKS_MAX      64
+#define POLL_EVENTS    64
+#define HOT_TURNS      16 /* without asking epoll */
 /*
  * What one link sends in one turn: then what came in has its turn. Little enough that what is sent
  * still lies in the cache when it is copied out, and when its memory is used again after the ACK.
  */
-#define OUT_OCTETS   (128u * 1024)
-#define OUT_BATCHES  16
+#define OUT_OCTETS     (128u * 1024)
+#define OUT_BATCHES    16
+/* After so much without a word from anybody: whoever is to answer may want this core. */
+#define UNHEARD_OCTETS (2 * OUT_OCTETS)
 /*
  * Where frames come one by one, as from a peer that awaits each answer, the reads that find no more
  * cost as much as all else: after so many in vain, so many frames are read without.
  */
-#define LONE_SEEN    4
-#define LONE_TRUSTED 12
-#define OUT_LEAST    4
+#define LONE_SEEN      4
+#define LONE_TRUSTED   12
+#define OUT_LEAST      4
 /*
  * A wait that is shorter is given to epoll; for a longer one the timer is set, and then left alone
  * while the deadline moves away from it: setting a timer costs more than a look at a link.
  */
-#define SHORT_WAIT   CPL_MS
+#define SHORT_WAIT     CPL_MS
 
 struct loop_link {
 	struct link *link;
@@ -67,6 +70,7 @@ struct loop {
 	int timer;	   /* wakes the loop at timer_at, which may be too early */
 	uint64_t timer_at; /* CPL_NEVER: not set */
 	uint64_t spin_ns;
+	uint32_t unheard; /* octets sent since something came in */
 	atomic_bool stop;
 	unsigned turns_hot;
 	bool no_pwait2; /* the kernel is older than 5.11 */
@@ -365,6 +369,11 @@ static bool output(struct loop *l, uint64_t now)
 			batches++;
 		}
 		more |= batches == OUT_BATCHES || octets >= OUT_OCTETS;
+		l->unheard += octets;
+	}
+	if (l->unheard >= UNHEARD_OCTETS) {
+		l->unheard = 0;
+		sched_yield();
 	}
 	return more;
 }
@@ -402,8 +411,10 @@ static int input(struct loop *l, uint64_t now)
 		/* It may have consumed the word that there is room. */
 		if (k->blocked && !k->link->poll_out)
 			unblock(l, i);
-		if (n)
-			cpl_input(l->stack, k->ifindex, l->frames, (unsigned)n, now);
+		if (!n)
+			continue;
+		l->unheard = 0;
+		cpl_input(l->stack, k->ifindex, l->frames, (unsigned)n, now);
 	}
 	return 0;
 }

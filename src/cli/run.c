@@ -78,8 +78,9 @@ static const struct option options[] = {
 
 static const char help[] =
 	"      --link LINK       the way out: user (a forwarder in this process: the default),\n"
-	"                        tun[=NAME] or tap[=NAME] (an interface of the kernel), or\n"
-	"                        none (nothing but its own loopback)\n"
+	"                        tun[=NAME] or tap[=NAME] (a new interface of the kernel),\n"
+	"                        packet=IF or xdp=IF[:QUEUE] (an interface that is there),\n"
+	"                        shm=PATH (another couplet), or none (its own loopback)\n"
 	"      --address A/LEN   the program's address (10.99.0.2/24 and fd99::2/64)\n"
 	"      --gateway A       what is behind the link (10.99.0.1 and fd99::1); through the\n"
 	"                        user link: this machine's own loopback\n"
@@ -98,19 +99,16 @@ static const char help[] =
 
 static int set_link(struct run *r, const char *arg)
 {
-	static const char *const names[] = { "user", "tun", "tap", "none" };
-	size_t n = strcspn(arg, "=");
+	struct link_why why = { "" };
 
-	for (unsigned i = 0; i < 4; i++)
-		if (strlen(names[i]) == n && !strncmp(arg, names[i], n)) {
-			r->options.kind = (enum run_link_kind)i;
-			r->options.device = arg[n] ? arg + n + 1 : NULL;
-			return (i == RUN_LINK_USER || i == RUN_LINK_NONE) && arg[n]
-				       ? cli_fail(CLI_USAGE, "--link %s: %s takes no name", arg,
-						  names[i])
-				       : CLI_OK;
-		}
-	return cli_fail(CLI_USAGE, "--link %s: user, tun, tap or none", arg);
+	if (!strcmp(arg, "user") || !strcmp(arg, "none")) {
+		r->options.kind = arg[0] == 'u' ? RUN_LINK_USER : RUN_LINK_NONE;
+		return CLI_OK;
+	}
+	r->options.kind = RUN_LINK_DEVICE;
+	return link_parse(&r->options.device, arg, &why)
+		       ? cli_fail(CLI_USAGE, "--link: %s; or user, or none", why.text)
+		       : CLI_OK;
 }
 
 static int set_address(struct run *r, const char *arg)
@@ -196,10 +194,10 @@ static int option(struct run *r, int c, const char *arg)
 	case OPT_MTU:
 		if (!net_number(arg, 576, 65535, &n))
 			return cli_fail(CLI_USAGE, "--mtu %s: 576 to 65535 bytes", arg);
-		r->options.mtu = (uint32_t)n;
+		r->options.device.mtu = (uint32_t)n;
 		return CLI_OK;
 	case OPT_NO_OFFLOAD:
-		r->options.no_offload = true;
+		r->options.device.no_offload = true;
 		return CLI_OK;
 	case OPT_PCAPNG:
 		r->options.capture = arg;
@@ -262,12 +260,14 @@ static int add_addresses(struct run *r)
 {
 	const struct run_link_options *o = &r->options;
 	struct cpl_addr lo4 = cpl_addr4(127, 0, 0, 1), lo6 = { { [15] = 1 } };
-	const char *name = o->kind == RUN_LINK_TAP ? "tap0" : "tun0";
+	const char *name = o->kind != RUN_LINK_DEVICE || o->device.kind == LINK_TUN ? "tun0"
+			   : o->device.kind == LINK_TAP				    ? "tap0"
+										    : "eth0";
 	int err = shim_server_add_addr(r->server, "lo", r->link.lo, &lo4, 8);
 
 	if (!err)
 		err = shim_server_add_addr(r->server, "lo", r->link.lo, &lo6, 128);
-	if (!err && r->link.ifindex)
+	if (!err && r->link.ifindex && run_link_has(&o->ours4))
 		err = shim_server_add_addr(r->server, name, (unsigned)r->link.ifindex, &o->ours4,
 					   o->prefix4);
 	if (!err && r->link.has6)
@@ -415,33 +415,55 @@ static void serve(struct run *r)
 static void introduce(const struct run *r)
 {
 	char a4[CPL_ADDR_TEXT], a6[CPL_ADDR_TEXT], g[CPL_ADDR_TEXT];
+	bool four;
 
 	if (r->options.kind == RUN_LINK_NONE) {
 		fprintf(stderr, "couplet run: %s has nothing but its own loopback\n", r->path);
 		return;
 	}
+	four = run_link_has(&r->options.ours4);
 	cpl_addr_text(&r->options.ours4, a4);
 	cpl_addr_text(&r->options.ours6, a6);
 	cpl_addr_text(&r->options.gateway4, g);
-	fprintf(stderr, "couplet run: %s is at %s%s%s; ", r->path, a4, r->link.has6 ? " and " : "",
-		r->link.has6 ? a6 : "");
+	fprintf(stderr, "couplet run: %s is at %s%s%s; ", r->path, four ? a4 : "",
+		four && r->link.has6 ? " and " : "", r->link.has6 ? a6 : "");
 	if (r->options.kind == RUN_LINK_USER)
 		fprintf(stderr, "a forwarder in process %d takes it out, and %s is this machine\n",
 			(int)getpid(), g);
-	else
+	else if (link_has_kernel_end(&r->options.device))
 		fprintf(stderr, "the kernel is behind %s, as %s\n", r->link.device, g);
+	else
+		fprintf(stderr, "it gets out by %s\n", r->link.device);
 }
 
 static void defaults(struct run *r)
 {
 	memset(r, 0, sizeof(*r));
 	r->child_fd = -1;
-	r->options.ours4 = cpl_addr4(10, 99, 0, 2);
-	r->options.gateway4 = cpl_addr4(10, 99, 0, 1);
-	cpl_addr_parse(&r->options.ours6, "fd99::2");
-	cpl_addr_parse(&r->options.gateway6, "fd99::1");
 	r->options.prefix4 = 24;
 	r->options.prefix6 = 64;
+}
+
+/* On an interface that is there they are the user's to give; else there are usual ones. */
+static int choose_addresses(struct run_link_options *o)
+{
+	struct cpl_addr usual[4] = { cpl_addr4(10, 99, 0, 2), cpl_addr4(10, 99, 0, 1) };
+	struct cpl_addr *chosen[4] = { &o->ours4, &o->gateway4, &o->ours6, &o->gateway6 };
+
+	if (o->kind == RUN_LINK_DEVICE && o->device.kind != LINK_SHM &&
+	    !link_has_kernel_end(&o->device))
+		return run_link_has(&o->ours4) || run_link_has(&o->ours6)
+			       ? CLI_OK
+			       : cli_fail(CLI_USAGE,
+					  "--link on %s: which address is the program's? "
+					  "--address A/LEN",
+					  o->device.name);
+	cpl_addr_parse(&usual[2], "fd99::2");
+	cpl_addr_parse(&usual[3], "fd99::1");
+	for (unsigned i = 0; i < 4; i++)
+		if (!run_link_has(chosen[i]))
+			*chosen[i] = usual[i];
+	return CLI_OK;
 }
 
 static int exit_status(const struct run *r)
@@ -473,6 +495,8 @@ int cmd_run(int argc, char **argv)
 		status = cli_fail(CLI_USAGE, "which command?");
 	if (status == CLI_OK && r->options.publish_n && r->options.kind != RUN_LINK_USER)
 		status = cli_fail(CLI_USAGE, "--publish is for --link user");
+	if (status == CLI_OK)
+		status = choose_addresses(&r->options);
 	if (status == CLI_OK &&
 	    (program_find(argv[optind], r->path, &why) || program_shim(r->shim, &why)))
 		status = cli_fail(CLI_CANNOT, "%s", why.text);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See run_link.h. The ways out: none; user (a second stack in this process forwards,
- * run_forward.c), and a TUN or TAP device, whose other end is an interface of the kernel.
+ * run_forward.c), and the links of link.h: a TUN or TAP device, whose other end is an interface of
+ * the kernel that we make, or an interface that is there.
  */
 #include "cli/run_link.h"
 
@@ -21,8 +22,8 @@
 static int open_user(struct run_link *l, const struct run_link_options *o, struct link_why *why)
 {
 	struct link_pipe_config config = { .kind = CPL_IFACE_IP,
-					   .mtu = o->mtu ? o->mtu : USER_MTU,
-					   .offload = !o->no_offload,
+					   .mtu = o->device.mtu ? o->device.mtu : USER_MTU,
+					   .offload = !o->device.no_offload,
 					   .wake = true };
 	struct forward_config forward = { .gateway4 = o->gateway4,
 					  .gateway6 = o->gateway6,
@@ -42,17 +43,13 @@ static int open_user(struct run_link *l, const struct run_link_options *o, struc
 
 static int open_device(struct run_link *l, const struct run_link_options *o, struct link_why *why)
 {
-	struct link_tun_config config = { .name = o->device,
-					  .mtu = o->mtu,
-					  .no_offload = o->no_offload };
 	const char *name;
-	int err = o->kind == RUN_LINK_TAP ? link_tap_open(&l->link, &config, why)
-					  : link_tun_open(&l->link, &config, why);
+	int err = link_open(&l->link, &o->device, why);
 
-	if (err)
+	if (err || !link_has_kernel_end(&o->device))
 		return err;
 	name = l->link->iface.name;
-	if (o->mtu && (err = kernel_if_set_mtu(name, o->mtu, why)) != 0)
+	if (o->device.mtu && (err = kernel_if_set_mtu(name, o->device.mtu, why)) != 0)
 		return err;
 	if ((err = kernel_if_up(name, why)) != 0)
 		return err;
@@ -96,19 +93,32 @@ static int add_loopback(struct run_link *l, uint64_t now, struct link_why *why)
 		   : 0;
 }
 
-static int add_way_out(struct run_link *l, const struct run_link_options *o, uint32_t mtu,
-		       uint64_t now)
+bool run_link_has(const struct cpl_addr *addr)
+{
+	static const struct cpl_addr none;
+
+	return !cpl_addr_equal(addr, &none);
+}
+
+static int add_family(struct run_link *l, const struct cpl_addr *any, const struct cpl_addr *ours,
+		      unsigned prefix_len, const struct cpl_addr *gateway, uint64_t now)
+{
+	int err = cpl_addr_add(l->stack, l->ifindex, ours, prefix_len, now);
+
+	if (!err && run_link_has(gateway))
+		err = cpl_route_add(l->stack, any, 0, gateway, l->ifindex, 0, now);
+	return err;
+}
+
+static int add_way_out(struct run_link *l, const struct run_link_options *o, uint64_t now)
 {
 	struct cpl_addr any4 = cpl_addr4(0, 0, 0, 0), any6 = { { 0 } };
-	int err = cpl_addr_add(l->stack, l->ifindex, &o->ours4, o->prefix4, now);
+	int err = 0;
 
-	if (!err)
-		err = cpl_route_add(l->stack, &any4, 0, &o->gateway4, l->ifindex, 0, now);
-	if (err || mtu < MTU_V6)
-		return err;
-	err = cpl_addr_add(l->stack, l->ifindex, &o->ours6, o->prefix6, now);
-	if (!err)
-		err = cpl_route_add(l->stack, &any6, 0, &o->gateway6, l->ifindex, 0, now);
+	if (run_link_has(&o->ours4))
+		err = add_family(l, &any4, &o->ours4, o->prefix4, &o->gateway4, now);
+	if (!err && l->has6)
+		err = add_family(l, &any6, &o->ours6, o->prefix6, &o->gateway6, now);
 	return err;
 }
 
@@ -116,7 +126,6 @@ static int open_stack(struct run_link *l, const struct run_link_options *o, stru
 {
 	struct cpl_config config;
 	uint64_t now = loop_clock();
-	uint32_t mtu;
 	int err = config_fill(&config, why);
 
 	if (err)
@@ -137,8 +146,7 @@ static int open_stack(struct run_link *l, const struct run_link_options *o, stru
 		if (err)
 			return err;
 	}
-	mtu = l->link->iface.mtu;
-	l->has6 = mtu >= MTU_V6;
+	l->has6 = l->link->iface.mtu >= MTU_V6 && run_link_has(&o->ours6);
 	snprintf(l->device, sizeof(l->device), "%s", l->link->iface.name);
 	l->ifindex = loop_add_link(l->loop, l->link, CPL_IFACE_NO_DAD, why);
 	l->link = NULL;
@@ -147,7 +155,7 @@ static int open_stack(struct run_link *l, const struct run_link_options *o, stru
 	err = add_loopback(l, now, why);
 	if (err)
 		return err;
-	err = add_way_out(l, o, mtu, now);
+	err = add_way_out(l, o, now);
 	return err ? link_fail(why, err, "cannot set our addresses: %s", strerror(-err)) : 0;
 }
 

@@ -16,19 +16,17 @@
 /* None: nothing but its own loopback. */
 enum run_link_kind {
 	RUN_LINK_USER,
-	RUN_LINK_TUN,
-	RUN_LINK_TAP,
+	RUN_LINK_DEVICE,
 	RUN_LINK_NONE
 };
 
 struct run_link_options {
 	enum run_link_kind kind;
-	const char *device; /* name of the kernel's end; NULL: it chooses */
-	const char *name;   /* of the stack, for `couplet netstat` */
+	struct link_spec device; /* its mtu 0: 1500; 65,535 for the user link */
+	const char *name;	 /* of the stack, for `couplet netstat` */
+	/* All zero: none. The gateway of a TUN or TAP device is the kernel's end. */
 	struct cpl_addr ours4, ours6, gateway4, gateway6;
 	unsigned prefix4, prefix6;
-	uint32_t mtu; /* 0: 1500; 65,535 for the user link */
-	bool no_offload;
 	const char *capture; /* write all frames there, or NULL */
 	struct forward_publish publish[FORWARD_PUBLISH_MAX];
 	unsigned publish_n;
@@ -45,9 +43,11 @@ struct run_link {
 	int ifindex;
 	unsigned lo;	 /* ifindex of our loopback */
 	bool has6;	 /* the way out has IPv6 */
-	char device[16]; /* name of the kernel's end */
+	char device[16]; /* name of the interface */
 };
 
+/* Whether an address is given at all. */
+bool run_link_has(const struct cpl_addr *addr);
 /* 0, or a negative errno with a sentence; run_link_close() in either case. */
 int run_link_open(struct run_link *l, const struct run_link_options *options, struct link_why *why);
 void run_link_close(struct run_link *l);

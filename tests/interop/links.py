@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""couplet serve and get on links that do not end in this kernel: an interface that is there, and
+"""couplet serve, get and run on links that do not end in this kernel: an interface that is there, and
 memory shared with another couplet."""
 import contextlib
 import os
@@ -65,19 +65,25 @@ for test in (packet, packet_plain, packet_cores):
     test.tolerated = ("IpInAddrErrors", "Ip6InAddrErrors")
 
 
-def xdp():
+def can_xdp():
     with interface():
         probe = run(COUPLET, "get", "--link", "xdp=ours", *ADDRESSES, f"http://{FAR[4]}:1/",
                     ok=False)
     said = probe.stderr.decode()
     if "libxdp" in said or "CAP_" in said:
         note("not tried: " + said.strip())
-        return
+        return False
     assert "nothing listens on port 1" in said, said
-    serve_on("--link", "xdp=ours")
+    return True
 
 
-def get_from_far():
+def xdp():
+    if can_xdp():
+        serve_on("--link", "xdp=ours")
+
+
+@contextlib.contextmanager
+def far_server():
     with interface():
         server = subprocess.Popen(["nsenter", "--net=/run/netns/far", "python3", "-m",
                                    "http.server", "--bind", "::", "-d", scratch("www"), "8000"],
@@ -85,16 +91,41 @@ def get_from_far():
         try:
             eventually(lambda: far_run("curl", "-s", "http://127.0.0.1:8000/small",
                                        ok=False).returncode == 0)
-            for version in (4, 6):
-                run(COUPLET, "get", "--link", "packet=ours", *ADDRESSES, "-o", scratch("got"),
-                    f"http://{url_host(FAR[version])}:8000/big")
-                assert sha256_file(scratch("got")) == SUMS["big"]
+            yield
         finally:
             server.kill()
             server.wait()
 
 
-get_from_far.tolerated = packet.tolerated
+def get_from_far():
+    with far_server():
+        for version in (4, 6):
+            run(COUPLET, "get", "--link", "packet=ours", *ADDRESSES, "-o", scratch("got"),
+                f"http://{url_host(FAR[version])}:8000/big")
+            assert sha256_file(scratch("got")) == SUMS["big"]
+
+
+def run_on(link):
+    """couplet run: an unmodified program on that interface."""
+    with far_server():
+        for version in (4, 6):
+            run(COUPLET, "run", "--link", link, *ADDRESSES, "--", "curl", "-gsS", "-o",
+                scratch("got"), f"http://{url_host(FAR[version])}:8000/big")
+            assert sha256_file(scratch("got")) == SUMS["big"]
+        done = run(COUPLET, "run", "--link", link, "--", "true", ok=False)
+        assert done.returncode == 2 and b"which address is the program's" in done.stderr, done
+
+
+def run_packet():
+    run_on("packet=ours")
+
+
+def run_xdp():
+    if can_xdp():
+        run_on("xdp=ours")
+
+
+get_from_far.tolerated = run_packet.tolerated = packet.tolerated
 
 
 def shm():
@@ -146,6 +177,8 @@ world.main([
     ("files over a packet socket, two cores with one address", packet_cores),
     ("files over AF_XDP", xdp),
     ("fetched over a packet socket", get_from_far),
+    ("an unmodified program on a packet socket", run_packet),
+    ("an unmodified program on AF_XDP", run_xdp),
     ("files between two couplets through shared memory", shm),
     ("a couplet that is killed leaves the shared memory to the next", shm_peer_killed),
     ("links that can't be had are refused in a sentence", refusals),

@@ -317,6 +317,7 @@ static void test_orphan(void **state)
 	echo_start(state);
 	pid = start(1, "orphan", NULL, NULL, NULL);
 	expect_held(1, 1);
+	expect_held(0, 2); /* the echo has it, and its listener */
 	usleep(20000);
 	shim_rig_close(&rig);
 	assert_int_equal(shim_rig_wait(pid, 5), 0);

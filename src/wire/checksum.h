@@ -16,8 +16,9 @@
  * odd offset only through sum_add_at().
  */
 uint64_t sum_add(uint64_t sum, const void *data, size_t n);
-/* Add N bytes that start OFFSET bytes into the packet: an odd offset swaps them. */
-uint64_t sum_add_at(uint64_t sum, const void *data, size_t n, size_t offset);
+/* As sum_add(), for the processor at hand. sum_best() asks it, which takes long: once a stack. */
+typedef uint64_t (*sum_fn)(uint64_t sum, const void *data, size_t n);
+sum_fn sum_best(void);
 /* The pseudo-header of RFC 9293 3.1 and RFC 8200 8.1; LEN: transport header and payload. */
 uint64_t sum_pseudo(const struct cpl_addr *src, const struct cpl_addr *dst, uint8_t protocol,
 		    uint32_t len);
@@ -39,6 +40,16 @@ uint16_t sum_fold(uint64_t sum);
 static inline uint16_t sum_finish(uint64_t sum)
 {
 	return (uint16_t)~sum_fold(sum);
+}
+
+/* Add N bytes that start OFFSET bytes into the packet: an odd offset swaps them. */
+static inline uint64_t sum_add_at(sum_fn add, uint64_t sum, const void *data, size_t n,
+				  size_t offset)
+{
+	/* RFC 1071 2 (B): the sum of swapped bytes is the swapped sum. */
+	if (offset & 1)
+		return sum_join(sum, __builtin_bswap16(sum_fold(add(0, data, n))));
+	return add(sum, data, n);
 }
 
 #endif

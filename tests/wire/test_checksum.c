@@ -56,6 +56,7 @@ static void test_every_length_and_alignment(void **state)
 			uint8_t *p = exact_copy(data, n, skew);
 
 			assert_int_equal(sum_fold(sum_add(0, p, n)), naive(data, n));
+			assert_int_equal(sum_fold(sum_best()(0, p, n)), naive(data, n));
 			exact_free(p, skew);
 		}
 	}
@@ -69,6 +70,7 @@ static void test_carries(void **state)
 	memset(ones, 0xff, sizeof(ones));
 	for (size_t n = 0; n < sizeof(ones); n += 1 + n / 7)
 		assert_int_equal(sum_fold(sum_add(0, ones, n)), naive(ones, n));
+	assert_int_equal(sum_fold(sum_best()(0, ones, sizeof(ones))), naive(ones, sizeof(ones)));
 	assert_int_equal(sum_fold(sum_add(0, ones, sizeof(ones))), naive(ones, sizeof(ones)));
 	/* A sum that is about to wrap: 2^64 - 1 is 0 in this arithmetic, so that nothing changes.
 	 */
@@ -82,6 +84,7 @@ static void test_carries(void **state)
 static void test_pieces(void **state)
 {
 	uint64_t seed = 2;
+	const sum_fn sums[] = { sum_add, sum_best() };
 	uint8_t data[3000];
 
 	(void)state;
@@ -94,9 +97,9 @@ static void test_pieces(void **state)
 			size_t piece = 1 + rnd(&seed, (uint32_t)(n - at));
 
 			if (rnd(&seed, 2))
-				sum = sum_add_at(sum, data + at, piece, at);
+				sum = sum_add_at(sums[round % 2], sum, data + at, piece, at);
 			else
-				other = sum_add_at(other, data + at, piece, at);
+				other = sum_add_at(sums[round % 2], other, data + at, piece, at);
 			at += piece;
 		}
 		assert_int_equal(sum_fold(sum_join(sum, other)), naive(data, n));

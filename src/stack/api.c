@@ -18,8 +18,11 @@ int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigne
 
 	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
 		return -EINVAL;
+	s->batch = n > 1;
 	while (i < n && input_frame(s, ifindex, &frames[i], now))
 		i++;
+	run_ends(s, now);
+	s->batch = false;
 	output_run(s, now);
 	return (int)i;
 }
@@ -96,9 +99,9 @@ int cpl_output_pending(cpl_stack *s, int ifindex)
 {
 	if (ifindex < 1 || ifindex > IFACES_MAX)
 		return 0;
-	return !list_empty(&s->ifaces[ifindex].txq) || tcp_next_ready(&s->tcp, ifindex) ||
-	       !list_empty(&s->loop) || !list_empty(&s->tcp.reply_queue) ||
-	       neigh_has_action(&s->neigh);
+	return s->ifaces[ifindex].cutting.frame || !list_empty(&s->ifaces[ifindex].txq) ||
+	       tcp_next_ready(&s->tcp, ifindex) || !list_empty(&s->loop) ||
+	       !list_empty(&s->tcp.reply_queue) || neigh_has_action(&s->neigh);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)

@@ -88,16 +88,26 @@ static bool source_ok(struct cpl_stack *s, const struct packet *pkt)
 	return false;
 }
 
+/* MUST-3. tcp_parse() sums again what is found wrong here, and says what it was. */
+static bool checksum_ok(const struct cpl_stack *s, const struct packet *pkt, const uint8_t *p,
+			uint32_t len)
+{
+	uint64_t sum = sum_pseudo(&pkt->ip.src, &pkt->ip.dst, IP_TCP, len);
+
+	return pkt->csum_ok || !sum_finish(s->sum(sum, p, len));
+}
+
 static void tcp_deliver(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
 {
 	const uint8_t *p = pkt->p + pkt->ip.hlen;
+	uint32_t len = pkt->ip.len - pkt->ip.hlen;
 	struct seg_in in = { .ip = &pkt->ip, .ifindex = pkt->ifindex, .lent = pkt->lent };
 
 	if (!pkt->to_us_alone) { /* MUST-57 */
 		s->counters.drop_tcp_address++;
 		return;
 	}
-	switch (tcp_parse(p, pkt->ip.len - pkt->ip.hlen, &pkt->ip.src, &pkt->ip.dst, pkt->csum_ok,
+	switch (tcp_parse(p, len, &pkt->ip.src, &pkt->ip.dst, checksum_ok(s, pkt, p, len),
 			  &in.tcp)) {
 	case TCP_OK:
 		break;
@@ -114,7 +124,8 @@ static void tcp_deliver(struct cpl_stack *s, const struct packet *pkt, uint64_t 
 	if (in.lent)
 		in.lent_off = (uint32_t)(in.tcp.data - pkt->lent_base);
 	in.gso_size = pkt->gso_size;
-	tcp_input(&s->tcp, &in, now);
+	if (!run_begins(s, pkt, &in))
+		tcp_input(&s->tcp, &in, now);
 }
 
 /* Fragments come to each of several stacks: the whole packet is for one of them. */
@@ -204,8 +215,12 @@ static bool source_route_ok(const struct cpl_stack *s, const struct ip_hdr *ip)
 void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet *pkt, uint64_t now)
 {
 	struct ip_problem problem = { 0 };
-	enum ip_verdict v = ip_parse(p, len, &pkt->ip, &problem);
+	enum ip_verdict v;
 
+	if (run_joins(s, p, len, pkt))
+		return;
+	run_ends(s, now);
+	v = ip_parse(p, len, &pkt->ip, &problem);
 	pkt->p = p;
 	if (v != IP_OK && v != IP_UNKNOWN_OPTION) {
 		count_ip(s, v);

@@ -11,7 +11,7 @@
 
 struct frame *frame_new(struct cpl_stack *s)
 {
-	struct frame *f = pool_alloc(&s->frames, NULL);
+	struct frame *f = s->spare_n ? s->spare[--s->spare_n] : pool_alloc(&s->frames, NULL);
 
 	if (!f) {
 		s->counters.drop_memory++;
@@ -29,7 +29,10 @@ void frame_free(struct cpl_stack *s, struct frame *f)
 		chunk_put(&s->chunks, f->pieces[i].chunk);
 	list_del(&f->link);
 	f->at_device = false;
-	pool_free(&s->frames, f);
+	if (s->spare_n < FRAMES_SPARE)
+		s->spare[s->spare_n++] = f;
+	else
+		pool_free(&s->frames, f);
 }
 
 uint8_t *frame_push(struct frame *f, unsigned len)
@@ -271,25 +274,28 @@ int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifinde
 
 /* ---- TCP ---- */
 
+uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at)
+{
+	for (unsigned i = 0; i < f->pieces_n; i++) {
+		sum = sum_add_at(add, sum, f->pieces[i].data, f->pieces[i].len, at);
+		at += f->pieces[i].len;
+	}
+	return sum;
+}
+
 /* MUST-2: always. By the device, if it can: then the field holds the pseudo-header's sum. */
-static void tcp_checksum(struct frame *f, const struct conn_id *id, bool offload)
+static void tcp_checksum(struct frame *f, const struct conn_id *id, sum_fn add, bool offload)
 {
 	uint8_t *tcp = f->headers + f->off;
 	uint64_t sum = sum_pseudo(&id->local, &id->remote, IP_TCP, frame_total(f));
 	uint16_t field;
-	size_t at = f->len;
 
 	if (offload) {
 		field = sum_fold(sum);
 		f->csum_start = 0;
 		f->csum_offset = 16;
 	} else {
-		sum = sum_add(sum, tcp, f->len);
-		for (unsigned i = 0; i < f->pieces_n; i++) {
-			sum = sum_add_at(sum, f->pieces[i].data, f->pieces[i].len, at);
-			at += f->pieces[i].len;
-		}
-		field = sum_finish(sum);
+		field = sum_finish(frame_sum(f, add, sum_add(sum, tcp, f->len), f->len));
 	}
 	memcpy(tcp + 16, &field, 2);
 }
@@ -394,7 +400,9 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	f->handle = handle;
 	f->start = out->start;
 	f->end = out->end;
-	tcp_checksum(f, &tcb->node.id, s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT);
+	/* What will be cut, here or by the device, is summed then. */
+	tcp_checksum(f, &tcb->node.id, s->sum,
+		     f->gso_size || s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT);
 	err = output_ip(s, f, &h, addr_is_link_local(&h.dst) ? tcb->ifindex : 0, now);
 	if (err == -EMSGSIZE && fits_less(s, tcb, &h.dst, now))
 		tcp_refused(&s->tcp, handle, out->start, out->end, now);
@@ -417,7 +425,7 @@ static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)
 	if (f) {
 		len = tcp_build(header, &r->seg);
 		memcpy(frame_push(f, len), header, len);
-		tcp_checksum(f, &r->id, false);
+		tcp_checksum(f, &r->id, s->sum, false);
 		if (r->route.n)
 			use_route(&h, &r->route, options);
 		f->again = true;
@@ -496,6 +504,11 @@ void output_flush(struct cpl_stack *s, int ifindex, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[ifindex];
 
+	if (iface->cutting.frame) {
+		s->counters.drop_iface_down++;
+		frame_drop(s, iface->cutting.frame, now);
+		iface->cutting.frame = NULL;
+	}
 	while (!list_empty(&iface->txq)) {
 		struct frame *f = list_first(&iface->txq, struct frame, link);
 
@@ -519,7 +532,8 @@ bool output_again(struct cpl_stack *s, struct frame *f)
 	return true;
 }
 
-struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now)
+/* The frame that is next in the queue, which is filled where it is empty. */
+static struct frame *take_frame(struct cpl_stack *s, int ifindex, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[ifindex];
 	struct tcp_out out;
@@ -542,5 +556,23 @@ struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now)
 	f = list_first(&iface->txq, struct frame, link);
 	list_del(&f->link);
 	iface->txq_n--;
+	return f;
+}
+
+struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now)
+{
+	struct iface *iface = &s->ifaces[ifindex];
+	struct frame *f;
+
+	if (!iface->cutting.frame) {
+		f = take_frame(s, ifindex, now);
+		if (!f || !cut_begin(iface, f))
+			return f;
+	}
+	f = cut_next(s, iface);
+	if (!f) {
+		frame_drop(s, iface->cutting.frame, now);
+		iface->cutting.frame = NULL;
+	}
 	return f;
 }

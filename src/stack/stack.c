@@ -163,6 +163,7 @@ int cpl_stack_new(cpl_stack **stack, const struct cpl_config *config, uint64_t n
 	memset(s, 0, sizeof(*s));
 	s->config = c;
 	s->mem = (struct mem){ c.alloc, c.release, c.alloc_ctx, c.memory_max, sizeof(*s) };
+	s->sum = sum_best();
 	seed_from_secret(s);
 	err = parts_init(s, now);
 	if (err) {

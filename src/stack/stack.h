@@ -25,6 +25,7 @@
 
 #define FRAME_HEADERS 144 /* Ethernet, IPv4 with options or IPv6 with fragment header, TCP */
 #define FRAME_PIECES  TCP_PIECES
+#define FRAMES_SPARE  64
 #define TXQ_MAX	      4096 /* frames that wait in one interface's queue */
 
 /* A frame on its way out: in an interface's queue, with a neighbour, or at the device. */
@@ -49,8 +50,23 @@ struct frame {
 	struct chunk_piece pieces[FRAME_PIECES];
 };
 
+/* The super-segment that is being cut for a device, how far that is, and what all packets share. */
+struct cutting {
+	struct frame *frame; /* NULL: none; its start moves with what has left */
+	uint32_t off;	     /* of its payload */
+	uint32_t piece, piece_off;
+	uint16_t ip_at, tcp_at; /* in its headers */
+	uint32_t headers;	/* of IP and TCP, in bytes */
+	uint32_t seq;		/* of its first byte */
+	uint8_t once, first;	/* flags of the last packet, of the first */
+	uint64_t ip_sum;	/* of the IPv4 header, but its length */
+	uint64_t pseudo;	/* of TCP's pseudo-header, but the length */
+	uint64_t tcp_sum;	/* of that and the header, but the sequence number */
+};
+
 struct iface {
 	struct cpl_iface_config config;
+	struct cutting cutting;
 	struct list txq; /* frames ready to go, link header included */
 	uint32_t txq_n;
 	uint64_t defend_next; /* no ARP announcement in defence before */
@@ -141,6 +157,23 @@ struct dst {
 	bool routed;
 };
 
+/* Segments of one connection, one after the other: what TCP takes as one (gro.c). */
+#define RUN_MAX	  48u
+#define RUN_BYTES 65000u
+
+struct run {
+	struct seg_in in; /* the first */
+	struct ip_hdr ip;
+	const uint8_t *head; /* its IP header, in the caller's frame */
+	uint32_t iphl, hlen; /* of IP; of IP and TCP */
+	uint32_t mss, total, next;
+	uint64_t addresses; /* their sum */
+	bool to_us_alone;
+	bool closed; /* nothing joins any more */
+	unsigned n;  /* 0: none */
+	struct seg_piece pieces[RUN_MAX];
+};
+
 #define UDP_BUCKETS   1024
 #define UDP_QUEUE_MAX 212992 /* bytes of memory, as Linux's rmem_default */
 
@@ -174,6 +207,11 @@ struct cpl_stack {
 	uint64_t icmp_second;
 	uint32_t icmp_left;
 	bool in_loop;
+	sum_fn sum;			   /* sum_add() for this processor */
+	struct frame *spare[FRAMES_SPARE]; /* as many are kept at hand */
+	unsigned spare_n;
+	bool batch; /* more frames follow in this call: runs are worth while */
+	struct run run;
 	uint8_t *scratch; /* SCRATCH bytes for cutting a packet, as many for one that loops */
 };
 
@@ -206,6 +244,13 @@ bool input_frame(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, ui
 void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet *pkt,
 	      uint64_t now);
 
+/* ---- gro.c ---- */
+/* The IP packet at P, of LEN bytes at most, joins the run: it was taken. */
+bool run_joins(struct cpl_stack *s, const uint8_t *p, uint32_t len, const struct packet *pkt);
+bool run_begins(struct cpl_stack *s, const struct packet *pkt, const struct seg_in *in);
+/* Hand the run, if there is one, to TCP. */
+void run_ends(struct cpl_stack *s, uint64_t now);
+
 /* ---- output.c ---- */
 struct frame *frame_new(struct cpl_stack *s);
 void frame_free(struct cpl_stack *s, struct frame *f);
@@ -231,6 +276,15 @@ void output_flush(struct cpl_stack *s, int ifindex, uint64_t now);
 /* The next frame for the device, or NULL. */
 bool output_again(struct cpl_stack *s, struct frame *f);
 struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now);
+
+/* SUM and that of F's payload, which begins AT bytes into what is summed. */
+uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at);
+
+/* ---- cut.c ---- */
+/* Whether F has to be cut for the device of IFACE: then it is IFACE's, and cut_next() follows. */
+bool cut_begin(struct iface *iface, struct frame *f);
+/* The next packet of it; NULL: no memory. */
+struct frame *cut_next(struct cpl_stack *s, struct iface *iface);
 
 /* ---- arp.c, nd.c ---- */
 void arp_input(struct cpl_stack *s, int ifindex, const uint8_t *p, uint32_t len, uint64_t now);

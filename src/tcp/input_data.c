@@ -84,11 +84,31 @@ static void schedule_ack(struct tcp *tcp, struct tcb *tcb, uint32_t len, bool pu
 	}
 }
 
+/* A run is never trimmed: it was what comes next, all of it (run.c). */
+static bool keep_run(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in)
+{
+	struct chunkq *q = &tcb->io->rcvq;
+
+	for (unsigned i = 0; i < in->pieces_n; i++) {
+		const struct seg_piece *p = &in->pieces[i];
+		struct seg_in one = { .lent = p->lent };
+
+		if (lend_worth(&one, p->len) &&
+		    chunkq_append_ref(q, tcp->chunks, p->lent, p->lent_off, p->len))
+			continue;
+		if (chunkq_append(q, tcp->chunks, p->data, p->len) != p->len)
+			return false;
+	}
+	return true;
+}
+
 static bool keep_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 		      const uint8_t *data, uint32_t len)
 {
 	struct tcb_io *io = tcb->io;
 
+	if (in->pieces_n)
+		return keep_run(tcp, tcb, in);
 	if (lend_worth(in, len)) {
 		uint32_t off = in->lent_off + (uint32_t)(data - in->tcp.data);
 

@@ -169,6 +169,7 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 	struct tcb_io *io = tcb->io;
 	uint32_t mss = mss_now(tcb), len, fin = !!(rec->flags & SENT_FIN);
 	uint32_t edge = tcb->snd_una + tcb->snd_wnd, wnd = edge - rec->start;
+	bool push;
 
 	room = room > mss ? room - room % mss : mss;
 	if (room > stream_burst(tcp, tcb, mss))
@@ -197,7 +198,8 @@ static bool pull_record(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, s
 	}
 	out->seg.len = len;
 	out->seg.flags |= fin ? TCP_FIN : 0;
-	out->seg.flags |= len && (fin || len > mss || (rec->flags & SENT_PSH)) ? TCP_PSH : 0;
+	push = fin || rec->flags & SENT_PSH || (len > mss && stream_device_cuts(tcp, tcb));
+	out->seg.flags |= len && push ? TCP_PSH : 0;
 	out->end = rec->end;
 	out->gso_size = len > mss ? mss : 0;
 	out->retransmission = !(rec->flags & SENT_UNSENT) || rec->transmissions > 1;
@@ -507,11 +509,12 @@ static bool pull_new(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	fin = fin_may_go(tcb, seq + len);
 	end = seq + len + fin;
 	/* MUST-60, MUST-61: PSH on the last of what there is; SHLD-27: one for all pushes before.
-	 * As Linux also on a burst: its receiver puts it together again, and PSH is its end. */
+	 * As Linux also on a burst: who receives puts it together again, and PSH is its end. */
 	push = (seq + len == write_seq && (!io->no_push || io->hold_over || fin)) ||
 	       stream_pushed(io, seq, len);
 	flags |= push ? SENT_PSH : 0;
-	out->seg.flags |= len && (push || len > mss) ? TCP_PSH : 0;
+	push |= len > mss && stream_device_cuts(tcp, tcb);
+	out->seg.flags |= len && push ? TCP_PSH : 0;
 	flags |= fin ? SENT_FIN : 0;
 	if (!sendmap_sent(&io->map, end, (uint16_t)mss, flags, now)) {
 		output_detach(tcp, out);

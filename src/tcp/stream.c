@@ -64,18 +64,20 @@ bool stream_pushed(const struct tcb_io *io, uint32_t seq, uint32_t len)
 
 /* ---- bursts ---- */
 
-static bool device_cuts(const struct tcp *tcp, const struct tcb *tcb)
+bool stream_device_cuts(const struct tcp *tcp, const struct tcb *tcb)
 {
 	const struct tcp_iface *iface = &tcp->ifaces[tcb->ifindex];
 
 	return tcb_is4(tcb) ? iface->gso4 : iface->gso6;
 }
 
+/* What the device does not cut is cut on the way there. */
 static uint32_t gso_max(const struct tcp *tcp, const struct tcb *tcb)
 {
 	const struct tcp_iface *iface = &tcp->ifaces[tcb->ifindex];
 
-	return iface->gso_max < GSO_LIMIT ? iface->gso_max : GSO_LIMIT;
+	return stream_device_cuts(tcp, tcb) && iface->gso_max < GSO_LIMIT ? iface->gso_max
+									  : GSO_LIMIT;
 }
 
 /*
@@ -97,13 +99,20 @@ static uint32_t autosize(const struct tcb *tcb, uint32_t max)
 	return bytes < max ? (uint32_t)bytes : max;
 }
 
-/* SHLD-28: as much as the device may cut, in whole segments. */
+/*
+ * SHLD-28: as much as may be cut, in whole segments. Where we cut ourselves only what leaves within
+ * the same millisecond is one: it saves work and changes nothing on the wire.
+ */
 uint32_t stream_burst(const struct tcp *tcp, const struct tcb *tcb, uint32_t mss)
 {
-	uint32_t max = gso_max(tcp, tcb), least = tcp->config->burst_min * mss;
+	uint32_t max = gso_max(tcp, tcb), least = mss;
 
-	if (!device_cuts(tcp, tcb) || mss != tcb->snd_mss || tcb_has(tcb, TCB_URG_OUT) ||
-	    !accecn_may_cut(tcb) || max < 2 * mss)
+	if (stream_device_cuts(tcp, tcb))
+		least *= tcp->config->burst_min;
+	else if (!tcb->rtt.srtt_ns)
+		return mss;
+	if (mss != tcb->snd_mss || tcb_has(tcb, TCB_URG_OUT) || !accecn_may_cut(tcb) ||
+	    max < 2 * mss)
 		return mss;
 	least = least < max ? least : max;
 	if (tcb->io->cc.pacing_rate)
@@ -137,7 +146,6 @@ static uint32_t block_size(const struct tcp *tcp, const struct tcb *tcb)
 	uint32_t mss = tcb->snd_mss ? tcb->snd_mss : 536, max = gso_max(tcp, tcb);
 	uint32_t half = tcb->snd_wnd_max > 536 ? tcb->snd_wnd_max / 2 : tcb->snd_wnd_max;
 
-	max = device_cuts(tcp, tcb) ? max : GSO_LIMIT;
 	max = half && half < max ? half : max;
 	return max > mss ? max - max % mss : mss;
 }

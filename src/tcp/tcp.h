@@ -118,6 +118,15 @@ struct tcb_bound {
 	struct tcb *tcb;
 };
 
+/* The text of one segment of a run. */
+struct seg_piece {
+	const uint8_t *data;
+	uint32_t len;
+	uint32_t lent_off;
+	uint16_t flags;
+	struct chunk *lent;
+};
+
 /* A segment that arrives, and what IP knows of it. */
 struct seg_in {
 	struct tcp_seg tcp;
@@ -126,6 +135,8 @@ struct seg_in {
 	uint32_t lent_off;  /* offset of tcp.data in the chunk */
 	uint32_t gso_size;  /* 0: one segment */
 	int ifindex;
+	const struct seg_piece *pieces; /* of a run that is taken as one; NULL: tcp.data */
+	unsigned pieces_n;
 };
 
 /* A segment without connection: RST, SYN,ACK, ACK of TIME-WAIT. */
@@ -159,6 +170,12 @@ int tcp_init(struct tcp *tcp, uint64_t now);
 void tcp_destroy(struct tcp *tcp);
 /* Takes a segment that passed tcp_parse() with its addresses checked. */
 void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now);
+/*
+ * N segments of one connection that follow each other, TOTAL bytes of text: IN is the first, the
+ * others have its header, but for sequence number and PSH. All but the last are of one length.
+ */
+void tcp_input_run(struct tcp *tcp, struct seg_in *in, const struct seg_piece *pieces, unsigned n,
+		   uint32_t total, uint64_t now);
 /* The next segment that TCB wants to send now; false: none, and TCB is off the ready list. */
 bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now);
 /* The device refused the segment of HANDLE with record [start, end). */
@@ -476,6 +493,8 @@ bool stream_pushed(const struct tcb_io *io, uint32_t seq, uint32_t len);
 /* All before NXT is sent. */
 void stream_sent(struct tcb_io *io, uint32_t nxt);
 /* Payload that may leave at once. */
+/* TCB's device takes super-segments as they are. */
+bool stream_device_cuts(const struct tcp *tcp, const struct tcb *tcb);
 uint32_t stream_burst(const struct tcp *tcp, const struct tcb *tcb, uint32_t mss);
 
 /* ---- output.c, output_syn.c, window.c, reply.c ---- */

@@ -61,7 +61,7 @@ static void nothing_needless(void **state)
 		uint64_t lost;
 
 		begin(cc[i], 50, 200, 1);
-		dumbbell_run(&d, 4 * CPL_SECOND);
+		dumbbell_run(&d, 9 * CPL_SECOND / 2);
 		assert_true(dumbbell_info(&d, &flow, &info));
 		lost = d.there.fates[WIRE_QUEUE];
 		print_message("%s: %llu lost, %u sent again\n", cc[i], (unsigned long long)lost,

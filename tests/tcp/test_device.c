@@ -159,7 +159,7 @@ static void one_at_a_time(void **state)
 	bench_end(&b);
 }
 
-/* Connections take turns at the device. */
+/* Connections take turns at the device, a burst each: what leaves within a millisecond. */
 static void connections_take_turns(void **state)
 {
 	struct bench_flow first;
@@ -174,7 +174,7 @@ static void connections_take_turns(void **state)
 	bench_write(&b, h[0], 5000);
 	for (unsigned i = 0; i < 10; i++) {
 		assert_true(bench_take(&b));
-		assert_int_equal(b.last.p.tcp.sport == first.us.port, i & 1);
+		assert_int_equal(b.last.p.tcp.sport == first.us.port, i >= 5);
 	}
 	bench_end(&b);
 }

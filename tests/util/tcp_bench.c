@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/wheel.h"
+#include "tests/util/bytes.h"
 #include "tests/util/tcp_bench.h"
 #include "tests/util/tcp_script.h"
 
@@ -348,7 +349,11 @@ void bench_inject(struct bench *b, const uint8_t *ip_packet, uint32_t len)
 		memcpy(buffer, ip_packet, len);
 	packet_parse(&p, ip_packet, len, false);
 	note(b, "<", packet_text(text, &p, &base));
-	if (b->lend) {
+	if (b->hold) {
+		assert_true(b->held_n < BENCH_HELD);
+		b->held[b->held_n++] =
+			(struct cpl_frame){ .data = exact_copy(buffer, f.len, 2), .len = f.len };
+	} else if (b->lend) {
 		struct bench_lent *l = lend(b, buffer, f.len);
 
 		f.data = l->data;
@@ -361,6 +366,24 @@ void bench_inject(struct bench *b, const uint8_t *ip_packet, uint32_t len)
 		assert_int_equal(cpl_input(b->stack, b->ifindex, &f, 1, b->now), 1);
 	}
 	memset(buffer, 0xee, f.len); /* the stack may not look at it again */
+}
+
+void bench_hold(struct bench *b)
+{
+	b->hold = true;
+	b->held_n = 0;
+}
+
+void bench_release(struct bench *b)
+{
+	b->hold = false;
+	assert_int_equal(cpl_input(b->stack, b->ifindex, b->held, b->held_n, b->now), b->held_n);
+	for (unsigned i = 0; i < b->held_n; i++) {
+		uint8_t *copy = (uint8_t *)(uintptr_t)b->held[i].data;
+
+		memset(copy, 0xee, b->held[i].len); /* the stack may not look at it again */
+		exact_free(copy, 2);
+	}
 }
 
 /* What the script leaves out. */

@@ -48,6 +48,7 @@
 #define BENCH_LOG    64
 #define BENCH_FRAME  66000
 #define BENCH_EVENTS 256
+#define BENCH_HELD   64
 
 /* One connection as the peer sees it. A script with several keeps some of these. */
 struct bench_flow {
@@ -100,6 +101,11 @@ struct bench {
 	} events[BENCH_EVENTS];
 	unsigned events_n;
 
+	/* What is sent between bench_hold() and bench_release() goes in by one call. */
+	bool hold;
+	struct cpl_frame held[BENCH_HELD];
+	unsigned held_n;
+
 	/* For the next segment sent only: options in raw octets, IPv4 options, a wrong checksum. */
 	const uint8_t *raw_options;
 	unsigned raw_options_n;
@@ -111,6 +117,8 @@ struct bench {
 	unsigned log_n;
 };
 
+void bench_hold(struct bench *b);
+void bench_release(struct bench *b);
 /* Defaults: IPv4, bare IP packets, MTU 1500, no timestamps, window scaling or SACK disabled. */
 void bench_init(struct bench *b);
 /* The stack at 10.0.0.1/24 or fd00::1/64, the peer at .2, a default route by .254 or ::fe. */

@@ -35,10 +35,12 @@
 #define UNHEARD_OCTETS (2 * OUT_OCTETS)
 /*
  * Where frames come one by one, as from a peer that awaits each answer, the reads that find no more
- * cost as much as all else: after so many in vain, so many frames are read without.
+ * cost as much as all else: after so many in vain, so many frames are read without, as long as they
+ * have to be waited for. A wait that ends sooner than this did not sleep: there was something.
  */
 #define LONE_SEEN      4
-#define LONE_TRUSTED   12
+#define LONE_TRUSTED   250
+#define NO_WAIT_NS     1000
 #define OUT_LEAST      4
 /*
  * A wait that is shorter is given to epoll; for a longer one the timer is set, and then left alone
@@ -70,6 +72,7 @@ struct loop {
 	int timer;	   /* wakes the loop at timer_at, which may be too early */
 	uint64_t timer_at; /* CPL_NEVER: not set */
 	uint64_t spin_ns;
+	bool waited;	  /* for what came last */
 	uint32_t unheard; /* octets sent since something came in */
 	atomic_bool stop;
 	unsigned turns_hot;
@@ -382,11 +385,13 @@ static bool output(struct loop *l, uint64_t now)
 static int input_some(struct loop *l, struct loop_link *k)
 {
 	/* Elsewhere a read in vain is what clears the descriptor. */
-	bool trust = k->link->poll_out && k->lone >= LONE_SEEN;
+	bool trust = k->link->poll_out && k->lone >= LONE_SEEN && l->waited;
 	int n = link_read(k->link, l->frames, trust ? 1 : LOOP_BATCH);
 
 	k->hot = n > 0 && !trust;
-	if (trust)
+	if (k->lone >= LONE_SEEN && !l->waited)
+		k->lone = 0;
+	else if (trust)
 		k->lone = k->lone < LONE_SEEN + LONE_TRUSTED ? k->lone + 1 : LONE_SEEN - 1;
 	else if (n > 1 || (n && k->one))
 		k->lone = 0;
@@ -549,6 +554,7 @@ static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now)
 {
 	struct epoll_event got[POLL_EVENTS];
 	uint64_t wait_ns = until == CPL_NEVER ? CPL_NEVER : until > now ? until - now : 0;
+	uint64_t after;
 	int n;
 
 	if (wait_ns)
@@ -563,7 +569,9 @@ static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now)
 		wait_ns = CPL_NEVER;
 	}
 	n = poll_wait(l, got, wait_ns);
-	now = loop_clock();
+	after = loop_clock();
+	l->waited = after - now > NO_WAIT_NS;
+	now = after;
 	for (int i = 0; i < n; i++)
 		dispatch(l, &got[i], now);
 	return now;

@@ -49,6 +49,7 @@ struct link {
 	struct cpl_iface_config iface; /* for cpl_iface_add() */
 	uint64_t bad_frames;	       /* read, and not understood */
 	uint64_t lost_frames;	       /* written, and refused for good: as if lost on the way */
+	uint64_t missed_frames;	       /* came, and the device had no room to keep them for us */
 	struct pcapng *capture;
 	uint32_t capture_iface;
 	uint64_t now; /* for the capture's time stamps: the caller's, before read and write */

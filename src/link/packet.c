@@ -33,10 +33,10 @@
 #define RCVBUF	  (8u << 20) /* super-segments that wait to be read */
 #define SEND_MAX  64u
 
-/* A ring of slots: an Ethernet frame with a jumbo MTU fits one, and half a megabyte a cache. */
+/* A ring of slots, of which each holds an Ethernet frame: large ones where the MTU is. */
 #define SLOT_SIZE  2048u
 #define SLOT_LARGE 16384u
-#define SLOTS	   256u
+#define SLOTS	   1024u
 #define ARENA_SIZE (4 * 65536u) /* for what does not fit a slot, of one batch */
 
 /* A ring of blocks. */
@@ -77,6 +77,16 @@ static bool understood(struct packet *p, const uint8_t *data, uint32_t len, uint
 		return true;
 	p->link.bad_frames++;
 	return false;
+}
+
+/* The kernel had no slot or no memory for some: how many. */
+static void count_missed(struct packet *p)
+{
+	struct tpacket_stats_v3 stats; /* of which that of version 2 is the beginning */
+	socklen_t len = sizeof(stats);
+
+	if (!getsockopt(p->link.fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len))
+		p->link.missed_frames += stats.tp_drops;
 }
 
 /* The whole of a frame that did not fit its slot, into the arena from *USED on. */
@@ -127,6 +137,8 @@ static int read_slots(struct packet *p, struct cpl_frame *frames, unsigned max)
 
 		if (!(status & TP_STATUS_USER))
 			break;
+		if (status & TP_STATUS_LOSING)
+			count_missed(p);
 		n += take_slot(p, status, &used, &frames[n]);
 		p->at = (p->at + 1) % p->units_n;
 		p->out++;
@@ -175,6 +187,8 @@ static int read_blocks(struct packet *p, struct cpl_frame *frames, unsigned max)
 
 			if (!(__atomic_load_n(&h->block_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
 				break;
+			if (h->block_status & TP_STATUS_LOSING)
+				count_missed(p);
 			p->left = h->num_pkts;
 			p->offset = h->offset_to_first_pkt;
 			p->out = 1;

@@ -306,6 +306,48 @@ static void test_xdp(void **state)
 	exchange(XDP_GENERIC, false); /* super-segments do not pass */
 }
 
+/* More than there are slots for: what is lost is counted, what is kept is whole and in order. */
+static void test_packet_missed(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	struct cpl_addr kernel = addr(false, 1);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), one = 1;
+	struct cpl_frame frames[64];
+	unsigned next = 0, last = 0, sent = 5000;
+	struct link *link;
+	const char *name;
+	int n;
+
+	(void)state;
+	need_device();
+	name = open_veth(&link, PACKET, true);
+	ok(kernel_if_up(name, &why));
+	ok(kernel_if_addr_add(name, &kernel, 24, &why));
+	setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &one, sizeof(one));
+	inet_pton(AF_INET, "10.99.0.255", &to.sin_addr);
+	for (unsigned i = 0; i < sent; i++)
+		assert_int_equal(sendto(fd, &i, 4, 0, (struct sockaddr *)&to, sizeof(to)), 4);
+	while ((n = link_read(link, frames, 64)) > 0)
+		for (int i = 0; i < n; i++) {
+			const uint8_t *p = frames[i].data;
+
+			if (frames[i].len < 14 + 28 + 4 || p[12] != 8 || p[14 + 9] != 17)
+				continue;
+			memcpy(&last, p + 14 + 28, 4);
+			assert_true(last >= next);
+			next = last + 1;
+		}
+	assert_true(next > 500 && next < sent);
+	/* and word of it comes with the next */
+	assert_int_equal(sendto(fd, &sent, 4, 0, (struct sockaddr *)&to, sizeof(to)), 4);
+	for (unsigned i = 0; i < 100 && (n = link_read(link, frames, 64)) == 0; i++)
+		usleep(1000);
+	assert_true(n > 0);
+	assert_true(link->missed_frames > 0 && link->missed_frames < sent);
+	close(fd);
+	link_close(link);
+}
+
 static void test_packet_errors(void **state)
 {
 	struct link_packet_config config = { .name = "no-such" };
@@ -357,7 +399,7 @@ int main(void)
 		cmocka_unit_test(test_errors),	      cmocka_unit_test(test_tun),
 		cmocka_unit_test(test_tap),	      cmocka_unit_test(test_packet),
 		cmocka_unit_test(test_packet_blocks), cmocka_unit_test(test_packet_errors),
-		cmocka_unit_test(test_xdp),
+		cmocka_unit_test(test_packet_missed), cmocka_unit_test(test_xdp),
 	};
 	struct link_tun_config config = { 0 };
 	struct link *link;

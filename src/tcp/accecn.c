@@ -4,7 +4,7 @@
  * with each segment and, where it gets through, in an option (accecn_option.c). ecn.c agrees on it,
  * the counters of one connection are struct accecn; who acts on marks is congestion control.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 #define IP_ECN	 3u
 #define NOT_ECT	 0u

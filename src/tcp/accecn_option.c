@@ -4,7 +4,7 @@
  * many of them as have ever changed and find room. What comes is believed as far as it was tested
  * (3.2.3.2), what goes stops when nobody lets it through.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 #define FIELD_MASK 0xffffffu
 #define BACKWARDS  (1u << 23) /* so far ahead is behind: a field goes at least every 2^22 bytes */

@@ -5,7 +5,7 @@
  * bits of keyed hash. Window scale and SACK travel in the low 6 bits of the timestamp, if there is
  * one.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 #define COOKIE_PERIOD_NS (64 * CPL_SECOND)
 #define COOKIE_PERIODS	 2 /* how long one is good */

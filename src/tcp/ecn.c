@@ -6,7 +6,7 @@
  * With DCTCP (RFC 8257) each mark is echoed exactly as long as it lasts, and answered by how many
  * there were. Accurate ECN is accecn.c's.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 #define IP_ECN	    3u
 #define IP_ECT0	    2u

@@ -3,7 +3,7 @@
  * SEGMENT ARRIVES (RFC 9293 section 3.10.7): where a segment goes, and for a connection the checks
  * of 3.10.7.4 in the RFC's order. Each check returns a verdict; only segment_arrives() acts on it.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 #define PAWS_IDLE_S (24u * 24 * 3600) /* RFC 7323 5.5 */
 #define OOW_ACK_MS  500		      /* as Linux's tcp_invalid_ratelimit */

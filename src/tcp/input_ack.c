@@ -3,7 +3,7 @@
  * Fifth check of RFC 9293 3.10.7.4, the ACK field: what was acknowledged leaves the send map and
  * the send queue, loss recovery and congestion control are told, the send window moves.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 #define RENEGE_MIN_NS (10 * CPL_MS)
 #define RTT_SANE_MS   600000u /* a timestamp echo older than this is no measurement */

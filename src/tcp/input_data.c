@@ -3,7 +3,7 @@
  * Sixth to eighth check of RFC 9293 3.10.7.4: urgent pointer, segment text, FIN; and when to
  * acknowledge (3.8.6.3, RFC 5681 4.2).
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 #define QUICK_MIN 128u /* octets: as Linux, less is no bulk data */
 

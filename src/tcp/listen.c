@@ -3,7 +3,7 @@
  * LISTEN (RFC 9293 section 3.10.7.2) and SYN-RECEIVED by passive OPEN: half-open connections as
  * small records, the accept queue, the catch-all listener, SYN,ACK retransmission.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 #define HALF_WORK 512u /* what one half_advance() does, at most */
 

@@ -5,7 +5,7 @@
  * (silly windows), RFC 5681 and 6675 (what cwnd allows). Nothing leaves by itself: the device
  * pulls.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 /* ---- building ---- */
 

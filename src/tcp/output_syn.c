@@ -3,7 +3,7 @@
  * The SYN, and the SYN,ACK of a connection that has a block already: of a simultaneous open (RFC
  * 9293 3.5), or accepted at its SYN (RFC 7413). Half-open records send theirs by listen.c.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 static void syn_options(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg)
 {

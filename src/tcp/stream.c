@@ -5,7 +5,7 @@
  * share a segment with what follows it (MSG_EOR of send(2)). The sizes are Linux's, so that what a
  * peer sees of a write, PSH bits and all, is what programs and their tests know from there.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 #define GSO_LIMIT 65000u
 

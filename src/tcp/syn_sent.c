@@ -3,7 +3,7 @@
  * SEGMENT ARRIVES in SYN-SENT (RFC 9293 section 3.10.7.3), what a SYN offers, and the moment when a
  * connection becomes ESTABLISHED.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 void input_syn_options(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {

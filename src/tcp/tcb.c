@@ -3,7 +3,7 @@
  * The life of a TCB: made, given its struct tcb_io while data moves, finished, freed; its route and
  * the segment sizes that follow from it (RFC 9293 3.7.1); its invariants.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 /* As Linux: a peer that asks for less would have us keep a record for each few octets. */
 #define SND_MSS_MIN 48u

@@ -4,6 +4,7 @@
  * them, at the earliest or before it: a deadline that only moves away is found again when the node
  * fires.
  */
+#include "tcp/ecn.h"
 #include "tcp/rest.h"
 
 #define QUIET_MAX	(60 * CPL_SECOND)

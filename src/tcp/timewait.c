@@ -3,7 +3,7 @@
  * TIME-WAIT (RFC 9293 section 3.6.1, RFC 6191): small records in one list by age, since all last
  * 2 MSL.
  */
-#include "tcp/tcp.h"
+#include "tcp/ecn.h"
 
 static void time_wait_restart(struct tcp *tcp, struct time_wait *tw, uint64_t now)
 {

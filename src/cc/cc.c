@@ -8,11 +8,12 @@
 #include "base/assert.h"
 #include "cc/cc.h"
 
-static const struct cc_ops *const controllers[] = { &cc_cubic, &cc_reno, &cc_bbr, &cc_dctcp };
+const struct cc_ops *const cc_controllers[] = { &cc_cubic, &cc_reno, &cc_bbr, &cc_dctcp };
+#define CONTROLLERS (sizeof(cc_controllers) / sizeof(cc_controllers[0]))
 
 const struct cc_ops *cc_at(unsigned i)
 {
-	return i < sizeof(controllers) / sizeof(controllers[0]) ? controllers[i] : NULL;
+	return i < CONTROLLERS ? cc_controllers[i] : NULL;
 }
 
 static bool same(const char *a, const char *b)
@@ -50,9 +51,14 @@ uint32_t cc_initial_window(uint32_t mss, uint32_t segments)
 void cc_init(struct cc *cc, const struct cc_ops *ops, uint32_t mss, uint32_t initial_window,
 	     uint64_t now)
 {
+	uint32_t id = 0;
+
 	ASSERT(mss > 0);
+	while (cc_at(id) && cc_at(id) != ops)
+		id++;
+	ASSERT(cc_at(id));
 	*cc = (struct cc){
-		.ops = ops,
+		.id = id,
 		.cwnd = initial_window,
 		.ssthresh = CC_SSTHRESH_NONE,
 		.mss = mss,

@@ -18,7 +18,7 @@
 struct cc_ops;
 
 struct cc {
-	const struct cc_ops *ops;
+	uint32_t id;	     /* of the controller, for cc_ops() */
 	uint32_t cwnd;	     /* bytes */
 	uint32_t ssthresh;   /* bytes, CC_SSTHRESH_NONE at first */
 	uint32_t mss;	     /* bytes */
@@ -66,6 +66,15 @@ extern const struct cc_ops cc_dctcp;
 const struct cc_ops *cc_find(const char *name);
 /* The I-th controller, or NULL past the last. */
 const struct cc_ops *cc_at(unsigned i);
+/*
+ * The controller of CC. A number and no pointer is kept of it: a stack whose memory several
+ * processes share has no addresses of any one's code in it.
+ */
+extern const struct cc_ops *const cc_controllers[];
+static inline const struct cc_ops *cc_ops(const struct cc *cc)
+{
+	return cc_controllers[cc->id];
+}
 
 /* Initial window of RFC 6928: SEGMENTS of mss, bounded as its section 2 says for 10. */
 uint32_t cc_initial_window(uint32_t mss, uint32_t segments);

@@ -86,7 +86,7 @@ static void begin_reduction(struct recovery *rec, const struct sendmap *map, str
 {
 	uint32_t outstanding = map->nxt - map->una;
 
-	cc->ops->congestion(cc, flight_size(map, cc), now);
+	cc_ops(cc)->congestion(cc, flight_size(map, cc), now);
 	prr_start(&rec->prr, outstanding, map->sacked, res ? res->newly_sacked : 0,
 		  res ? res->acked : 0);
 	undo_arm(&rec->undo, map->una);
@@ -100,14 +100,14 @@ static void reduce_cwnd(struct recovery *rec, const struct sendmap *map, struct 
 	uint32_t cwnd =
 		prr_cwnd(&rec->prr, cc->ssthresh, sendmap_pipe(map), delivered, cc->mss, safe);
 
-	if (!cc->ops->owns_recovery)
+	if (!cc_ops(cc)->owns_recovery)
 		cc->cwnd = cwnd > cc->mss ? cwnd : cc->mss; /* what is empty must not stay so */
 }
 
 /* RFC 9937: what is left of the reduction is made. */
 static void end_reduction(struct recovery *rec, struct cc *cc)
 {
-	if (!cc->ops->owns_recovery && cc->ssthresh != CC_SSTHRESH_NONE)
+	if (!cc_ops(cc)->owns_recovery && cc->ssthresh != CC_SSTHRESH_NONE)
 		cc->cwnd = cc->ssthresh;
 	rec->state = CPL_RECOVERY_OPEN;
 }
@@ -130,8 +130,8 @@ static void undo_reduction(struct recovery *rec, struct sendmap *map, struct cc 
 {
 	if (rec->state == CPL_RECOVERY_RTO)
 		rec->spurious_rto++;
-	if (cc->ops->undo)
-		cc->ops->undo(cc, now);
+	if (cc_ops(cc)->undo)
+		cc_ops(cc)->undo(cc, now);
 	sendmap_unmark_lost(map);
 	undo_disarm(&rec->undo);
 	recovery_no_new(rec);
@@ -177,13 +177,13 @@ static void enter_fast(struct recovery *rec, struct sendmap *map, struct cc *cc,
 		reduce_cwnd(rec, map, cc, res ? res->delivered : 0, false);
 		/* Nothing is in flight whose ACKs could let more go: two, as ssthresh is at least,
 		 * or the end of a small flight would take a round trip for each segment. */
-		if (!sendmap_pipe(map) && !cc->ops->owns_recovery && cc->cwnd < 2 * cc->mss)
+		if (!sendmap_pipe(map) && !cc_ops(cc)->owns_recovery && cc->cwnd < 2 * cc->mss)
 			cc->cwnd = 2 * cc->mss;
-		rec->retransmit_now = map->pending && !cc->ops->owns_recovery;
+		rec->retransmit_now = map->pending && !cc_ops(cc)->owns_recovery;
 		return;
 	}
 	/* RFC 5681 3.2 step 3: the segments whose arrival the duplicate ACKs told of. */
-	if (!cc->ops->owns_recovery)
+	if (!cc_ops(cc)->owns_recovery)
 		cc->cwnd = cc->ssthresh;
 	rec->inflation = rec->dup_acks * cc->mss;
 	lose_first_segment(map, cc);
@@ -200,7 +200,7 @@ static void leave_fast(struct recovery *rec, const struct sendmap *map, struct c
 
 	end_reduction(rec, cc);
 	most = (flight > cc->mss ? flight : cc->mss) + cc->mss;
-	if (!rec->sack && !cc->ops->owns_recovery && most < cc->cwnd)
+	if (!rec->sack && !cc_ops(cc)->owns_recovery && most < cc->cwnd)
 		cc->cwnd = (uint32_t)most;
 	rack_recovered(&rec->rack);
 	rec->inflation = 0;
@@ -216,7 +216,7 @@ static void partial_ack(struct recovery *rec, struct sendmap *map, struct cc *cc
 
 	rec->inflation -= part;
 	deflate -= part;
-	if (!cc->ops->owns_recovery)
+	if (!cc_ops(cc)->owns_recovery)
 		cc->cwnd = cc->cwnd > deflate && cc->cwnd - deflate > cc->mss ? cc->cwnd - deflate
 									      : cc->mss;
 	lose_first_segment(map, cc);
@@ -305,7 +305,7 @@ void recovery_on_timeout(struct recovery *rec, struct sendmap *map, struct cc *c
 	}
 	recovery_no_new(rec);
 	if (first) {
-		cc->ops->timeout(cc, flight_size(map, cc), now);
+		cc_ops(cc)->timeout(cc, flight_size(map, cc), now);
 		undo_arm(&rec->undo, map->una);
 		frto_start(&rec->frto);
 	}
@@ -347,7 +347,7 @@ static bool in_rto(struct recovery *rec, struct sendmap *map, struct cc *cc,
 		return false;
 	}
 	/* RFC 5682 2.1 step 3a: what it sent must not hold up the retransmission. */
-	if (verdict == FRTO_REAL && sent_new && !rec->sack && !cc->ops->owns_recovery &&
+	if (verdict == FRTO_REAL && sent_new && !rec->sack && !cc_ops(cc)->owns_recovery &&
 	    cc->cwnd < 3 * cc->mss)
 		cc->cwnd = 3 * cc->mss;
 	if (complete) {

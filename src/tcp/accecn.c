@@ -73,7 +73,7 @@ static void slow_first_flight(struct tcp *tcp, struct tcb *tcb)
 	half = half > tcb->snd_mss ? half : tcb->snd_mss;
 	if (!tcb->io)
 		tcb->cwnd = half;
-	else if (!tcb->io->cc.ops->owns_recovery && tcb->io->cc.cwnd > half)
+	else if (!cc_ops(&tcb->io->cc)->owns_recovery && tcb->io->cc.cwnd > half)
 		tcb->io->cc.cwnd = half;
 }
 

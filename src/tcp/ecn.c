@@ -24,7 +24,7 @@ enum ecn_mode {
 
 static const struct cc_ops *controller(const struct tcb *tcb)
 {
-	return tcb->io ? tcb->io->cc.ops : cc_at(tcb->cc_id);
+	return tcb->io ? cc_ops(&tcb->io->cc) : cc_at(tcb->cc_id);
 }
 
 /* ---- The handshake (RFC 3168 6.1.1, RFC 9768 3.1) ---- */

@@ -162,7 +162,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 		ecn_reduced(tcb);
 	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
 	take_rate(io, &res->rate);
-	if (growing || io->cc.ops->owns_recovery || io->cc.ops->every_ack) {
+	if (growing || cc_ops(&io->cc)->owns_recovery || cc_ops(&io->cc)->every_ack) {
 		struct ack_event ev = {
 			.now = now,
 			.delivered = io->map.delivered,
@@ -187,8 +187,8 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 		/* Slow start needs room to double into before the window is ever full. */
 		if (io->cc.cwnd < io->cc.ssthresh && io->cc.cwnd < 2 * io->out_max)
 			ev.cwnd_limited = true;
-		if (ev.acked_bytes || io->cc.ops->owns_recovery || io->cc.ops->every_ack)
-			io->cc.ops->ack(&io->cc, &ev);
+		if (ev.acked_bytes || cc_ops(&io->cc)->owns_recovery || cc_ops(&io->cc)->every_ack)
+			cc_ops(&io->cc)->ack(&io->cc, &ev);
 		if (io->cc.app_limited)
 			sendmap_app_limited(&io->map);
 		io->cc.app_limited = false;

@@ -433,9 +433,9 @@ static void restart_after_idle(const struct tcp *tcp, struct tcb *tcb, uint64_t 
 
 	if (!seq_gt(tcb->snd_una + tcb->snd_wnd, tcb->snd_nxt))
 		return; /* what the window holds back is not idle yet */
-	if (tcp->config->slow_start_after_idle && sendmap_empty(&io->map) && io->cc.ops->restart &&
-	    idle > rtt_rto(&tcb->rtt, &tcp->rto))
-		io->cc.ops->restart(&io->cc, idle, now);
+	if (tcp->config->slow_start_after_idle && sendmap_empty(&io->map) &&
+	    cc_ops(&io->cc)->restart && idle > rtt_rto(&tcb->rtt, &tcp->rto))
+		cc_ops(&io->cc)->restart(&io->cc, idle, now);
 }
 
 /* Payload of a probe of the path's MTU that may go now, or 0. */

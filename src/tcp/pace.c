@@ -21,8 +21,8 @@ void pace_before(struct tcb *tcb, uint64_t now)
 		.app_limited = io->map.app_limited_until,
 	};
 
-	if (io->cc.ops->sent)
-		io->cc.ops->sent(&io->cc, &ev);
+	if (cc_ops(&io->cc)->sent)
+		cc_ops(&io->cc)->sent(&io->cc, &ev);
 }
 
 /* True: the pacer holds the next burst; its timer is set. */

@@ -67,8 +67,8 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	cc_init(&io->cc, cc_at(tcb->cc_id), mss, tcb->cwnd ? tcb->cwnd : initial, now);
 	io->cc.initial = tcp->config->initial_window;
 	io->cc.ssthresh = tcb->ssthresh;
-	if (tcb->cwnd > initial && io->cc.ops->restart && tcp->config->slow_start_after_idle)
-		io->cc.ops->restart(&io->cc, tcp->config->quiet_ns, now);
+	if (tcb->cwnd > initial && cc_ops(&io->cc)->restart && tcp->config->slow_start_after_idle)
+		cc_ops(&io->cc)->restart(&io->cc, tcp->config->quiet_ns, now);
 	chunkq_init(&io->sndq);
 	chunkq_init(&io->rcvq);
 	list_init(&io->ooo);

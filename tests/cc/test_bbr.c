@@ -63,7 +63,7 @@ static void transmit(void)
 	};
 	uint64_t at = now > link_free ? now : link_free;
 
-	cc.ops->sent(&cc, &ev);
+	cc_ops(&cc)->sent(&cc, &ev);
 	if (head == tail)
 		first_sent = delivered_time = now;
 	link_free = at + MSS * 1000000000ull / rate;
@@ -119,7 +119,7 @@ static void arrive(void)
 	}
 	ev.delivered = delivered;
 	ev.in_flight = in_flight();
-	cc.ops->ack(&cc, &ev);
+	cc_ops(&cc)->ack(&cc, &ev);
 	cc.app_limited = false;
 	assert_true(cc.cwnd >= 4 * MSS);
 	assert_true(cc.pacing_rate > 0);
@@ -247,11 +247,11 @@ static void undone(void **state)
 	(void)state;
 	run(3000 * MS, BBR_NO_STATE);
 	cwnd = cc.cwnd;
-	cc.ops->congestion(&cc, in_flight(), now);
+	cc_ops(&cc)->congestion(&cc, in_flight(), now);
 	bbr->inflight_shortterm = 10 * MSS;
 	bbr->bw_shortterm = RATE / 10;
 	cc.cwnd = 4 * MSS;
-	cc.ops->undo(&cc, now);
+	cc_ops(&cc)->undo(&cc, now);
 	assert_int_equal(cc.cwnd, cwnd);
 	assert_int_equal(bbr->inflight_shortterm, BBR_INFINITY);
 	assert_int_equal(bbr->bw_shortterm, BBR_BW_INFINITY);
@@ -267,12 +267,12 @@ static void timed_out(void **state)
 	run(3000 * MS, BBR_NO_STATE);
 	cwnd = cc.cwnd;
 	assert_true(cwnd > 20 * MSS);
-	cc.ops->timeout(&cc, in_flight(), now);
+	cc_ops(&cc)->timeout(&cc, in_flight(), now);
 	cc.cwnd = MSS;
 	ev.now = now += 500 * MS;
 	ev.delivered = delivered += MSS;
 	ev.in_recovery = true;
-	cc.ops->ack(&cc, &ev);
+	cc_ops(&cc)->ack(&cc, &ev);
 	assert_int_equal(cc.cwnd, 4 * MSS);
 	/* ProbeRTT that was under way is over now. */
 	bbr->state = BBR_PROBE_RTT;
@@ -282,7 +282,7 @@ static void timed_out(void **state)
 	assert_int_equal(cc.cwnd, 4 * MSS);
 	ev.delivered = delivered += MSS;
 	ev.in_recovery = false;
-	cc.ops->ack(&cc, &ev);
+	cc_ops(&cc)->ack(&cc, &ev);
 	assert_in_range(cc.cwnd, cwnd, cwnd + MSS);
 }
 

@@ -32,7 +32,7 @@ static void start(double segments)
 
 static void congestion(void)
 {
-	cc.ops->congestion(&cc, cc.cwnd, now);
+	cc_ops(&cc)->congestion(&cc, cc.cwnd, now);
 	cc.cwnd = cc.ssthresh;
 }
 
@@ -47,7 +47,7 @@ static void ack(uint32_t bytes, double rtt_s, bool limited)
 		.cwnd_limited = limited,
 	};
 
-	cc.ops->ack(&cc, &ev);
+	cc_ops(&cc)->ack(&cc, &ev);
 }
 
 /* One round trip: every segment of the window is acknowledged, EACH at a time. */
@@ -241,10 +241,10 @@ static void test_reduction(void **state)
 {
 	(void)state;
 	start(100);
-	cc.ops->congestion(&cc, 50 * MSS, now);
+	cc_ops(&cc)->congestion(&cc, 50 * MSS, now);
 	assert_int_equal(cc.ssthresh, 70 * MSS);
 	cc.cwnd = MSS;
-	cc.ops->congestion(&cc, MSS, now);
+	cc_ops(&cc)->congestion(&cc, MSS, now);
 	assert_int_equal(cc.ssthresh, 2 * MSS);
 }
 
@@ -256,8 +256,8 @@ static void test_timeout(void **state)
 
 	(void)state;
 	start(1000);
-	cc.ops->congestion(&cc, cc.cwnd, now); /* W_max is 1000, and stays out of it */
-	cc.ops->timeout(&cc, cc.cwnd, now);
+	cc_ops(&cc)->congestion(&cc, cc.cwnd, now); /* W_max is 1000, and stays out of it */
+	cc_ops(&cc)->timeout(&cc, cc.cwnd, now);
 	assert_near((double)cc.ssthresh / MSS, 700, 0.01);
 	cc.cwnd = MSS;
 	for (i = 0; i < 12 && cc.cwnd < cc.ssthresh; i++)
@@ -294,7 +294,7 @@ static void test_app_limited(void **state)
 	assert_near(cwnd(), before, 3 * C * pow(9.086 - 6, 2) * RTT_S * 1.5 + 1);
 	/* 100 s of silence. */
 	before = cwnd();
-	cc.ops->restart(&cc, 100000000000ull, now + 100000000000ull);
+	cc_ops(&cc)->restart(&cc, 100000000000ull, now + 100000000000ull);
 	now += 100000000000ull;
 	assert_int_equal(cc.cwnd, cc_initial_window(MSS, 10));
 	assert_near((double)cc.ssthresh / MSS, before * 3 / 4, 1);
@@ -321,21 +321,21 @@ static void test_undo(void **state)
 	now -= (uint64_t)(60 * RTT_S * 1e9);
 	congestion();
 	round_trip(RTT_S, MSS, true);
-	cc.ops->undo(&cc, now);
+	cc_ops(&cc)->undo(&cc, now);
 	assert_int_equal(cc.cwnd, before.cwnd);
 	assert_int_equal(cc.ssthresh, before.ssthresh);
 	for (i = 0; i < 60; i++)
 		round_trip(RTT_S, MSS, true);
 	assert_near(cwnd(), straight, straight * 0.01);
 	/* Once only, and not when the window is larger already. */
-	cc.ops->congestion(&cc, cc.cwnd, now);
+	cc_ops(&cc)->congestion(&cc, cc.cwnd, now);
 	cc.cwnd *= 2;
 	before = cc;
-	cc.ops->undo(&cc, now);
+	cc_ops(&cc)->undo(&cc, now);
 	assert_int_equal(cc.cwnd, before.cwnd);
 	assert_int_equal(cc.ssthresh, before.ssthresh);
 	cc.cwnd = 2 * MSS;
-	cc.ops->undo(&cc, now);
+	cc_ops(&cc)->undo(&cc, now);
 	assert_int_equal(cc.cwnd, 2 * MSS);
 }
 
@@ -359,7 +359,7 @@ static void test_undo_reno_friendly(void **state)
 	now -= 50000000;
 	congestion();
 	round_trip(0.01, MSS, true);
-	cc.ops->undo(&cc, now);
+	cc_ops(&cc)->undo(&cc, now);
 	for (i = 0; i < 5; i++)
 		round_trip(0.01, MSS, true);
 	/* One of them may be three round trips late. */

@@ -25,7 +25,7 @@ static void ack(uint32_t bytes, bool limited)
 		.acked_bytes = bytes, .newly_acked = bytes, .mss = MSS, .cwnd_limited = limited
 	};
 
-	cc.ops->ack(&cc, &ev);
+	cc_ops(&cc)->ack(&cc, &ev);
 }
 
 /* MUST-19: slow start doubles in a round trip, however ACKs are stretched. */
@@ -95,11 +95,11 @@ static void test_reduction(void **state)
 	(void)state;
 	start(30 * MSS, CC_SSTHRESH_NONE);
 	cc.acked = 500;
-	cc.ops->congestion(&cc, 21 * MSS, 0);
+	cc_ops(&cc)->congestion(&cc, 21 * MSS, 0);
 	assert_int_equal(cc.ssthresh, 10 * MSS); /* in whole segments */
 	assert_int_equal(cc.cwnd, 30 * MSS);	 /* recovery's to change */
 	assert_int_equal(cc.acked, 0);
-	cc.ops->timeout(&cc, 3 * MSS, 0);
+	cc_ops(&cc)->timeout(&cc, 3 * MSS, 0);
 	assert_int_equal(cc.ssthresh, 2 * MSS);
 }
 
@@ -107,15 +107,15 @@ static void test_undo(void **state)
 {
 	(void)state;
 	start(30 * MSS, 40 * MSS);
-	cc.ops->timeout(&cc, 30 * MSS, 0);
+	cc_ops(&cc)->timeout(&cc, 30 * MSS, 0);
 	cc.cwnd = MSS;
-	cc.ops->undo(&cc, 0);
+	cc_ops(&cc)->undo(&cc, 0);
 	assert_int_equal(cc.cwnd, 30 * MSS);
 	assert_int_equal(cc.ssthresh, 40 * MSS);
 	/* It never takes away. */
-	cc.ops->congestion(&cc, 30 * MSS, 0);
+	cc_ops(&cc)->congestion(&cc, 30 * MSS, 0);
 	cc.cwnd = 50 * MSS;
-	cc.ops->undo(&cc, 0);
+	cc_ops(&cc)->undo(&cc, 0);
 	assert_int_equal(cc.cwnd, 50 * MSS);
 }
 

@@ -277,7 +277,7 @@ static void acknowledged(const struct event *e)
 	if (recovery_on_ack(&rec, &map, &cc, &what, &res, now)) {
 		ev.in_flight = sendmap_pipe(&map);
 		ev.in_recovery = rec.state >= CPL_RECOVERY_FAST;
-		cc.ops->ack(&cc, &ev);
+		cc_ops(&cc)->ack(&cc, &ev);
 	}
 	sendmap_check(&map);
 	assert_true(cc.cwnd >= MSS);

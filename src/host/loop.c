@@ -81,6 +81,9 @@ struct loop {
 	void *on_event_arg;
 	loop_take_fn on_take;
 	void *on_take_arg;
+	loop_wait_fn on_wait;
+	void *on_wait_arg;
+	bool paused;
 	struct control *control;
 	bool control_ready;
 	uint64_t control_after; /* while there is traffic, clients get half of the time */
@@ -240,6 +243,34 @@ void loop_on_take(struct loop *l, loop_take_fn fn, void *arg)
 	l->on_take_arg = arg;
 }
 
+void loop_on_wait(struct loop *l, loop_wait_fn fn, void *arg)
+{
+	l->on_wait = fn;
+	l->on_wait_arg = arg;
+}
+
+/* What link I's descriptor is asked for now. */
+static void link_rewatch(struct loop *l, unsigned i)
+{
+	const struct loop_link *k = &l->links[i];
+	uint32_t events = l->paused ? 0 : EPOLLIN;
+
+	if (k->blocked && k->link->poll_out)
+		events |= EPOLLOUT;
+	poll_ctl(l, EPOLL_CTL_MOD, k->link->fd, events, source_of(SOURCE_LINK, i));
+}
+
+void loop_pause(struct loop *l, bool paused)
+{
+	if (l->paused == paused)
+		return;
+	l->paused = paused;
+	for (unsigned i = 0; i < l->links_n; i++) {
+		l->links[i].hot = !paused;
+		link_rewatch(l, i);
+	}
+}
+
 /* ---- Descriptors of the program ------------------------------------------------------------- */
 
 static struct watch *watch_find(struct loop *l, int fd)
@@ -311,20 +342,16 @@ void loop_unwatch(struct loop *l, int fd)
 
 static void block(struct loop *l, unsigned i)
 {
-	struct link *link = l->links[i].link;
-
 	l->links[i].blocked = true;
-	if (link->poll_out)
-		poll_ctl(l, EPOLL_CTL_MOD, link->fd, EPOLLIN | EPOLLOUT, source_of(SOURCE_LINK, i));
+	if (l->links[i].link->poll_out)
+		link_rewatch(l, i);
 }
 
 static void unblock(struct loop *l, unsigned i)
 {
-	struct link *link = l->links[i].link;
-
 	l->links[i].blocked = false;
-	if (link->poll_out)
-		poll_ctl(l, EPOLL_CTL_MOD, link->fd, EPOLLIN, source_of(SOURCE_LINK, i));
+	if (l->links[i].link->poll_out)
+		link_rewatch(l, i);
 }
 
 /* One batch. Returns the octets that the stack had. */
@@ -479,7 +506,7 @@ static void link_woken(struct loop *l, unsigned i, uint32_t events)
 {
 	struct loop_link *k = &l->links[i];
 
-	k->hot |= (events & ~(uint32_t)EPOLLOUT) != 0;
+	k->hot |= (events & (l->paused ? EPOLLERR | EPOLLHUP : ~(uint32_t)EPOLLOUT)) != 0;
 	if (k->blocked && (!k->link->poll_out || events & EPOLLOUT))
 		unblock(l, i);
 }
@@ -532,7 +559,7 @@ static bool look_at_links(struct loop *l, bool sleep)
 {
 	bool any = false;
 
-	for (unsigned i = 0; i < l->links_n; i++)
+	for (unsigned i = 0; i < l->links_n && !l->paused; i++)
 		if (link_ready(l->links[i].link, sleep))
 			any = l->links[i].hot = true;
 	return any;
@@ -549,8 +576,11 @@ static bool spin(struct loop *l, uint64_t until, uint64_t now)
 	return false;
 }
 
-/* Wait for what there is to do, until UNTIL at most, and note or do what can be done. */
-static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now)
+/*
+ * Wait for what there is to do, until UNTIL at most, and note or do what can be done. *ERROR: see
+ * loop_on_wait(). Returns the time.
+ */
+static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now, int *error)
 {
 	struct epoll_event got[POLL_EVENTS];
 	uint64_t wait_ns = until == CPL_NEVER ? CPL_NEVER : until > now ? until - now : 0;
@@ -568,7 +598,13 @@ static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now)
 			set_timer(l, until);
 		wait_ns = CPL_NEVER;
 	}
+	if (l->on_wait)
+		l->on_wait(l->on_wait_arg, true);
 	n = poll_wait(l, got, wait_ns);
+	if (l->on_wait)
+		*error = l->on_wait(l->on_wait_arg, false);
+	if (*error)
+		return now;
 	after = loop_clock();
 	l->waited = after - now > NO_WAIT_NS;
 	now = after;
@@ -590,13 +626,14 @@ static void serve_control(struct loop *l)
 int loop_turn(struct loop *l, uint64_t until)
 {
 	uint64_t now = loop_clock(), deadline;
-	int err;
+	int err = 0;
 
 	events(l, now);
 	/* What left may have made room for more. */
 	if (output(l, now) || events(l, now))
 		until = 0;
-	deadline = cpl_deadline(l->stack); /* input may make it earlier, but not due by now */
+	/* Input may make it earlier, but not due by now. */
+	deadline = l->paused ? CPL_NEVER : cpl_deadline(l->stack);
 	until = until < deadline ? until : deadline;
 	if (any_hot(l)) {
 		until = 0;
@@ -606,7 +643,9 @@ int loop_turn(struct loop *l, uint64_t until)
 	}
 	if (l->turns_hot >= HOT_TURNS) {
 		l->turns_hot = 0;
-		now = wait_for(l, until, now);
+		now = wait_for(l, until, now, &err);
+		if (err)
+			return err;
 	} else {
 		now = loop_clock();
 	}

@@ -58,6 +58,18 @@ void loop_on_event(struct loop *loop, loop_event_fn fn, void *arg);
 typedef bool (*loop_take_fn)(void *arg, uint64_t now);
 void loop_on_take(struct loop *loop, loop_take_fn fn, void *arg);
 
+/*
+ * Called with true before the loop may sleep, with false after: to let go of a lock meanwhile. A
+ * negative errno ends the turn at once.
+ */
+typedef int (*loop_wait_fn)(void *arg, bool waits);
+void loop_on_wait(struct loop *loop, loop_wait_fn fn, void *arg);
+/*
+ * Leave the links' input and the stack's timers to somebody else, or take them back. What the
+ * stack has to send is sent in either case.
+ */
+void loop_pause(struct loop *loop, bool paused);
+
 /* EVENTS of epoll(7) on a descriptor of the program's, level-triggered. */
 typedef void (*loop_fd_fn)(void *arg, int fd, uint32_t events, uint64_t now);
 int loop_watch(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *arg);

@@ -168,6 +168,12 @@ struct link_shm_config {
  * wire that is not plugged in, until somebody comes again. -EACCES, -EINVAL, -ENOMEM.
  */
 int link_shm_open(struct link **link, const struct link_shm_config *config, struct link_why *why);
+/*
+ * The same frames over FD, which another process opened, or which is no device at all but one end
+ * of a pair of sockets that keep messages apart: IFACE says what is behind it. FD stays the
+ * caller's. No memory of malloc()'s. -ENOMEM.
+ */
+int link_fd_open(struct link **link, int fd, const struct cpl_iface_config *iface);
 
 /* ---- A wire in memory ----------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -98,6 +99,34 @@ static void tuntap_close(struct link *link)
 static const struct link_ops tuntap_ops = { .read = tuntap_read,
 					    .write = tuntap_write,
 					    .close = tuntap_close };
+
+/* ---- A descriptor that is open -------------------------------------------------------------- */
+
+static void fd_close(struct link *link)
+{
+	munmap(tuntap_of(link), sizeof(struct tuntap));
+}
+
+static const struct link_ops fd_ops = { .read = tuntap_read,
+					.write = tuntap_write,
+					.close = fd_close };
+
+int link_fd_open(struct link **link, int fd, const struct cpl_iface_config *iface)
+{
+	struct tuntap *t =
+		mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (t == MAP_FAILED)
+		return -ENOMEM;
+	t->link.ops = &fd_ops;
+	t->link.poll_out = true;
+	t->link.fd = fd;
+	t->link.iface = *iface;
+	*link = &t->link;
+	return 0;
+}
+
+/* ---- A new device --------------------------------------------------------------------------- */
 
 static int explain(struct link_why *why, const char *what, const char *name)
 {

@@ -31,6 +31,14 @@ struct conn_status {
 	uint32_t accept_n;
 };
 
+/*
+ * The stack's memory comes from here on from these functions of the calling process, which share
+ * what the ones before gave: for a stack in memory of several processes (host/arena.h), whose code
+ * is at different addresses.
+ */
+void stack_set_memory(struct cpl_stack *s, void *(*alloc)(void *ctx, size_t size),
+		      void (*release)(void *ctx, void *slab, size_t size), void *ctx);
+
 /* False: no such handle. */
 bool conn_status(struct cpl_stack *s, cpl_handle handle, struct conn_status *st);
 /* Its control block, to be read; NULL: no such handle. */

@@ -174,6 +174,14 @@ int cpl_stack_new(cpl_stack **stack, const struct cpl_config *config, uint64_t n
 	return 0;
 }
 
+void stack_set_memory(struct cpl_stack *s, void *(*alloc)(void *ctx, size_t size),
+		      void (*release)(void *ctx, void *slab, size_t size), void *ctx)
+{
+	s->config.alloc = s->mem.alloc = alloc;
+	s->config.release = s->mem.release = release;
+	s->config.alloc_ctx = s->mem.ctx = ctx;
+}
+
 void cpl_stack_settings(cpl_stack *s, struct cpl_config *config)
 {
 	*config = s->config;

@@ -49,7 +49,7 @@ LIB_SRC := $(sort $(wildcard $(LIB_DIRS:%=src/%/*.c)))
 TOOL_SRC := $(sort $(filter-out %/main.c,$(wildcard src/socket/*.c src/view/*.c src/source/*.c \
 	src/shim/server*.c sim/*.c src/cli/*.c)))
 # What other programs load: the symbols of LD_PRELOAD, and the plug-in of packetdrill.
-SHIM_SRC := $(filter-out src/shim/server%,$(wildcard src/shim/*.c))
+SHIM_SRC := $(filter-out src/shim/server%,$(wildcard src/shim/*.c src/socket/*.c)) $(LIB_SRC)
 DRILL_SRC := $(if $(wildcard src/packetdrill/*.c),$(wildcard src/packetdrill/*.c src/socket/*.c) $(LIB_SRC))
 LOADED := $(if $(SHIM_SRC),$(OUT)/libcouplet-shim.so) $(if $(DRILL_SRC),$(OUT)/libcouplet-packetdrill.so)
 MAIN_SRC := $(wildcard src/cli/main.c)

@@ -4,7 +4,7 @@
 offloads on): the same program, the same client, in turn. The client and the kernel's end of the TUN
 are in one network namespace, the kernel's server in another.
 
-    bench/programs.py [--reps N] [--seconds S] [--out out/release] [WORK...]
+    bench/programs.py [--reps N] [--seconds S] [--out out/release] [--inline never] [WORK...]
 
 Prints the median of each and the ratio of Couplet to the kernel with its least and greatest. Needs
 root, nginx, wrk, redis-server, redis-benchmark and iperf3.
@@ -59,7 +59,8 @@ def namespaces():
 def server(on, argv, port):
     """ARGV on Couplet or on the kernel; yields its address once it answers."""
     if on == "couplet":
-        how = ["nsenter", "--net=/run/netns/cplc", COUPLET, "run", "--quiet", "--link", "tun", "--"]
+        how = ["nsenter", "--net=/run/netns/cplc", COUPLET, "run", "--quiet", "--link", "tun",
+               "--inline", INLINE, "--"]
     else:
         how = ["nsenter", "--net=/run/netns/cpls"]
     address = OURS if on == "couplet" else KERNELS
@@ -133,14 +134,16 @@ WORKS = {"nginx": nginx, "redis": redis, "iperf3": iperf3}
 
 
 def main():
-    global COUPLET
+    global COUPLET, INLINE
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--out", default="out/release")
+    parser.add_argument("--inline", default="all", help="as of couplet run: never, alone or all")
     parser.add_argument("work", nargs="*", help=f"{', '.join(WORKS)}: all unless given")
     args = parser.parse_args()
     COUPLET = os.path.abspath(os.path.join(args.out, "couplet"))
+    INLINE = args.inline
     if os.geteuid() != 0:
         sys.exit("bench/programs.py: needs root, for network namespaces")
     results = {"couplet": {}, "kernel": {}}

@@ -35,6 +35,11 @@ struct run {
 	unsigned settings_n;
 	const char *cc; /* NULL: the stack's own choice */
 	bool quiet, verbose;
+	enum {
+		INLINE_NEVER,
+		INLINE_ALONE,
+		INLINE_ALL
+	} inlined;
 	char path[PATH_MAX], shim[PATH_MAX];
 	struct run_link link;
 	struct sockets *sockets;
@@ -57,6 +62,7 @@ enum {
 	OPT_CC,
 	OPT_SET,
 	OPT_NAME,
+	OPT_INLINE,
 };
 
 static const struct option options[] = {
@@ -70,6 +76,7 @@ static const struct option options[] = {
 	{ "cc", required_argument, NULL, OPT_CC },
 	{ "set", required_argument, NULL, OPT_SET },
 	{ "name", required_argument, NULL, OPT_NAME },
+	{ "inline", required_argument, NULL, OPT_INLINE },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
@@ -91,6 +98,9 @@ static const char help[] =
 	"      --mtu N           largest packet of the link\n"
 	"      --no-offload      no super-segments, every checksum computed here\n"
 	"      --pcapng FILE     write all packets to FILE\n"
+	"      --inline WHO      who runs the stack in its own threads: never (a server does), "
+	"alone\n"
+	"                        (a process as long as it is the only one), all\n"
 	"      --name NAME       of the stack, for couplet netstat (the command's)\n"
 	"  -v, --verbose         say where the program is and how it gets out\n"
 	"  -q, --quiet           say nothing but what makes it impossible\n"
@@ -109,6 +119,18 @@ static int set_link(struct run *r, const char *arg)
 	return link_parse(&r->options.device, arg, &why)
 		       ? cli_fail(CLI_USAGE, "--link: %s; or user, or none", why.text)
 		       : CLI_OK;
+}
+
+static int set_inline(struct run *r, const char *arg)
+{
+	static const char *const names[] = { "never", "alone", "all" };
+
+	for (unsigned i = 0; i < 3; i++)
+		if (!strcmp(arg, names[i])) {
+			r->inlined = i;
+			return CLI_OK;
+		}
+	return cli_fail(CLI_USAGE, "--inline %s: never, alone or all", arg);
 }
 
 static int set_address(struct run *r, const char *arg)
@@ -211,6 +233,8 @@ static int option(struct run *r, int c, const char *arg)
 					SETTINGS_MAX);
 		r->settings[r->settings_n++] = arg;
 		return CLI_OK;
+	case OPT_INLINE:
+		return set_inline(r, arg);
 	case OPT_NAME:
 		r->options.name = arg;
 		return CLI_OK;
@@ -276,11 +300,35 @@ static int add_addresses(struct run *r)
 	return err;
 }
 
+/* The stack is made: let programs run it. */
+static int share(struct run *r)
+{
+	struct shim_inline config = { .arena = r->link.arena,
+				      .arena_fd = r->link.arena_fd,
+				      .stack = r->link.stack,
+				      .link = r->link.shared,
+				      .ifindex = r->link.ifindex,
+				      .all = r->inlined == INLINE_ALL };
+	int err = config.arena ? shim_server_inline(r->server, &config) : 0;
+
+	if (err)
+		return cli_fail(CLI_CANNOT, "cannot share the stack: %s", strerror(-err));
+	shim_server_unlock(r->server);
+	return CLI_OK;
+}
+
 static int open_all(struct run *r)
 {
 	struct sockets_config config;
 	struct link_why why = { "" };
-	int err = run_link_open(&r->link, &r->options, &why);
+	int err;
+
+	/* The other links are memory of this process, and a capture is written by one. */
+	r->options.share =
+		r->inlined != INLINE_NEVER && !r->options.capture &&
+		r->options.kind == RUN_LINK_DEVICE &&
+		(r->options.device.kind == LINK_TUN || r->options.device.kind == LINK_TAP);
+	err = run_link_open(&r->link, &r->options, &why);
 
 	if (!err) {
 		sockets_config_init(&config);
@@ -295,12 +343,17 @@ static int open_all(struct run *r)
 	shim_server_on_say(r->server, say, r);
 	if (add_addresses(r))
 		return cli_fail(CLI_CANNOT, "too many addresses");
-	return settings(r);
+	err = settings(r);
+	return err ? err : share(r);
 }
 
 static void close_all(struct run *r)
 {
+	bool broken = shim_server_broken(r->server);
+
 	shim_server_close(r->server);
+	if (broken)
+		return;
 	sockets_free(r->sockets, loop_clock());
 	run_link_close(&r->link);
 	if (r->child_fd >= 0)
@@ -379,11 +432,14 @@ static unsigned unfinished(struct run *r, bool fin)
 	unsigned found = 0;
 	int n;
 
+	if (shim_server_lock(r->server))
+		return 0;
 	while ((n = cpl_info_walk(r->link.stack, &cursor, info, 16, now)) > 0)
 		for (int i = 0; i < n; i++)
 			found += info[i].protocol == 6 && info[i].state != CPL_LISTEN &&
 				 info[i].state != CPL_TIME_WAIT && info[i].state != CPL_CLOSED &&
 				 (fin || info[i].state != CPL_FIN_WAIT_2);
+	shim_server_unlock(r->server);
 	return found;
 }
 
@@ -523,6 +579,10 @@ int cmd_run(int argc, char **argv)
 		if (r->verbose)
 			introduce(r);
 		serve(r);
+		/* Whoever was killed in the middle of a call may be the program itself. */
+		if (shim_server_broken(r->server) &&
+		    waitpid(r->child, &r->status, WNOHANG) == r->child)
+			r->ended = true;
 		status = exit_status(r);
 	}
 	signalled = NULL;

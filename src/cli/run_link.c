@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/config.h"
 #include "link/kernel_if.h"
@@ -131,6 +132,15 @@ static int open_stack(struct run_link *l, const struct run_link_options *o, stru
 	if (err)
 		return err;
 	config.trace_records = 4096;
+	if (o->share) {
+		/* Blocks are powers of two. */
+		err = arena_new(&l->arena, 2 * config.memory_max, &l->arena_fd, why);
+		if (err)
+			return err;
+		config.alloc = arena_alloc;
+		config.release = arena_release;
+		config.alloc_ctx = l->arena;
+	}
 	err = cpl_stack_new(&l->stack, &config, now);
 	if (err)
 		return link_fail(why, err, "cannot make a stack: %s", strerror(-err));
@@ -149,6 +159,7 @@ static int open_stack(struct run_link *l, const struct run_link_options *o, stru
 	l->has6 = l->link->iface.mtu >= MTU_V6 && run_link_has(&o->ours6);
 	snprintf(l->device, sizeof(l->device), "%s", l->link->iface.name);
 	l->ifindex = loop_add_link(l->loop, l->link, CPL_IFACE_NO_DAD, why);
+	l->shared = l->link;
 	l->link = NULL;
 	if (l->ifindex < 0)
 		return l->ifindex;
@@ -165,6 +176,7 @@ int run_link_open(struct run_link *l, const struct run_link_options *o, struct l
 	int err;
 
 	memset(l, 0, sizeof(*l));
+	l->arena_fd = -1;
 	if (o->kind == RUN_LINK_USER)
 		err = open_user(l, o, why);
 	else
@@ -194,6 +206,9 @@ void run_link_close(struct run_link *l)
 	if (l->control)
 		control_close(l->control);
 	cpl_stack_free(l->stack);
+	arena_unmap(l->arena);
+	if (l->arena_fd >= 0)
+		close(l->arena_fd);
 	err = pcapng_close(l->capture);
 	if (err)
 		fprintf(stderr, "couplet run: the packets could not all be written: %s\n",

@@ -8,6 +8,7 @@
 #include <couplet/couplet.h>
 
 #include "cli/run_forward.h"
+#include "host/arena.h"
 #include "host/control.h"
 #include "host/loop.h"
 #include "link/link.h"
@@ -28,6 +29,7 @@ struct run_link_options {
 	struct cpl_addr ours4, ours6, gateway4, gateway6;
 	unsigned prefix4, prefix6;
 	const char *capture; /* write all frames there, or NULL */
+	bool share;	     /* the stack's memory, with programs: run_link.arena */
 	struct forward_publish publish[FORWARD_PUBLISH_MAX];
 	unsigned publish_n;
 };
@@ -40,6 +42,9 @@ struct run_link {
 	struct forward *forward;
 	struct control *control;
 	struct pcapng *capture;
+	struct arena *arena; /* what the stack is in, or NULL */
+	int arena_fd;
+	const struct link *shared; /* the link, the loop's */
 	int ifindex;
 	unsigned lo;	 /* ifindex of our loopback */
 	bool has6;	 /* the way out has IPv6 */

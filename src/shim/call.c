@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shim/inliner.h"
 #include "shim/process.h"
 #include "shim/shim.h"
 
@@ -222,12 +223,18 @@ int64_t call_do(struct shim_slot *slot, bool ever)
 	bool rang, gone = false;
 	int saved = errno;
 
+	if (inline_call(slot)) {
+		errno = saved;
+		return slot->answer.result;
+	}
+	inliner_waits(1);
 	atomic_store(&slot->cancel, 0);
 	atomic_store(&slot->parked, 0);
 	atomic_store(&slot->state, SHIM_ASKED);
 	rang = ask(area, slot_number(slot), &gone);
 	if (!gone && (rang || !process_spins() || !spin(slot)))
 		sleep_until_done(area, slot, ever, &gone);
+	inliner_waits(-1);
 	errno = saved;
 	if (gone) {
 		slot->answer = (struct shim_answer){ .result = -ENETDOWN };

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shim/inliner.h"
 #include "shim/shim.h"
 
 #define LEN_MAX 0x7ffff000u /* of one call, as Linux cuts it */
@@ -45,6 +46,17 @@ struct at {
 	size_t n, done; /* vectors left, octets done of the first */
 };
 
+/* LEN octets are done already. */
+static void skip(struct at *at, size_t len)
+{
+	while (len && at->n && len >= at->iov->iov_len) {
+		len -= at->iov->iov_len;
+		at->iov++;
+		at->n--;
+	}
+	at->done = len;
+}
+
 /* Copy LEN octets between the vectors and DATA. */
 static void copy(struct at *at, uint8_t *data, size_t len, bool out)
 {
@@ -70,30 +82,34 @@ static void copy(struct at *at, uint8_t *data, size_t len, bool out)
 
 /* ---- Sending -------------------------------------------------------------------------------- */
 
-static int name_in(struct shim_slot *slot, const struct msghdr *msg)
+/* The address and the control data: 0, or a negative errno. */
+static int sendable(const struct msghdr *msg)
 {
-	if (!msg->msg_name || !msg->msg_namelen)
-		return 0;
-	if (msg->msg_namelen > SHIM_NAME)
-		return -EINVAL;
-	if (bad_pointer(msg->msg_name, msg->msg_namelen))
-		return -EFAULT;
-	memcpy(slot->name, msg->msg_name, msg->msg_namelen);
-	slot->request.name_len = msg->msg_namelen;
+	if (msg->msg_name && msg->msg_namelen) {
+		if (msg->msg_namelen > SHIM_NAME)
+			return -EINVAL;
+		if (bad_pointer(msg->msg_name, msg->msg_namelen))
+			return -EFAULT;
+	}
+	if (msg->msg_control && msg->msg_controllen) {
+		if (msg->msg_controllen > SHIM_CONTROL)
+			return -ENOBUFS;
+		if (bad_pointer(msg->msg_control, msg->msg_controllen))
+			return -EFAULT;
+	}
 	return 0;
 }
 
-static int control_in(struct shim_slot *slot, const struct msghdr *msg)
+static void names_in(struct shim_slot *slot, const struct msghdr *msg)
 {
-	if (!msg->msg_control || !msg->msg_controllen)
-		return 0;
-	if (msg->msg_controllen > SHIM_CONTROL)
-		return -ENOBUFS;
-	if (bad_pointer(msg->msg_control, msg->msg_controllen))
-		return -EFAULT;
-	memcpy(slot->control, msg->msg_control, msg->msg_controllen);
-	slot->request.control_len = (uint32_t)msg->msg_controllen;
-	return 0;
+	if (msg->msg_name) {
+		memcpy(slot->name, msg->msg_name, msg->msg_namelen);
+		slot->request.name_len = msg->msg_namelen;
+	}
+	if (msg->msg_control) {
+		memcpy(slot->control, msg->msg_control, msg->msg_controllen);
+		slot->request.control_len = (uint32_t)msg->msg_controllen;
+	}
 }
 
 /* One piece; MORE: others follow. */
@@ -107,12 +123,14 @@ static int64_t send_piece(struct shim_slot *slot, struct at *at, size_t len, int
 	return call_do(slot, false);
 }
 
-static int64_t send_all(struct shim_slot *slot, const struct msghdr *msg, size_t len, int flags,
-			bool stream)
+/* DONE octets of it have been sent. */
+static int64_t send_all(struct shim_slot *slot, const struct msghdr *msg, size_t len, size_t done,
+			int flags, bool stream)
 {
 	struct at at = { msg->msg_iov, msg->msg_iovlen, 0 };
-	size_t done = 0;
 	int64_t n;
+
+	skip(&at, done);
 
 	if (!stream && len > SHIM_DATA)
 		return -EMSGSIZE;
@@ -135,19 +153,29 @@ int64_t shim_send(int fd, const struct msghdr *msg, int flags)
 	const struct fd *f = &fds[fd];
 	int64_t n = iov_len(msg->msg_iov, msg->msg_iovlen);
 	struct shim_slot *slot;
+	size_t done = 0;
 	int err;
 
 	if (n < 0)
 		return n;
+	err = sendable(msg);
+	if (err)
+		return err;
+	if (inline_may()) {
+		int64_t sent = inline_send(fd, msg, flags & ~MSG_NOSIGNAL, (size_t)n, &done);
+
+		if (sent != INLINE_NOT) {
+			n = sent;
+			goto sent;
+		}
+	}
 	slot = call_begin(SHIM_SEND, fd, f->token);
 	if (!slot)
 		return -errno;
-	err = name_in(slot, msg);
-	if (!err)
-		err = control_in(slot, msg);
-	n = err ? err
-		: send_all(slot, msg, (size_t)n, flags & ~MSG_NOSIGNAL, f->type == SOCK_STREAM);
+	names_in(slot, msg);
+	n = send_all(slot, msg, (size_t)n, done, flags & ~MSG_NOSIGNAL, f->type == SOCK_STREAM);
 	call_end(slot);
+sent:
 	if (n == -EPIPE && f->type == SOCK_STREAM && !(flags & MSG_NOSIGNAL))
 		raise(SIGPIPE);
 	return n;
@@ -194,10 +222,20 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 				    : (ssize_t)result_of(shim_send(fd, &msg, 0));
 }
 
+/* Descriptors may go to another process. Of several messages, the first is not looked at alone. */
+static void descriptors_out(const struct msghdr *msg, unsigned n)
+{
+	if (process_served() && n &&
+	    (n > 1 || (!bad_pointer(msg, sizeof(*msg)) && msg->msg_control)))
+		fds_shared();
+}
+
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (!fd_socket(fd))
+	if (!fd_socket(fd)) {
+		descriptors_out(msg, 1);
 		return REAL(sendmsg)(fd, msg, flags);
+	}
 	if (bad_pointer(msg, sizeof(*msg))) {
 		errno = EFAULT;
 		return -1;
@@ -210,8 +248,10 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 	unsigned done = 0;
 	int64_t sent = 0;
 
-	if (!fd_socket(fd))
+	if (!fd_socket(fd)) {
+		descriptors_out(&msgs->msg_hdr, n);
 		return REAL(sendmmsg)(fd, msgs, n, flags);
+	}
 	if (n > IOV_MAX)
 		n = IOV_MAX;
 	if (bad_pointer(msgs, n * sizeof(*msgs))) {
@@ -251,16 +291,18 @@ static int names_out(const struct shim_slot *slot, struct msghdr *msg)
 	return 0;
 }
 
-static int64_t recv_all(struct shim_slot *slot, struct msghdr *msg, size_t len, int flags,
-			bool stream)
+/* DONE octets of it have been received. */
+static int64_t recv_all(struct shim_slot *slot, struct msghdr *msg, size_t len, size_t done,
+			int flags, bool stream)
 {
 	struct at at = { msg->msg_iov, msg->msg_iovlen, 0 };
-	size_t done = 0, piece;
+	size_t piece;
 	int64_t n;
 
 	/* A stream goes on in the next piece only if the caller wants all of it. */
 	bool all = stream && (flags & MSG_WAITALL) && !(flags & MSG_PEEK);
 
+	skip(&at, done);
 	do {
 		piece = len - done < SHIM_DATA ? len - done : SHIM_DATA;
 		slot->request.data_room = (uint32_t)piece;
@@ -280,12 +322,21 @@ int64_t shim_recv(int fd, struct msghdr *msg, int flags)
 	const struct fd *f = &fds[fd];
 	int64_t n = iov_len(msg->msg_iov, msg->msg_iovlen);
 	struct shim_slot *slot;
+	size_t done = 0;
 
 	if (n < 0)
 		return n;
 	if (msg->msg_control && msg->msg_controllen &&
 	    bad_pointer(msg->msg_control, msg->msg_controllen))
 		return -EFAULT;
+	if (msg->msg_name && msg->msg_namelen && bad_pointer(msg->msg_name, msg->msg_namelen))
+		return -EFAULT;
+	if (inline_may()) {
+		int64_t got = inline_recv(fd, msg, flags, (size_t)n, &done);
+
+		if (got != INLINE_NOT)
+			return got;
+	}
 	slot = call_begin(SHIM_RECV, fd, f->token);
 	if (!slot)
 		return -errno;
@@ -294,7 +345,7 @@ int64_t shim_recv(int fd, struct msghdr *msg, int flags)
 		slot->request.control_len =
 			(uint32_t)(msg->msg_controllen < SHIM_CONTROL ? msg->msg_controllen
 								      : SHIM_CONTROL);
-	n = recv_all(slot, msg, (size_t)n, flags, f->type == SOCK_STREAM);
+	n = recv_all(slot, msg, (size_t)n, done, flags, f->type == SOCK_STREAM);
 	call_end(slot);
 	return n;
 }
@@ -409,6 +460,23 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct 
 
 /* ---- Files ---------------------------------------------------------------------------------- */
 
+/* LEN octets of SLOT's data. */
+static int64_t piece_out(struct shim_slot *slot, int out, size_t len)
+{
+	struct iovec iov = { slot->data, len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	size_t done = 0;
+	int64_t n = INLINE_NOT;
+
+	if (inline_may())
+		n = inline_send(out, &msg, (int)slot->request.flags, len, &done);
+	if (n != INLINE_NOT)
+		return n;
+	if (done) /* the rest is sent again */
+		return (int64_t)done;
+	return call_do(slot, false);
+}
+
 /* One piece of a file: read where it is, so that what is not taken is not lost. */
 static int64_t file_piece(int out, int in, off_t at, size_t len)
 {
@@ -422,7 +490,7 @@ static int64_t file_piece(int out, int in, off_t at, size_t len)
 	if (n > 0) {
 		slot->request.flags = (size_t)n < len ? MSG_MORE : 0;
 		slot->request.data_len = (uint32_t)n;
-		n = call_do(slot, false);
+		n = piece_out(slot, out, (size_t)n);
 	} else if (n < 0) {
 		n = -errno;
 	}

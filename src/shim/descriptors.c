@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shim/epoll.h"
+#include "shim/inliner.h"
 #include "shim/shim.h"
 
 /* ---- Closing -------------------------------------------------------------------------------- */
@@ -22,6 +23,8 @@ EXPORT int close(int fd)
 {
 	enum fd_kind kind = fd_kind(fd);
 	shim_token token;
+	bool alone;
+	uint32_t id;
 	int err;
 
 	if (__builtin_expect(kind == FD_OTHER, 1))
@@ -31,11 +34,13 @@ EXPORT int close(int fd)
 		return -1;
 	}
 	token = fds[fd].token;
+	id = fds[fd].id;
+	alone = fds[fd].alone == fds_alone();
 	fd_forget(fd);
 	err = REAL(close)(fd);
 	if (kind == FD_EPOLL) {
 		epoll_left(token);
-	} else {
+	} else if (!alone || !inline_close(id)) {
 		/* Another thread may have a descriptor of that number by now: none is named. */
 		int saved = errno;
 
@@ -208,12 +213,4 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	if (!f || (request >= SIOCADDRT && request <= SIOCDEVPRIVATE && request != SIOCOUTQNSD))
 		return REAL(ioctl)(fd, request, arg);
 	return ioctl_socket(fd, f, request, arg);
-}
-
-/* ---- Processes ------------------------------------------------------------------------------ */
-
-/* A child of the real one would write into its parent's tables. */
-EXPORT pid_t vfork(void)
-{
-	return fork();
 }

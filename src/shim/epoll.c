@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shim/inliner.h"
 #include "shim/shim.h"
 
 /* ---- What is in the sets -------------------------------------------------------------------- */
@@ -146,6 +147,7 @@ static int set_make(int fd)
 	if (bell >= 0) {
 		fds[fd].token = slot->answer.sock;
 		fds[fd].cookie = cookie;
+		fds[fd].id = slot->answer.id;
 		fds[fd].place = (uint32_t)slot->answer.arg[0] % SHIM_EPOLLS;
 		__atomic_store_n(&fd_kinds[fd], FD_EPOLL, __ATOMIC_RELEASE);
 		/* The server's copy keeps it in the set. */
@@ -238,6 +240,9 @@ EXPORT int epoll_ctl(int set, int op, int fd, struct epoll_event *event)
 	struct shim_slot *slot;
 	int64_t result;
 
+	if (op == EPOLL_CTL_ADD && !f && (unsigned)fd < FDS_MAX && fds[fd].epoll &&
+	    is_epoll(fd, set))
+		inliner_nested();
 	if (!f || (unsigned)set >= FDS_MAX || fd_kind(set) == FD_OWN) {
 		if (op == EPOLL_CTL_ADD && (unsigned)set < FDS_MAX && !fd_socket(set))
 			fds[set].kernel = true;
@@ -417,12 +422,108 @@ static int wait_both(int set, struct epoll_event *events, int max, const struct 
 	}
 }
 
+static int64_t left_ns(uint64_t until)
+{
+	uint64_t now = clock_ns();
+
+	return until > now ? (int64_t)(until - now) : 0;
+}
+
+/*
+ * The kernel's part beside N of ours, which the stack inline said are ready. The bell rings only if
+ * the server did something: it knows how to silence it.
+ */
+static int with_kernel(int set, struct epoll_event *events, int max, int n)
+{
+	bool rung = false;
+	int kernel;
+
+	if (n == max)
+		return n;
+	kernel = take_kernel(set, events + n, max - n, &zero, NULL, &rung);
+	if (kernel < 0)
+		return n ? n : kernel;
+	n += kernel;
+	/* What was taken inline and is level-triggered would come twice. */
+	if (rung && !n)
+		n = take(set, events, max);
+	return n;
+}
+
+/*
+ * Inline: this thread looks for packets itself. Returns as epoll_wait(2); INLINE_NOT: the server
+ * is to be asked. UNTIL 0: does not wait.
+ */
+static int64_t wait_inline(int set, struct epoll_event *events, int max, uint64_t until,
+			   const sigset_t *mask)
+{
+	struct pollfd p[4];
+	int64_t n;
+	int ready = 0;
+
+	for (;;) {
+		int room = fds[set].kernel && max > 1 ? (max + 1) / 2 : max;
+
+		/* With room for one alone, each kind goes first in turn. */
+		fds[set].turn ^= 1;
+		if (max == 1 && fds[set].kernel && fds[set].turn) {
+			n = with_kernel(set, events, max, 0);
+			if (n)
+				break;
+		}
+		n = inline_epoll_take(fds[set].id, events, room);
+		if (n == INLINE_NOT)
+			break;
+		if (fds[set].kernel || (!n && ready))
+			n = with_kernel(set, events, max, (int)n);
+		if (n || !until)
+			break;
+		n = INLINE_NOT;
+		if (!inline_drive())
+			break;
+		n = 0;
+		if (!left_ns(until))
+			break;
+		p[0] = (struct pollfd){ .fd = set, .events = POLLIN };
+		ready = inline_wait(p, 1, until, mask);
+		n = ready;
+		if (ready < 0)
+			break;
+	}
+	inline_drive_end();
+	return n;
+}
+
+static int wait_any(int set, struct epoll_event *events, int max, const struct timespec *timeout,
+		    const sigset_t *mask)
+{
+	uint64_t until = UINT64_MAX;
+	int64_t n;
+	int result;
+
+	if (max > 0 && (size_t)max <= INT32_MAX / sizeof(*events) &&
+	    !bad_pointer(events, (size_t)max * sizeof(*events)) && fds[set].id && inline_may()) {
+		if (timeout)
+			until = timeout->tv_sec || timeout->tv_nsec
+					? clock_ns() + (uint64_t)timeout->tv_sec * 1000000000u +
+						  (uint64_t)timeout->tv_nsec
+					: 0;
+		n = wait_inline(set, events, max, until, mask);
+		if (n != INLINE_NOT)
+			return (int)n;
+	}
+	inliner_waits(1);
+	result = wait_both(set, events, max, timeout, mask);
+	inliner_waits(-1);
+	return result;
+}
+
 EXPORT int epoll_pwait2(int set, struct epoll_event *events, int max,
 			const struct timespec *timeout, const sigset_t *mask)
 {
 	if (fd_kind(set) != FD_EPOLL)
 		return REAL(epoll_pwait2)(set, events, max, timeout, mask);
-	return wait_both(set, events, max, timeout, mask);
+	return wait_any(set, events, max, timeout, mask);
 }
 
 EXPORT int epoll_pwait(int set, struct epoll_event *events, int max, int ms, const sigset_t *mask)
@@ -431,7 +532,7 @@ EXPORT int epoll_pwait(int set, struct epoll_event *events, int max, int ms, con
 
 	if (fd_kind(set) != FD_EPOLL)
 		return REAL(epoll_pwait)(set, events, max, ms, mask);
-	return wait_both(set, events, max, ms < 0 ? NULL : &t, mask);
+	return wait_any(set, events, max, ms < 0 ? NULL : &t, mask);
 }
 
 EXPORT int epoll_wait(int set, struct epoll_event *events, int max, int ms)
@@ -444,7 +545,7 @@ EXPORT int epoll_wait(int set, struct epoll_event *events, int max, int ms)
 static int made(int fd)
 {
 	if ((unsigned)fd < FDS_MAX)
-		fd_is(fd, FD_OTHER, (struct fd){ .kernel = false });
+		fd_is(fd, FD_OTHER, (struct fd){ .epoll = true });
 	return fd;
 }
 

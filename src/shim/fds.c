@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -21,6 +22,19 @@ uint8_t fd_kinds[FDS_MAX];
 struct fd fds[FDS_MAX];
 static _Atomic unsigned own_first = FDS_MAX, own_end; /* where FD_OWN are */
 
+static _Atomic uint32_t alone = 1;
+
+uint32_t fds_alone(void)
+{
+	return atomic_load_explicit(&alone, memory_order_relaxed);
+}
+
+void fds_shared(void)
+{
+	if (!atomic_fetch_add(&alone, 1))
+		atomic_fetch_add(&alone, 1);
+}
+
 void fd_is(int fd, enum fd_kind kind, struct fd f)
 {
 	/* Whoever had that number before has said that it is free: to the kernel, and here. */
@@ -29,12 +43,13 @@ void fd_is(int fd, enum fd_kind kind, struct fd f)
 	__atomic_store_n(&fd_kinds[fd], (uint8_t)kind, __ATOMIC_RELEASE);
 }
 
-void fd_set_socket(int fd, shim_token token, int domain, int type)
+void fd_set_socket(int fd, shim_token token, uint32_t id, int domain, int type)
 {
 	if ((unsigned)fd >= FDS_MAX)
 		return;
 	fd_is(fd, FD_SOCKET,
-	      (struct fd){ .token = token, .domain = (uint8_t)domain, .type = (uint8_t)type });
+	      (struct fd){
+		      .token = token, .id = id, .domain = (uint8_t)domain, .type = (uint8_t)type });
 }
 
 void fd_copy(int from, int to)
@@ -43,10 +58,12 @@ void fd_copy(int from, int to)
 
 	if ((unsigned)to >= FDS_MAX || kind == FD_OWN)
 		return;
-	if (kind != FD_OTHER)
+	if (kind != FD_OTHER) {
+		fds[from].alone = 0;
 		fd_is(to, kind, fds[from]);
-	else
+	} else {
 		fd_forget(to);
+	}
 }
 
 void fd_forget(int fd)
@@ -77,7 +94,7 @@ void fd_arrived(int fd)
 	memcpy(&cookie, slot->data, sizeof(cookie));
 	call_end(slot);
 	if (answer.arg[0] >= 0)
-		fd_set_socket(fd, answer.sock, (int)answer.arg[0], (int)answer.arg[1]);
+		fd_set_socket(fd, answer.sock, answer.id, (int)answer.arg[0], (int)answer.arg[1]);
 	else
 		epoll_arrived(fd, answer.sock, (uint32_t)answer.arg[1] % SHIM_EPOLLS, cookie);
 }

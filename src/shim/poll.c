@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shim/inliner.h"
 #include "shim/shim.h"
 
 #define DEAD	 (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP)
@@ -160,10 +161,75 @@ static int poll_until(struct asked *a, const struct timespec *timeout, const sig
 	return n;
 }
 
+/*
+ * Inline: this thread looks for packets itself. COPY has room for three more than there are.
+ * INLINE_NOT: the server is to be asked.
+ */
+static int64_t poll_inline(struct asked *a, struct pollfd *copy, const struct timespec *timeout,
+			   const sigset_t *mask)
+{
+	uint64_t until = UINT64_MAX;
+	int64_t ours, others = 0;
+
+	if (timeout)
+		until = clock_ns() + (uint64_t)timeout->tv_sec * 1000000000u +
+			(uint64_t)timeout->tv_nsec;
+	for (;;) {
+		ours = inline_look(a->fds, a->n);
+		if (ours == INLINE_NOT)
+			break;
+		if (a->others) {
+			static const struct timespec zero;
+
+			others = ask_kernel(a, copy, -1, &zero, NULL);
+			if (others < 0) {
+				ours = -1;
+				break;
+			}
+		}
+		ours += others;
+		if (ours || (timeout && clock_ns() >= until))
+			break;
+		ours = INLINE_NOT;
+		if (!inline_drive())
+			break;
+		for (nfds_t i = 0; i < a->n; i++) {
+			copy[i] = a->fds[i];
+			if (fd_socket(copy[i].fd))
+				copy[i].fd = -1;
+		}
+		ours = inline_wait(copy, a->n, until, mask);
+		if (ours < 0)
+			break;
+	}
+	inline_drive_end();
+	return ours;
+}
+
+static bool try_inline(struct asked *a, const struct timespec *timeout, const sigset_t *mask,
+		       int *result)
+{
+	struct pollfd few[64], *copy = few;
+	int64_t n;
+
+	if (!inline_may())
+		return false;
+	if (a->n + 3 > sizeof(few) / sizeof(few[0]))
+		copy = reallocarray(NULL, a->n + 3, sizeof(*copy));
+	if (!copy)
+		return false;
+	n = poll_inline(a, copy, timeout, mask);
+	if (copy != few)
+		free(copy);
+	*result = (int)n;
+	return n != INLINE_NOT;
+}
+
 static int poll_any(struct pollfd *set, nfds_t n, const struct timespec *timeout,
 		    const sigset_t *mask)
 {
 	struct asked a = { .fds = set, .n = n };
+	int result;
 
 	if (!bad_pointer(set, n * sizeof(*set)))
 		for (nfds_t i = 0; i < n; i++) {
@@ -171,11 +237,15 @@ static int poll_any(struct pollfd *set, nfds_t n, const struct timespec *timeout
 				a.ours++;
 			else if (set[i].fd >= 0)
 				a.others++;
+			if (fd_kind(set[i].fd) == FD_EPOLL)
+				inliner_nested();
 		}
 	if (!a.ours)
 		return REAL(ppoll)(set, n, timeout, mask);
 	for (nfds_t i = 0; i < n; i++)
 		set[i].revents = 0;
+	if (try_inline(&a, timeout, mask, &result))
+		return result;
 	if (a.others || mask)
 		return poll_until(&a, timeout, mask);
 	return ask_server(&a, timeout ? (int64_t)time_ns(timeout) : -1, SHIM_POLL_WAIT);

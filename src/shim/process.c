@@ -13,9 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "shim/inliner.h"
 #include "shim/process.h"
 #include "shim/shim.h"
 
@@ -148,11 +150,12 @@ static int message_send(int to, struct shim_message *m, int fd)
 	return n < 0 ? -1 : 0;
 }
 
-static int hello_read(struct shim_hello *h, int got[2])
+/* *N: how many descriptors came, 2 or 5. */
+static int hello_read(struct shim_hello *h, int got[5], unsigned *n_got)
 {
 	union {
 		struct cmsghdr h;
-		char room[CMSG_SPACE(2 * sizeof(int))];
+		char room[CMSG_SPACE(5 * sizeof(int))];
 	} control;
 	struct iovec iov = { h, sizeof(*h) };
 	struct msghdr msg = { .msg_iov = &iov,
@@ -167,7 +170,8 @@ static int hello_read(struct shim_hello *h, int got[2])
 	if (n != (ssize_t)sizeof(*h) || h->magic != SHIM_MAGIC || h->version != SHIM_VERSION ||
 	    msg.msg_controllen < CMSG_LEN(2 * sizeof(int)))
 		return -1;
-	memcpy(got, CMSG_DATA(&control.h), 2 * sizeof(int));
+	*n_got = msg.msg_controllen >= CMSG_LEN(5 * sizeof(int)) ? 5 : 2;
+	memcpy(got, CMSG_DATA(&control.h), *n_got * sizeof(int));
 	return 0;
 }
 
@@ -179,6 +183,7 @@ static void detach(void)
 		REAL(close)(conn);
 	}
 	conn = -1;
+	inliner_detach();
 	if (area)
 		munmap(area, sizeof(*area));
 	if (board)
@@ -196,7 +201,8 @@ static int attach_now(void)
 	struct shim_message m = { .type = SHIM_HELLO };
 	struct shim_hello hello;
 	void *a, *b;
-	int got[2];
+	unsigned n;
+	int got[5];
 
 	detach();
 	conn = heir >= 0 ? heir : connect_server();
@@ -204,7 +210,7 @@ static int attach_now(void)
 	if (conn < 0)
 		return -1;
 	strncpy(m.program, program_invocation_short_name, sizeof(m.program) - 1);
-	if (message_send(conn, &m, -1) || hello_read(&hello, got))
+	if (message_send(conn, &m, -1) || hello_read(&hello, got, &n))
 		return -1;
 	a = mmap(NULL, sizeof(*area), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, got[0],
 		 0);
@@ -219,6 +225,8 @@ static int attach_now(void)
 	board = b;
 	key = hello.key;
 	spins = hello.cpus > 1;
+	if (n == 5)
+		inliner_attach(hello.arena, got + 2, key);
 	return 0;
 }
 
@@ -258,6 +266,7 @@ static void before_fork(void)
 	struct shim_message m = { .type = SHIM_HEIR, .key = key };
 	sigset_t before;
 
+	fds_shared();
 	/* A child that has not asked for anything yet: the connection that waits for it is not to
 	 * be its own child's as well. */
 	if (!wiped || (heir >= 0 ? !attach() : !atomic_load(&wiped->attached)))
@@ -280,6 +289,7 @@ static void after_fork_child(void)
 	if (!forking)
 		return;
 	forking = false;
+	inliner_detach();
 	/* The parent's connection ends with the parent, and its area is not here. */
 	area = NULL;
 	conn = -1;
@@ -424,6 +434,18 @@ int process_waker(unsigned slot)
 	}
 	process_unlock(&before);
 	return fd;
+}
+
+int process_adopt(const struct shim_adopt *adopt, int end)
+{
+	struct shim_message m = { .type = SHIM_ADOPT, .adopt = *adopt };
+
+	return message_send(conn, &m, end);
+}
+
+int process_random(void *data, size_t n)
+{
+	return getrandom(data, n, 0) == (ssize_t)n ? 0 : -1;
 }
 
 /* The next descriptor that the server sent, of whatever slot. */

@@ -4,6 +4,7 @@
 #define SHIM_PROCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "shim/protocol.h"
@@ -30,5 +31,10 @@ void thread_forked(void);
 void process_lost(void);
 /* The descriptor that the server sent for SLOT; -1 with errno. */
 int process_gift(unsigned slot, bool cloexec);
+
+/* A socket made inline: END is the other end of its descriptor. */
+int process_adopt(const struct shim_adopt *adopt, int end);
+/* From the kernel: 0, or -1. */
+int process_random(void *data, size_t n);
 
 #endif

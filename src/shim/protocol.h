@@ -38,7 +38,10 @@
 #define SHIM_CONTROL 1024u	  /* of control data */
 #define SHIM_EPOLLS  4096u
 
-/* A socket, as the server names it to clients: not to be guessed. 0: none. */
+/*
+ * A socket, as the server and who made it inline name it: not to be guessed. 0: none. The low half
+ * is the engine's place.
+ */
 typedef uint64_t shim_token;
 
 enum shim_state {
@@ -54,7 +57,7 @@ enum shim_op {
 	SHIM_CLOSED,	 /* a copy of the descriptor was closed: is it the last? */
 	SHIM_BIND,	 /* name */
 	SHIM_LISTEN,	 /* backlog */
-	SHIM_CONNECT,	 /* name */
+	SHIM_CONNECT,	 /* name; 1: begun inline, to be waited for */
 	SHIM_ACCEPT,	 /* flags; gives token, name; a descriptor */
 	SHIM_SEND,	 /* flags; name, control, data */
 	SHIM_RECV,	 /* flags, name wanted; gives name, control, data; arg[0]: flags */
@@ -138,6 +141,7 @@ struct shim_answer {
 	int64_t result; /* a count, or a negative errno */
 	shim_token sock;
 	int64_t arg[2];
+	uint32_t id; /* the engine's, of what token names: for shim/inline.h */
 	uint32_t name_len, control_len, data_len;
 	uint32_t descriptors; /* that were sent to the connection with this slot's number */
 };
@@ -173,6 +177,15 @@ enum shim_message_type {
 	SHIM_HOLDER,	/* client: the set at place SLOT lives on over execve(): see below */
 	SHIM_HEIR,	/* client: this connection is for a child of the process with KEY */
 	SHIM_GIFT,	/* server: the descriptor of SLOT's answer is attached */
+	SHIM_ADOPT,	/* client: `adopt` was made inline; the other end is attached */
+};
+
+struct shim_adopt {
+	shim_token token;
+	uint64_t inode; /* of the descriptor */
+	uint32_t id;	/* the engine's */
+	int32_t fd;	/* the program's */
+	uint16_t domain, type;
 };
 
 struct shim_message {
@@ -181,13 +194,19 @@ struct shim_message {
 	uint32_t version;
 	uint64_t key;
 	uint64_t inode; /* SHIM_HOLDER */
-	char program[16];
+	union {
+		char program[16];
+		struct shim_adopt adopt;
+	};
 };
 
 struct shim_hello {
 	uint32_t magic, type, version;
 	uint32_t cpus;
 	uint64_t key; /* of this client: to be shown with SHIM_HEIR */
+	/* Where the arena of shim/inline.h is; then its descriptor, the device and an eventfd that
+	 * says that the server did something follow. 0: none. */
+	uint64_t arena;
 };
 
 #endif

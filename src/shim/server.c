@@ -103,6 +103,8 @@ static bool woken(struct shim_server *s)
 	bool some = false;
 	unsigned n;
 
+	if (inline_nobody_waits(s))
+		return false;
 	do {
 		n = sockets_woken(s->sockets, ids, WOKEN_BATCH);
 		for (unsigned i = 0; i < n; i++)
@@ -164,19 +166,21 @@ static bool take(void *arg, uint64_t now)
 	return some;
 }
 
-int shim_server_turn(struct shim_server *s, uint64_t until)
+static int turn(struct shim_server *s, uint64_t until)
 {
 	uint64_t deadline;
 	int err;
 
 	s->now = loop_clock();
-	if (s->now < s->busy_until) {
+	if (!inline_driven(s) && s->now < s->busy_until) {
 		err = loop_turn(s->loop, 0);
 		s->now = loop_clock();
 		return err;
 	}
 	clients_sleep(s, true);
 	deadline = next_deadline(s);
+	if (s->driven && inline_look_at(s) < until)
+		until = inline_look_at(s);
 	if (clients_asked(s))
 		until = 0;
 	s->resting = true;
@@ -185,7 +189,21 @@ int shim_server_turn(struct shim_server *s, uint64_t until)
 	s->now = loop_clock();
 	clients_sleep(s, false);
 	/* What they send leaves in the turn that follows. */
-	clients_serve(s);
+	if (!err)
+		clients_serve(s);
+	return err;
+}
+
+int shim_server_turn(struct shim_server *s, uint64_t until)
+{
+	int err = shim_server_lock(s);
+
+	if (err)
+		return err;
+	err = turn(s, until);
+	inline_tell(s);
+	if (!s->broken)
+		shim_server_unlock(s);
 	return err;
 }
 
@@ -238,6 +256,10 @@ void shim_server_close(struct shim_server *s)
 	if (!s)
 		return;
 	s->now = loop_clock();
+	if (shim_server_lock(s))
+		server_say(s,
+			   "a program was killed while it ran the stack: its connections are lost");
+	inline_end(s);
 	while (list_linked(&s->parked))
 		call_finish(list_first(&s->parked, struct call, node), -ENETDOWN);
 	while (list_linked(&s->clients))
@@ -260,6 +282,11 @@ void shim_server_close(struct shim_server *s)
 	if (s->board_fd >= 0)
 		close(s->board_fd);
 	loop_on_take(s->loop, NULL, NULL);
+	loop_on_wait(s->loop, NULL, NULL);
+	if (s->nudge > 0)
+		close(s->nudge);
+	if (!s->broken)
+		shim_server_unlock(s);
 	free(s);
 }
 

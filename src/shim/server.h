@@ -22,6 +22,7 @@
 #define SHIM_ENV     "COUPLET_RUN"
 #define SHIM_LIBRARY "libcouplet-shim.so"
 
+struct arena;
 struct shim_server;
 
 /*
@@ -39,6 +40,29 @@ int shim_server_open(struct shim_server **server, struct loop *loop, struct sock
 const char *shim_server_path(const struct shim_server *server);
 /* Programs are cut off, their sockets closed (not yet: what is sent is sent). NULL is allowed. */
 void shim_server_close(struct shim_server *server);
+
+/*
+ * Let programs run the stack themselves (shim/inline.h): before any of them is started. STACK and
+ * the sockets are in ARENA, LINK (a TUN, a TAP, or a link_fd_open()) is the loop's, IFINDEX the
+ * stack's. All stay the caller's, who calls the stack between shim_server_lock() and _unlock()
+ * from here on; the lock is his when this returns.
+ */
+struct shim_inline {
+	struct arena *arena;
+	int arena_fd;
+	cpl_stack *stack;
+	const struct link *link;
+	int ifindex;
+	bool all; /* of several processes each, and not only one that is alone */
+};
+int shim_server_inline(struct shim_server *server, const struct shim_inline *config);
+/*
+ * Does nothing without shim_server_inline(). Negative: a program was killed while it ran the stack,
+ * which must not be called any more; shim_server_turn() fails likewise.
+ */
+int shim_server_lock(struct shim_server *server);
+void shim_server_unlock(struct shim_server *server);
+bool shim_server_broken(const struct shim_server *server);
 
 /* One turn of the loop that serves programs as well: instead of loop_turn(). UNTIL as there. */
 int shim_server_turn(struct shim_server *server, uint64_t until);

@@ -41,7 +41,7 @@ struct call *call_get(struct client *c, unsigned slot)
 
 static struct held *call_held(const struct call *call)
 {
-	return held_find(call->client->server, call->ask.sock);
+	return held_told(call->client->server, call->ask.sock);
 }
 
 void call_free(struct call *call)
@@ -123,7 +123,7 @@ static void answer_give(struct call *call, const struct shim_answer *answer)
 
 	call_unpark(call);
 	/* Who asks its epoll descriptor next is to see what this call took. */
-	if (h)
+	if (h && !s->broken)
 		socket_epolls_touch(s->sockets, h->id);
 	sets_woken(s);
 	slot->answer = *answer;
@@ -171,7 +171,7 @@ static bool try_connect(struct call *call, struct held *h)
 {
 	struct shim_server *s = call->client->server;
 	struct sockaddr_storage addr = { 0 };
-	bool again = call->parked;
+	bool again = call->parked || call->ask.arg[0];
 	long result;
 	int err;
 
@@ -215,6 +215,7 @@ static bool try_accept(struct call *call, struct held *h)
 	conn = held_new(s, id, domain, type, &fd, &error);
 	if (conn) {
 		answer.sock = conn->token;
+		answer.id = id;
 		socket_set_nonblock(s->sockets, id, (call->ask.flags & SOCK_NONBLOCK) != 0);
 		error = client_gift(call->client, call->slot, fd);
 		if (error)
@@ -400,6 +401,7 @@ static int64_t do_socket(struct call *call, struct shim_answer *answer)
 		return err;
 	}
 	answer->sock = h->token;
+	answer->id = id;
 	answer->descriptors = 1;
 	return 0;
 }
@@ -460,6 +462,7 @@ static int64_t do_find(struct call *call, struct shim_answer *answer)
 	if (!h)
 		return set_find_held(call, answer);
 	answer->sock = h->token;
+	answer->id = h->id;
 	answer->arg[0] = h->domain;
 	answer->arg[1] = h->type;
 	return 0;
@@ -582,6 +585,7 @@ void call_take(struct client *c, unsigned slot)
 		return;
 	}
 	call_unpark(call);
+	c->server->touched = true;
 	memcpy(&call->ask, &shared->request, sizeof(call->ask));
 	call->began = c->server->now;
 	call->until = CPL_NEVER;

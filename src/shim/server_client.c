@@ -42,6 +42,7 @@ static void on_connect(void *arg, int fd, uint32_t events, uint64_t now)
 		list_init(&c->active);
 		list_push_back(&s->clients, &c->node);
 		s->clients_n++;
+		inline_lease(s);
 	}
 }
 
@@ -62,7 +63,7 @@ static int send_with(int conn, const void *data, size_t n, const int *fds, unsig
 {
 	union {
 		struct cmsghdr h;
-		char room[CMSG_SPACE(2 * sizeof(int))];
+		char room[CMSG_SPACE(5 * sizeof(int))];
 	} control = { 0 };
 	struct iovec iov = { (void *)data, n };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -115,7 +116,8 @@ static int hello(struct client *c, const struct shim_message *m)
 	struct shim_hello answer = { .magic = SHIM_MAGIC,
 				     .type = SHIM_HELLO,
 				     .version = SHIM_VERSION };
-	int fds[2], err;
+	int fds[5], err;
+	unsigned n = 2;
 
 	if (m->version != SHIM_VERSION || c->area)
 		return -EPROTO;
@@ -127,7 +129,9 @@ static int hello(struct client *c, const struct shim_message *m)
 	c->key = token_new(c->server, 0) | token_new(c->server, 0) >> 32;
 	answer.key = c->key;
 	answer.cpus = c->server->spins ? 2 : 1;
-	err = send_with(c->fd, &answer, sizeof(answer), fds, 2);
+	n += inline_offer(c, &answer, fds + 2);
+	inline_lease(c->server);
+	err = send_with(c->fd, &answer, sizeof(answer), fds, n);
 	close(fds[0]);
 	return err;
 }
@@ -199,6 +203,10 @@ static int message(struct client *c, const struct shim_message *m, int *fd)
 	case SHIM_HOLDER:
 		return set_hold(c, m, fd);
 	case SHIM_RING:
+		return 0;
+	case SHIM_ADOPT:
+		if (held_adopt(c, &m->adopt, *fd) == 0)
+			*fd = -1;
 		return 0;
 	default:
 		return -EPROTO;
@@ -384,6 +392,8 @@ void client_free(struct client *c)
 	list_del(&c->active);
 	list_del(&c->node);
 	s->clients_n--;
+	inline_left(s, c);
+	inline_lease(s);
 	if (c->area) {
 		/* It may live on: whoever rings learns that nobody is there, whoever has asked too.
 		 */

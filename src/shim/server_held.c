@@ -65,6 +65,18 @@ struct held *held_by_id(struct shim_server *s, sock_id id)
 	return h && h->token && h->id == id ? h : NULL;
 }
 
+struct held *held_told(struct shim_server *s, shim_token token)
+{
+	struct held *h = held_find(s, token);
+	struct list *pos;
+
+	if (h || !s->shared || !token)
+		return h;
+	list_for_each (pos, &s->clients)
+		client_hear(container_of(pos, struct client, node));
+	return held_find(s, token);
+}
+
 struct held *held_by_inode(struct shim_server *s, uint64_t inode)
 {
 	uint32_t i = s->by_ino[bucket(inode)];
@@ -161,10 +173,30 @@ static void end_ready(void *arg, int fd, uint32_t events, uint64_t now)
 	s->now = now;
 	if (!h)
 		return;
-	if (!(events & (EPOLLHUP | EPOLLERR)))
+	if (events & EPOLLIN)
 		raw_octets(s, h);
-	else if (held_leave(s, h) == -EAGAIN)
+	if (events & (EPOLLHUP | EPOLLERR) && held_leave(s, h) == -EAGAIN)
 		wheel_start(&s->graces, &h->grace, now + GRACE_NS);
+}
+
+/* END is the other end of the descriptor with INODE. Closes it if that fails. */
+static int held_add(struct shim_server *s, struct held *h, int end, uint64_t inode, int domain,
+		    int type)
+{
+	int err;
+
+	h->end = end;
+	h->domain = domain;
+	h->type = type;
+	h->inode = inode;
+	h->next_ino = s->by_ino[bucket(h->inode)];
+	s->by_ino[bucket(h->inode)] = h->place;
+	err = end_note(s, h);
+	if (!err)
+		err = loop_watch(s->loop, h->end, EPOLLIN, end_ready, s);
+	if (err)
+		held_drop(s, h);
+	return err;
 }
 
 struct held *held_new(struct shim_server *s, sock_id id, int domain, int type, int *descriptor,
@@ -184,22 +216,35 @@ struct held *held_new(struct shim_server *s, sock_id id, int domain, int type, i
 	/* A call that is not ours finds an end at once instead of waiting for ever. */
 	shutdown(pair[0], SHUT_WR);
 	fstat(pair[1], &st);
-	h->end = pair[0];
-	h->domain = domain;
-	h->type = type;
-	h->inode = st.st_ino;
-	h->next_ino = s->by_ino[bucket(h->inode)];
-	s->by_ino[bucket(h->inode)] = h->place;
-	*error = end_note(s, h);
-	if (!*error)
-		*error = loop_watch(s->loop, h->end, EPOLLIN, end_ready, s);
+	*error = held_add(s, h, pair[0], st.st_ino, domain, type);
 	if (*error) {
 		close(pair[1]);
-		held_drop(s, h);
 		return NULL;
 	}
 	*descriptor = pair[1];
 	return h;
+}
+
+int held_adopt(struct client *c, const struct shim_adopt *adopt, int end)
+{
+	struct shim_server *s = c->server;
+	struct held *h;
+
+	if (!c->inlined || end < 0 || (uint32_t)adopt->token != SOCKET_PLACE(adopt->id) ||
+	    adopt->token >> 32 == 0 || socket_readiness(s->sockets, adopt->id) == POLLNVAL)
+		return -EPROTO;
+	/* Closed inline, and nothing of it has been heard here yet. */
+	h = SOCKET_PLACE(adopt->id) < s->held_n ? s->held[SOCKET_PLACE(adopt->id)] : NULL;
+	if (h && h->token)
+		held_drop(s, h);
+	h = place_new(s, adopt->id);
+	if (!h)
+		return -ENOMEM;
+	h->token = adopt->token;
+	/* What fails has closed it. */
+	if (held_add(s, h, end, adopt->inode, adopt->domain, adopt->type) == 0)
+		held_owner(s, h, c, adopt->fd);
+	return 0;
 }
 
 /* ---- Ending --------------------------------------------------------------------------------- */
@@ -236,7 +281,8 @@ void held_close(struct shim_server *s, struct held *h)
 	sock_id id = h->id;
 
 	held_drop(s, h);
-	if (socket_close(s->sockets, id, s->now) == -EAGAIN)
+	s->touched = true;
+	if (!s->broken && socket_close(s->sockets, id, s->now) == -EAGAIN)
 		socket_close(s->sockets, id, s->now);
 }
 
@@ -246,6 +292,7 @@ int held_leave(struct shim_server *s, struct held *h)
 
 	if (h->lingers)
 		return -EAGAIN;
+	s->touched = true;
 	h->lingers = socket_close(s->sockets, id, s->now) == -EAGAIN;
 	if (!h->lingers)
 		held_drop(s, h);

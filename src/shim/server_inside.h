@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/wheel.h"
+#include "shim/inline.h"
 #include "shim/protocol.h"
 #include "shim/server.h"
 
@@ -75,6 +76,7 @@ struct client {
 	uint64_t last; /* request */
 	uint32_t pid, uid;
 	char program[16];
+	bool inlined;		/* it has the stack's memory */
 	struct shim_area *area; /* NULL: has not said hello */
 	struct call *calls[SHIM_SLOTS];
 	uint64_t sets[SHIM_EPOLLS / 64]; /* epoll sets it has */
@@ -121,6 +123,13 @@ struct shim_server {
 	unsigned addrs_n;
 	shim_say_fn say;
 	void *say_arg;
+	/* server_inline.c; shared NULL: nothing is inline */
+	struct inline_state *shared;
+	struct arena *arena;
+	int arena_fd, device, nudge;
+	bool inline_all, broken;
+	bool driven;  /* by a program, as of the beginning of the turn */
+	bool touched; /* something was done to the stack in this turn */
 	/* names: server_name.c */
 	shim_name_fn name_fn;
 	void *name_arg;
@@ -140,6 +149,10 @@ shim_token token_new(struct shim_server *s, uint32_t place);
  */
 struct held *held_new(struct shim_server *s, sock_id id, int domain, int type, int *descriptor,
 		      int *error);
+/* A socket that C has made inline: END is the other end of its descriptor, and ours if it works. */
+int held_adopt(struct client *c, const struct shim_adopt *adopt, int end);
+/* Also one that was made inline, which a message that is still to be read tells. */
+struct held *held_told(struct shim_server *s, shim_token token);
 struct held *held_find(struct shim_server *s, shim_token token);
 struct held *held_by_id(struct shim_server *s, sock_id id);
 struct held *held_by_inode(struct shim_server *s, uint64_t inode);
@@ -215,5 +228,22 @@ int names_open(struct shim_server *s, struct link_why *why);
 void names_close(struct shim_server *s);
 void names_ask(struct call *call);
 void names_answered(struct shim_server *s);
+
+/* server_inline.c */
+/* Attached processes came or went: whose is the stack to be? */
+void inline_lease(struct shim_server *s);
+/* Nobody's any more. */
+void inline_end(struct shim_server *s);
+void inline_left(struct shim_server *s, const struct client *c);
+/* Descriptors to be sent with HELLO. */
+unsigned inline_offer(struct client *c, struct shim_hello *hello, int fds[3]);
+/* A program reads the device, in this turn. */
+bool inline_driven(struct shim_server *s);
+/* ... and when to look again. */
+uint64_t inline_look_at(struct shim_server *s);
+/* It does, and nobody is to be told here of what happens. */
+bool inline_nobody_waits(const struct shim_server *s);
+/* At the end of a turn. */
+void inline_tell(struct shim_server *s);
 
 #endif

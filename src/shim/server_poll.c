@@ -41,7 +41,7 @@ static int64_t look(struct call *call)
 
 	for (unsigned i = 0; i < call->polls_n; i++) {
 		const struct shim_poll *p = &call->polls[i];
-		const struct held *h = held_find(s, p->sock);
+		const struct held *h = held_told(s, p->sock);
 		short all = POLLERR | POLLHUP, got = POLLNVAL;
 
 		if (h)
@@ -62,7 +62,7 @@ static int wait_for_all(struct call *call)
 	call->waits = waits;
 	call->waits_n = call->polls_n;
 	for (unsigned i = 0; i < call->polls_n; i++) {
-		struct held *h = held_find(s, call->polls[i].sock);
+		struct held *h = held_told(s, call->polls[i].sock);
 
 		waits[i] = (struct wait){ .call = call };
 		waits[i].events = (short)(call->polls[i].events | POLLERR | POLLHUP);
@@ -199,6 +199,7 @@ int64_t set_new(struct call *call, struct shim_answer *answer)
 	atomic_store(&s->board->epoll_ready[place], 0);
 	call->client->sets[place / 64] |= 1ull << (place % 64);
 	answer->sock = set->token;
+	answer->id = id;
 	answer->arg[0] = place;
 	answer->descriptors = 1;
 	return 0;
@@ -209,7 +210,7 @@ int64_t set_ctl(struct call *call)
 	struct shim_server *s = call->client->server;
 	struct socket_event event = { .events = (uint32_t)call->ask.arg[3],
 				      .data = (uint64_t)call->ask.arg[4] };
-	struct held *h = held_find(s, (shim_token)call->ask.arg[1]);
+	struct held *h = held_told(s, (shim_token)call->ask.arg[1]);
 	uint32_t place;
 	struct set *set = set_find(call, &place);
 	int err;
@@ -257,7 +258,8 @@ static void set_free(struct shim_server *s, struct set *set)
 {
 	if (set->refs || set->holder >= 0)
 		return;
-	socket_epoll_free(s->sockets, set->id);
+	if (!s->broken)
+		socket_epoll_free(s->sockets, set->id);
 	close(set->bell);
 	set->token = 0;
 }
@@ -356,6 +358,8 @@ void sets_woken(struct shim_server *s)
 	epoll_id ids[64];
 	unsigned n;
 
+	if (s->broken || inline_nobody_waits(s))
+		return;
 	do {
 		n = sockets_epolls_woken(s->sockets, ids, 64);
 		for (unsigned i = 0; i < n; i++) {

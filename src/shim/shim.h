@@ -40,9 +40,14 @@
 	X(epoll_ctl)                                                                               \
 	X(epoll_pwait)                                                                             \
 	X(epoll_pwait2)                                                                            \
+	X(execv)                                                                                   \
+	X(execve)                                                                                  \
+	X(execvp)                                                                                  \
+	X(execvpe)                                                                                 \
 	X(fclose)                                                                                  \
 	X(fcntl)                                                                                   \
 	X(fdopen)                                                                                  \
+	X(fexecve)                                                                                 \
 	X(fileno)                                                                                  \
 	X(freeifaddrs)                                                                             \
 	X(getaddrinfo)                                                                             \
@@ -55,6 +60,9 @@
 	X(if_nametoindex)                                                                          \
 	X(ioctl)                                                                                   \
 	X(listen)                                                                                  \
+	X(popen)                                                                                   \
+	X(posix_spawn)                                                                             \
+	X(posix_spawnp)                                                                            \
 	X(ppoll)                                                                                   \
 	X(pselect)                                                                                 \
 	X(read)                                                                                    \
@@ -72,6 +80,7 @@
 	X(socket)                                                                                  \
 	X(splice)                                                                                  \
 	X(syscall)                                                                                 \
+	X(system)                                                                                  \
 	X(tee)                                                                                     \
 	X(vdprintf)                                                                                \
 	X(write)                                                                                   \
@@ -103,8 +112,12 @@ struct fd {
 	uint64_t cookie;  /* of a set: what its bell is known by */
 	uint32_t place;	  /* of a set, on the board */
 	uint32_t watched; /* of a set: the attachment whose connection is in it; 0: none */
+	uint32_t id;	  /* the engine's, for shim/inliner.h */
+	uint32_t alone;	  /* fds_alone() as it was made; 0: it has copies */
 	uint8_t type;	  /* SOCK_* */
 	uint8_t domain;
+	bool told;    /* the server knows that this process has it under this number */
+	bool epoll;   /* it was made by epoll_create(2), as far as is known */
 	bool kernel;  /* of an epoll descriptor: there may be descriptors of the kernel's in it */
 	uint8_t turn; /* of a set: whose it is, with room for one event */
 };
@@ -127,9 +140,13 @@ static inline const struct fd *fd_socket(int fd)
 
 /* FD, below FDS_MAX, is KIND from now on, and F what is known of it. */
 void fd_is(int fd, enum fd_kind kind, struct fd f);
-void fd_set_socket(int fd, shim_token token, int domain, int type);
+void fd_set_socket(int fd, shim_token token, uint32_t id, int domain, int type);
 void fd_copy(int from, int to);
 void fd_forget(int fd);
+/* Another process may have copies of all descriptors that there are now. */
+void fds_shared(void);
+/* Changes with each of those. */
+uint32_t fds_alone(void);
 /* What came from elsewhere: by execve(), SCM_RIGHTS. Asks the server if it may be Couplet's. */
 void fd_arrived(int fd);
 /* Move FD, which is ours, out of the program's way. Returns where it is, or -1. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shim/inliner.h"
 #include "shim/shim.h"
 
 /* ---- Making --------------------------------------------------------------------------------- */
@@ -38,7 +39,7 @@ static int made(struct shim_slot *slot, int domain, int type, bool cloexec, bool
 	/* So that fcntl(F_GETFL) tells it, here and in whoever inherits it. */
 	if (nonblock)
 		REAL(fcntl)(fd, F_SETFL, O_RDWR | O_NONBLOCK);
-	fd_set_socket(fd, slot->answer.sock, domain, type);
+	fd_set_socket(fd, slot->answer.sock, slot->answer.id, domain, type);
 	return fd;
 }
 
@@ -50,6 +51,10 @@ EXPORT int socket(int domain, int type, int protocol)
 
 	if (!ours(domain, type, protocol) || !process_served())
 		return REAL(socket)(domain, type, protocol);
+	fd = inline_socket(domain, type, protocol);
+	if (fd != INLINE_ASK)
+		return fd;
+	fd = -1;
 	slot = call_begin(SHIM_SOCKET, -1, 0);
 	if (!slot)
 		return -1;
@@ -66,10 +71,8 @@ EXPORT int socket(int domain, int type, int protocol)
 	return fd;
 }
 
-static int name_out(const struct shim_slot *slot, struct sockaddr *addr, socklen_t *len)
+static int name_out(const void *name, socklen_t n, struct sockaddr *addr, socklen_t *len)
 {
-	socklen_t n = slot->answer.name_len;
-
 	if (!addr)
 		return 0;
 	if (bad_pointer(len, sizeof(*len)) || bad_pointer(addr, *len)) {
@@ -80,7 +83,7 @@ static int name_out(const struct shim_slot *slot, struct sockaddr *addr, socklen
 		errno = EINVAL;
 		return -1;
 	}
-	memcpy(addr, slot->name, n < *len ? n : *len);
+	memcpy(addr, name, n < *len ? n : *len);
 	*len = n;
 	return 0;
 }
@@ -96,12 +99,28 @@ static bool room_for_descriptor(int fd)
 	return true;
 }
 
+/* Its peer's name, if the program wants it. */
+static int accepted(int conn, const struct sockaddr_storage *name, socklen_t n,
+		    struct sockaddr *addr, socklen_t *len)
+{
+	int err;
+
+	if (!name_out(name, n, addr, len))
+		return conn;
+	err = errno;
+	close(conn);
+	errno = err;
+	return -1;
+}
+
 EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	const struct fd *f = fd_socket(fd);
 	struct shim_slot *slot;
+	struct sockaddr_storage name;
+	socklen_t name_len;
 	int64_t result;
-	int conn = -1;
+	int conn;
 
 	if (!f)
 		return REAL(accept4)(fd, addr, len, flags);
@@ -109,6 +128,9 @@ EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 		errno = EINVAL;
 		return -1;
 	}
+	conn = inline_accept(fd, &name, &name_len, flags);
+	if (conn != INLINE_ASK)
+		return conn < 0 ? -1 : accepted(conn, &name, name_len, addr, len);
 	if (!room_for_descriptor(fd))
 		return -1;
 	slot = call_begin(SHIM_ACCEPT, fd, f->token);
@@ -116,20 +138,15 @@ EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 		return -1;
 	slot->request.flags = flags & SOCK_NONBLOCK;
 	result = call_do(slot, false);
+	conn = -1;
 	if (result == 0)
 		conn = made(slot, f->domain, f->type, flags & SOCK_CLOEXEC, flags & SOCK_NONBLOCK);
 	else
 		errno = (int)-result;
-	if (conn >= 0 && name_out(slot, addr, len)) {
-		int err = errno;
-
-		call_end(slot);
-		close(conn);
-		errno = err;
-		return -1;
-	}
+	memcpy(&name, slot->name, sizeof(name));
+	name_len = slot->answer.name_len;
 	call_end(slot);
-	return conn;
+	return conn < 0 ? -1 : accepted(conn, &name, name_len, addr, len);
 }
 
 EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
@@ -213,7 +230,7 @@ static int get_name(enum shim_op op, int fd, const struct fd *f, struct sockaddr
 	else if (!addr && *len)
 		errno = EFAULT;
 	else
-		err = name_out(slot, addr, len);
+		err = name_out(slot->name, slot->answer.name_len, addr, len);
 	call_end(slot);
 	return err;
 }

@@ -325,40 +325,83 @@ static void test_orphan(void **state)
 	shim_rig_wait(echo, 5);
 }
 
+/*
+ * Killed while it runs the stack itself: if it was in the middle of something, that is the end of
+ * this host, and is said; if not, all that it had is closed, as ever. Others are not hurt.
+ */
+static void test_killed_inside(void **state)
+{
+	struct shim_rig one;
+	unsigned seed = 2, broken = 0;
+
+	(void)state;
+	if (rig.how != SHIM_RIG_ALONE)
+		return;
+	for (int i = 0; i < KILLS / 4; i++) {
+		char *serve[] = { self, "echo", "epoll", "7", NULL },
+		     *ask[] = { self, "endless", NULL };
+		pid_t server, pid;
+
+		assert_int_equal(shim_rig_open(&one, SHIM_RIG_ALONE), 0);
+		server = shim_rig_start(&one, 0, serve);
+		pid = shim_rig_start(&one, 1, ask);
+		usleep(15000 + (unsigned)rand_r(&seed) % 12000);
+		kill(pid, SIGKILL);
+		shim_rig_wait(pid, 5);
+		for (int tries = 0; tries < 2000; tries++) {
+			shim_rig_look(&one, 1);
+			if (one.hosts[1].broken || !(one.hosts[1].held + one.hosts[1].conns))
+				break;
+			usleep(1000);
+		}
+		broken += one.hosts[1].broken;
+		assert_true(one.hosts[1].broken || !(one.hosts[1].held + one.hosts[1].conns));
+		assert_false(one.hosts[0].broken);
+		kill(server, SIGKILL);
+		shim_rig_wait(server, 5);
+		shim_rig_close(&one);
+	}
+	print_message("%u of %d were in the middle of a call\n", broken, KILLS / 4);
+}
+
+#define WITH_ECHO(name) cmocka_unit_test_setup_teardown(test_##name, echo_start, echo_stop)
+/* The stack in the server's process, and in the program's. */
+#define IN_BOTH                                                                                    \
+	WITH_ECHO(dup), WITH_ECHO(fork), WITH_ECHO(exec), WITH_ECHO(rights), WITH_ECHO(closeall),  \
+		WITH_ECHO(mixed), WITH_ECHO(asleep), WITH_ECHO(signals), WITH_ECHO(threads),       \
+		WITH_ECHO(libc), WITH_ECHO(streams), WITH_ECHO(many), WITH_ECHO(raw),              \
+		WITH_ECHO(inetd), WITH_ECHO(linger), WITH_ECHO(emfile)
+
 int main(int argc, char **argv)
 {
-#define WITH_ECHO(name) cmocka_unit_test_setup_teardown(test_##name, echo_start, echo_stop)
-	const struct CMUnitTest tests[] = {
-		WITH_ECHO(dup),
-		WITH_ECHO(fork),
-		WITH_ECHO(exec),
-		WITH_ECHO(rights),
-		WITH_ECHO(closeall),
-		WITH_ECHO(mixed),
-		WITH_ECHO(asleep),
-		WITH_ECHO(signals),
-		WITH_ECHO(threads),
-		WITH_ECHO(libc),
-		WITH_ECHO(streams),
-		WITH_ECHO(many),
+	const struct CMUnitTest served[] = {
+		IN_BOTH,
 		WITH_ECHO(crowd),
-		WITH_ECHO(raw),
-		WITH_ECHO(inetd),
-		WITH_ECHO(linger),
-		WITH_ECHO(emfile),
 		WITH_ECHO(killed),
 		WITH_ECHO(stopped),
 		WITH_ECHO(rubbish),
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_orphan),
 	};
+	const struct CMUnitTest inlined[] = {
+		IN_BOTH,
+		cmocka_unit_test(test_killed_inside),
+		cmocka_unit_test(test_orphan),
+	};
+	int failed;
 
 	if (argc > 1)
 		return shim_case(argc - 1, argv + 1);
 	if (getenv("SHIM_PRELOAD") && !realpath(argv[0], self))
 		return 1;
-	if (shim_rig_open(&rig))
+	if (shim_rig_open(&rig, SHIM_RIG_SERVED))
 		return 77;
 	cmocka_set_test_filter(getenv("TEST_FILTER"));
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(served, NULL, NULL);
+	for (enum shim_rig_how how = SHIM_RIG_ALONE; how <= SHIM_RIG_ALL; how++)
+		failed += shim_rig_open(&rig, how) ||
+			  cmocka_run_group_tests_name(how == SHIM_RIG_ALL ? "inline, all"
+									  : "inline, alone",
+						      inlined, NULL, NULL);
+	return failed != 0;
 }

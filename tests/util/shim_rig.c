@@ -10,9 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "host/arena.h"
 
 static void say(void *arg, const char *text)
 {
@@ -43,12 +46,16 @@ static void look(struct shim_host *h)
 	uint64_t cursor = 0;
 	int n;
 
+	h->broken = shim_server_lock(h->server) < 0;
+	if (h->broken)
+		return;
 	h->conns = 0;
 	while ((n = cpl_info_walk(h->stack, &cursor, infos, 16, loop_clock())) > 0)
 		for (int i = 0; i < n; i++)
 			h->conns += infos[i].state != CPL_TIME_WAIT;
 	h->held = shim_server_sockets(h->server);
 	h->programs = shim_server_programs(h->server);
+	shim_server_unlock(h->server);
 }
 
 static void *run(void *arg)
@@ -56,8 +63,11 @@ static void *run(void *arg)
 	struct shim_host *h = arg;
 	int err = 0;
 
-	while (!err && !loop_stopped(h->loop)) {
-		err = shim_server_turn(h->server, CPL_NEVER);
+	while (!loop_stopped(h->loop)) {
+		if (err)
+			usleep(1000);
+		else
+			err = shim_server_turn(h->server, CPL_NEVER);
 		if (atomic_load(&h->look) == 1) {
 			look(h);
 			atomic_store(&h->look, 2);
@@ -66,7 +76,42 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static int host_open(struct shim_host *h, unsigned n, struct link *link, struct link_why *why)
+/* What link_pipe_open() does, over a pair of sockets that programs can have an end of. */
+static int wire_open(struct shim_rig *rig, struct link *ends[2])
+{
+	int pair[2], err = 0;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	for (unsigned n = 0; n < 2 && !err; n++) {
+		struct cpl_iface_config iface = {
+			.size = sizeof(iface),
+			.kind = CPL_IFACE_ETHER,
+			.mtu = 1500,
+			.name = "wire",
+			.mac = { 2, 0, 0, 0, 9, (uint8_t)n },
+			.flags = CPL_IFACE_CSUM_OUT | CPL_IFACE_GSO4 | CPL_IFACE_GSO6,
+			.gso_max = 60000,
+		};
+
+		rig->hosts[n].device = pair[n];
+		err = link_fd_open(&ends[n], pair[n], &iface);
+	}
+	return err;
+}
+
+static int arena_open(struct shim_host *h, struct link_why *why)
+{
+	int err = arena_new(&h->arena, 2 * h->config.memory_max, &h->arena_fd, why);
+
+	h->config.alloc = arena_alloc;
+	h->config.release = arena_release;
+	h->config.alloc_ctx = h->arena;
+	return err;
+}
+
+static int host_open(struct shim_host *h, unsigned n, struct link *link, enum shim_rig_how how,
+		     struct link_why *why)
 {
 	struct cpl_addr addr4 = cpl_addr4(10, 9, 0, (uint8_t)(n + 1)), addr6;
 	struct sockets_config config;
@@ -77,6 +122,8 @@ static int host_open(struct shim_host *h, unsigned n, struct link *link, struct 
 	cpl_addr_parse(&addr6, text);
 	sockets_config_init(&config);
 	pthread_mutex_init(&h->lock, NULL);
+	if (!err && how)
+		err = arena_open(h, why);
 	if (!err)
 		err = cpl_stack_new(&h->stack, &h->config, loop_clock());
 	if (!err)
@@ -94,12 +141,25 @@ static int host_open(struct shim_host *h, unsigned n, struct link *link, struct 
 	if (err)
 		return err;
 	shim_server_on_say(h->server, say, h);
+	if (how) {
+		struct shim_inline shared = { .arena = h->arena,
+					      .arena_fd = h->arena_fd,
+					      .stack = h->stack,
+					      .link = link,
+					      .ifindex = ifindex,
+					      .all = how == SHIM_RIG_ALL };
+
+		err = shim_server_inline(h->server, &shared);
+		if (err)
+			return err;
+		shim_server_unlock(h->server);
+	}
 	shim_server_add_addr(h->server, "wire0", (unsigned)ifindex, &addr4, 24);
 	shim_server_add_addr(h->server, "wire0", (unsigned)ifindex, &addr6, 64);
 	return 0;
 }
 
-int shim_rig_open(struct shim_rig *rig)
+int shim_rig_open(struct shim_rig *rig, enum shim_rig_how how)
 {
 	struct link_pipe_config pipe = { .kind = CPL_IFACE_ETHER, .offload = true, .wake = true };
 	struct link_why why = { "" };
@@ -107,15 +167,16 @@ int shim_rig_open(struct shim_rig *rig)
 	int err;
 
 	memset(rig, 0, sizeof(*rig));
+	rig->how = how;
 	if (getenv("SHIM_PRELOAD"))
 		snprintf(rig->library, sizeof(rig->library), "%s", getenv("SHIM_PRELOAD"));
 	else if (!realpath("out/release/" SHIM_LIBRARY, rig->library)) {
 		printf("no out/release/" SHIM_LIBRARY ": make BUILD=release\n");
 		return 1;
 	}
-	err = link_pipe_open(ends, &pipe, &why);
+	err = how ? wire_open(rig, ends) : link_pipe_open(ends, &pipe, &why);
 	for (unsigned n = 0; n < 2 && !err; n++)
-		err = host_open(&rig->hosts[n], n, ends[n], &why);
+		err = host_open(&rig->hosts[n], n, ends[n], how, &why);
 	if (err) {
 		printf("%s (%s)\n", why.text, strerror(-err));
 		return 1;
@@ -134,10 +195,18 @@ void shim_rig_close(struct shim_rig *rig)
 	for (unsigned n = 0; n < 2; n++) {
 		struct shim_host *h = &rig->hosts[n];
 
+		look(h);
 		shim_server_close(h->server);
-		sockets_free(h->sockets, loop_clock());
+		if (!h->broken)
+			sockets_free(h->sockets, loop_clock());
 		loop_free(h->loop);
-		cpl_stack_free(h->stack);
+		if (!h->broken)
+			cpl_stack_free(h->stack);
+		if (h->arena) {
+			arena_unmap(h->arena);
+			close(h->arena_fd);
+			close(h->device);
+		}
 	}
 }
 

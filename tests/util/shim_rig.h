@@ -13,6 +13,13 @@
 #include "host/config.h"
 #include "shim/server.h"
 
+/* Programs run the stack themselves (shim/inline.h), one that is alone, or all. */
+enum shim_rig_how {
+	SHIM_RIG_SERVED,
+	SHIM_RIG_ALONE,
+	SHIM_RIG_ALL
+};
+
 struct shim_host {
 	cpl_stack *stack;
 	struct loop *loop;
@@ -20,16 +27,20 @@ struct shim_host {
 	struct shim_server *server;
 	pthread_t thread;
 	struct cpl_config config;
+	struct arena *arena; /* of a rig that is inline */
+	int arena_fd, device;
 	pthread_mutex_t lock;
 	char said[512]; /* the last thing that shim_server_on_say() was told */
 	unsigned said_n;
 	/* asked for by another thread: see shim_rig_look() */
 	_Atomic int look;
 	unsigned conns, held, programs;
+	bool broken; /* a program was killed while it ran the stack */
 };
 
 struct shim_rig {
 	struct shim_host hosts[2];
+	enum shim_rig_how how;
 	char library[512];
 };
 
@@ -38,7 +49,7 @@ struct shim_rig {
  * release build, and with what SHIM_PRELOAD names instead of it, if it is set: a sanitizer's
  * run-time library, which wants to be first, and the library built for it.
  */
-int shim_rig_open(struct shim_rig *rig);
+int shim_rig_open(struct shim_rig *rig, enum shim_rig_how how);
 void shim_rig_close(struct shim_rig *rig);
 /* Start ARGV on host 0 or 1, its output where ours goes; its process, or -1. */
 pid_t shim_rig_start(struct shim_rig *rig, int host, char *const argv[]);

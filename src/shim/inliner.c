@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stack inline, as this process has it: attaching, the lock, moving packets, waiting.
+ *
+ * Signals are blocked while the lock is held: a handler may call us, and the default action of most
+ * would end the process in the middle. Only one thread waits; it is the one that reads the device.
+ */
+#define _GNU_SOURCE
+#include "shim/inliner.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host/arena.h"
+#include "host/loop.h"
+#include "link/link.h"
+#include "shim/process.h"
+#include "stack/sockets.h"
+
+#define BATCHES	     16		    /* of output at once */
+#define PASS_NS	     (20 * 1000ull) /* as often is input looked for by those who do not wait */
+#define CONTENDED_NS (100 * CPL_MS) /* all ask the server so long after two threads waited */
+#define SPIN_NS	     (30 * 1000ull)
+#define SPIN_WORTH                                                                                 \
+	(60 * 1000ull) /* waits that ended within this are looked for before sleeping              \
+			*/
+
+struct inliner {
+	struct arena *arena;
+	struct inline_state *shared;
+	struct link *link;
+	uint64_t key;
+	int device, nudge;
+	bool blocked; /* the device took no more */
+	bool spins;
+	uint64_t passed;
+	_Atomic bool stopped, nested;
+	_Atomic bool driving;
+	_Atomic uint64_t contended; /* until then */
+	struct cpl_frame frames[LOOP_BATCH];
+	struct cpl_out outs[LOOP_BATCH];
+};
+
+/* Gone in a child, whichever way it was made. */
+static struct inliner **own;
+static int descriptors[2];
+
+/* The caller's, while it has the lock. */
+static __thread int error __attribute__((tls_model("initial-exec")));
+static __thread sigset_t signals __attribute__((tls_model("initial-exec")));
+static __thread uint64_t waited __attribute__((tls_model("initial-exec")));
+static __thread bool drives __attribute__((tls_model("initial-exec")));
+
+static struct inliner *inliner(void)
+{
+	return own ? *own : NULL;
+}
+
+/* ---- Attaching ------------------------------------------------------------------------------ */
+
+static void *memory(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void inliner_attach(uint64_t address, const int fds[3], uint64_t key)
+{
+	struct inliner *in = memory(sizeof(*in));
+
+	if (!own) {
+		own = memory(4096);
+		if (own && madvise((void *)own, 4096, MADV_WIPEONFORK)) {
+			munmap((void *)own, 4096);
+			own = NULL;
+		}
+	}
+	if (!own || !in || arena_map(&in->arena, (void *)(uintptr_t)address, fds[0])) {
+		if (in)
+			munmap(in, sizeof(*in));
+		for (int i = 0; i < 3; i++)
+			REAL(close)(fds[i]);
+		return;
+	}
+	REAL(close)(fds[0]);
+	in->shared = arena_root(in->arena);
+	in->key = key;
+	in->spins = process_spins();
+	in->device = descriptors[0] = fd_hide(fds[1]);
+	in->nudge = descriptors[1] = fd_hide(fds[2]);
+	if (in->device < 0 || in->nudge < 0 ||
+	    link_fd_open(&in->link, in->device, &in->shared->iface)) {
+		arena_unmap(in->arena);
+		munmap(in, sizeof(*in));
+		return;
+	}
+	*own = in;
+}
+
+void inliner_detach(void)
+{
+	struct inliner *in = inliner();
+
+	if (in)
+		*own = NULL;
+	/* Those of the parent, in a child. */
+	for (int i = 0; i < 2; i++) {
+		if (descriptors[i] <= 0)
+			continue;
+		fd_forget(descriptors[i]);
+		REAL(close)(descriptors[i]);
+		descriptors[i] = 0;
+	}
+}
+
+/* ---- The lock ------------------------------------------------------------------------------- */
+
+static bool leased(const struct inliner *in)
+{
+	uint64_t lease = atomic_load_explicit(&in->shared->lease, memory_order_relaxed);
+
+	return (lease == in->key || lease == INLINE_ANY) &&
+	       !atomic_load_explicit(&in->stopped, memory_order_relaxed);
+}
+
+static void leave(const struct inliner *in)
+{
+	arena_unlock(in->arena);
+	pthread_sigmask(SIG_SETMASK, &signals, NULL);
+	errno = error;
+}
+
+static bool enter(struct inliner *in)
+{
+	sigset_t all;
+	int err;
+
+	error = errno;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &signals);
+	err = arena_lock(in->arena);
+	if (!err && leased(in)) {
+		if (in->shared->bound != in->key)
+			stack_set_memory(in->shared->stack, arena_alloc, arena_release, in->arena);
+		in->shared->bound = in->key;
+		return true;
+	}
+	if (!err)
+		leave(in);
+	else
+		pthread_sigmask(SIG_SETMASK, &signals, NULL);
+	return false;
+}
+
+bool inline_may(void)
+{
+	const struct inliner *in = inliner();
+
+	return in && leased(in);
+}
+
+struct inline_state *inline_enter(uint64_t *now)
+{
+	struct inliner *in = inliner();
+	uint64_t contended;
+
+	if (!in || !leased(in))
+		return NULL;
+	*now = loop_clock();
+	contended = atomic_load_explicit(&in->contended, memory_order_relaxed);
+	if (contended && *now < contended)
+		return NULL;
+	/* Before the lock: a server that is at work sees it and lets go. */
+	atomic_store_explicit(&in->shared->drove, *now, memory_order_relaxed);
+	return enter(in) ? in->shared : NULL;
+}
+
+/* ---- Packets -------------------------------------------------------------------------------- */
+
+static int output_some(struct inliner *in, uint64_t now)
+{
+	struct inline_state *sh = in->shared;
+	int n = cpl_output(sh->stack, sh->ifindex, in->outs, LOOP_BATCH, now), sent = 0;
+
+	if (n > 0 && !in->blocked)
+		sent = (int)link_write_some(in->link, in->outs, (unsigned)n);
+	/* What comes after a refused frame is refused as well: order is kept. */
+	in->blocked = sent < n;
+	for (int f = 0; f < n; f++)
+		cpl_output_done(sh->stack, in->outs[f].token, f < sent, now);
+	return n;
+}
+
+static void output(struct inliner *in, uint64_t now)
+{
+	struct inline_state *sh = in->shared;
+
+	for (int i = 0; i < BATCHES && !in->blocked; i++)
+		if (!cpl_output_pending(sh->stack, sh->ifindex) || !output_some(in, now))
+			break;
+}
+
+void inline_leave(uint64_t now)
+{
+	struct inliner *in = inliner();
+
+	bool others;
+
+	output(in, now);
+	others = atomic_load_explicit(&in->shared->waits, memory_order_relaxed);
+	leave(in);
+	/* What was done may be what they wait for. */
+	if (others)
+		process_ring();
+}
+
+void inline_pass(uint64_t now, bool needed)
+{
+	struct inliner *in = inliner();
+	struct inline_state *sh = in->shared;
+	int n;
+
+	if (!needed && now < in->passed + PASS_NS)
+		return;
+	in->passed = now;
+	in->blocked = false;
+	n = link_read(in->link, in->frames, LOOP_BATCH);
+	if (n > 0)
+		cpl_input(sh->stack, sh->ifindex, in->frames, (unsigned)n, now);
+	if (cpl_deadline(sh->stack) <= now)
+		cpl_advance(sh->stack, now);
+	sockets_poll(sh->sockets, now);
+	output(in, now);
+}
+
+/* ---- Waiting -------------------------------------------------------------------------------- */
+
+void inliner_waits(int change)
+{
+	struct inliner *in = inliner();
+
+	if (!in)
+		return;
+	atomic_fetch_add(&in->shared->waits, (uint32_t)change);
+	/* A handler of a signal that interrupted inline_wait(). */
+	if (drives)
+		inline_drive_end();
+}
+
+bool inline_drive(void)
+{
+	struct inliner *in = inliner();
+	uint64_t nobody = 0;
+
+	if (drives)
+		return true;
+	if (!in || !leased(in))
+		return false;
+	if (!atomic_exchange(&in->driving, true)) {
+		if (atomic_compare_exchange_strong(&in->shared->driver, &nobody, in->key)) {
+			drives = true;
+			return true;
+		}
+		atomic_store(&in->driving, false);
+	}
+	atomic_store(&in->contended, loop_clock() + CONTENDED_NS);
+	return false;
+}
+
+void inline_drive_end(void)
+{
+	struct inliner *in = inliner();
+	uint64_t key;
+	bool others;
+
+	if (!drives)
+		return;
+	drives = false;
+	key = in->key;
+	others = atomic_load(&in->shared->waits);
+	/* Who still waits does so at the server, which is to read the device at once. */
+	atomic_store(&in->shared->drove, others ? 0 : loop_clock());
+	atomic_compare_exchange_strong(&in->shared->driver, &key, 0);
+	atomic_store(&in->driving, false);
+	if (atomic_exchange(&in->shared->ring, 0) || others)
+		process_ring();
+}
+
+/* Look for something for as long as a sleep would cost. As ppoll(2). */
+static int spin(const struct inliner *in, struct pollfd *fds, nfds_t n, uint64_t until,
+		const sigset_t *mask)
+{
+	static const struct timespec zero;
+	int ready = 0;
+
+	if (!in->spins || waited > SPIN_WORTH)
+		return 0;
+	do
+		ready = REAL(ppoll)(fds, n, &zero, mask);
+	while (!ready && loop_clock() < until);
+	return ready;
+}
+
+static void cancelled(void *arg)
+{
+	(void)arg;
+	inline_drive_end();
+}
+
+/* The thread may be cancelled here, as in the kernel's calls. */
+static int sleep_on(struct pollfd *fds, nfds_t n, uint64_t wait_ns, const sigset_t *mask)
+{
+	struct timespec t = { (time_t)(wait_ns / CPL_SECOND), (long)(wait_ns % CPL_SECOND) };
+	int ready;
+
+	pthread_cleanup_push(cancelled, NULL);
+	ready = REAL(ppoll)(fds, n, wait_ns == CPL_NEVER ? NULL : &t, mask);
+	pthread_cleanup_pop(0);
+	return ready;
+}
+
+int inline_wait(struct pollfd *fds, nfds_t n, uint64_t until, const sigset_t *mask)
+{
+	struct inliner *in = inliner();
+	uint64_t began = loop_clock(), deadline = CPL_NEVER, now, count;
+	int ready;
+
+	if (!enter(in))
+		return 0;
+	deadline = cpl_deadline(in->shared->stack);
+	fds[n] = (struct pollfd){ .fd = in->device,
+				  .events = (short)(in->blocked ? POLLIN | POLLOUT : POLLIN) };
+	leave(in);
+	fds[n + 1] = (struct pollfd){ .fd = in->nudge, .events = POLLIN };
+	fds[n + 2] = (struct pollfd){ .fd = process_conn() };
+	until = deadline < until ? deadline : until;
+	if (until <= began)
+		return 0;
+	ready = spin(in, fds, n + 3, began + SPIN_NS < until ? began + SPIN_NS : until, mask);
+	if (!ready)
+		ready = sleep_on(fds, n + 3, until == CPL_NEVER ? CPL_NEVER : until - began, mask);
+	if (ready < 0)
+		return ready;
+	now = loop_clock();
+	waited = now - began;
+	atomic_store(&in->shared->drove, now);
+	if (fds[n + 1].revents && REAL(read)(in->nudge, &count, sizeof(count)) < 0)
+		fds[n + 1].revents = 0; /* another process has read it */
+	/* The server is gone: whoever asks it is told so. */
+	if (fds[n + 2].revents)
+		atomic_store(&in->stopped, true);
+	ready = 0;
+	for (nfds_t i = 0; i < n; i++)
+		ready += fds[i].revents != 0;
+	return ready;
+}
+
+/* ppoll(2) does not say which handler ran. Only if all ask for it does a call go on. */
+bool inline_restarts(void)
+{
+	for (int sig = 1; sig < NSIG; sig++) {
+		struct sigaction sa;
+
+		if (sigaction(sig, NULL, &sa) == 0 && sa.sa_handler != SIG_DFL &&
+		    sa.sa_handler != SIG_IGN && !(sa.sa_flags & SA_RESTART))
+			return false;
+	}
+	return true;
+}
+
+/* ---- Ending --------------------------------------------------------------------------------- */
+
+void inliner_stop(void)
+{
+	struct inliner *in = inliner();
+
+	if (!in || !enter(in))
+		return;
+	atomic_store(&in->stopped, true);
+	leave(in);
+}
+
+void inliner_nested(void)
+{
+	struct inliner *in = inliner();
+
+	if (in)
+		atomic_store(&in->nested, true);
+	inliner_stop();
+}
+
+void inliner_go_on(void)
+{
+	struct inliner *in = inliner();
+
+	if (in && !atomic_load(&in->nested))
+		atomic_store(&in->stopped, false);
+}
+
+/* exit(3) ends the other threads wherever they are. */
+__attribute__((destructor)) static void ending(void)
+{
+	inliner_stop();
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside libcouplet-shim.so: the stack inline (shim/inline.h), as this process has it.
+ *
+ * A call that may be made inline is tried so first. It is not (false, or INLINE_NOT) if this
+ * process has no lease, and while several of its threads wait at once: then the server is the one
+ * that knows whom to wake, and all of them ask it for a while.
+ */
+#ifndef SHIM_INLINER_H
+#define SHIM_INLINER_H
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "shim/inline.h"
+#include "shim/shim.h"
+
+#define INLINE_NOT INT64_MIN
+#define INLINE_ASK (-2) /* instead of a descriptor: ask the server */
+
+/* The server offered it, at ADDRESS: takes the descriptors (arena, device, nudge). */
+void inliner_attach(uint64_t address, const int fds[3], uint64_t key);
+/* In a child: it is the parent's. */
+void inliner_detach(void);
+/* Before execve(2) and exit(3): no thread is in the stack any more, nor will be. */
+void inliner_stop(void);
+/* execve(2) failed. */
+void inliner_go_on(void);
+
+/*
+ * An epoll descriptor is looked at from outside, where only its bell is seen, which the server
+ * rings: it is to have all to do.
+ */
+void inliner_nested(void);
+
+/* A thread is about to wait for the server, or is done. */
+void inliner_waits(int change);
+
+/* Inline, as far as can be said without the lock. */
+bool inline_may(void);
+
+/* ---- In the stack --------------------------------------------------------------------------- */
+
+/*
+ * Take the lock, with all signals blocked, until inline_leave(). NULL: not inline. *NOW: the time.
+ */
+struct inline_state *inline_enter(uint64_t *now);
+/* Sends what there is to send. */
+void inline_leave(uint64_t now);
+/* What has come in and what is due; not more often than makes sense unless NEEDED. */
+void inline_pass(uint64_t now, bool needed);
+
+/* ---- Waiting -------------------------------------------------------------------------------- */
+
+/* This thread is from now on, or still, the one that waits: false, another is. */
+bool inline_drive(void);
+void inline_drive_end(void);
+/*
+ * Wait until something may have happened: for FDS (N of them, and room for three more) as ppoll(2)
+ * does, for packets, timers and the server, until UNTIL. Returns as ppoll(2) for FDS, but early.
+ */
+int inline_wait(struct pollfd *fds, nfds_t n, uint64_t until, const sigset_t *mask);
+/* A handler ran: does signal(7) make a call that blocks go on? */
+bool inline_restarts(void);
+
+/* ---- Calls: inline_call.c ------------------------------------------------------------------- */
+
+/* What SLOT asks. False: ask the server. */
+bool inline_call(struct shim_slot *slot);
+/*
+ * As shim_send(), shim_recv(): *DONE octets were sent or received. INLINE_NOT: the server is to be
+ * asked for the rest.
+ */
+int64_t inline_send(int fd, const struct msghdr *msg, int flags, size_t len, size_t *done);
+int64_t inline_recv(int fd, struct msghdr *msg, int flags, size_t len, size_t *done);
+int inline_socket(int domain, int type, int protocol);
+/* NAME: of the peer, *LEN its length. */
+int inline_accept(int fd, struct sockaddr_storage *name, socklen_t *len, int flags);
+/* The last descriptor of a socket was closed, which had ID. */
+bool inline_close(uint32_t id);
+/* Readiness of N descriptors; returns how many are, or INLINE_NOT. */
+int64_t inline_look(struct pollfd *fds, nfds_t n);
+int64_t inline_epoll_take(uint32_t id, struct epoll_event *events, int max);
+
+#endif

@@ -57,7 +57,7 @@ UTIL_SRC := $(sort $(wildcard tests/util/*.c))
 TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
 PEER_SRC := $(sort $(wildcard tests/interop/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
-BENCH_SRC := $(sort $(wildcard bench/*.c))
+BENCH_SRC := $(sort $(filter-out bench/peer.c,$(wildcard bench/*.c)))
 SIM_TOOL_SRC := $(sort $(wildcard sim/tool/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
@@ -127,9 +127,10 @@ $(OUT)/pic/%.o: %.c $(OUT)/flags
 	$(Q)mkdir -p $(@D) && $(COMPILE) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 $(OUT)/libcouplet-shim.so: $(call pic,$(SHIM_SRC))
 $(OUT)/libcouplet-packetdrill.so: $(call pic,$(DRILL_SRC))
+$(OUT)/bench/libcouplet-peer.so: $(call pic,bench/peer.c $(LIB_SRC))
 $(OUT)/%.so: $(OUT)/sources
 	@echo "  LINK  $@"
-	$(Q)$(LINK) -shared -o $@ $(filter %.o,$^) -ldl -lpthread
+	$(Q)mkdir -p $(@D) && $(LINK) -shared -o $@ $(filter %.o,$^) -ldl -lpthread
 
 # A program for the kernel needs no kernel's headers (CO-RE); its loader includes "NAME.skel.h".
 $(OUT)/bpf/%.skel.h: src/source/bpf/%.bpf.c $(wildcard src/source/bpf/*.h) $(OUT)/flags
@@ -169,7 +170,7 @@ format: ## let clang-format-14 write the C sources
 bench: deps ## run the benchmarks
 	$(RUN) -j$(JOBS) BUILD=release all benches
 	$(Q)set -e; for b in $(BENCH_SRC:%.c=out/release/%); do echo "$$b"; $$b; done
-benches: $(BENCHES)
+benches: $(BENCHES) $(OUT)/bench/libcouplet-peer.so
 FUZZ_SECONDS ?= 60
 fuzz: deps ## run each fuzzer for FUZZ_SECONDS
 	$(RUN) -j$(JOBS) BUILD=fuzz fuzzers

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Couplet as one of several stacks that a harness runs on the same work: a shared object is one
+ * stack, which the harness loads (twice, under two names, for both ends of a wire in memory), feeds
+ * with Ethernet frames and uses through the table PEER. The structures below are that interface.
+ *
+ * Frames that come in are gathered and handed to the stack together when the harness polls, as a
+ * device that is read in batches does: their memory is good until then. CSUM=0 in the environment
+ * leaves checksums to a device that does not exist, CC names the congestion control.
+ */
+#include <couplet/couplet.h>
+
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the harness offers; USER is its own pointer, C is ours. */
+struct host_api {
+	void (*tx)(int id, const void *frame, uint32_t len);
+	void *(*tx_begin)(int id, uint32_t len); /* where the frame goes; NULL: no room */
+	void (*tx_commit)(int id, uint32_t len);
+	uint64_t (*now_us)(void);
+	void *(*on_accept)(int id, void *c); /* returns USER */
+	void (*on_connected)(int id, void *c, void *user);
+	void (*on_recv)(int id, void *c, void *user, const void *data, uint32_t n, int copied);
+	void (*on_sent)(int id, void *c, void *user); /* there is room */
+	void (*on_eof)(int id, void *c, void *user);
+	void (*on_dead)(int id, void *c, void *user, int err); /* C is gone */
+};
+
+/* What a stack offers. */
+struct peer_plugin {
+	const char *name;
+	int (*init)(const struct host_api *host, int id, uint32_t ip_be, const uint8_t mac[6]);
+	void (*input)(const void *frame, uint32_t len);
+	void (*poll)(void);
+	int (*listen)(uint16_t port);
+	void *(*connect)(uint32_t ip_be, uint16_t port, void *user);
+	uint32_t (*send)(void *c, const void *buf, uint32_t len); /* copies; bytes taken */
+	void (*flush)(void *c);
+	void (*close)(void *c);
+	void (*info)(char *buf, size_t n);
+};
+
+#define BATCH 64
+
+struct conn {
+	cpl_handle handle; /* 0: closed */
+	void *user;
+	struct conn *next_dead;
+	int error;
+	bool reading, closing; /* a close while the harness reads waits for its end */
+};
+
+static const struct host_api *host;
+static int own_id;
+static cpl_stack *stack;
+static int ifindex;
+static cpl_handle listener;
+static struct conn *dead;
+static struct cpl_frame gathered[BATCH];
+static unsigned gathered_n;
+static uint32_t frame_flags;
+
+static uint64_t now_ns(void)
+{
+	return host->now_us() * 1000;
+}
+
+static void *slab_alloc(void *ctx, size_t n)
+{
+	(void)ctx;
+	return malloc(n);
+}
+
+static void slab_release(void *ctx, void *slab, size_t n)
+{
+	(void)ctx;
+	(void)n;
+	free(slab);
+}
+
+static int peer_init(const struct host_api *api, int id, uint32_t ip_be, const uint8_t mac[6])
+{
+	struct cpl_iface_config ic = { .size = sizeof(ic),
+				       .name = "mem",
+				       .kind = CPL_IFACE_ETHER,
+				       .mtu = 1500,
+				       .flags = CPL_IFACE_NO_DAD };
+	const char *csum = getenv("CSUM"), *cc = getenv("CC");
+	uint32_t ip = ntohl(ip_be);
+	struct cpl_addr addr = cpl_addr4((uint8_t)(ip >> 24), (uint8_t)(ip >> 16),
+					 (uint8_t)(ip >> 8), (uint8_t)ip);
+	struct cpl_config c;
+	int err;
+
+	host = api;
+	own_id = id;
+	cpl_config_init(&c);
+	c.alloc = slab_alloc;
+	c.release = slab_release;
+	c.memory_max = 16ull << 30;
+	c.conns_max = 12000000;
+	c.secret[0] = (uint8_t)(id + 1);
+	c.port_first = 1024;
+	c.port_last = 65535;
+	c.timestamps = 0;	      /* as the others: MSS 1460 is what a segment carries */
+	c.time_wait_ns = 10 * CPL_MS; /* churn comes round to its ports in no time */
+	if (cc)
+		snprintf(c.cc_name, sizeof(c.cc_name), "%s", cc);
+	if (csum && !atoi(csum)) {
+		ic.flags |= CPL_IFACE_CSUM_OUT;
+		frame_flags = CPL_FRAME_CSUM_OK;
+	}
+	memcpy(ic.mac, mac, 6);
+	err = cpl_stack_new(&stack, &c, now_ns());
+	if (err)
+		return err;
+	ifindex = cpl_iface_add(stack, &ic, now_ns());
+	if (ifindex < 0)
+		return ifindex;
+	return cpl_addr_add(stack, ifindex, &addr, 24, now_ns());
+}
+
+/* ---- frames ---- */
+
+static void feed(uint64_t now)
+{
+	if (gathered_n)
+		cpl_input(stack, ifindex, gathered, gathered_n, now);
+	gathered_n = 0;
+}
+
+static void peer_input(const void *frame, uint32_t len)
+{
+	gathered[gathered_n++] =
+		(struct cpl_frame){ .data = frame, .len = len, .flags = frame_flags };
+	if (gathered_n == BATCH)
+		feed(now_ns());
+}
+
+static void drain(uint64_t now)
+{
+	struct cpl_out out[BATCH];
+	int n;
+
+	while ((n = cpl_output(stack, ifindex, out, BATCH, now)) > 0) {
+		bool full = false;
+
+		for (int i = 0; i < n; i++) {
+			uint8_t *p = full ? NULL : host->tx_begin(own_id, out[i].len);
+
+			for (unsigned j = 0; p && j < out[i].iov_n; j++) {
+				memcpy(p, out[i].iov[j].base, out[i].iov[j].len);
+				p += out[i].iov[j].len;
+			}
+			full = !p;
+			if (p)
+				host->tx_commit(own_id, out[i].len);
+			cpl_output_done(stack, out[i].token, p != NULL, now);
+		}
+		if (full)
+			return;
+	}
+}
+
+/* ---- connections ---- */
+
+static struct conn *conn_new(cpl_handle handle, void *user)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		abort();
+	c->handle = handle;
+	c->user = user;
+	cpl_set_user(stack, handle, (uint64_t)(uintptr_t)c);
+	return c;
+}
+
+/* The harness hears of it at the end of a poll, when it no longer uses it. */
+static void conn_over(struct conn *c, int error, uint64_t now)
+{
+	if (!c->handle)
+		return;
+	if (c->reading) {
+		c->closing = true;
+		return;
+	}
+	cpl_close(stack, c->handle, now);
+	c->handle = 0;
+	c->error = error;
+	c->next_dead = dead;
+	dead = c;
+}
+
+static void accept_all(uint64_t now)
+{
+	cpl_handle handle;
+
+	while (!cpl_accept(stack, listener, &handle, now)) {
+		struct conn *c = conn_new(handle, NULL);
+
+		c->user = host->on_accept(own_id, c);
+	}
+}
+
+static void read_all(struct conn *c, uint64_t now)
+{
+	struct cpl_iov iov[64];
+	int n;
+
+	while (!c->closing && (n = cpl_recv_borrow(stack, c->handle, iov, 64, now)) > 0) {
+		size_t bytes = 0;
+
+		c->reading = true;
+		for (int i = 0; i < n; i++) {
+			host->on_recv(own_id, c, c->user, iov[i].base, (uint32_t)iov[i].len, 0);
+			bytes += iov[i].len;
+		}
+		c->reading = false;
+		cpl_recv_return(stack, c->handle, bytes, now);
+	}
+	if (c->closing)
+		conn_over(c, 0, now);
+}
+
+static void on_event(const struct cpl_event *ev, uint64_t now)
+{
+	struct conn *c = (struct conn *)(uintptr_t)ev->user;
+
+	if (ev->what & CPL_EV_ACCEPT)
+		accept_all(now);
+	if (!c)
+		return;
+	if (ev->what & CPL_EV_CONNECTED)
+		host->on_connected(own_id, c, c->user);
+	if (ev->what & CPL_EV_READABLE && c->handle)
+		read_all(c, now);
+	if (ev->what & CPL_EV_WRITABLE && c->handle)
+		host->on_sent(own_id, c, c->user);
+	if (ev->what & CPL_EV_PEER_FIN && c->handle)
+		host->on_eof(own_id, c, c->user);
+	if (ev->what & CPL_EV_CLOSED)
+		conn_over(c, ev->error, now);
+}
+
+static void peer_poll(void)
+{
+	uint64_t now = now_ns();
+	struct cpl_event ev;
+
+	feed(now);
+	if (cpl_deadline(stack) <= now)
+		cpl_advance(stack, now);
+	while (cpl_next_event(stack, &ev))
+		on_event(&ev, now);
+	if (cpl_output_pending(stack, ifindex))
+		drain(now);
+	while (dead) {
+		struct conn *c = dead;
+
+		dead = c->next_dead;
+		host->on_dead(own_id, c, c->user, c->error);
+		free(c);
+	}
+}
+
+static int peer_listen(uint16_t port)
+{
+	struct cpl_endpoint local = { .port = port };
+
+	return cpl_listen(stack, &local, 65536, &listener, now_ns());
+}
+
+static void *peer_connect(uint32_t ip_be, uint16_t port, void *user)
+{
+	uint32_t ip = ntohl(ip_be);
+	struct cpl_endpoint to = { .addr = cpl_addr4((uint8_t)(ip >> 24), (uint8_t)(ip >> 16),
+						     (uint8_t)(ip >> 8), (uint8_t)ip),
+				   .port = port };
+	cpl_handle handle;
+
+	return cpl_connect(stack, NULL, &to, &handle, now_ns()) ? NULL : conn_new(handle, user);
+}
+
+static uint32_t peer_send(void *conn, const void *buf, uint32_t len)
+{
+	struct conn *c = conn;
+	long n = c->handle ? cpl_send(stack, c->handle, buf, len, 0, now_ns()) : 0;
+
+	return n > 0 ? (uint32_t)n : 0;
+}
+
+static void peer_flush(void *conn)
+{
+	(void)conn; /* what may go goes when the harness polls */
+}
+
+static void peer_close(void *conn)
+{
+	conn_over(conn, 0, now_ns());
+}
+
+static void peer_info(char *buf, size_t n)
+{
+	struct cpl_counters c;
+
+	cpl_counters_get(stack, &c);
+	snprintf(buf, n, "segments in %llu out %llu again %llu", (unsigned long long)c.segs_in,
+		 (unsigned long long)c.segs_out, (unsigned long long)c.segs_retrans);
+}
+
+__attribute__((visibility("default"))) const struct peer_plugin peer = {
+	.name = "couplet",
+	.init = peer_init,
+	.input = peer_input,
+	.poll = peer_poll,
+	.listen = peer_listen,
+	.connect = peer_connect,
+	.send = peer_send,
+	.flush = peer_flush,
+	.close = peer_close,
+	.info = peer_info,
+};

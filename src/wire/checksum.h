@@ -35,7 +35,14 @@ static inline uint64_t sum_join(uint64_t a, uint64_t b)
  */
 uint16_t sum_update(uint16_t check, uint16_t old, uint16_t now);
 /* Fold to 16 bits, in memory order: store with memcpy. Not complemented. */
-uint16_t sum_fold(uint64_t sum);
+static inline uint16_t sum_fold(uint64_t sum)
+{
+	sum = (sum >> 32) + (uint32_t)sum;
+	sum = (sum >> 32) + (uint32_t)sum;
+	sum = (sum >> 16) + (uint16_t)sum;
+	sum = (sum >> 16) + (uint16_t)sum;
+	return (uint16_t)sum;
+}
 /* Folded and complemented: the value for the checksum field, in memory order. */
 static inline uint16_t sum_finish(uint64_t sum)
 {

@@ -157,13 +157,10 @@ struct chunk *chunk_lend(struct chunk_mem *cm, const void *data, uint32_t len, u
 	return chunk;
 }
 
-void chunk_put(struct chunk_mem *cm, struct chunk *chunk)
+void chunk_free(struct chunk_mem *cm, struct chunk *chunk)
 {
 	uint32_t tail;
 
-	ASSERT(chunk->refs);
-	if (--chunk->refs)
-		return;
 	if (chunk->cls < CHUNK_CLASSES) {
 		pool_free(&cm->classes[chunk->cls], chunk);
 		return;
@@ -294,7 +291,8 @@ static size_t chunkq_extend(struct chunkq *q, struct chunk_ref *ref, const uint8
 	return n;
 }
 
-size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n)
+size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n,
+			  size_t coming)
 {
 	const uint8_t *p = data;
 	struct chunk_ref *ref;
@@ -304,7 +302,7 @@ size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, s
 	if (!list_empty(&q->refs))
 		taken = chunkq_extend(q, list_last(&q->refs, struct chunk_ref, link), p, n);
 	while (taken < n) {
-		chunk = chunk_to_append(cm, n - taken, q->bytes);
+		chunk = chunk_to_append(cm, coming - taken, q->bytes);
 		if (!chunk)
 			break;
 		ref = chunkq_push(q, cm, chunk, 0);
@@ -315,6 +313,11 @@ size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, s
 		taken += chunkq_extend(q, ref, p + taken, n - taken);
 	}
 	return taken;
+}
+
+size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n)
+{
+	return chunkq_append_part(q, cm, data, n, n);
 }
 
 bool chunkq_append_ref(struct chunkq *q, struct chunk_mem *cm, struct chunk *chunk, uint32_t off,

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/list.h"
 #include "base/pool.h"
 
@@ -62,7 +63,14 @@ static inline void chunk_get(struct chunk *chunk)
 {
 	chunk->refs++;
 }
-void chunk_put(struct chunk_mem *cm, struct chunk *chunk);
+/* Nothing refers to CHUNK any more. */
+void chunk_free(struct chunk_mem *cm, struct chunk *chunk);
+static inline void chunk_put(struct chunk_mem *cm, struct chunk *chunk)
+{
+	ASSERT(chunk->refs);
+	if (!--chunk->refs)
+		chunk_free(cm, chunk);
+}
 
 /* A queue of bytes: refs in order. */
 struct chunkq {
@@ -82,6 +90,9 @@ void chunkq_clear(struct chunkq *q, struct chunk_mem *cm);
  * the bytes taken: fewer when memory is short.
  */
 size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n);
+/* The same, where COMING bytes, N of them included, are to follow each other. */
+size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n,
+			  size_t coming);
 /*
  * Append a reference to part of CHUNK, whose count it raises; one that continues the last is joined
  * with it. False: no memory.

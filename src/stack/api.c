@@ -19,7 +19,8 @@ int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigne
 	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
 		return -EINVAL;
 	s->batch = n > 1;
-	while (i < n && input_frame(s, ifindex, &frames[i], now))
+	while (i < n &&
+	       ((s->run.n && run_joins(s, &frames[i])) || input_frame(s, ifindex, &frames[i], now)))
 		i++;
 	run_ends(s, now);
 	s->batch = false;
@@ -64,7 +65,7 @@ int cpl_output(cpl_stack *s, int ifindex, struct cpl_out *frames, unsigned max, 
 			break;
 		f->at_device = true;
 		describe(&s->ifaces[ifindex], f, &frames[n]);
-		frames[n].token = (uint64_t)pool_index(&s->frames, f) + 1;
+		frames[n].token = (uint64_t)f->index + 1;
 		s->counters.frames_out++;
 		s->counters.bytes_out += frames[n].len;
 		n++;

@@ -1,88 +1,82 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Segments of one connection that follow each other in a batch of frames go to TCP as one: a run.
- * The first is parsed and checked as any packet; another joins where its headers are the same octet
- * for octet but for what must differ (lengths, IPv4's identification, sequence number, PSH,
- * checksums, which are verified), so that nothing is known less of it. A run ends with a segment
- * that is shorter, and with whatever does not join. TCP takes it in one piece only where it is
- * exactly what comes next; otherwise segment by segment (tcp/run.c).
+ * The first is parsed and checked as any packet; another joins where its headers are the same, link
+ * and options included, but for what must differ: lengths, IPv4's identification, sequence number,
+ * PSH, and checksums, which are verified. So nothing is known less of it. A run ends with a segment
+ * that is shorter, and with whatever does not join; TCP takes it in one piece only where it is
+ * exactly what comes next, otherwise segment by segment (tcp/run.c).
  */
 #include "stack/stack.h"
 
 #include "wire/bytes.h"
 
-#define PLAIN  (TCP_ACK | TCP_PSH)
 #define NO_RUN (TCP_SYN | TCP_FIN | TCP_RST | TCP_URG)
 
-static bool same(const uint8_t *a, const uint8_t *b, size_t n)
+static uint64_t load64(const uint8_t *p)
 {
-	return memcmp(a, b, n) == 0;
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return v;
 }
 
-/* The IPv4 header at P joins the one of RUN, but for the checksum; *LEN becomes the packet's. */
-static bool ip4_joins(const uint8_t *first, const uint8_t *p, uint32_t *len)
+/* All but what may differ is the same. */
+static bool same_headers(const struct run *run, const uint8_t *p)
 {
-	uint32_t total = get16(p + 2);
+	uint64_t diff = 0;
 
-	/* version, length, TOS; flags and offset; TTL, protocol; addresses */
-	if (total > *len || !same(p, first, 2) || !same(p + 6, first + 6, 4) ||
-	    !same(p + 12, first + 12, 8))
-		return false;
-	*len = total;
-	return sum_finish(sum_add(0, p, IPV4_HLEN)) == 0;
+	for (unsigned i = 0; i < run->words; i++)
+		diff |= (load64(p + 8 * i) ^ load64(run->head + 8 * i)) & run->mask[i];
+	return !diff;
 }
 
-static bool ip6_joins(const uint8_t *first, const uint8_t *p, uint32_t *len)
+/* The packet's length as IP says it; 0: it is not right. */
+static uint32_t ip_length(const struct run *run, const uint8_t *ip)
 {
-	uint32_t total = IPV6_HLEN + get16(p + 4);
-
-	if (total > *len || !same(p, first, 4) || !same(p + 6, first + 6, 34))
-		return false;
-	*len = total;
-	return true;
+	if (run->iphl == IPV6_HLEN)
+		return IPV6_HLEN + get16(ip + 4);
+	return sum_finish(sum_add(0, ip, IPV4_HLEN)) ? 0 : get16(ip + 2);
 }
 
-static bool tcp_joins(const struct run *run, const uint8_t *first, const uint8_t *t)
+static bool sum_right(const struct run *run, sum_fn add, const uint8_t *tcp, uint32_t len)
 {
-	/* ports; the ACK; data offset and all flags but PSH; window; urgent pointer and options */
-	return same(t, first, 4) && get32(t + 4) == run->next && same(t + 8, first + 8, 5) &&
-	       !((t[13] ^ first[13]) & (uint8_t)~TCP_PSH) && same(t + 14, first + 14, 2) &&
-	       same(t + 18, first + 18, run->hlen - run->iphl - 18);
+	return !sum_finish(add((uint64_t)run->pseudo + __builtin_bswap32(len), tcp, len));
 }
 
-bool run_joins(struct cpl_stack *s, const uint8_t *p, uint32_t len, const struct packet *pkt)
+bool run_joins(struct cpl_stack *s, const struct cpl_frame *f)
 {
 	struct run *run = &s->run;
-	uint32_t payload;
-	uint64_t sum;
+	const uint8_t *p = f->data, *tcp = p + run->link + run->iphl;
+	struct chunk *lent = NULL;
+	uint32_t len, payload;
 
-	if (!run->n || run->closed || run->n == RUN_MAX || len <= run->hlen ||
-	    pkt->ifindex != run->in.ifindex || pkt->gso_size ||
-	    pkt->to_us_alone != run->to_us_alone)
+	if (run->closed || run->n == RUN_MAX || f->len < 8 * run->words || f->gso_size ||
+	    !same_headers(run, p) || get32(tcp + 4) != run->next)
 		return false;
-	if (!(run->iphl == IPV6_HLEN ? ip6_joins(run->head, p, &len)
-				     : ip4_joins(run->head, p, &len)))
+	len = ip_length(run, p + run->link);
+	if (len + run->link > f->len || len + run->link <= run->hlen)
 		return false;
-	if (len <= run->hlen || !tcp_joins(run, run->head + run->iphl, p + run->iphl))
-		return false;
-	payload = len - run->hlen;
+	payload = len + run->link - run->hlen;
 	if (payload > run->mss || run->total + payload > RUN_BYTES)
 		return false;
-	if (!pkt->csum_ok) {
-		sum = run->addresses + __builtin_bswap32(len - run->iphl) +
-		      __builtin_bswap32(IP_TCP);
-		sum = sum_join(sum, s->sum(0, p + run->iphl, len - run->iphl));
-		if (sum_finish(sum)) /* let it be parsed, and counted */
+	/* What is wrong is for those who count it. */
+	if (!(f->flags & (CPL_FRAME_CSUM_OK | CPL_FRAME_CSUM_PARTIAL)) &&
+	    !sum_right(run, s->sum, tcp, len - run->iphl))
+		return false;
+	if (f->flags & CPL_FRAME_LEND) {
+		lent = chunk_lend(&s->chunks, f->data, f->len, f->token);
+		if (!lent)
 			return false;
 	}
-	if (pkt->lent)
-		chunk_get(pkt->lent);
+	s->counters.frames_in++;
+	s->counters.bytes_in += f->len;
 	run->pieces[run->n++] = (struct seg_piece){
 		.data = p + run->hlen,
 		.len = payload,
-		.flags = p[run->iphl + 13],
-		.lent = pkt->lent,
-		.lent_off = (uint32_t)(p + run->hlen - pkt->lent_base),
+		.flags = tcp[13],
+		.lent = lent,
+		.lent_off = run->hlen,
 	};
 	run->total += payload;
 	run->next += payload;
@@ -90,29 +84,55 @@ bool run_joins(struct cpl_stack *s, const uint8_t *p, uint32_t len, const struct
 	return true;
 }
 
-/* IN, the segment of PKT, has been parsed and checked. True: a run begins with it. */
+static void may_differ(struct run *run, uint32_t at, uint32_t n)
+{
+	memset((uint8_t *)run->mask + at, 0, n);
+}
+
+static void make_mask(struct run *run)
+{
+	uint32_t ip = run->link, tcp = ip + run->iphl;
+
+	run->words = (run->hlen + 7) / 8;
+	memset(run->mask, 0xff, run->hlen);
+	may_differ(run, run->hlen, run->words * 8 - run->hlen);
+	if (run->iphl == IPV6_HLEN) {
+		may_differ(run, ip + 4, 2);
+	} else {
+		may_differ(run, ip + 2, 4); /* length, identification */
+		may_differ(run, ip + 10, 2);
+	}
+	may_differ(run, tcp + 4, 4);
+	may_differ(run, tcp + 16, 2);
+	((uint8_t *)run->mask)[tcp + 13] = (uint8_t)~TCP_PSH;
+}
+
 bool run_begins(struct cpl_stack *s, const struct packet *pkt, const struct seg_in *in)
 {
 	struct run *run = &s->run;
 	const struct ip_hdr *ip = &pkt->ip;
 	uint32_t iphl = (uint32_t)ip->hlen;
 
-	if (!s->batch || !in->tcp.len || in->gso_size || in->tcp.flags & NO_RUN ||
-	    !(in->tcp.flags & TCP_ACK) || in->tcp.opts & ~TCP_HAS_TS ||
-	    iphl != (ip->version == 4 ? IPV4_HLEN : IPV6_HLEN) || s->in_loop)
+	/* Its memory must last: what was put together from fragments, or loops, does not. */
+	if (!s->batch || !pkt->frame || in->gso_size || in->tcp.len < 8 || in->tcp.flags & NO_RUN ||
+	    !(in->tcp.flags & TCP_ACK) || in->tcp.opts & ~(uint32_t)TCP_HAS_TS ||
+	    iphl != (ip->version == 4 ? IPV4_HLEN : IPV6_HLEN))
 		return false;
 	run->in = *in;
 	run->ip = *ip;
 	run->in.ip = &run->ip;
-	run->head = pkt->p;
+	run->head = pkt->frame;
+	run->link = (uint32_t)(pkt->p - pkt->frame);
 	run->iphl = iphl;
-	run->hlen = (uint32_t)(in->tcp.data - pkt->p);
-	run->to_us_alone = pkt->to_us_alone;
+	run->hlen = (uint32_t)(in->tcp.data - pkt->frame);
 	run->mss = run->total = in->tcp.len;
 	run->next = in->tcp.seq + in->tcp.len;
-	run->addresses = ip->version == 4 ? sum_add(0, pkt->p + 12, 8) : sum_add(0, pkt->p + 8, 32);
+	run->pseudo = sum_fold(__builtin_bswap32(IP_TCP) + (ip->version == 4
+								    ? sum_add(0, pkt->p + 12, 8)
+								    : sum_add(0, pkt->p + 8, 32)));
 	run->closed = false;
 	run->n = 1;
+	make_mask(run);
 	run->pieces[0] = (struct seg_piece){ in->tcp.data, in->tcp.len, in->lent_off,
 					     (uint16_t)in->tcp.flags, in->lent };
 	if (in->lent)
@@ -127,7 +147,7 @@ void run_ends(struct cpl_stack *s, uint64_t now)
 
 	if (!n)
 		return;
-	run->n = 0; /* what TCP does may bring frames of its own */
+	run->n = 0; /* what TCP does may bring packets of its own */
 	tcp_input_run(&s->tcp, &run->in, run->pieces, n, run->total, now);
 	for (unsigned i = 0; i < n; i++)
 		if (run->pieces[i].lent)

@@ -122,7 +122,7 @@ static void tcp_deliver(struct cpl_stack *s, const struct packet *pkt, uint64_t 
 		return;
 	}
 	if (in.lent)
-		in.lent_off = (uint32_t)(in.tcp.data - pkt->lent_base);
+		in.lent_off = (uint32_t)(in.tcp.data - pkt->frame);
 	in.gso_size = pkt->gso_size;
 	if (!run_begins(s, pkt, &in))
 		tcp_input(&s->tcp, &in, now);
@@ -215,12 +215,8 @@ static bool source_route_ok(const struct cpl_stack *s, const struct ip_hdr *ip)
 void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet *pkt, uint64_t now)
 {
 	struct ip_problem problem = { 0 };
-	enum ip_verdict v;
+	enum ip_verdict v = ip_parse(p, len, &pkt->ip, &problem);
 
-	if (run_joins(s, p, len, pkt))
-		return;
-	run_ends(s, now);
-	v = ip_parse(p, len, &pkt->ip, &problem);
 	pkt->p = p;
 	if (v != IP_OK && v != IP_UNKNOWN_OPTION) {
 		count_ip(s, v);
@@ -285,8 +281,9 @@ bool input_frame(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, ui
 			      .gso_size = f->gso_size,
 			      .csum_ok = f->flags & (CPL_FRAME_CSUM_OK | CPL_FRAME_CSUM_PARTIAL),
 			      .to_us_alone = true,
-			      .lent_base = f->data };
+			      .frame = f->data };
 
+	run_ends(s, now); /* nothing overtakes it */
 	if (f->flags & CPL_FRAME_LEND) {
 		pkt.lent = chunk_lend(&s->chunks, f->data, f->len, f->token);
 		if (!pkt.lent)

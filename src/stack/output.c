@@ -11,13 +11,20 @@
 
 struct frame *frame_new(struct cpl_stack *s)
 {
-	struct frame *f = s->spare_n ? s->spare[--s->spare_n] : pool_alloc(&s->frames, NULL);
+	struct frame *f;
+	uint32_t index;
 
-	if (!f) {
-		s->counters.drop_memory++;
-		return NULL;
+	if (s->spare_n) {
+		f = s->spare[--s->spare_n];
+	} else {
+		f = pool_alloc(&s->frames, &index);
+		if (!f) {
+			s->counters.drop_memory++;
+			return NULL;
+		}
+		f->index = index;
 	}
-	memset(f, 0, offsetof(struct frame, headers));
+	memset(f, 0, offsetof(struct frame, index));
 	list_init(&f->link);
 	f->off = FRAME_HEADERS;
 	return f;

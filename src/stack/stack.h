@@ -46,6 +46,7 @@ struct frame {
 	bool at_device;
 	bool again; /* if the device refuses it, it is offered once more */
 	bool broadcast;
+	uint32_t index; /* in the pool; all before it starts as 0 */
 	uint8_t headers[FRAME_HEADERS];
 	struct chunk_piece pieces[FRAME_PIECES];
 };
@@ -161,16 +162,19 @@ struct dst {
 #define RUN_MAX	  48u
 #define RUN_BYTES 65000u
 
+#define RUN_WORDS 15u /* of headers: Ethernet, IPv6, TCP with options */
+
 struct run {
 	struct seg_in in; /* the first */
 	struct ip_hdr ip;
-	const uint8_t *head; /* its IP header, in the caller's frame */
-	uint32_t iphl, hlen; /* of IP; of IP and TCP */
+	const uint8_t *head;	   /* its headers, in the caller's frame */
+	uint32_t link, iphl, hlen; /* of the link; of IP; of all */
 	uint32_t mss, total, next;
-	uint64_t addresses; /* their sum */
-	bool to_us_alone;
-	bool closed; /* nothing joins any more */
-	unsigned n;  /* 0: none */
+	uint32_t words;
+	uint64_t mask[RUN_WORDS]; /* the bits of the headers that are the same in all */
+	uint16_t pseudo;	  /* sum of addresses and protocol */
+	bool closed;		  /* nothing joins any more */
+	unsigned n;		  /* 0: none */
 	struct seg_piece pieces[RUN_MAX];
 };
 
@@ -225,8 +229,8 @@ struct packet {
 	bool csum_ok;
 	bool to_us_alone; /* not by link or IP broadcast or multicast */
 	uint32_t gso_size;
-	struct chunk *lent; /* the whole frame, or NULL */
-	const uint8_t *lent_base;
+	struct chunk *lent;   /* the whole frame, or NULL */
+	const uint8_t *frame; /* it came in, valid until all of the batch is done; or NULL */
 };
 
 /* ---- dst.c ---- */
@@ -245,8 +249,9 @@ void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet
 	      uint64_t now);
 
 /* ---- gro.c ---- */
-/* The IP packet at P, of LEN bytes at most, joins the run: it was taken. */
-bool run_joins(struct cpl_stack *s, const uint8_t *p, uint32_t len, const struct packet *pkt);
+/* There is a run, and F joins it: it was taken. */
+bool run_joins(struct cpl_stack *s, const struct cpl_frame *f);
+/* IN, the segment of PKT, has been parsed and checked. True: a run begins with it. */
 bool run_begins(struct cpl_stack *s, const struct packet *pkt, const struct seg_in *in);
 /* Hand the run, if there is one, to TCP. */
 void run_ends(struct cpl_stack *s, uint64_t now);

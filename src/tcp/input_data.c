@@ -89,14 +89,16 @@ static bool keep_run(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in)
 {
 	struct chunkq *q = &tcb->io->rcvq;
 
-	for (unsigned i = 0; i < in->pieces_n; i++) {
+	uint32_t left = in->tcp.len;
+
+	for (unsigned i = 0; i < in->pieces_n; left -= in->pieces[i++].len) {
 		const struct seg_piece *p = &in->pieces[i];
 		struct seg_in one = { .lent = p->lent };
 
-		if (lend_worth(&one, p->len) &&
+		if (p->lent && lend_worth(&one, p->len) &&
 		    chunkq_append_ref(q, tcp->chunks, p->lent, p->lent_off, p->len))
 			continue;
-		if (chunkq_append(q, tcp->chunks, p->data, p->len) != p->len)
+		if (chunkq_append_part(q, tcp->chunks, p->data, p->len, left) != p->len)
 			return false;
 	}
 	return true;

@@ -265,6 +265,130 @@ static void test_refused(void **state)
 	looped_close(&h);
 }
 
+/* ---- A link whose descriptor is silent unless it was told that somebody sleeps --------------- */
+
+struct quiet {
+	struct link link;
+	unsigned frames; /* to be read */
+	unsigned read;
+	bool asleep;
+};
+
+static int quiet_read(struct link *link, struct cpl_frame *frames, unsigned max)
+{
+	struct quiet *q = (struct quiet *)link;
+	uint64_t count;
+
+	(void)max;
+	if (q->asleep && read(link->fd, &count, sizeof(count)) < 0)
+		assert_int_equal(errno, EAGAIN);
+	q->asleep = false;
+	if (!q->frames)
+		return 0;
+	q->frames--;
+	q->read++;
+	frames[0] = (struct cpl_frame){ .data = "no packet", .len = 9 };
+	return 1;
+}
+
+static bool quiet_ready(struct link *link, bool sleep)
+{
+	struct quiet *q = (struct quiet *)link;
+
+	q->asleep |= sleep;
+	return q->frames != 0;
+}
+
+static void *quiet_sender(void *arg)
+{
+	struct quiet *q = arg;
+	uint64_t one = 1;
+
+	usleep(20000);
+	if (!q->asleep)
+		return arg;
+	q->frames = 1;
+	return write(q->link.fd, &one, sizeof(one)) == sizeof(one) ? NULL : arg;
+}
+
+static int discard(struct link *link, const struct cpl_out *frame)
+{
+	(void)link, (void)frame;
+	return 1;
+}
+
+static void test_quiet(void **state)
+{
+	static const struct link_ops ops = {
+		.read = quiet_read, .write = discard, .close = fussy_close, .ready = quiet_ready
+	};
+	struct quiet q = { .link = { .ops = &ops } };
+	struct link_why what;
+	struct looped h;
+	pthread_t thread;
+	void *failed;
+
+	(void)state;
+	q.link.fd = eventfd(0, EFD_NONBLOCK);
+	q.link.iface = (struct cpl_iface_config){ .size = sizeof(q.link.iface),
+						  .name = "quiet",
+						  .mtu = 1500 };
+	ok(looped_open(&h, &q.link, &what));
+	/* without waiting: seen by asking the link, which is not told of any sleep */
+	q.frames = 3;
+	for (unsigned i = 0; i < 6; i++)
+		ok(loop_turn(h.loop, 0));
+	assert_int_equal(q.read, 3);
+	assert_false(q.asleep);
+	/* and what is there already is not slept over */
+	q.frames = 1;
+	ok(loop_turn(h.loop, loop_clock() + 100 * CPL_SECOND));
+	assert_int_equal(q.read, 4);
+	/* nothing there: the sleeper is woken */
+	for (unsigned i = 0; i < 3; i++)
+		ok(loop_turn(h.loop, 0));
+	pthread_create(&thread, NULL, quiet_sender, &q);
+	ok(loop_turn(h.loop, loop_clock() + 100 * CPL_SECOND));
+	pthread_join(thread, &failed);
+	assert_null(failed);
+	assert_int_equal(q.read, 5);
+	/* one that looks for a while first sees it without having slept */
+	loop_set_spin(h.loop, 10 * CPL_SECOND);
+	ok(loop_turn(h.loop, 0));
+	ok(loop_turn(h.loop, 0));
+	q.frames = 1;
+	ok(loop_turn(h.loop, loop_clock() + 100 * CPL_SECOND));
+	assert_int_equal(q.read, 6);
+	looped_close(&h);
+}
+
+/* A deadline that comes nearer is heeded, one that moved away costs one turn at most. */
+static void test_timer(void **state)
+{
+	struct link_pipe_config pipe_config = { .wake = true };
+	struct link *ends[2];
+	struct looped h;
+	uint64_t t;
+
+	(void)state;
+	ok(link_pipe_open(ends, &pipe_config, &why));
+	ok(looped_open(&h, ends[0], &why));
+	for (unsigned i = 0; i < 4; i++)
+		ok(loop_turn(h.loop, 0));
+	for (unsigned ms = 40; ms >= 5; ms /= 2) {
+		uint64_t until = loop_clock() + ms * CPL_MS;
+
+		/* the timer is set for later, and the wait ends before */
+		loop_wake(h.loop);
+		ok(loop_turn(h.loop, loop_clock() + 3 * CPL_SECOND));
+		while ((t = loop_clock()) < until)
+			ok(loop_turn(h.loop, until));
+		assert_true(t < until + 200 * CPL_MS);
+	}
+	looped_close(&h);
+	link_close(ends[1]);
+}
+
 /* Two configurations have two secrets. */
 static void test_secret(void **state)
 {
@@ -283,7 +407,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_watches),	 cmocka_unit_test(test_no_descriptor),
 		cmocka_unit_test(test_secret),	 cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_exchange), cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

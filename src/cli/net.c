@@ -248,7 +248,8 @@ static int set_up_kernel(struct net *net, const struct net_options *o, struct li
 		return 0;
 	if (o->link.mtu && (err = kernel_if_set_mtu(name, o->link.mtu, why)) != 0)
 		return err;
-	if ((err = kernel_if_up(name, why)) != 0)
+	if ((err = kernel_if_set_queue(name, KERNEL_IF_QUEUE, why)) != 0 ||
+	    (err = kernel_if_up(name, why)) != 0)
 		return err;
 	if ((err = kernel_if_addr_add(name, &net->kernel4, net->prefix4, why)) != 0)
 		return err;

@@ -52,7 +52,8 @@ static int open_device(struct run_link *l, const struct run_link_options *o, str
 	name = l->link->iface.name;
 	if (o->device.mtu && (err = kernel_if_set_mtu(name, o->device.mtu, why)) != 0)
 		return err;
-	if ((err = kernel_if_up(name, why)) != 0)
+	if ((err = kernel_if_set_queue(name, KERNEL_IF_QUEUE, why)) != 0 ||
+	    (err = kernel_if_up(name, why)) != 0)
 		return err;
 	err = kernel_if_addr_add(name, &o->gateway4, o->prefix4, why);
 	/* A machine without IPv6, or a link too narrow for it, has IPv4. */

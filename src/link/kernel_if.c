@@ -135,7 +135,8 @@ int kernel_if_up(const char *name, struct link_why *why)
 			 hint(err));
 }
 
-int kernel_if_set_mtu(const char *name, uint32_t mtu, struct link_why *why)
+static int set_number(const char *name, unsigned short type, const char *what, uint32_t value,
+		      struct link_why *why)
 {
 	struct request q;
 	int err, index = index_of(name, why);
@@ -144,12 +145,22 @@ int kernel_if_set_mtu(const char *name, uint32_t mtu, struct link_why *why)
 		return index;
 	request_init(&q, RTM_NEWLINK, 0, sizeof(q.link));
 	q.link.ifi_index = index;
-	attribute(&q, IFLA_MTU, &mtu, sizeof(mtu));
+	attribute(&q, type, &value, sizeof(value));
 	err = ask(&q);
 	if (!err)
 		return 0;
-	return link_fail(why, err, "cannot set the MTU of interface %s to %u: %s%s", name, mtu,
-			 strerror(-err), hint(err));
+	return link_fail(why, err, "cannot set the %s of interface %s to %u: %s%s", what, name,
+			 value, strerror(-err), hint(err));
+}
+
+int kernel_if_set_mtu(const char *name, uint32_t mtu, struct link_why *why)
+{
+	return set_number(name, IFLA_MTU, "MTU", mtu, why);
+}
+
+int kernel_if_set_queue(const char *name, uint32_t packets, struct link_why *why)
+{
+	return set_number(name, IFLA_TXQLEN, "queue", packets, why);
 }
 
 static bool is_up(const char *name)

@@ -14,6 +14,13 @@
 int kernel_if_up(const char *name, struct link_why *why);
 /* 68 (IPv6: 1,280) to 65,535. */
 int kernel_if_set_mtu(const char *name, uint32_t mtu, struct link_why *why);
+/*
+ * Packets that may wait in it for us (`ip link set txqueuelen`): what comes beyond that the kernel
+ * drops, and sends again after a time-out. A TUN or TAP device is made with 500 or 1,000.
+ */
+int kernel_if_set_queue(const char *name, uint32_t packets, struct link_why *why);
+/* Enough for each of some thousand connections to say something at once. */
+#define KERNEL_IF_QUEUE 8192u
 /* PREFIX_LEN of the family. IPv6 without duplicate address detection: it can be used at once. */
 int kernel_if_addr_add(const char *name, const struct cpl_addr *addr, unsigned prefix_len,
 		       struct link_why *why);

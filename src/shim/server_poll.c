@@ -18,8 +18,10 @@
 
 #include "shim/server_inside.h"
 
-#define POLLS_MAX  (SHIM_DATA / sizeof(struct shim_poll))
-#define EVENTS_MAX (SHIM_DATA / sizeof(struct shim_event))
+#define POLLS_MAX (SHIM_DATA / sizeof(struct shim_poll))
+/* Programs that accept once in each turn, as nginx does, accept the sooner the more are told of. */
+#define TAKE_MAX  512u
+_Static_assert(TAKE_MAX * sizeof(struct shim_event) <= SHIM_DATA, "no room for events");
 
 static void bell_ring(int bell)
 {
@@ -229,16 +231,14 @@ int64_t set_take(struct call *call, struct shim_answer *answer)
 	struct shim_server *s = call->client->server;
 	struct shim_event *out = (struct shim_event *)(void *)call_slot(call)->data;
 	uint64_t max = (uint64_t)call->ask.arg[0], done = 0;
-	struct socket_event events[64];
+	struct socket_event events[TAKE_MAX];
 	uint32_t place;
 	struct set *set = set_find(call, &place);
 
 	if (!set)
 		return -EBADF;
-	if (max > EVENTS_MAX)
-		max = EVENTS_MAX;
-	if (max > 64)
-		max = 64; /* a level-triggered one would come twice */
+	if (max > TAKE_MAX)
+		max = TAKE_MAX; /* all at once: a level-triggered one would come twice */
 	max = socket_epoll_take(s->sockets, set->id, events, (unsigned)max);
 	for (; done < max; done++)
 		out[done] = (struct shim_event){ .events = events[done].events,

@@ -475,6 +475,8 @@ enum cpl_option {	       /* value */
 	 * over it may still change its mind about.
 	 */
 	CPL_OPT_NOTSENT_LOWAT,
+	/* bytes/s; 0: no limit. A listener's is that of its connections. */
+	CPL_OPT_PACING_MAX,
 	CPL_OPTIONS /* their number */
 };
 

@@ -332,6 +332,7 @@ static int open_all(struct run *r)
 
 	if (!err) {
 		sockets_config_init(&config);
+		config.realtime_offset_ns = loop_epoch();
 		err = sockets_new(&r->sockets, r->link.stack, &config, loop_clock());
 		if (err)
 			link_fail(&why, err, "cannot make sockets: %s", strerror(-err));

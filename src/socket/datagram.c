@@ -173,31 +173,103 @@ static int send_all(struct sockets *s, struct sock *so, const struct udp_how *ho
 	return err;
 }
 
-long datagram_send(struct sockets *s, struct sock *so, const struct msghdr *msg, int flags,
-		   uint64_t now)
-{
-	size_t n = iov_total(msg);
-	uint16_t segment = (uint16_t)so->o.v[OPT_UDP_SEGMENT];
-	struct cpl_endpoint to;
+/* ---- UDP_CORK, MSG_MORE: one datagram of several calls ---- */
+
+/* As the call that began it said: what later ones say of address and control data is not looked at.
+ */
+struct cork {
 	struct udp_how how;
-	const void *data;
+	uint16_t segment;
+	uint32_t n;
+	uint8_t data[SOCKETS_SCRATCH];
+};
+
+void datagram_drop(struct sockets *s, struct sock *so)
+{
+	if (so->cork)
+		mem_release(s->mem, so->cork, sizeof(*so->cork));
+	so->cork = NULL;
+}
+
+static int send_whole(struct sockets *s, struct sock *so, struct udp_how *how, const void *data,
+		      size_t n, uint16_t segment, uint64_t now)
+{
+	int err = send_all(s, so, how, data, n, segment, now);
+
+	if (err == -EADDRNOTAVAIL && addr_is_any(&how->from.addr))
+		err = -ENETUNREACH;
+	if (err == -EMSGSIZE)
+		errqueue_local(s, so, &how->to, EMSGSIZE, now);
+	return err;
+}
+
+int datagram_push(struct sockets *s, struct sock *so, uint64_t now)
+{
+	struct cork *cork = so->cork;
 	int err;
 
-	if (n > 65535)
+	if (!cork)
+		return 0;
+	err = send_whole(s, so, &cork->how, cork->data, cork->n, cork->segment, now);
+	datagram_drop(s, so);
+	return err;
+}
+
+/* More of what is corked; the last of it, if MORE says so. What gets too long is lost, all of it.
+ */
+static long cork_add(struct sockets *s, struct sock *so, const struct msghdr *msg, bool more,
+		     uint64_t now)
+{
+	struct cork *cork = so->cork;
+	size_t n = iov_total(msg);
+	uint32_t header = cpl_addr_is4(&cork->how.to.addr) ? IPV4_HLEN : 0;
+	int err = 0;
+
+	if (cork->n + n + UDP_HLEN + header > 65535) {
+		errqueue_local(s, so, &cork->how.to, EMSGSIZE, now);
+		datagram_drop(s, so);
 		return -EMSGSIZE;
-	if (flags & MSG_OOB && so->domain == AF_INET)
-		return -EOPNOTSUPP;
-	err = send_to(s, so, msg, &to);
+	}
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
+		memcpy(cork->data + cork->n, msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
+		cork->n += (uint32_t)msg->msg_iov[i].iov_len;
+	}
+	if (!more)
+		err = datagram_push(s, so, now);
+	return err ? err : (long)n;
+}
+
+static long cork_begin(struct sockets *s, struct sock *so, const struct msghdr *msg,
+		       const struct udp_how *how, uint16_t segment, uint64_t now)
+{
+	so->cork = mem_alloc(s->mem, sizeof(*so->cork));
+	if (!so->cork)
+		return -ENOBUFS;
+	so->cork->how = *how;
+	so->cork->segment = segment;
+	so->cork->n = 0;
+	return cork_add(s, so, msg, true, now);
+}
+
+/* ---- sendmsg(2) ---- */
+
+/* Where to, and how, by MSG and the options. */
+static int send_begin(struct sockets *s, struct sock *so, const struct msghdr *msg, int flags,
+		      struct udp_how *how, uint16_t *segment, uint64_t now)
+{
+	struct cpl_endpoint to;
+	int err = send_to(s, so, msg, &to);
+
 	if (err)
 		return err;
 	if (flags & MSG_OOB && cpl_addr_is4(&to.addr))
 		return -EOPNOTSUPP;
 	if (!to.port)
 		return -EINVAL;
-	how = how_by_options(so, &to);
-	if (name_is_group(s, &how.from.addr))
-		how.from.addr = name_any(so);
-	err = control_send(so, msg, &how, &segment);
+	*how = how_by_options(so, &to);
+	if (name_is_group(s, &how->from.addr))
+		how->from.addr = name_any(so);
+	err = control_send(so, msg, how, segment);
 	err = err ? err : may_broadcast(s, so, &to);
 	if (err)
 		return err;
@@ -206,17 +278,35 @@ long datagram_send(struct sockets *s, struct sock *so, const struct msghdr *msg,
 	if (so->error)
 		return -sock_take_error(so);
 	err = sock_autobind(s, so, now);
+	how->from.port = so->local.port;
+	return err == -EADDRINUSE ? -EAGAIN : err;
+}
+
+long datagram_send(struct sockets *s, struct sock *so, const struct msghdr *msg, int flags,
+		   uint64_t now)
+{
+	size_t n = iov_total(msg);
+	uint16_t segment = (uint16_t)so->o.v[OPT_UDP_SEGMENT];
+	bool more = so->o.v[OPT_UDP_CORK] || flags & MSG_MORE;
+	struct udp_how how;
+	const void *data;
+	int err;
+
+	if (n > 65535)
+		return -EMSGSIZE;
+	if (flags & MSG_OOB && so->domain == AF_INET)
+		return -EOPNOTSUPP;
+	if (so->cork)
+		return cork_add(s, so, msg, more, now);
+	err = send_begin(s, so, msg, flags, &how, &segment, now);
 	if (err)
-		return err == -EADDRINUSE ? -EAGAIN : err;
+		return err;
+	if (more)
+		return cork_begin(s, so, msg, &how, segment, now);
 	data = gather(s, msg, n);
 	if (!data)
 		return -ENOBUFS;
-	how.from.port = so->local.port;
-	err = send_all(s, so, &how, data, n, segment, now);
-	if (err == -EADDRNOTAVAIL && addr_is_any(&how.from.addr))
-		err = -ENETUNREACH;
-	if (err == -EMSGSIZE)
-		errqueue_local(s, so, &to, EMSGSIZE, now);
+	err = send_whole(s, so, &how, data, n, segment, now);
 	return err ? err : (long)n;
 }
 

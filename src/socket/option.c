@@ -210,6 +210,22 @@ static int get_timeout(uint64_t ns, void *value, socklen_t *len)
 	return option_out(value, len, &tv, sizeof(tv));
 }
 
+/* Of UDP it is only told: no device here has queues that would keep it (as fq on Linux). */
+static int set_pacing(struct sockets *s, const struct sock *so, uint64_t now)
+{
+	uint64_t rate = so->o.max_pacing_rate;
+	int err;
+
+	if (!sock_is_stream(so))
+		return 0;
+	if (!rate)
+		rate = 1; /* as good as none */
+	err = cpl_set_option(s->stack, so->handle, CPL_OPT_PACING_MAX,
+			     rate > UINT64_MAX / 4 ? 0 : rate, now);
+	sockets_poll(s, now);
+	return err;
+}
+
 static int bind_to_index(struct sockets *s, struct sock *so, uint32_t ifindex)
 {
 	struct udp_socket *u = sock_udp(s, so);
@@ -278,7 +294,7 @@ static int set_special(struct sockets *s, struct sock *so, int name, const void 
 		so->o.max_pacing_rate = (uint32_t)v == UINT32_MAX ? UINT64_MAX : (uint32_t)v;
 		if (len >= sizeof(uint64_t))
 			memcpy(&so->o.max_pacing_rate, value, sizeof(uint64_t));
-		return 0;
+		return set_pacing(s, so, now);
 	case SO_DETACH_FILTER:
 		return -ENOENT;
 	case SO_PASSCRED:

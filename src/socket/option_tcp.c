@@ -159,6 +159,8 @@ static int apply(struct sockets *s, struct sock *so, enum sock_opt slot, int v, 
 	case OPT_DEFER_ACCEPT:
 		so->o.v[slot] = secs_to_retrans(v);
 		return conn_set(s->stack, so->handle, CONN_DEFER_ACCEPT, so->o.v[slot]);
+	case OPT_SAVE_SYN: /* there is no link header, which 2 asks for as well */
+		return conn_set(s->stack, so->handle, CONN_SAVE_SYN, v);
 	case OPT_FASTOPEN:
 		so->o.v[slot] = v > (int)s->somaxconn ? (int)s->somaxconn : v;
 		return set_stack(s, so, CPL_OPT_FASTOPEN, (uint64_t)so->o.v[slot], now);
@@ -223,14 +225,20 @@ static int set_number(struct sockets *s, struct sock *so, int name, int v, uint6
 	return err ? err : apply(s, so, def->slot, v, now);
 }
 
-static int set_udp(struct sockets *s, struct sock *so, int name, const void *value, socklen_t len)
+static int set_udp(struct sockets *s, struct sock *so, int name, const void *value, socklen_t len,
+		   uint64_t now)
 {
 	const struct option_def *def = option_find(&options_udp, so, name);
 	int v, err = option_number(value, len, &v);
 
 	if (err)
 		return err;
-	return def ? option_keep(so, def, v) : option_lacking(s, -ENOPROTOOPT);
+	err = def ? option_keep(so, def, v) : option_lacking(s, -ENOPROTOOPT);
+	if (!err && def->slot == OPT_UDP_CORK && !v) {
+		datagram_push(s, so, now); /* what becomes of it nobody is told, as the kernel */
+		sockets_poll(s, now);
+	}
+	return err;
 }
 
 int options_set_tcp(struct sockets *s, struct sock *so, int name, const void *value, socklen_t len,
@@ -239,7 +247,7 @@ int options_set_tcp(struct sockets *s, struct sock *so, int name, const void *va
 	int v, err;
 
 	if (!sock_is_stream(so))
-		return set_udp(s, so, name, value, len);
+		return set_udp(s, so, name, value, len, now);
 	if (name == TCP_CONGESTION)
 		return set_congestion(s, so, value, len, now);
 	if (name == TCP_ULP)
@@ -326,6 +334,15 @@ static int get_number(struct sockets *s, struct sock *so, int name, void *value,
 	}
 }
 
+static int get_saved_syn(struct sockets *s, struct sock *so, void *value, socklen_t *len)
+{
+	size_t n = *len;
+	int err = conn_saved_syn(s->stack, so->handle, value, &n);
+
+	*len = (socklen_t)n;
+	return err < 0 ? err : 0;
+}
+
 int options_get_tcp(struct sockets *s, struct sock *so, int name, void *value, socklen_t *len,
 		    uint64_t now)
 {
@@ -346,9 +363,8 @@ int options_get_tcp(struct sockets *s, struct sock *so, int name, void *value, s
 	case TCP_ULP:
 		*len = 0;
 		return 0;
-	case TCP_SAVED_SYN: /* none is kept */
-		*len = 0;
-		return 0;
+	case TCP_SAVED_SYN:
+		return get_saved_syn(s, so, value, len);
 	default:
 		return get_number(s, so, name, value, len, now);
 	}

@@ -145,6 +145,7 @@ struct sock {
 	struct cpl_endpoint local;   /* as bound; TCP: the connection knows better */
 	struct cpl_endpoint remote;  /* UDP: connected to; port 0: not */
 	struct list errors;	     /* struct sock_error: MSG_ERRQUEUE */
+	struct cork *cork;	     /* UDP: of a datagram that is not whole yet, or NULL */
 	struct socket_owner owner;
 	struct sock_options o;
 };
@@ -229,6 +230,9 @@ long datagram_receive(struct sockets *s, struct sock *so, struct msghdr *msg, in
 int datagram_bind(struct sockets *s, struct sock *so, const struct cpl_endpoint *at, uint64_t now);
 /* Who holds it, once it is bound. */
 void datagram_owner(struct sockets *s, const struct sock *so);
+/* UDP_CORK, MSG_MORE: what was begun leaves, or is forgotten. */
+int datagram_push(struct sockets *s, struct sock *so, uint64_t now);
+void datagram_drop(struct sockets *s, struct sock *so);
 struct udp_socket *sock_udp(struct sockets *s, const struct sock *so);
 size_t iov_total(const struct msghdr *msg);
 

@@ -102,6 +102,7 @@ void sock_free(struct sockets *s, struct sock *so)
 {
 	epoll_forget(s, so);
 	errqueue_clear(s, so);
+	datagram_drop(s, so);
 	list_del(&so->woken);
 	so->gen = 0;
 	pool_free(&s->socks, so);

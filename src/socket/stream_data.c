@@ -117,6 +117,16 @@ static long receive_error(struct sock *so, const struct conn_status *st)
 	return st->state == CPL_CLOSED ? -ENOTCONN : -EAGAIN;
 }
 
+/* Who blocks asks again, with the same MSG: only an end is told. */
+static long receive_nothing(struct sock *so, const struct conn_status *st, struct msghdr *msg)
+{
+	long r = receive_error(so, st);
+
+	if (!r)
+		msg->msg_controllen = 0;
+	return r;
+}
+
 /* Octets are thrown away, not copied: MSG_TRUNC of tcp(7). */
 static long discard(struct sockets *s, struct sock *so, size_t n, uint64_t now)
 {
@@ -154,18 +164,32 @@ static long receive_piece(struct sockets *s, struct sock *so, const struct iovec
 }
 
 /* TCP_INQ: what is left to be read. */
-static void put_inq(struct sockets *s, const struct sock *so, struct msghdr *msg)
+static void put_inq(struct sockets *s, const struct sock *so, struct control *c)
 {
 	struct conn_status st;
-	struct control c;
 	int left;
 
 	conn_status(s->stack, so->handle, &st);
 	left = (int)st.unread;
 	if (!left && st.fin_received)
 		left = 1; /* as the kernel: reading will not block */
+	control_put(c, IPPROTO_TCP, 36 /* TCP_CM_INQ */, &left, sizeof(left));
+}
+
+/*
+ * What is told with the octets. The time is when the last ones came, as the kernel tells it of what
+ * it has put together in one buffer.
+ */
+static void put_control(struct sockets *s, const struct sock *so, struct msghdr *msg)
+{
+	const struct tcb *tcb = conn_tcb(s->stack, so->handle);
+	struct control c;
+
 	control_begin(&c, msg);
-	control_put(&c, IPPROTO_TCP, 36 /* TCP_CM_INQ */, &left, sizeof(left));
+	if (tcb && tcb->last_data)
+		control_timestamp(s, so, &c, tcb->last_data);
+	if (so->o.v[OPT_INQ])
+		put_inq(s, so, &c);
 	control_end(&c, msg);
 }
 
@@ -184,7 +208,7 @@ long stream_receive(struct sockets *s, struct sock *so, struct msghdr *msg, int 
 	if (flags & MSG_OOB)
 		return receive_urgent(s, so, msg, flags, &st, now);
 	if (!st.unread)
-		return receive_error(so, &st);
+		return receive_nothing(so, &st, msg);
 	/* As the kernel, reading stops before the urgent octet, wherever that is to be had. */
 	if (st.urgent && so->o.v[OPT_OOBINLINE] && st.before_urgent)
 		limit = st.before_urgent;
@@ -201,12 +225,12 @@ long stream_receive(struct sockets *s, struct sock *so, struct msghdr *msg, int 
 		if ((size_t)n < v->iov_len)
 			break;
 	}
-	if (so->o.v[OPT_INQ] && done)
-		put_inq(s, so, msg);
-	else
+	if (done)
+		put_control(s, so, msg);
+	else if (!iov_total(msg))
 		msg->msg_controllen = 0;
 	if (done || !iov_total(msg))
 		return (long)done;
 	sock_look(s, so, &st);
-	return receive_error(so, &st);
+	return receive_nothing(so, &st, msg);
 }

@@ -181,10 +181,28 @@ int conn_set(struct cpl_stack *s, cpl_handle handle, enum conn_setting setting, 
 	case CONN_LINGER2:
 		cold->linger2_ns = value * (int64_t)CPL_SECOND;
 		return 0;
+	case CONN_SAVE_SYN:
+		cold->save_syn = value;
+		return 0;
 	default:
 		cold->defer_accept = (uint8_t)value;
 		return 0;
 	}
+}
+
+int conn_saved_syn(struct cpl_stack *s, cpl_handle handle, void *data, size_t *n)
+{
+	struct tcb *tcb = called(s, handle);
+	struct chunk *syn = tcb && tcb->cold ? tcb->cold->syn : NULL;
+	size_t room = *n;
+
+	*n = syn ? syn->fill : 0;
+	if (!syn || room < *n)
+		return syn ? -EINVAL : 0;
+	memcpy(data, syn->data, *n);
+	chunk_put(s->tcp.chunks, syn);
+	tcb->cold->syn = NULL;
+	return (int)*n;
 }
 
 void conn_set_device(struct cpl_stack *s, cpl_handle handle, uint32_t ifindex)

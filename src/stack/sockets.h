@@ -70,8 +70,15 @@ enum conn_setting {
 	CONN_SYN_RETRIES,  /* 0: the stack's */
 	CONN_LINGER2,	   /* seconds in FIN-WAIT-2; 0: the stack's, below: none */
 	CONN_DEFER_ACCEPT, /* time-outs of the SYN,ACK to await data for */
+	CONN_SAVE_SYN,	   /* 0, 1: see conn_saved_syn() */
 };
 int conn_set(struct cpl_stack *s, cpl_handle handle, enum conn_setting setting, int value);
+/*
+ * IP and TCP header of the SYN that asked for a connection, if the listener was told to keep it;
+ * forgotten when they have been read. Returns their length, 0: there are none, or -EINVAL: *N is
+ * less (it becomes their length).
+ */
+int conn_saved_syn(struct cpl_stack *s, cpl_handle handle, void *data, size_t *n);
 /* SO_BINDTODEVICE; 0: any. */
 void conn_set_device(struct cpl_stack *s, cpl_handle handle, uint32_t ifindex);
 void conn_set_reuseport(struct cpl_stack *s, cpl_handle handle, bool on);

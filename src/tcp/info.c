@@ -133,8 +133,8 @@ static void info_congestion(const struct tcb *tcb, struct cpl_info *info)
 	if (io)
 		CPL_INFO_READ(info, reordering, io->recovery.reordering);
 	CPL_INFO_READ(info, dup_acks, io ? io->recovery.dup_acks : 0);
-	if (io && io->cc.pacing_rate)
-		CPL_INFO_READ(info, pacing_rate, io->cc.pacing_rate);
+	if (io && pace_rate(io))
+		CPL_INFO_READ(info, pacing_rate, pace_rate(io));
 	if (io && io->rate.interval_ns) {
 		CPL_INFO_READ(info, delivery_rate, rate_sample_rate(&io->rate));
 		CPL_INFO_READ(info, delivery_app_limited, io->rate.app_limited);

@@ -61,6 +61,41 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 	}
 }
 
+/* What HALF has of its own beside what its listener has. False: no memory. */
+static bool half_cold(struct tcp *tcp, struct half_open *half)
+{
+	if (half->cold)
+		return true;
+	half->cold = pool_alloc(&tcp->colds, NULL);
+	if (!half->cold)
+		return false;
+	if (half->listener->cold)
+		*half->cold = *half->listener->cold;
+	else
+		tcb_cold_init(tcp, half->cold);
+	return true;
+}
+
+/* IP and TCP header of the SYN (Linux's TCP_SAVE_SYN): they stand before its data. */
+static void save_syn(struct tcp *tcp, struct half_open *half, const struct seg_in *in)
+{
+	const struct tcb_cold *own = half->listener->cold;
+	uint32_t n = in->ip->hlen + in->tcp.hlen;
+	struct chunk *chunk;
+
+	if (!own || !own->save_syn || !half_cold(tcp, half))
+		return;
+	chunk = chunk_new(tcp->chunks, n);
+	if (!chunk || chunk->cap < n) {
+		if (chunk)
+			chunk_put(tcp->chunks, chunk);
+		return;
+	}
+	memcpy(chunk->data, in->tcp.data - n, n);
+	chunk->fill = n;
+	half->cold->syn = chunk;
+}
+
 /* A SYN that came by a source route is answered, and all that follows, by the way back. */
 static void save_route(struct tcp *tcp, struct half_open *half, const struct seg_in *in)
 {
@@ -72,14 +107,8 @@ static void save_route(struct tcp *tcp, struct half_open *half, const struct seg
 	source_route_back(in, &route);
 	if (!route.n)
 		return;
-	half->cold = pool_alloc(&tcp->colds, NULL);
-	if (!half->cold)
-		return;
-	if (own)
-		*half->cold = *own;
-	else
-		tcb_cold_init(tcp, half->cold);
-	half->cold->route = route; /* MUST-53 */
+	if (half_cold(tcp, half))
+		half->cold->route = route; /* MUST-53 */
 }
 
 static cpl_handle half_handle(struct tcp *tcp, const struct half_open *half)
@@ -167,8 +196,7 @@ void half_free(struct tcp *tcp, struct half_open *half)
 	list_del(&half->timer);
 	demux_del(tcp, &half->node, KIND_HALF);
 	half->listener->listener->half_n--;
-	if (half->cold)
-		pool_free(&tcp->colds, half->cold);
+	tcb_cold_free(tcp, half->cold);
 	half->gen = 0;
 	pool_free(&tcp->halves, half);
 }
@@ -239,7 +267,9 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 			tcp_drop(tcp, COUNTER_drop_syn_queue);
 		return;
 	}
+	save_syn(tcp, &probe, in);
 	if (fastopen_syn(tcp, listener, &probe, in, &cookie, now)) {
+		tcb_cold_free(tcp, probe.cold);
 		pool_free(&tcp->halves, half);
 		return;
 	}
@@ -294,9 +324,12 @@ static void inherit(struct tcp *tcp, struct tcb *tcb, const struct half_open *ha
 	tcb->ttl = listener->ttl;
 	tcb->cc_id = listener->cc_id;
 	tcb->user = listener->user;
-	if (half->cold && tcb_cold(tcp, tcb))
+	if (half->cold && tcb_cold(tcp, tcb)) {
 		*tcb->cold = *half->cold;
-	else if (listener->cold && tcb_cold(tcp, tcb))
+		if (tcb->cold->syn)
+			chunk_get(tcb->cold->syn);
+	}
+	if (!tcb->cold && listener->cold && tcb_cold(tcp, tcb))
 		*tcb->cold = *listener->cold;
 	if (tcb->cold && !cpl_addr_is4(&half->node.id.remote))
 		tcb->cold->route.n = 0; /* a dual-stack listener's is of IPv4 alone */

@@ -84,6 +84,13 @@ static int set_cold(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, ui
 		if (tcb->state != CPL_LISTEN)
 			tcb_tell_room(tcp, tcb);
 		break;
+	case CPL_OPT_PACING_MAX:
+		cold->pacing_max = value;
+		if (tcb->state != CPL_LISTEN && tcb->io) {
+			tcb->io->pace_max = value;
+			tcb_kick(tcp, tcb); /* what it holds looks again */
+		}
+		break;
 	case CPL_OPT_FASTOPEN:
 		cold->fastopen = (uint32_t)value;
 		if (tcb->state == CPL_LISTEN)
@@ -140,6 +147,7 @@ static struct range option_range(enum cpl_option option)
 	case CPL_OPT_FASTOPEN:
 		return (struct range){ 0, 65535 };
 	case CPL_OPT_USER_TIMEOUT:
+	case CPL_OPT_PACING_MAX:
 		return (struct range){ 0, UINT64_MAX / 4 };
 	default:
 		return (struct range){ 0, 1 };
@@ -213,6 +221,8 @@ static uint64_t get_cold(const struct tcp *tcp, const struct tcb *tcb, enum cpl_
 		return cold ? cold->window_clamp : 0;
 	case CPL_OPT_NOTSENT_LOWAT:
 		return tcb_notsent_lowat(tcp, tcb);
+	case CPL_OPT_PACING_MAX:
+		return cold ? cold->pacing_max : 0;
 	case CPL_OPT_FASTOPEN:
 		if (tcb->state == CPL_LISTEN)
 			return tcb->listener->fastopen_max;

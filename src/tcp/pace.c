@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pacing: a controller that has a rate lets data go in bursts of its send quantum, at most one
- * millisecond's worth, so that a timer that is good to 50 us can keep it. The others' data leaves
- * as ACKs make room, gathered to bursts of as much where that costs no time.
+ * Pacing: a controller that has a rate, or a program that sets one, lets data go in bursts of a
+ * send quantum, at most one millisecond's worth, so that a timer that is good to 50 us can keep it.
+ * The others' data leaves as ACKs make room, gathered to bursts of as much where that costs no
+ * time.
  */
 #include "tcp/tcp.h"
 
 #define PACE_CREDIT_NS (500 * 1000ull)
 #define GATHER_MAX     65000u
+
+uint64_t pace_rate(const struct tcb_io *io)
+{
+	uint64_t rate = io->cc.pacing_rate, max = io->pace_max;
+
+	return max && (!rate || max < rate) ? max : rate;
+}
 
 /* New data is about to go. */
 void pace_before(struct tcb *tcb, uint64_t now)
@@ -30,7 +38,7 @@ bool pace_holds(struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 
-	if (!io->cc.pacing_rate || io->pace_at <= now || io->recovery.probe_due)
+	if (!pace_rate(io) || io->pace_at <= now || io->recovery.probe_due)
 		return false;
 	if (!io->map.pending && tcb->snd_nxt == tcb_write_seq(tcb))
 		return false;
@@ -42,13 +50,13 @@ bool pace_holds(struct tcb *tcb, uint64_t now)
 /* LEN bytes leave: what is late may be made up for, as far as PACE_CREDIT_NS goes. */
 void pace_sent(struct tcb_io *io, uint32_t len, uint64_t now)
 {
-	uint64_t from = now > PACE_CREDIT_NS ? now - PACE_CREDIT_NS : 0;
+	uint64_t from = now > PACE_CREDIT_NS ? now - PACE_CREDIT_NS : 0, rate = pace_rate(io);
 
-	if (!io->cc.pacing_rate)
+	if (!rate)
 		return;
 	if (io->pace_at < from)
 		io->pace_at = from;
-	io->pace_at += len * 1000000000ull / io->cc.pacing_rate;
+	io->pace_at += len * 1000000000ull / rate;
 }
 
 /*
@@ -67,8 +75,8 @@ bool pace_gathers(const struct tcb *tcb, uint32_t room, uint32_t mss, uint64_t n
 	uint64_t srtt = tcb->rtt.srtt_ns, since = now - io->last_sent, burst;
 	uint64_t soon = srtt / 2 < CPL_MS ? srtt / 2 : CPL_MS;
 
-	if (io->recovery.state >= CPL_RECOVERY_FAST || io->recovery.probe_due ||
-	    io->cc.pacing_rate || !srtt || !first)
+	if (io->recovery.state >= CPL_RECOVERY_FAST || io->recovery.probe_due || pace_rate(io) ||
+	    !srtt || !first)
 		return false;
 	/* What goes at the same instant is the same burst. */
 	if (!since || since > CPL_MS || first->time + srtt > now + soon)

@@ -119,6 +119,8 @@ uint32_t stream_burst(const struct tcp *tcp, const struct tcb *tcb, uint32_t mss
 		max = max < tcb->io->cc.send_quantum ? max : tcb->io->cc.send_quantum;
 	else
 		max = autosize(tcb, max);
+	if (tcb->io->pace_max && tcb->io->pace_max / 1000 < max)
+		max = (uint32_t)(tcb->io->pace_max / 1000);
 	max = max > least ? max : least;
 	return max - max % mss;
 }

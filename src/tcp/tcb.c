@@ -89,6 +89,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	io->rcv_rtt_time = now;
 	io->rcv_rtt_seq = tcb->rcv_nxt + tcb_rcv_wnd(tcb);
 	io->quick = 16;
+	io->pace_max = tcb->cold ? tcb->cold->pacing_max : 0;
 }
 
 struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now)
@@ -185,6 +186,15 @@ void tcb_cold_init(const struct tcp *tcp, struct tcb_cold *cold)
 	cold->keep_idle_ns = tcp->config->keep_idle_ns;
 	cold->keep_interval_ns = tcp->config->keep_interval_ns;
 	cold->keep_count = tcp->config->keep_count;
+}
+
+void tcb_cold_free(struct tcp *tcp, struct tcb_cold *cold)
+{
+	if (!cold)
+		return;
+	if (cold->syn)
+		chunk_put(tcp->chunks, cold->syn);
+	pool_free(&tcp->colds, cold);
 }
 
 struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb)
@@ -293,8 +303,7 @@ void tcb_reap(struct tcp *tcp, struct tcb *tcb)
 	tcb_detach(tcp, tcb);
 	list_del(&tcb->event);
 	tcb_io_release(tcp, tcb, tcb->made);
-	if (tcb->cold)
-		pool_free(&tcp->colds, tcb->cold);
+	tcb_cold_free(tcp, tcb->cold);
 	if (tcb->accecn)
 		pool_free(&tcp->accecns, tcb->accecn);
 	tcb_free(tcp, tcb);

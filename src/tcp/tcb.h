@@ -209,6 +209,7 @@ struct tcb_io {
 	uint64_t t_cork;
 	uint64_t t_pace;   /* when pacing lets more go; CPL_NEVER: nothing waits for that */
 	uint64_t pace_at;  /* when the next may leave */
+	uint64_t pace_max; /* bytes/s: CPL_OPT_PACING_MAX; 0: no limit */
 	uint64_t progress; /* when the peer last acknowledged something new, or the flight began */
 	uint64_t last_sent;
 	uint64_t why_since;
@@ -255,6 +256,7 @@ struct source_route {
 struct tcb_cold {
 	uint64_t keep_idle_ns, keep_interval_ns;
 	uint64_t user_timeout_ns; /* 0: the stack's r2_ns */
+	uint64_t pacing_max;	  /* bytes/s; 0: no limit */
 	uint32_t keep_count;
 	uint32_t window_clamp;
 	uint32_t pid, fd;
@@ -266,6 +268,8 @@ struct tcb_cold {
 	uint8_t defer_accept; /* time-outs of the SYN,ACK to await data for */
 	int64_t linger2_ns;   /* below 0: no FIN-WAIT-2 */
 	bool fastopen_connect, fastopen_no_cookie;
+	bool save_syn;	   /* of a listener: its connections keep ... */
+	struct chunk *syn; /* ... the headers of their SYN, until they are asked for; or NULL */
 	bool route_chosen; /* by the program: none that arrives replaces it */
 	char program[16];
 	struct source_route route;

@@ -265,6 +265,7 @@ void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 bool tcb_io_idle(const struct tcb *tcb);
 struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb);
 /* All defaults. */
+void tcb_cold_free(struct tcp *tcp, struct tcb_cold *cold); /* NULL is allowed */
 void tcb_cold_init(const struct tcp *tcp, struct tcb_cold *cold);
 /* Everything a TCB must satisfy; asserts. */
 void tcb_check(struct tcp *tcp, const struct tcb *tcb);
@@ -567,6 +568,8 @@ uint64_t tcb_r2(const struct tcp *tcp, const struct tcb *tcb);
 void pace_before(struct tcb *tcb, uint64_t now);
 /* cwnd has ROOM for less than there is to send: it waits for more. */
 bool pace_gathers(const struct tcb *tcb, uint32_t room, uint32_t mss, uint64_t now);
+/* Bytes/s; 0: not paced. */
+uint64_t pace_rate(const struct tcb_io *io);
 bool pace_holds(struct tcb *tcb, uint64_t now);
 void pace_sent(struct tcb_io *io, uint32_t len, uint64_t now);
 

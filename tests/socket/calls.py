@@ -18,7 +18,8 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.abspath(os.environ.get("OUT", "out/release"))
-PROGRAMS = ["calls_states", "calls_options", "calls_names", "calls_ready"]
+PROGRAMS = ["calls_states", "calls_options", "calls_names", "calls_ready",
+            "calls_carried"]
 SECONDS = 60
 
 

@@ -115,6 +115,61 @@ static void device(void **state)
 	assert_string_equal(name, "net0");
 }
 
+/* TCP_SAVE_SYN: read once, or never; nothing of it is left (net_end() looks). */
+static void saved_syn(void **state)
+{
+	sock_id l = net_listen(&n, &n.b, 81), got;
+	uint8_t syn[120] = { 0 };
+	socklen_t len = sizeof(syn), small = 59;
+
+	(void)state;
+	assert_int_equal(net_set(&n, &n.b, l, IPPROTO_TCP, TCP_SAVE_SYN, 3), -EINVAL);
+	assert_int_equal(net_set(&n, &n.b, l, IPPROTO_TCP, TCP_SAVE_SYN, 1), 0);
+	for (int i = 0; i < 3; i++)
+		net_connect(&n, &n.a, net_tcp(&n.a), "10.0.0.2", 81);
+	net_run(&n, 0);
+	got = net_accept(&n, &n.b, l);
+	assert_int_equal(socket_getsockopt(n.b.s, got, IPPROTO_TCP, TCP_SAVED_SYN, syn, &small,
+					   n.now),
+			 -EINVAL);
+	assert_int_equal(small, 60);
+	assert_int_equal(socket_getsockopt(n.b.s, got, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len,
+					   n.now),
+			 0);
+	assert_int_equal(len, 60);
+	assert_int_equal(syn[0], 0x45);
+	assert_int_equal(syn[33], 2);
+	assert_int_equal(socket_getsockopt(n.b.s, got, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len,
+					   n.now),
+			 0);
+	assert_int_equal(len, 0);
+	socket_close(n.b.s, net_accept(&n, &n.b, l), n.now);
+	assert_int_equal(info_of(&n.b, l).unacked, 1); /* nobody takes the third */
+}
+
+/* UDP_CORK: what is not whole when its socket is closed is gone. */
+static void corked(void **state)
+{
+	sock_id u = net_udp(&n.a), v = net_udp(&n.b);
+	char text[8];
+
+	(void)state;
+	assert_int_equal(net_bind(&n, &n.b, v, "10.0.0.2", 99), 0);
+	assert_int_equal(net_connect(&n, &n.a, u, "10.0.0.2", 99), 0);
+	assert_int_equal(net_set(&n, &n.a, u, IPPROTO_UDP, 1 /* UDP_CORK */, 1), 0);
+	assert_int_equal(net_send(&n, &n.a, u, "ab", 2, 0), 2);
+	assert_int_equal(net_send(&n, &n.a, u, "cd", 2, 0), 2);
+	assert_int_equal(net_recv(&n, &n.b, v, text, 8, 0), -EAGAIN);
+	assert_int_equal(net_set(&n, &n.a, u, IPPROTO_UDP, 1, 0), 0);
+	net_run(&n, 0);
+	assert_int_equal(net_recv(&n, &n.b, v, text, 8, 0), 4);
+	assert_memory_equal(text, "abcd", 4);
+	assert_int_equal(net_send(&n, &n.a, u, "lost", 4, MSG_MORE), 4);
+	assert_int_equal(socket_close(n.a.s, u, n.now), 0);
+	net_run(&n, 0);
+	assert_int_equal(net_recv(&n, &n.b, v, text, 8, 0), -EAGAIN);
+}
+
 /* Segments that arrived, each of its own size, also when nothing is going on any more. */
 static void tcp_info_delivered(void **state)
 {
@@ -304,6 +359,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(device, setup, teardown),
 		cmocka_unit_test_setup_teardown(tcp_info, setup, teardown),
 		cmocka_unit_test_setup_teardown(tcp_info_delivered, setup, teardown),
+		cmocka_unit_test_setup_teardown(saved_syn, setup, teardown),
+		cmocka_unit_test_setup_teardown(corked, setup, teardown),
 		cmocka_unit_test_setup_teardown(ioctls, setup, teardown),
 		cmocka_unit_test_setup_teardown(urgent, setup, teardown),
 		cmocka_unit_test_setup_teardown(sysctls, setup, teardown),

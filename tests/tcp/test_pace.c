@@ -55,6 +55,48 @@ static void first_flight(void **state)
 	bench_end(&b);
 }
 
+/* CPL_OPT_PACING_MAX: no controller goes faster, whether it paces or not; 0: as before. */
+static void limited(void **state)
+{
+	static const char *const names[] = { "reno", "cubic", "bbr" };
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		cpl_handle h = start(names[i], CPL_MS);
+		uint64_t began, v;
+		unsigned n = 0;
+
+		assert_int_equal(cpl_set_option(b.stack, h, CPL_OPT_PACING_MAX, 500000, b.now), 0);
+		assert_int_equal(cpl_get_option(b.stack, h, CPL_OPT_PACING_MAX, &v, b.now), 0);
+		assert_int_equal(v, 500000);
+		bench_run(&b, 10 * CPL_MS); /* what it is in arrears for */
+		began = b.now;
+		bench_write(&b, h, 10000);
+		while (bench_take(&b))
+			n++;
+		assert_in_range(n, 1, 3);
+		assert_int_equal(bench_info(&b, h)->pacing_rate, 500000);
+		assert_int_equal(bench_info(&b, h)->why, CPL_WHY_PACING);
+		while (n < 10) {
+			while (!bench_take(&b)) {
+				bench_run(&b, CPL_MS / 10);
+				assert_true(b.now - began < RTT);
+			}
+			n++;
+		}
+		/* 2 ms for each segment; the last need not be waited for. */
+		assert_in_range(b.now - began, 16 * CPL_MS, 22 * CPL_MS);
+		send(&b, ". 1 ack 11001");
+		bench_run(&b, 10 * CPL_MS);
+		assert_int_equal(cpl_set_option(b.stack, h, CPL_OPT_PACING_MAX, 0, b.now), 0);
+		bench_write(&b, h, 10000);
+		for (n = 0; bench_take(&b);)
+			n++;
+		assert_true(i == 2 || n == 10);
+		bench_end(&b);
+	}
+}
+
 /* A retransmission waits for its turn like anything else, and then goes. */
 static void retransmission(void **state)
 {
@@ -141,9 +183,8 @@ static void not_gathered(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(first_flight),
-		cmocka_unit_test(retransmission),
-		cmocka_unit_test(gathered),
+		cmocka_unit_test(limited),	  cmocka_unit_test(first_flight),
+		cmocka_unit_test(retransmission), cmocka_unit_test(gathered),
 		cmocka_unit_test(not_gathered),
 	};
 

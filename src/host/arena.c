@@ -131,6 +131,11 @@ void arena_unmap(struct arena *a)
 		munmap(a, a->size);
 }
 
+size_t arena_used(const struct arena *a)
+{
+	return a->used;
+}
+
 void *arena_root(struct arena *a)
 {
 	return a->root;

@@ -5,7 +5,7 @@
  *
  * What lies in it must not point out of it: not to code, not to constants, not to the heap of one
  * process. The function pointers of a stack's memory are set anew by each process that uses it
- * after another: stack_set_memory().
+ * after another: stack_set_code().
  */
 #ifndef HOST_ARENA_H
 #define HOST_ARENA_H
@@ -36,6 +36,9 @@ void arena_unmap(struct arena *arena);
 /* As aligned_alloc(3) to a cache line; for cpl_config. Under the lock. */
 void *arena_alloc(void *arena, size_t size);
 void arena_release(void *arena, void *p, size_t size);
+
+/* Octets of it, from its address on, in which there is anything. */
+size_t arena_used(const struct arena *arena);
 
 /* ARENA_ROOT octets, zero at first. */
 void *arena_root(struct arena *arena);

@@ -34,6 +34,7 @@
 struct inliner {
 	struct arena *arena;
 	struct inline_state *shared;
+	struct stack_code code; /* where this process has it */
 	struct link *link;
 	uint64_t key;
 	int device, nudge;
@@ -92,6 +93,7 @@ void inliner_attach(uint64_t address, const int fds[3], uint64_t key)
 	REAL(close)(fds[0]);
 	in->shared = arena_root(in->arena);
 	in->key = key;
+	in->code = (struct stack_code){ arena_alloc, arena_release, in->arena, sum_best() };
 	in->spins = process_spins();
 	in->device = descriptors[0] = fd_hide(fds[1]);
 	in->nudge = descriptors[1] = fd_hide(fds[2]);
@@ -148,7 +150,7 @@ static bool enter(struct inliner *in)
 	err = arena_lock(in->arena);
 	if (!err && leased(in)) {
 		if (in->shared->bound != in->key)
-			stack_set_memory(in->shared->stack, arena_alloc, arena_release, in->arena);
+			stack_set_code(in->shared->stack, &in->code);
 		in->shared->bound = in->key;
 		return true;
 	}

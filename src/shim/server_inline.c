@@ -9,7 +9,6 @@
 #include "host/arena.h"
 #include "shim/inline.h"
 #include "shim/server_inside.h"
-#include "stack/sockets.h"
 
 #define SERVER_ID UINT64_MAX /* no client's key: those are never INLINE_ANY */
 #define IDLE_NS	  (10 * CPL_MS)
@@ -22,7 +21,7 @@ int shim_server_lock(struct shim_server *s)
 	if (err || !s->arena || s->shared->bound == SERVER_ID)
 		return err;
 	s->shared->bound = SERVER_ID;
-	stack_set_memory(s->shared->stack, arena_alloc, arena_release, s->arena);
+	stack_set_code(s->shared->stack, &s->code);
 	return 0;
 }
 
@@ -50,6 +49,7 @@ int shim_server_inline(struct shim_server *s, const struct shim_inline *config)
 	if (s->nudge < 0)
 		return -errno;
 	s->arena = config->arena;
+	s->code = (struct stack_code){ arena_alloc, arena_release, s->arena, sum_best() };
 	s->arena_fd = config->arena_fd;
 	s->device = config->link->fd;
 	s->inline_all = config->all;

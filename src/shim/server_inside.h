@@ -15,6 +15,7 @@
 #include "shim/inline.h"
 #include "shim/protocol.h"
 #include "shim/server.h"
+#include "stack/sockets.h"
 
 #define HELD_HASH 4096u
 
@@ -126,6 +127,7 @@ struct shim_server {
 	/* server_inline.c; shared NULL: nothing is inline */
 	struct inline_state *shared;
 	struct arena *arena;
+	struct stack_code code;
 	int arena_fd, device, nudge;
 	bool inline_all, broken;
 	bool driven;  /* by a program, as of the beginning of the turn */

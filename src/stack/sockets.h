@@ -32,12 +32,17 @@ struct conn_status {
 };
 
 /*
- * The stack's memory comes from here on from these functions of the calling process, which share
- * what the ones before gave: for a stack in memory of several processes (host/arena.h), whose code
- * is at different addresses.
+ * All addresses of code that a stack keeps. Those of the calling process are to be set where a
+ * stack lies in memory of several (host/arena.h), whose code is at different addresses: the
+ * functions for its memory share what the ones before gave; SUM is sum_best().
  */
-void stack_set_memory(struct cpl_stack *s, void *(*alloc)(void *ctx, size_t size),
-		      void (*release)(void *ctx, void *slab, size_t size), void *ctx);
+struct stack_code {
+	void *(*alloc)(void *ctx, size_t size);
+	void (*release)(void *ctx, void *slab, size_t size);
+	void *ctx;
+	sum_fn sum;
+};
+void stack_set_code(struct cpl_stack *s, const struct stack_code *code);
 
 /* False: no such handle. */
 bool conn_status(struct cpl_stack *s, cpl_handle handle, struct conn_status *st);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A stack made and unmade; its interfaces, addresses and routes. */
+#include "stack/sockets.h"
 #include "stack/stack.h"
 
 #define SLAB (64u * 1024)
@@ -174,12 +175,12 @@ int cpl_stack_new(cpl_stack **stack, const struct cpl_config *config, uint64_t n
 	return 0;
 }
 
-void stack_set_memory(struct cpl_stack *s, void *(*alloc)(void *ctx, size_t size),
-		      void (*release)(void *ctx, void *slab, size_t size), void *ctx)
+void stack_set_code(struct cpl_stack *s, const struct stack_code *code)
 {
-	s->config.alloc = s->mem.alloc = alloc;
-	s->config.release = s->mem.release = release;
-	s->config.alloc_ctx = s->mem.ctx = ctx;
+	s->config.alloc = s->mem.alloc = code->alloc;
+	s->config.release = s->mem.release = code->release;
+	s->config.alloc_ctx = s->mem.ctx = code->ctx;
+	s->sum = code->sum;
 }
 
 void cpl_stack_settings(cpl_stack *s, struct cpl_config *config)

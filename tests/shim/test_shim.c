@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/arena.h"
+#include "stack/sockets.h"
 #include "tests/util/shim_cases.h"
 #include "tests/util/shim_client.h"
 #include "tests/util/shim_rig.h"
@@ -325,6 +327,48 @@ static void test_orphan(void **state)
 	shim_rig_wait(echo, 5);
 }
 
+/* Where this program and its libraries are. */
+static unsigned code_map(uint64_t ranges[][2], unsigned max)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[512], path[256];
+	unsigned n = 0;
+
+	while (f && n < max && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %255s", &ranges[n][0], &ranges[n][1],
+			   path) == 3 &&
+		    path[0] == '/' && !strstr(path, "memfd"))
+			n++;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/*
+ * What lies in memory that processes share points to nobody's code and constants, but for what
+ * stack_set_code() sets: of a stack that has been used by all the cases before.
+ */
+static void test_addresses(void **state)
+{
+	struct shim_host *h = &rig.hosts[0];
+	const struct stack_code none = { 0 },
+				ours = { arena_alloc, arena_release, h->arena, sum_best() };
+	uint64_t ranges[256][2];
+	unsigned n = code_map(ranges, 256), found = 0;
+	const uint64_t *words = (const uint64_t *)(const void *)h->arena;
+
+	(void)state;
+	assert_true(n > 3 && n < 256);
+	assert_int_equal(shim_server_lock(h->server), 0);
+	stack_set_code(h->stack, &none);
+	for (size_t i = 0; i < arena_used(h->arena) / 8; i++)
+		for (unsigned r = 0; r < n; r++)
+			found += words[i] >= ranges[r][0] && words[i] < ranges[r][1];
+	stack_set_code(h->stack, &ours);
+	shim_server_unlock(h->server);
+	assert_int_equal(found, 0);
+}
+
 /*
  * Killed while it runs the stack itself: if it was in the middle of something, that is the end of
  * this host, and is said; if not, all that it had is closed, as ever. Others are not hurt.
@@ -385,6 +429,7 @@ int main(int argc, char **argv)
 	};
 	const struct CMUnitTest inlined[] = {
 		IN_BOTH,
+		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_killed_inside),
 		cmocka_unit_test(test_orphan),
 	};

@@ -100,7 +100,7 @@ struct cpl_config {
 	uint64_t rto_min_ns;	   /* [200 ms, as Linux] */
 	uint64_t rto_max_ns;	   /* [120 s] */
 	uint64_t delack_ns;	   /* delayed ACK, RFC 9293 3.8.6.3: below 500 ms [40 ms] */
-	uint64_t time_wait_ns;	   /* 2 MSL, RFC 9293 3.6.1 [60 s] */
+	uint64_t time_wait_ns;	   /* 2 MSL, RFC 9293 3.6.1, 30 min at most [60 s] */
 	uint64_t fin_wait_2_ns;	   /* how long a closed FIN-WAIT-2 awaits the peer's FIN [60 s] */
 	uint64_t r2_ns;		   /* give up retransmitting after this, RFC 9293 3.8.3 [924 s] */
 	uint64_t r2_syn_ns;	   /* the same for a SYN [190 s] */
@@ -153,6 +153,9 @@ struct cpl_config {
 	/* A connection that has been quiet for so long gives back the memory that moving data
 	 * takes, and is packed into less; whatever happens to it next undoes that [1 s] */
 	uint64_t quiet_ns;
+	/* Connections that one peer, an IPv4 address or an IPv6 /64, may have opened at a time;
+	 * beyond, its SYNs are dropped [0: no limit] */
+	uint32_t peer_conns_max;
 };
 
 /* Linux's net.ipv4.tcp_fastopen. */

@@ -66,6 +66,8 @@ static bool terminated(const char *text, size_t size)
 	return false;
 }
 
+#define TIME_WAIT_MAX (30 * 60 * CPL_SECOND) /* its records count in microseconds */
+
 static bool config_ok(const struct cpl_config *c)
 {
 	return c->alloc && c->release && c->conns_max && c->conns_max < 1u << 28 &&
@@ -78,9 +80,9 @@ static bool config_ok(const struct cpl_config *c)
 	       c->ecn <= CPL_ECN_ACCURATE_PASSIVE && c->ecn_option <= CPL_ECN_OPTION_FULL &&
 	       c->notsent_lowat && c->fastopen_cache <= 8192 && c->fastopen_keys <= 2 &&
 	       c->fastopen_blackhole_ns < UINT64_MAX >> 6 && c->synack_retries < 16 &&
-	       c->quiet_ns && c->quiet_ns < UINT64_MAX / 4 && c->burst_min &&
-	       c->burst_min < 65536 && c->keep_idle_ns && c->keep_interval_ns && c->keep_count &&
-	       c->core < c->cores && terminated(c->cc_name, sizeof(c->cc_name)) &&
+	       c->time_wait_ns <= TIME_WAIT_MAX && c->quiet_ns && c->quiet_ns < UINT64_MAX / 4 &&
+	       c->burst_min && c->burst_min < 65536 && c->keep_idle_ns && c->keep_interval_ns &&
+	       c->keep_count && c->core < c->cores && terminated(c->cc_name, sizeof(c->cc_name)) &&
 	       cc_find(c->cc_name);
 }
 
@@ -205,6 +207,7 @@ int cpl_stack_configure(cpl_stack *s, const struct cpl_config *config, uint64_t 
 	c.conns_max = was.conns_max;
 	c.half_open_max = was.half_open_max;
 	c.time_wait_max = was.time_wait_max;
+	c.peer_conns_max = was.peer_conns_max;
 	c.neighbours_max = was.neighbours_max;
 	c.neighbour_queue = was.neighbour_queue;
 	c.reassembly_memory = was.reassembly_memory;

@@ -8,6 +8,7 @@
  * share one table. Also: handles.
  */
 #include "tcp/rest.h"
+#include "tcp/timewait.h"
 
 #define DEMUX_MIN   64u
 #define DEMUX_PIECE 8192u /* heads */
@@ -30,28 +31,28 @@ uint32_t ref_index(uint32_t ref)
 	return ref & REF_INDEX;
 }
 
-static struct pool *kind_pool(struct tcp *tcp, enum conn_kind kind)
-{
-	switch (kind) {
-	case KIND_TCB:
-		return &tcp->tcbs;
-	case KIND_HALF:
-		return &tcp->halves;
-	default:
-		return &tcp->time_waits;
-	}
-}
-
-/* These three records begin with their demux_node. */
+/* TCBs and half-open connections begin with their demux_node. */
 static struct demux_node *ref_node(struct tcp *tcp, uint32_t ref)
 {
-	return pool_get(kind_pool(tcp, ref_kind(ref)), ref_index(ref));
+	return pool_get(ref_kind(ref) == KIND_TCB ? &tcp->tcbs : &tcp->halves, ref_index(ref));
+}
+
+static struct time_wait *ref_time_wait(struct tcp *tcp, uint32_t ref)
+{
+	return pool_get(&tcp->time_waits, ref_index(ref));
 }
 
 /* Where REF's link to the next of the chain is. */
 static uint32_t *ref_next(struct tcp *tcp, uint32_t ref)
 {
-	return ref_kind(ref) == KIND_REST ? &rest_at(tcp, ref)->next : &ref_node(tcp, ref)->next;
+	switch (ref_kind(ref)) {
+	case KIND_REST:
+		return &rest_at(tcp, ref)->next;
+	case KIND_TIME_WAIT:
+		return &ref_time_wait(tcp, ref)->next;
+	default:
+		return &ref_node(tcp, ref)->next;
+	}
 }
 
 static uint32_t id_hash(const struct demux *d, const struct conn_id *id)
@@ -66,8 +67,14 @@ uint32_t demux_hash(const struct tcp *tcp, const struct conn_id *id)
 
 static uint32_t ref_hash(struct tcp *tcp, uint32_t ref)
 {
+	struct conn_id id;
+
 	if (ref_kind(ref) == KIND_REST)
 		return rest_at(tcp, ref)->hash;
+	if (ref_kind(ref) == KIND_TIME_WAIT) {
+		time_wait_id(tcp, ref_time_wait(tcp, ref), &id);
+		return id_hash(&tcp->demux, &id);
+	}
 	return id_hash(&tcp->demux, &ref_node(tcp, ref)->id);
 }
 
@@ -190,22 +197,34 @@ static void demux_join(struct tcp *tcp)
 		piece_release(tcp, last / DEMUX_PIECE);
 }
 
-struct demux_node *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind)
+/* The connection at rest at REF has ID. */
+static bool rest_is(struct tcp *tcp, uint32_t ref, uint32_t hash, const struct conn_id *id)
+{
+	const struct tcb_rest *rest = rest_at(tcp, ref);
+	struct conn_id own;
+
+	if (rest->hash != hash)
+		return false;
+	tcb_unpack_id(&tcp->blank, rest->bytes, &own);
+	return id_equal(&own, id);
+}
+
+void *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind)
 {
 	uint32_t hash = id_hash(&tcp->demux, id), ref = *demux_head(&tcp->demux, hash);
 
 	while (ref) {
 		*kind = ref_kind(ref);
 		if (*kind == KIND_REST) {
-			const struct tcb_rest *rest = rest_at(tcp, ref);
-			struct conn_id own;
+			if (rest_is(tcp, ref, hash, id))
+				return NULL;
+			ref = rest_at(tcp, ref)->next;
+		} else if (*kind == KIND_TIME_WAIT) {
+			struct time_wait *tw = ref_time_wait(tcp, ref);
 
-			if (rest->hash == hash) {
-				tcb_unpack_id(&tcp->blank, rest->bytes, &own);
-				if (id_equal(&own, id))
-					return NULL;
-			}
-			ref = rest->next;
+			if (time_wait_is(tcp, tw, id))
+				return tw;
+			ref = tw->next;
 		} else {
 			struct demux_node *node = ref_node(tcp, ref);
 
@@ -219,37 +238,28 @@ struct demux_node *demux_find(struct tcp *tcp, const struct conn_id *id, enum co
 }
 
 /* ID is at rest. */
-static __attribute__((noinline)) struct demux_node *find_rest(struct tcp *tcp,
-							      const struct conn_id *id)
+static __attribute__((noinline)) struct tcb *find_rest(struct tcp *tcp, const struct conn_id *id)
 {
 	uint32_t hash = id_hash(&tcp->demux, id), ref = *demux_head(&tcp->demux, hash);
-	struct conn_id own;
-	struct tcb *tcb;
 
-	for (;; ref = *ref_next(tcp, ref)) {
-		if (ref_kind(ref) != KIND_REST || rest_at(tcp, ref)->hash != hash)
-			continue;
-		tcb_unpack_id(&tcp->blank, rest_at(tcp, ref)->bytes, &own);
-		if (id_equal(&own, id))
-			break;
-	}
-	tcb = tcb_wake(tcp, ref);
-	return tcb ? &tcb->node : NULL;
+	while (ref_kind(ref) != KIND_REST || !rest_is(tcp, ref, hash, id))
+		ref = *ref_next(tcp, ref);
+	return tcb_wake(tcp, ref);
 }
 
-struct demux_node *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind)
+void *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind)
 {
-	struct demux_node *node = demux_find(tcp, id, kind);
+	void *found = demux_find(tcp, id, kind);
 
-	if (node || *kind != KIND_REST)
-		return node;
-	node = find_rest(tcp, id);
-	if (node)
+	if (found || *kind != KIND_REST)
+		return found;
+	found = find_rest(tcp, id);
+	if (found)
 		*kind = KIND_TCB;
-	return node;
+	return found;
 }
 
-void demux_add(struct tcp *tcp, struct demux_node *node, enum conn_kind kind)
+void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 {
 	struct demux *d = &tcp->demux;
 	uint32_t *head;
@@ -257,9 +267,9 @@ void demux_add(struct tcp *tcp, struct demux_node *node, enum conn_kind kind)
 	/* Two at most: to catch up where there was no memory. */
 	for (int i = 0; i < 2 && d->count >= d->buckets; i++)
 		demux_split(tcp);
-	head = demux_head(d, id_hash(d, &node->id));
-	node->next = *head;
-	*head = ref_make(kind, pool_index(kind_pool(tcp, kind), node));
+	head = demux_head(d, id_hash(d, id));
+	*ref_next(tcp, ref) = *head;
+	*head = ref;
 	d->count++;
 }
 
@@ -289,13 +299,11 @@ void demux_replace_first(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t
 	*head = to;
 }
 
-void demux_del(struct tcp *tcp, struct demux_node *node, enum conn_kind kind)
+void demux_del(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 {
 	struct demux *d = &tcp->demux;
-	uint32_t self = ref_make(kind, pool_index(kind_pool(tcp, kind), node));
 
-	*link_to(tcp, id_hash(d, &node->id), self) = node->next;
-	node->next = 0;
+	*link_to(tcp, id_hash(d, id), ref) = *ref_next(tcp, ref);
 	d->count--;
 	for (unsigned i = 0; i < DEMUX_JOIN && d->buckets > DEMUX_MIN && d->count < d->buckets / 4;
 	     i++)
@@ -365,6 +373,11 @@ struct half_open *tcp_half(struct tcp *tcp, cpl_handle h)
 		return NULL;
 	half = pool_at(&tcp->halves, handle_index(h));
 	return half && half->gen == h >> 32 ? half : NULL;
+}
+
+uint32_t tcb_ref(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return ((struct conn_slot *)pool_get(&tcp->slots, tcb->slot))->ref;
 }
 
 cpl_handle tcb_handle(struct tcp *tcp, const struct tcb *tcb)

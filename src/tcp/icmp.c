@@ -91,14 +91,14 @@ static void shrink(struct tcp *tcp, struct tcb *tcb, uint32_t mtu, uint64_t now)
 bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now)
 {
 	enum conn_kind kind;
-	struct demux_node *node = demux_wake(tcp, &icmp->id, &kind);
+	void *found = demux_wake(tcp, &icmp->id, &kind);
 	struct tcb *tcb;
 
-	if (node && kind == KIND_HALF)
-		return half_error(tcp, container_of(node, struct half_open, node), icmp);
-	if (!node || kind != KIND_TCB)
+	if (kind == KIND_HALF)
+		return half_error(tcp, found, icmp);
+	if (kind != KIND_TCB)
 		return false;
-	tcb = container_of(node, struct tcb, node);
+	tcb = found;
 	if (!in_flight(tcb, icmp)) /* MUST-54: the connection that caused it */
 		return false;
 	if (icmp->too_big) {

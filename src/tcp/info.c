@@ -2,6 +2,7 @@
 /* Snapshots: a TCB, a half-open connection or a TIME-WAIT record as struct cpl_info; and the walk.
  */
 #include "tcp/rest.h"
+#include "tcp/timewait.h"
 
 static void info_begin(struct cpl_info *info, uint64_t now)
 {
@@ -354,20 +355,22 @@ void tcp_info_half(struct tcp *tcp, const struct half_open *half, struct cpl_inf
 void tcp_info_time_wait(struct tcp *tcp, const struct time_wait *tw, struct cpl_info *info,
 			uint64_t now)
 {
+	struct conn_id id;
+
+	time_wait_id(tcp, tw, &id);
 	info_begin(info, now);
-	info_id(info, &tw->node.id);
+	info_id(info, &id);
 	CPL_INFO_READ(info, state, CPL_TIME_WAIT);
-	CPL_INFO_READ(info, id,
-		      handle_make(KIND_TIME_WAIT, pool_index(&tcp->time_waits, tw), tw->gen));
-	CPL_INFO_READ(info, ifindex, tw->ifindex);
+	CPL_INFO_READ(info, id, time_wait_handle(tw));
+	CPL_INFO_READ(info, ifindex, time_wait_ifindex(tcp, tw));
 	CPL_INFO_READ(info, snd_una, tw->snd_nxt);
 	CPL_INFO_READ(info, snd_nxt, tw->snd_nxt);
 	CPL_INFO_READ(info, rcv_nxt, tw->rcv_nxt);
-	CPL_INFO_READ(info, rcv_wnd, tw->rcv_wnd);
+	CPL_INFO_READ(info, rcv_wnd, (uint32_t)tw->wnd << tw->rcv_wscale);
 	CPL_INFO_READ(info, rcv_wscale, tw->rcv_wscale);
 	CPL_INFO_READ(info, send_queue, 0);
 	CPL_INFO_READ(info, recv_queue, 0);
-	CPL_INFO_READ(info, timer_close, left(tw->deadline, now));
+	CPL_INFO_READ(info, timer_close, time_wait_left(tw, now));
 	CPL_INFO_READ(info, why, CPL_WHY_CLOSED);
 }
 

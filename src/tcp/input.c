@@ -4,6 +4,7 @@
  * of 3.10.7.4 in the RFC's order. Each check returns a verdict; only segment_arrives() acts on it.
  */
 #include "tcp/ecn.h"
+#include "tcp/timewait.h"
 
 #define PAWS_IDLE_S (24u * 24 * 3600) /* RFC 7323 5.5 */
 #define OOW_ACK_MS  500		      /* as Linux's tcp_invalid_ratelimit */
@@ -341,26 +342,26 @@ void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now)
 {
 	struct conn_id id = { in->ip->dst, in->ip->src, in->tcp.dport, in->tcp.sport };
 	uint32_t iss_floor = 0;
-	struct demux_node *node;
+	void *found;
 	enum conn_kind kind;
 	struct tcb *listener;
 	cpl_handle handle = 0;
 
 	tcp->counters->segs_in++;
 	tcp->dropped = 0;
-	node = demux_wake(tcp, &id, &kind);
-	if (!node && kind == KIND_REST) {
+	found = demux_wake(tcp, &id, &kind);
+	if (kind == KIND_REST) {
 		tcp_drop(tcp, COUNTER_drop_memory);
-	} else if (!node) {
+	} else if (!found) {
 		no_connection(tcp, &id, in, now);
 	} else if (kind == KIND_TCB) {
-		segment_arrives(tcp, container_of(node, struct tcb, node), in, now);
+		segment_arrives(tcp, found, in, now);
 	} else if (kind == KIND_HALF) {
-		half_segment(tcp, container_of(node, struct half_open, node), in, now);
+		half_segment(tcp, found, in, now);
 	} else {
-		struct time_wait *tw = container_of(node, struct time_wait, node);
+		struct time_wait *tw = found;
 
-		handle = tw->handle;
+		handle = time_wait_handle(tw);
 		/* MAY-2 needs somebody to open to. */
 		listener = listener_for(tcp, &id, in->ifindex);
 		if (time_wait_segment(tcp, tw, in, listener ? &iss_floor : NULL, now)) {

@@ -4,6 +4,7 @@
  * small records, the accept queue, the catch-all listener, SYN,ACK retransmission.
  */
 #include "tcp/ecn.h"
+#include "tcp/peer.h"
 
 #define HALF_WORK 512u /* what one half_advance() does, at most */
 
@@ -194,7 +195,7 @@ static void half_wait(struct tcp *tcp, struct half_open *half, uint64_t now)
 void half_free(struct tcp *tcp, struct half_open *half)
 {
 	list_del(&half->timer);
-	demux_del(tcp, &half->node, KIND_HALF);
+	demux_del(tcp, &half->node.id, ref_make(KIND_HALF, pool_index(&tcp->halves, half)));
 	half->listener->listener->half_n--;
 	tcb_cold_free(tcp, half->cold);
 	half->gen = 0;
@@ -211,6 +212,21 @@ static bool syn_queue_full(const struct tcp *tcp, const struct listener *l)
 static bool accept_queue_full(const struct listener *l)
 {
 	return l->accept_n > l->backlog;
+}
+
+/* Room for one more of PEER's in the queue; else the segment at hand is dropped. */
+static bool has_room(struct tcp *tcp, struct listener *l, const struct cpl_addr *peer)
+{
+	if (accept_queue_full(l)) {
+		l->overflows++;
+		tcp_drop(tcp, COUNTER_drop_accept_queue);
+		return false;
+	}
+	if (peer_full(tcp, peer)) {
+		tcp_drop(tcp, COUNTER_drop_peer_limit);
+		return false;
+	}
+	return true;
 }
 
 /*
@@ -251,11 +267,8 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 	struct half_open probe, *half;
 	struct tcp_cookie cookie;
 
-	if (accept_queue_full(l)) {
-		l->overflows++;
-		tcp_drop(tcp, COUNTER_drop_accept_queue);
+	if (!has_room(tcp, l, &in->ip->src))
 		return;
-	}
 	half_from_syn(tcp, &probe, listener, in, now);
 	if (iss_floor && !seq_gt(probe.iss, iss_floor))
 		probe.iss = iss_floor; /* MAY-2: larger than what the old incarnation used */
@@ -276,7 +289,7 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 	*half = probe;
 	list_init(&half->timer);
 	l->half_n++;
-	demux_add(tcp, &half->node, KIND_HALF);
+	demux_add(tcp, &half->node.id, ref_make(KIND_HALF, pool_index(&tcp->halves, half)));
 	save_route(tcp, half, in);
 	trace_seg_in(tcp, half_handle(tcp, half), &in->tcp, false, now);
 	TRACE(tcp->trace, now, half_handle(tcp, half), state, CPL_LISTEN, CPL_SYN_RECEIVED);
@@ -382,8 +395,9 @@ void listener_queue(struct tcp *tcp, struct tcb *listener, struct tcb *tcb)
 {
 	struct listener *l = listener->listener;
 
-	demux_add(tcp, &tcb->node, KIND_TCB);
+	demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb));
 	tcb->flags |= TCB_HASHED | TCB_HELD;
+	peer_add(tcp, &tcb->node.id.remote);
 	list_push_back(&l->accept_queue, &tcb->event);
 	l->accept_n++;
 	tcp->counters->passive_opens++;
@@ -435,9 +449,7 @@ static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg
 		half->flags |= HALF_ACKED;
 		return;
 	}
-	if (accept_queue_full(listener->listener)) {
-		listener->listener->overflows++;
-		tcp_drop(tcp, COUNTER_drop_accept_queue);
+	if (!has_room(tcp, listener->listener, &half->node.id.remote)) {
 		half->flags |= HALF_ACKED;
 		return;
 	}
@@ -531,11 +543,8 @@ void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *
 	}
 	if (seg->flags & TCP_ACK) { /* second */
 		if (!(seg->flags & TCP_SYN) && cookie_check(tcp, &half, listener, in, now)) {
-			if (accept_queue_full(listener->listener)) {
-				listener->listener->overflows++;
-				tcp_drop(tcp, COUNTER_drop_accept_queue);
+			if (!has_room(tcp, listener->listener, &half.node.id.remote))
 				return;
-			}
 			tcb = half_to_tcb(tcp, &half, now);
 			if (!tcb) {
 				tcp_drop(tcp, COUNTER_drop_memory);

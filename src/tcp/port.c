@@ -3,7 +3,7 @@
  * Local ports: binding and finding listeners (RFC 9293 3.9.1.1), and choosing ephemeral ports by
  * the double-hash algorithm of RFC 6056 section 3.3.4.
  */
-#include "tcp/tcp.h"
+#include "tcp/timewait.h"
 
 #include "wire/steer.h"
 
@@ -57,12 +57,11 @@ static bool binding_conflicts(struct tcp *tcp, const struct tcb *self, uint32_t 
 static bool id_free(struct tcp *tcp, const struct conn_id *id, uint64_t now)
 {
 	enum conn_kind kind;
-	struct demux_node *node = demux_find(tcp, id, &kind);
+	void *found = demux_find(tcp, id, &kind);
 
-	if (!node)
+	if (!found)
 		return kind == KIND_NONE;
-	return kind == KIND_TIME_WAIT &&
-	       time_wait_may_take(container_of(node, struct time_wait, node), now);
+	return kind == KIND_TIME_WAIT && time_wait_may_take(tcp, found, now);
 }
 
 /* Of the hash of what answers ID: the part that does not depend on our port. */

@@ -4,6 +4,7 @@
  * the segment sizes that follow from it (RFC 9293 3.7.1); its invariants.
  */
 #include "tcp/ecn.h"
+#include "tcp/peer.h"
 
 /* As Linux: a peer that asks for less would have us keep a record for each few octets. */
 #define SND_MSS_MIN 48u
@@ -254,8 +255,10 @@ static void tcb_unhash(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!tcb_has(tcb, TCB_HASHED))
 		return;
-	demux_del(tcp, &tcb->node, KIND_TCB);
+	demux_del(tcp, &tcb->node.id, tcb_ref(tcp, tcb));
 	tcb->flags &= ~TCB_HASHED;
+	if (tcb_has(tcb, TCB_PASSIVE))
+		peer_del(tcp, &tcb->node.id.remote);
 }
 
 /* Leave all tables and timers, keep what the program can still read. */

@@ -31,7 +31,7 @@ struct conn_id {
 	uint16_t lport, rport;
 };
 
-/* First in each of tcb, half_open and time_wait: a member of the demultiplexing table. */
+/* First in each of tcb and half_open: a member of the demultiplexing table. */
 struct demux_node {
 	struct conn_id id;
 	uint32_t next; /* reference to the next of the chain, see demux.c */
@@ -406,22 +406,32 @@ struct half_open {
 	uint8_t ecn; /* HALF_ECN_FIELD, HALF_NO_ECT */
 };
 
+/* A local address of connections in TIME-WAIT, which many have in common. */
+struct time_wait_addr {
+	struct cpl_addr addr;
+	uint32_t next; /* index of the next of its chain, or POOL_NONE */
+	uint32_t used; /* records that have it */
+	uint8_t ifindex;
+};
+
 /* TIME-WAIT (RFC 9293 3.6.1). */
 struct time_wait {
-	struct demux_node node;
-	uint32_t gen;
-	struct list age; /* oldest first: all last equally long */
-	uint64_t deadline;
-	cpl_handle handle; /* of the TCB that it was, for the event ring */
+	uint32_t next;	/* as demux_node.next */
+	uint32_t local; /* index of its struct time_wait_addr */
+	struct cpl_addr remote;
+	uint16_t lport, rport;
+	uint32_t older, younger;    /* indexes, or POOL_NONE: all last equally long */
+	uint32_t handle_index, gen; /* of the TCB that it was, for the event ring */
+	uint32_t deadline_us;	    /* modulo 2^32 */
 	uint32_t snd_nxt, rcv_nxt;
-	uint32_t rcv_wnd;
-	uint32_t ts_recent, ts_recent_ms, ts_offset;
-	uint8_t ts; /* timestamps were agreed */
-	uint8_t rcv_wscale;
-	uint8_t ifindex;
+	uint32_t ts_recent;
+	uint16_t wnd; /* RCV.WND, as it is sent */
+	uint8_t rcv_wscale : 4;
+	uint8_t ts : 1;	 /* timestamps were agreed */
+	uint8_t ace : 3; /* of its ACKs, if accurate ECN was agreed */
 	uint8_t tos;
-	uint8_t ace; /* of its ACKs, if accurate ECN was agreed */
 };
+_Static_assert(sizeof(struct time_wait) <= 64, "TIME-WAIT is small");
 
 struct listener {
 	struct list accept_queue; /* tcb.event */

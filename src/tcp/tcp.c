@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The tables of one stack's TCP, made and unmade; its events. */
+#include "tcp/peer.h"
 #include "tcp/rest.h"
 
 #define SLAB (64u * 1024)
@@ -62,6 +63,8 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 	pool_init(&tcp->listeners, mem, sizeof(struct listener), 8, 65536, SLAB / 8);
 	pool_init(&tcp->halves, mem, sizeof(struct half_open), 8, cfg->half_open_max, SLAB);
 	pool_init(&tcp->time_waits, mem, sizeof(struct time_wait), 8, cfg->time_wait_max, SLAB);
+	pool_init(&tcp->time_wait_addrs, mem, sizeof(struct time_wait_addr), 8, cfg->time_wait_max,
+		  SLAB / 16);
 	pool_init(&tcp->sents, mem, sizeof(struct sent), 8, UINT32_MAX >> 3, SLAB);
 	pool_init(&tcp->oranges, mem, sizeof(struct ooo_range), 8, UINT32_MAX >> 3, SLAB / 4);
 	pool_init(&tcp->replies, mem, sizeof(struct tcp_reply), 8, 65536, SLAB / 4);
@@ -74,33 +77,30 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 		list_init(&tcp->half_timers[i]);
 	list_init(&tcp->half_pending);
 	list_init(&tcp->half_events);
-	list_init(&tcp->time_wait_age);
+	tcp->time_wait_oldest = tcp->time_wait_youngest = POOL_NONE;
+	for (unsigned i = 0; i < TIME_WAIT_CHAINS; i++)
+		tcp->time_wait_chains[i] = POOL_NONE;
 	list_init(&tcp->events);
 	list_init(&tcp->reply_queue);
 	wheel_init(&tcp->wheel, now);
 	rest_init(tcp, now);
 	fastopen_init(tcp);
-	return demux_init(tcp);
+	return demux_init(tcp) || peers_init(tcp) ? -ENOMEM : 0;
 }
 
 void tcp_destroy(struct tcp *tcp)
 {
-	struct pool *pools[] = { &tcp->slots,
-				 &tcp->tcbs,
-				 &tcp->rest_timers,
-				 &tcp->ios,
-				 &tcp->colds,
-				 &tcp->listeners,
-				 &tcp->halves,
-				 &tcp->sents,
-				 &tcp->oranges,
-				 &tcp->time_waits,
-				 &tcp->replies,
-				 &tcp->bounds,
-				 &tcp->fastopen.pending,
+	struct pool *pools[] = { &tcp->slots,		&tcp->tcbs,
+				 &tcp->rest_timers,	&tcp->ios,
+				 &tcp->colds,		&tcp->listeners,
+				 &tcp->halves,		&tcp->sents,
+				 &tcp->oranges,		&tcp->time_waits,
+				 &tcp->time_wait_addrs, &tcp->replies,
+				 &tcp->bounds,		&tcp->fastopen.pending,
 				 &tcp->accecns };
 
 	demux_destroy(tcp);
+	peers_destroy(tcp);
 	fastopen_cache_destroy(&tcp->fastopen.cache);
 	for (unsigned i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
 		pool_destroy(pools[i]);

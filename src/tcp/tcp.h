@@ -16,30 +16,22 @@
 #include "ip/neigh.h"
 #include "ip/pmtu.h"
 #include "ip/route.h"
+#include "tcp/demux.h"
 #include "tcp/fastopen.h"
 #include "tcp/tcb.h"
 #include "trace/ring.h"
 #include "wire/ip.h"
-
-/* What a handle, or a link of the demultiplexing table, names. */
-enum conn_kind {
-	KIND_NONE,
-	KIND_TCB,
-	KIND_HALF,
-	KIND_TIME_WAIT,
-	KIND_UDP,
-	KIND_REST, /* in links only: a handle goes by way of a conn_slot */
-};
 
 /* Sizes of what connections at rest are packed into: (class + 1) * 16 bytes. */
 #define REST_STEP    16u
 #define REST_CLASSES 24u
 #define REST_MAX     (1u << 24) /* of one class: what a reference has room for */
 
-#define SYNACK_LEVELS 16 /* retries of a SYN,ACK, at most */
-#define PORT_TABLE    64
-#define PORT_BUCKETS  1024
-#define CORK_NS	      (200 * CPL_MS) /* cork holds a short segment so long, as Linux */
+#define SYNACK_LEVELS	 16 /* retries of a SYN,ACK, at most */
+#define PORT_TABLE	 64
+#define TIME_WAIT_CHAINS 256
+#define PORT_BUCKETS	 1024
+#define CORK_NS		 (200 * CPL_MS) /* cork holds a short segment so long, as Linux */
 
 /* The counters' numbers, in the order of counters.def. */
 enum counter {
@@ -57,17 +49,12 @@ struct tcp_iface {
 	bool up;
 };
 
-/* The table of connections: chains by keyed hash, grown and shrunk by one bucket at a time. */
-struct demux {
-	struct siphash_key key;
-	uint32_t **pieces; /* of DEMUX_PIECE heads of chains, which are references */
-	uint32_t pieces_max;
-	uint32_t buckets;
-	uint32_t low; /* the largest power of 2 that is not above BUCKETS */
-	uint32_t count;
+/* Who has how many connections; see peer.c. */
+struct peers {
+	struct pool pool;
+	uint32_t *heads; /* NULL: there is no limit */
+	uint32_t mask;
 };
-
-struct tcp_stats;
 
 struct tcp {
 	const struct cpl_config *config;
@@ -91,6 +78,7 @@ struct tcp {
 	struct tcb scratch; /* tcp_look() */
 	struct pool sents, oranges, replies;
 	struct demux demux;
+	struct peers peers;
 	struct list bound[PORT_BUCKETS]; /* bound and listening TCBs, by port: tcb_bound */
 	struct pool bounds;
 	struct tcb *catch_all[IFACES_MAX + 1];
@@ -98,9 +86,11 @@ struct tcp {
 
 	struct wheel wheel;
 	struct wheel rest_wheel;
-	struct list half_timers[SYNACK_LEVELS]; /* half_open.timer, by retries */
-	struct list half_pending;		/* those of catch-alls, told of */
-	struct list time_wait_age;
+	struct list half_timers[SYNACK_LEVELS];	       /* half_open.timer, by retries */
+	struct list half_pending;		       /* those of catch-alls, told of */
+	uint32_t time_wait_oldest, time_wait_youngest; /* indexes, or POOL_NONE */
+	struct pool time_wait_addrs;
+	uint32_t time_wait_chains[TIME_WAIT_CHAINS];
 	struct list events;	 /* tcb.event */
 	struct list half_events; /* half_open.timer: pending ones to tell of */
 	struct list reply_queue;
@@ -219,29 +209,11 @@ static inline uint32_t tcp_gen(struct tcp *tcp)
 	return tcp->gen;
 }
 
-/* ---- demux.c ---- */
+/* ---- demux.c: handles ---- */
 
-int demux_init(struct tcp *tcp);
-void demux_destroy(struct tcp *tcp);
-/*
- * Who has ID; *KIND KIND_NONE: nobody. A connection at rest is not woken: NULL, *KIND is KIND_REST.
- */
-struct demux_node *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind);
-/* The same for a segment: it is woken, and NULL with KIND_REST means that there is no memory. */
-struct demux_node *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind);
-uint32_t demux_hash(const struct tcp *tcp, const struct conn_id *id);
-/* In the chain of HASH, TO takes the place of FROM. */
-void demux_replace(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
-/* The same, and TO becomes the first: what is used is found without touching what is not. */
-void demux_replace_first(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
-void demux_add(struct tcp *tcp, struct demux_node *node, enum conn_kind kind);
-void demux_del(struct tcp *tcp, struct demux_node *node, enum conn_kind kind);
 cpl_handle handle_make(enum conn_kind kind, uint32_t index, uint32_t gen);
 enum conn_kind handle_kind(cpl_handle h);
 uint32_t handle_index(cpl_handle h);
-uint32_t ref_make(enum conn_kind kind, uint32_t index);
-enum conn_kind ref_kind(uint32_t ref);
-uint32_t ref_index(uint32_t ref);
 struct conn_slot *tcp_slot(struct tcp *tcp, cpl_handle h);
 /* The connection of a handle, woken if it was at rest; NULL: see tcp_missing(). */
 struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h);
@@ -406,7 +378,7 @@ void source_route_back(const struct seg_in *in, struct source_route *route);
  */
 void source_route_again(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
 
-/* ---- listen.c, cookie.c, timewait.c ---- */
+/* ---- listen.c, cookie.c ---- */
 
 void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, uint64_t now);
 /* A SYN for LISTENER, whose answer has at least ISS_FLOOR as its ISS (0: no floor). */
@@ -429,20 +401,6 @@ void cookie_make(struct tcp *tcp, struct half_open *half, uint64_t now);
 /* HALF rebuilt from the ACK of a cookie. False: no valid cookie. */
 bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,
 		  const struct seg_in *in, uint64_t now);
-/* TCB turns into a record; the program's handle, if there is one, keeps what it can still read. */
-void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now);
-/*
- * True if the segment was a SYN that may open a new connection: then TW is gone and *ISS_FLOOR set.
- * ISS_FLOOR NULL: nobody listens.
- */
-bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_in *in,
-		       uint32_t *iss_floor, uint64_t now);
-/*
- * An OPEN of ours may take over from TW: timestamps, whose clock has moved on, tell the
- * incarnations apart (RFC 6191 with the roles reversed, as Linux's tcp_tw_reuse).
- */
-bool time_wait_may_take(const struct time_wait *tw, uint64_t now);
-void time_wait_free(struct tcp *tcp, struct time_wait *tw, uint64_t now);
 
 /* ---- fastopen.c, fastopen_server.c ---- */
 

@@ -6,6 +6,7 @@
  */
 #include "tcp/ecn.h"
 #include "tcp/rest.h"
+#include "tcp/timewait.h"
 
 #define QUIET_MAX	(60 * CPL_SECOND)
 /* What one call does, so that none takes long: nodes of a wheel moved; records freed. */
@@ -437,9 +438,7 @@ uint64_t tcp_deadline(const struct tcp *tcp)
 	uint64_t t = least(wheel_deadline(&tcp->wheel), half_deadline(tcp));
 
 	t = least(t, wheel_deadline(&tcp->rest_wheel));
-	if (!list_empty(&tcp->time_wait_age))
-		t = least(t, list_first(&tcp->time_wait_age, struct time_wait, age)->deadline);
-	return t;
+	return least(t, time_wait_deadline(tcp));
 }
 
 void tcp_advance(struct tcp *tcp, uint64_t now)
@@ -452,11 +451,5 @@ void tcp_advance(struct tcp *tcp, uint64_t now)
 	while ((node = wheel_expire_some(&tcp->rest_wheel, now, &rest_work)) != NULL)
 		rest_timer_fire(tcp, container_of(node, struct rest_timer, node), now);
 	half_advance(tcp, now);
-	for (unsigned i = 0; i < ADVANCE_RECORDS && !list_empty(&tcp->time_wait_age); i++) {
-		struct time_wait *tw = list_first(&tcp->time_wait_age, struct time_wait, age);
-
-		if (tw->deadline > now)
-			break;
-		time_wait_free(tcp, tw, now);
-	}
+	time_wait_advance(tcp, ADVANCE_RECORDS, now);
 }

@@ -1,86 +1,248 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TIME-WAIT (RFC 9293 section 3.6.1, RFC 6191): small records in one list by age, since all last
- * 2 MSL.
+ * TIME-WAIT (RFC 9293 section 3.6.1, RFC 6191): records of 64 octets in one list by age, since all
+ * last 2 MSL. What they can do without is not there: the local address is kept once for the many
+ * that have it, and the timestamp's offset follows from the addresses.
  */
 #include "tcp/ecn.h"
+#include "tcp/timewait.h"
+
+#define CHAIN_MAX 8 /* of addresses: beyond, one that is there may be kept again */
+
+static struct time_wait *at(const struct tcp *tcp, uint32_t index)
+{
+	return pool_get(&tcp->time_waits, index);
+}
+
+/* ---- Local addresses ---- */
+
+static const struct time_wait_addr *local_of(const struct tcp *tcp, const struct time_wait *tw)
+{
+	return pool_get(&tcp->time_wait_addrs, tw->local);
+}
+
+static uint32_t *chain_of(struct tcp *tcp, const struct cpl_addr *addr)
+{
+	uint64_t hash = siphash13(&tcp->demux.key, addr, sizeof(*addr));
+
+	return &tcp->time_wait_chains[hash % TIME_WAIT_CHAINS];
+}
+
+/* The index of an entry for ADDR, or POOL_NONE. */
+static uint32_t addr_get(struct tcp *tcp, const struct cpl_addr *addr, uint8_t ifindex)
+{
+	uint32_t *head = chain_of(tcp, addr), i = *head;
+	struct time_wait_addr *a;
+
+	for (unsigned n = 0; n < CHAIN_MAX && i != POOL_NONE; n++, i = a->next) {
+		a = pool_get(&tcp->time_wait_addrs, i);
+		if (a->ifindex == ifindex && cpl_addr_equal(&a->addr, addr)) {
+			a->used++;
+			return i;
+		}
+	}
+	a = pool_alloc(&tcp->time_wait_addrs, &i);
+	if (!a)
+		return POOL_NONE;
+	*a = (struct time_wait_addr){ .addr = *addr, .next = *head, .used = 1, .ifindex = ifindex };
+	*head = i;
+	return i;
+}
+
+static void addr_put(struct tcp *tcp, uint32_t i)
+{
+	struct time_wait_addr *a = pool_get(&tcp->time_wait_addrs, i);
+	uint32_t *link = chain_of(tcp, &a->addr);
+
+	if (--a->used)
+		return;
+	while (*link != i)
+		link = &((struct time_wait_addr *)pool_get(&tcp->time_wait_addrs, *link))->next;
+	*link = a->next;
+	pool_free(&tcp->time_wait_addrs, a);
+}
+
+void time_wait_id(const struct tcp *tcp, const struct time_wait *tw, struct conn_id *id)
+{
+	*id = (struct conn_id){ local_of(tcp, tw)->addr, tw->remote, tw->lport, tw->rport };
+}
+
+bool time_wait_is(const struct tcp *tcp, const struct time_wait *tw, const struct conn_id *id)
+{
+	return tw->rport == id->rport && tw->lport == id->lport &&
+	       cpl_addr_equal(&tw->remote, &id->remote) &&
+	       cpl_addr_equal(&local_of(tcp, tw)->addr, &id->local);
+}
+
+uint8_t time_wait_ifindex(const struct tcp *tcp, const struct time_wait *tw)
+{
+	return local_of(tcp, tw)->ifindex;
+}
+
+cpl_handle time_wait_handle(const struct time_wait *tw)
+{
+	return handle_make(KIND_TCB, tw->handle_index, tw->gen);
+}
+
+/* ---- Age ---- */
+
+/* Microseconds until TW ends, or since then: below 0. */
+static int32_t us_left(const struct time_wait *tw, uint64_t now)
+{
+	return (int32_t)(tw->deadline_us - (uint32_t)(now / 1000));
+}
+
+uint64_t time_wait_left(const struct time_wait *tw, uint64_t now)
+{
+	int32_t us = us_left(tw, now);
+
+	return us > 0 ? (uint64_t)us * 1000 - now % 1000 : 0;
+}
+
+uint64_t time_wait_deadline(const struct tcp *tcp)
+{
+	uint64_t then = tcp->wheel.tick << WHEEL_TICK_SHIFT; /* or a little later */
+
+	if (tcp->time_wait_oldest == POOL_NONE)
+		return CPL_NEVER;
+	return then + time_wait_left(at(tcp, tcp->time_wait_oldest), then);
+}
+
+void time_wait_advance(struct tcp *tcp, unsigned records, uint64_t now)
+{
+	for (; records && tcp->time_wait_oldest != POOL_NONE; records--) {
+		struct time_wait *tw = at(tcp, tcp->time_wait_oldest);
+
+		if (us_left(tw, now) > 0)
+			break;
+		time_wait_free(tcp, tw, now);
+	}
+}
+
+static void age_unlink(struct tcp *tcp, struct time_wait *tw)
+{
+	if (tw->older != POOL_NONE)
+		at(tcp, tw->older)->younger = tw->younger;
+	else
+		tcp->time_wait_oldest = tw->younger;
+	if (tw->younger != POOL_NONE)
+		at(tcp, tw->younger)->older = tw->older;
+	else
+		tcp->time_wait_youngest = tw->older;
+}
+
+static void time_wait_start(struct tcp *tcp, struct time_wait *tw, uint32_t index, uint64_t now)
+{
+	tw->deadline_us = (uint32_t)((now + tcp->config->time_wait_ns + 999) / 1000); /* MUST-13 */
+	tw->older = tcp->time_wait_youngest;
+	tw->younger = POOL_NONE;
+	if (tw->older != POOL_NONE)
+		at(tcp, tw->older)->younger = index;
+	else
+		tcp->time_wait_oldest = index;
+	tcp->time_wait_youngest = index;
+}
 
 static void time_wait_restart(struct tcp *tcp, struct time_wait *tw, uint64_t now)
 {
-	tw->deadline = now + tcp->config->time_wait_ns; /* MUST-13 */
-	list_del(&tw->age);
-	list_push_back(&tcp->time_wait_age, &tw->age);
+	age_unlink(tcp, tw);
+	time_wait_start(tcp, tw, pool_index(&tcp->time_waits, tw), now);
 }
 
 void time_wait_free(struct tcp *tcp, struct time_wait *tw, uint64_t now)
 {
-	TRACE(tcp->trace, now, tw->handle, state, CPL_TIME_WAIT, CPL_CLOSED);
-	list_del(&tw->age);
-	demux_del(tcp, &tw->node, KIND_TIME_WAIT);
-	tw->gen = 0;
+	struct conn_id id;
+
+	time_wait_id(tcp, tw, &id);
+	TRACE(tcp->trace, now, time_wait_handle(tw), state, CPL_TIME_WAIT, CPL_CLOSED);
+	age_unlink(tcp, tw);
+	demux_del(tcp, &id, ref_make(KIND_TIME_WAIT, pool_index(&tcp->time_waits, tw)));
+	addr_put(tcp, tw->local);
 	pool_free(&tcp->time_waits, tw);
 }
 
+/* ---- What it does ---- */
+
 static void time_wait_ack(struct tcp *tcp, const struct time_wait *tw, uint64_t now)
 {
-	struct tcp_reply *r = reply_new(tcp, &tw->node.id);
+	struct tcp_reply *r;
+	struct conn_id id;
 
+	time_wait_id(tcp, tw, &id);
+	r = reply_new(tcp, &id);
 	if (!r)
 		return;
-	r->handle = tw->handle;
+	r->handle = time_wait_handle(tw);
 	r->seg.seq = tw->snd_nxt;
 	r->seg.ack = tw->rcv_nxt;
 	r->seg.flags = (uint16_t)(TCP_ACK | tw->ace << ACE_SHIFT);
-	r->seg.wnd = (uint16_t)(tw->rcv_wnd >> tw->rcv_wscale);
+	r->seg.wnd = tw->wnd;
 	r->tos = tw->tos;
-	r->ifindex = tw->ifindex;
+	r->ifindex = time_wait_ifindex(tcp, tw);
 	if (tw->ts) {
 		r->seg.opts = TCP_HAS_TS;
-		r->seg.tsval = tcp_ts_clock(now) + tw->ts_offset;
+		r->seg.tsval = tcp_ts_clock(now) + tcp_ts_offset(tcp, &id);
 		r->seg.tsecr = tw->ts_recent;
 	}
 }
 
-static struct time_wait *time_wait_new(struct tcp *tcp, uint64_t now)
+static struct time_wait *time_wait_new(struct tcp *tcp, uint32_t *index, uint64_t now)
 {
-	struct time_wait *tw = pool_alloc(&tcp->time_waits, NULL);
+	struct time_wait *tw = pool_alloc(&tcp->time_waits, index);
 
-	if (tw || list_empty(&tcp->time_wait_age))
+	if (tw || tcp->time_wait_oldest == POOL_NONE)
 		return tw;
 	/* At the limit the oldest has waited longest. */
-	time_wait_free(tcp, list_first(&tcp->time_wait_age, struct time_wait, age), now);
-	return pool_alloc(&tcp->time_waits, NULL);
+	time_wait_free(tcp, at(tcp, tcp->time_wait_oldest), now);
+	return pool_alloc(&tcp->time_waits, index);
+}
+
+/* The record of TCB, which leaves the table to it. NULL: no memory. */
+static struct time_wait *time_wait_of(struct tcp *tcp, const struct tcb *tcb, uint32_t *index,
+				      uint64_t now)
+{
+	const struct conn_id *id = &tcb->node.id;
+	struct time_wait *tw = time_wait_new(tcp, index, now);
+	uint32_t wnd = tcb_rcv_wnd(tcb) >> tcb->rcv_wscale;
+	uint32_t local = tw ? addr_get(tcp, &id->local, tcb->ifindex) : POOL_NONE;
+
+	if (local == POOL_NONE) {
+		if (tw)
+			pool_free(&tcp->time_waits, tw);
+		return NULL;
+	}
+	*tw = (struct time_wait){
+		.local = local,
+		.remote = id->remote,
+		.lport = id->lport,
+		.rport = id->rport,
+		.handle_index = tcb->slot,
+		.gen = tcb->gen,
+		.snd_nxt = tcb->snd_nxt,
+		.rcv_nxt = tcb->rcv_nxt,
+		.ts_recent = tcb->ts_recent,
+		.wnd = (uint16_t)(wnd < 65535 ? wnd : 65535),
+		.rcv_wscale = tcb->rcv_wscale,
+		.ts = tcb_has(tcb, TCB_TS),
+		.ace = tcb->accecn ? tcb->accecn->r_cep & 7 : 0,
+		.tos = tcb->tos,
+	};
+	return tw;
 }
 
 void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
-	struct time_wait *tw = time_wait_new(tcp, now);
+	uint32_t index;
+	struct time_wait *tw = time_wait_of(tcp, tcb, &index, now);
 	bool ack = tcb_has(tcb, TCB_ACK_NOW | TCB_DELACK);
+	struct conn_id id = tcb->node.id;
 
 	tcb_set_state(tcp, tcb, CPL_TIME_WAIT, now);
-	if (!tw) {
-		tcb_finish(tcp, tcb, 0, now);
-		return;
-	}
-	memset(tw, 0, sizeof(*tw));
-	tw->node.id = tcb->node.id;
-	tw->gen = tcp_gen(tcp);
-	list_init(&tw->age);
-	tw->handle = tcb_handle(tcp, tcb);
-	tw->snd_nxt = tcb->snd_nxt;
-	tw->rcv_nxt = tcb->rcv_nxt;
-	tw->rcv_wnd = tcb_rcv_wnd(tcb);
-	tw->rcv_wscale = tcb->rcv_wscale;
-	tw->ts = tcb_has(tcb, TCB_TS);
-	tw->ts_recent = tcb->ts_recent;
-	tw->ts_recent_ms = tcp_ts_clock(now);
-	tw->ts_offset = tcb->ts_offset;
-	tw->ifindex = tcb->ifindex;
-	tw->tos = tcb->tos;
-	tw->ace = tcb->accecn ? tcb->accecn->r_cep & 7 : 0;
 	tcb_finish(tcp, tcb, 0, now);
-	demux_add(tcp, &tw->node, KIND_TIME_WAIT);
-	time_wait_restart(tcp, tw, now);
+	if (!tw)
+		return;
+	demux_add(tcp, &id, ref_make(KIND_TIME_WAIT, index));
+	time_wait_start(tcp, tw, index, now);
 	if (ack)
 		time_wait_ack(tcp, tw, now);
 }
@@ -98,9 +260,9 @@ static bool may_reopen(const struct tcp *tcp, const struct time_wait *tw, const 
 	return seq_gt(seg->seq, tw->rcv_nxt); /* MAY-2 */
 }
 
-bool time_wait_may_take(const struct time_wait *tw, uint64_t now)
+bool time_wait_may_take(const struct tcp *tcp, const struct time_wait *tw, uint64_t now)
 {
-	return tw->ts && tcp_ts_clock(now) - tw->ts_recent_ms > 1000;
+	return tw->ts && time_wait_left(tw, now) + CPL_SECOND < tcp->config->time_wait_ns;
 }
 
 /* RFC 5961 3.2; RFC 1337: nothing but the one right sequence number ends TIME-WAIT early. */
@@ -123,7 +285,8 @@ bool time_wait_segment(struct tcp *tcp, struct time_wait *tw, const struct seg_i
 {
 	const struct tcp_seg *seg = &in->tcp;
 	bool old = tw->ts && (seg->opts & TCP_HAS_TS) && seq_lt(seg->tsval, tw->ts_recent);
-	bool fits = seq_in(seg->seq, tw->rcv_nxt, tw->rcv_wnd ? tw->rcv_wnd : 1);
+	uint32_t wnd = (uint32_t)tw->wnd << tw->rcv_wscale;
+	bool fits = seq_in(seg->seq, tw->rcv_nxt, wnd ? wnd : 1);
 
 	if (seg->flags & TCP_RST) {
 		time_wait_rst(tcp, tw, seg, !old && fits, now);

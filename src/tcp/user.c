@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The user calls: OPEN, SEND, RECEIVE, CLOSE, ABORT (RFC 9293 sections 3.9.1 and 3.10.1 to 3.10.5).
  */
-#include "tcp/tcp.h"
+#include "tcp/timewait.h"
 
 /* ---- OPEN ---- */
 
@@ -47,16 +47,16 @@ static int claim_id(struct tcp *tcp, struct tcb *tcb, struct time_wait **tw, uin
 {
 	struct conn_id *id = &tcb->node.id;
 	enum conn_kind kind;
-	struct demux_node *node;
+	void *found;
 
 	if (!(id->lport ? port_is_here(tcp, id) : port_choose(tcp, id, now)))
 		return -EADDRNOTAVAIL;
-	node = demux_find(tcp, id, &kind);
-	if (node && kind == KIND_TIME_WAIT) {
-		*tw = container_of(node, struct time_wait, node);
+	found = demux_find(tcp, id, &kind);
+	if (kind == KIND_TIME_WAIT) {
+		*tw = found;
 		/* The new incarnation starts beyond the old one (RFC 9293 3.4.3). */
 		tcb->iss = (*tw)->snd_nxt + 65535 + 2;
-		return time_wait_may_take(*tw, now) ? 0 : -EADDRINUSE;
+		return time_wait_may_take(tcp, *tw, now) ? 0 : -EADDRINUSE;
 	}
 	if (kind != KIND_NONE)
 		return -EADDRINUSE;
@@ -122,7 +122,7 @@ static int open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoi
 	}
 	if (tw)
 		time_wait_free(tcp, tw, now);
-	demux_add(tcp, &tcb->node, KIND_TCB);
+	demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb));
 	tcb->flags |= TCB_HASHED;
 	tcb->made = now;
 	tcb_set_state(tcp, tcb, CPL_SYN_SENT, now);

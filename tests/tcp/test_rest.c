@@ -42,6 +42,8 @@ static struct cpl_addr addr_of(int i)
 	return a;
 }
 
+static uint32_t peer_max;
+
 static void open_end(int i)
 {
 	struct cpl_iface_config ic = {
@@ -60,6 +62,7 @@ static void open_end(int i)
 	c.time_wait_max = MANY;
 	c.time_wait_ns = CPL_SECOND;
 	c.port_first = 1024;
+	c.peer_conns_max = peer_max;
 	c.secret[0] = (uint8_t)(i + 1);
 	assert_int_equal(cpl_stack_new(&ends[i].stack, &c, now), 0);
 	ends[i].ifindex = cpl_iface_add(ends[i].stack, &ic, now);
@@ -517,14 +520,84 @@ static void many_at_once(void **state)
 	end();
 }
 
+/* ---- TIME-WAIT, and how many connections a peer may have ---- */
+
+static void time_wait_is_small(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	for (int six = 0; six < 2; six++) {
+		begin(six);
+		assert_true(tcp_of(0)->time_waits.object_size <= 64);
+		for (unsigned i = 0; i < 4096; i++)
+			connect_one(i);
+		pass(3 * CPL_SECOND);
+		before = ends[0].heap.bytes;
+		for (unsigned i = 0; i < 4096; i++) {
+			assert_int_equal(cpl_close(ends[0].stack, client[i], now), 0);
+			exchange();
+			assert_int_equal(cpl_close(ends[1].stack, server[i], now), 0);
+			exchange();
+		}
+		assert_int_equal(tcp_of(0)->time_waits.in_use, 4096);
+		assert_int_equal(tcp_of(0)->slots.in_use, 0);
+		assert_int_equal(tcp_of(0)->time_wait_addrs.in_use, 1); /* all have it */
+		assert_true(ends[0].heap.bytes < before);
+		pass(2 * CPL_SECOND);
+		assert_int_equal(tcp_of(0)->time_waits.in_use, 0);
+		assert_int_equal(tcp_of(0)->time_wait_addrs.in_use, 0);
+		assert_int_equal(tcp_of(0)->demux.count, 0);
+		end();
+	}
+}
+
+static void peer_limit(void **state)
+{
+	struct cpl_endpoint to = { .port = 80 };
+	struct cpl_info info;
+
+	(void)state;
+	for (int six = 0; six < 2; six++) {
+		peer_max = 3;
+		begin(six);
+		to.addr = addr_of(1);
+		for (unsigned i = 0; i < 3; i++)
+			connect_one(i);
+		pass(3 * CPL_SECOND); /* at rest they count as well */
+		assert_int_equal(cpl_connect(ends[0].stack, NULL, &to, &client[3], now), 0);
+		exchange();
+		assert_int_equal(tcp_of(1)->counters->drop_peer_limit, 1);
+		assert_int_equal(cpl_info_get(ends[0].stack, client[3], &info, now), 0);
+		assert_int_equal(info.state, CPL_SYN_SENT);
+		/* One goes: there is room for the SYN that comes again. */
+		assert_int_equal(cpl_abort(ends[0].stack, client[1], now), 0);
+		exchange();
+		pass(4 * CPL_SECOND);
+		assert_int_equal(cpl_info_get(ends[0].stack, client[3], &info, now), 0);
+		assert_int_equal(info.state, CPL_ESTABLISHED);
+		/* Its own calls are not the peer's. */
+		assert_int_equal(tcp_of(1)->peers.pool.in_use, 1);
+		assert_int_equal(tcp_of(0)->peers.pool.in_use, 0);
+		for (unsigned i = 0; i < 4; i++)
+			if (i != 1)
+				assert_int_equal(cpl_abort(ends[0].stack, client[i], now), 0);
+		exchange();
+		assert_int_equal(tcp_of(1)->peers.pool.in_use, 0);
+		end();
+	}
+	peer_max = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(packing_is_exact),  cmocka_unit_test(idle_ipv4),
-		cmocka_unit_test(idle_ipv6),	     cmocka_unit_test(a_look_wakes_nobody),
-		cmocka_unit_test(segments_wake),     cmocka_unit_test(a_timer_wakes),
-		cmocka_unit_test(fin_wait_2_ends),   cmocka_unit_test(no_memory_to_wake),
-		cmocka_unit_test(memory_comes_back), cmocka_unit_test(many_at_once),
+		cmocka_unit_test(packing_is_exact),   cmocka_unit_test(idle_ipv4),
+		cmocka_unit_test(idle_ipv6),	      cmocka_unit_test(a_look_wakes_nobody),
+		cmocka_unit_test(segments_wake),      cmocka_unit_test(a_timer_wakes),
+		cmocka_unit_test(fin_wait_2_ends),    cmocka_unit_test(no_memory_to_wake),
+		cmocka_unit_test(memory_comes_back),  cmocka_unit_test(many_at_once),
+		cmocka_unit_test(time_wait_is_small), cmocka_unit_test(peer_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* From addresses and ports to connections, and what the links of that table name: see demux.c. */
+#ifndef TCP_DEMUX_H
+#define TCP_DEMUX_H
+
+#include "base/hash.h"
+#include "tcp/tcb.h"
+
+struct tcp;
+
+/* What a handle, or a link of the demultiplexing table, names. */
+enum conn_kind {
+	KIND_NONE,
+	KIND_TCB,
+	KIND_HALF,
+	KIND_TIME_WAIT,
+	KIND_UDP,
+	KIND_REST, /* in links only: a handle goes by way of a conn_slot */
+};
+
+/* The table of connections: chains by keyed hash, grown and shrunk by one bucket at a time. */
+struct demux {
+	struct siphash_key key;
+	uint32_t **pieces; /* of DEMUX_PIECE heads of chains, which are references */
+	uint32_t pieces_max;
+	uint32_t buckets;
+	uint32_t low; /* the largest power of 2 that is not above BUCKETS */
+	uint32_t count;
+};
+
+int demux_init(struct tcp *tcp);
+void demux_destroy(struct tcp *tcp);
+/*
+ * Who has ID: a struct tcb, half_open or time_wait; *KIND KIND_NONE: nobody. A connection at rest
+ * is not woken: NULL, *KIND is KIND_REST.
+ */
+void *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind);
+/* The same for a segment: it is woken, and NULL with KIND_REST means that there is no memory. */
+void *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind);
+uint32_t demux_hash(const struct tcp *tcp, const struct conn_id *id);
+/* In the chain of HASH, TO takes the place of FROM. */
+void demux_replace(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
+/* The same, and TO becomes the first: what is used is found without touching what is not. */
+void demux_replace_first(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
+void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref);
+void demux_del(struct tcp *tcp, const struct conn_id *id, uint32_t ref);
+
+uint32_t tcb_ref(const struct tcp *tcp, const struct tcb *tcb);
+uint32_t ref_make(enum conn_kind kind, uint32_t index);
+enum conn_kind ref_kind(uint32_t ref);
+uint32_t ref_index(uint32_t ref);
+
+#endif

@@ -113,35 +113,48 @@ static void fills_the_link(void **state)
 	}
 }
 
-/* Flows of one controller and one round trip share evenly, says the golden table (RFC 5166 2.3). */
+/*
+ * Flows of one controller and one round trip share evenly, says the golden table (RFC 5166 2.3).
+ * One run is one draw: BBR probes once in two or three seconds, at random, and its flows take turns
+ * in leading; started 150 to 250 ms apart instead of 200, four get an index of 0.91 to 1.00 at 10
+ * ms and 4 BDP. So the mean over the cells is what must be high, and no cell low.
+ */
 static void shares(void **state)
 {
+	static const struct {
+		const char *cc;
+		double mean, least;
+	} wanted[] = { { "cubic", 0.97, 0.94 }, { "reno", 0.97, 0.94 }, { "bbr", 0.95, 0.85 } };
 	FILE *table = fopen("tests/sim/golden.txt", "r");
 	static struct golden_row rows[GOLDEN_ROWS];
-	unsigned n = golden_rows(rows), seen = 0;
+	unsigned n = golden_rows(rows), seen[3] = { 0 };
+	double sum[3] = { 0 };
 
 	(void)state;
 	assert_non_null(table);
-	for (unsigned i = 0; i < n; i++) {
-		const struct golden_row *row = &rows[i];
+	for (unsigned i = 0; i < 3 * n; i++) {
+		const struct golden_row *row = &rows[i / 3];
 		double figures[GOLDEN_FIGURES];
 
 		/* With 4 BDP of 50 ms Reno loses once in 260 s (W/2 round trips of 0.25 s): a
 		 * minute is too short to converge. */
 		if (row->kind != GOLDEN_SHARED || row->other || row->other_rtt_ms ||
-		    row->rtt_ms * row->queue > 50)
+		    row->rtt_ms * row->queue > 50 || strcmp(row->cc, wanted[i % 3].cc) != 0)
 			continue;
 		if (!golden_find(table, row, figures))
 			fail_msg("%s: not in the table", row->key);
-		/* BBR probes once in two or three seconds, at random: flows take turns in leading.
-		 */
-		if (figures[0] < (strcmp(row->cc, "bbr") ? 0.95 : 0.92) || figures[2] < 94)
+		if (figures[0] < wanted[i % 3].least || figures[2] < 94)
 			fail_msg("%s: Jain's index %.3f, %.1f%% used", row->key, figures[0],
 				 figures[2]);
-		seen++;
+		sum[i % 3] += figures[0];
+		seen[i % 3]++;
 	}
 	fclose(table);
-	assert_int_equal(seen, 27);
+	for (unsigned c = 0; c < 3; c++) {
+		print_message("%s: %.3f\n", wanted[c].cc, sum[c] / 9);
+		assert_int_equal(seen[c], 9);
+		assert_true(sum[c] / 9 >= wanted[c].mean);
+	}
 }
 
 /* The first's share of 50 Mbit/s: both of CC, 10 ms, the second LATER; jitter on the ACKs' way. */

@@ -413,19 +413,12 @@ bool host_serve(struct net_host *host)
 
 /* ---- Input ---------------------------------------------------------------------------------- */
 
-void host_input(struct net_iface *iface, struct net_host *peer, struct wire_frame *frame)
+static void show_arrival(struct net_iface *iface, struct net_host *peer,
+			 const struct wire_frame *frame, enum net_what what)
 {
-	struct net_host *host = iface->host;
-	struct net *net = host->net;
-	struct cpl_frame in = {
-		.data = frame->data,
-		.len = frame->len,
-		.flags = frame->flags,
-		.gso_size = frame->gso_size,
-	};
 	struct net_sight sight = {
-		.what = NET_ARRIVING,
-		.host = host,
+		.what = what,
+		.host = iface->host,
 		.peer = peer,
 		.iface = iface,
 		.frame = frame->data,
@@ -433,39 +426,91 @@ void host_input(struct net_iface *iface, struct net_host *peer, struct wire_fram
 		.gso_size = frame->gso_size,
 		.ether = iface->link->ether,
 	};
-	uint64_t random = net_draw(net);
-	struct net_lent *lent = NULL;
-	int r;
 
-	if (!host->stack) {
-		free(frame);
-		return;
-	}
+	net_show(iface->host->net, &sight);
+}
+
+/* FRAME as it is handed in; *LENT: it stays ours, or NULL. */
+static struct cpl_frame prepare(struct net_iface *iface, struct wire_frame *frame,
+				struct net_lent **lent)
+{
+	struct net_host *host = iface->host;
+	struct cpl_frame in = { .data = frame->data,
+				.len = frame->len,
+				.flags = frame->flags,
+				.gso_size = frame->gso_size };
+	uint64_t random = net_draw(host->net);
+
 	if (host->verified && (!frame->corrupt || iface->link->params.corrupt_unseen))
 		in.flags |= CPL_FRAME_CSUM_OK;
-	if (host->lend > 0 && draw_unit(random) < host->lend)
-		lent = malloc(sizeof(*lent));
-	if (lent) {
-		*lent = (struct net_lent){ host->lent, random | 1, frame };
-		host->lent = lent;
+	*lent = host->lend > 0 && draw_unit(random) < host->lend ? malloc(sizeof(**lent)) : NULL;
+	if (*lent) {
+		**lent = (struct net_lent){ NULL, random | 1, frame };
 		in.flags |= CPL_FRAME_LEND;
-		in.token = lent->token;
+		in.token = (*lent)->token;
 	}
-	host->frames_in++;
-	net_hash(net, host->index + 1, frame->data, frame->len);
-	net_show(net, &sight);
-	r = cpl_input(host->stack, iface->ifindex, &in, 1, net_clock(host));
-	if (r == 0 && lent) { /* no memory to remember the loan: the frame is lost */
-		host->lent = lent->next;
-		free(lent);
-		lent = NULL;
-		host->frames_in--;
-	} else if (r != 1) {
-		net_fail(net, "%s: cpl_input() says %d", host->name, r);
+	return in;
+}
+
+/* N frames at once. Of those with LENT one may be lost for want of memory: then FRAMES has NULL. */
+static void hand_in(struct net_iface *iface, const struct cpl_frame *in, struct net_lent **lent,
+		    struct wire_frame **frames, unsigned n)
+{
+	struct net_host *host = iface->host;
+	unsigned i = 0;
+
+	for (unsigned k = 0; k < n; k++) {
+		if (!lent[k])
+			continue;
+		lent[k]->next = host->lent;
+		host->lent = lent[k];
 	}
-	sight.what = NET_ARRIVED;
-	net_show(net, &sight);
-	net_touch(host);
-	if (!lent)
-		free(frame);
+	while (i < n) {
+		int r = cpl_input(host->stack, iface->ifindex, in + i, n - i, net_clock(host));
+		struct net_lent **at = &host->lent;
+
+		if (r < 0 || (unsigned)r > n - i) {
+			net_fail(host->net, "%s: cpl_input() says %d", host->name, r);
+			return;
+		}
+		i += (unsigned)r;
+		host->frames_in += (unsigned)r;
+		if (i == n)
+			return;
+		if (!lent[i]) {
+			net_fail(host->net, "%s: cpl_input() left a frame", host->name);
+			return;
+		}
+		/* No memory to remember the loan: the frame is lost. */
+		while (*at != lent[i])
+			at = &(*at)->next;
+		*at = lent[i]->next;
+		free(lent[i]);
+		free(frames[i]);
+		frames[i++] = NULL;
+	}
+}
+
+void host_input(struct net_iface *iface, struct net_host *peer, struct wire_frame **frames,
+		unsigned n)
+{
+	struct net_host *host = iface->host;
+	struct net_lent *lent[NET_BATCH];
+	struct cpl_frame in[NET_BATCH];
+
+	for (unsigned i = 0; i < n && host->stack; i++) {
+		in[i] = prepare(iface, frames[i], &lent[i]);
+		net_hash(host->net, host->index + 1, frames[i]->data, frames[i]->len);
+		show_arrival(iface, peer, frames[i], NET_ARRIVING);
+	}
+	if (host->stack)
+		hand_in(iface, in, lent, frames, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (frames[i] && host->stack)
+			show_arrival(iface, peer, frames[i], NET_ARRIVED);
+		if (!host->stack || !lent[i])
+			free(frames[i]);
+	}
+	if (host->stack)
+		net_touch(host);
 }

@@ -15,7 +15,10 @@ void host_advance(struct net_host *host);
 /* Events to the programs, output to the links. True: there was something. */
 bool host_serve(struct net_host *host);
 /* Hand in a frame that came out of a wire; takes it over. */
-void host_input(struct net_iface *iface, struct net_host *peer, struct wire_frame *frame);
+#define NET_BATCH 64
+/* Up to NET_BATCH FRAMES, which are the host's from now on, in one call of cpl_input(). */
+void host_input(struct net_iface *iface, struct net_host *peer, struct wire_frame **frames,
+		unsigned n);
 
 uint64_t link_deadline(const struct net_link *link);
 void link_deliver(struct net_link *link);

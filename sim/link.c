@@ -13,40 +13,53 @@
 #include "wire/bytes.h"
 #include "wire/checksum.h"
 
+/* When what is on the wire to HOST is handed in. */
+static uint64_t input_deadline(const struct wire *wire, const struct net_host *host)
+{
+	uint64_t due = wire_deadline(wire);
+
+	if (due == UINT64_MAX)
+		return due;
+	due += host->gather_ns;
+	return due < host->frozen_until ? host->frozen_until : due;
+}
+
 uint64_t link_deadline(const struct net_link *link)
 {
 	uint64_t t = UINT64_MAX, d;
 
 	for (unsigned a = 0; a < link->ports; a++) {
 		for (unsigned b = 0; b < link->ports; b++) {
-			uint64_t frozen = link->port[b]->host->frozen_until;
-
 			if (a == b)
 				continue;
-			d = wire_deadline(&link->wire[a][b]);
-			if (d != UINT64_MAX && d < frozen)
-				d = frozen;
+			d = input_deadline(&link->wire[a][b], link->port[b]->host);
 			t = d < t ? d : t;
 		}
 	}
 	return t;
 }
 
+/* What has come over WIRE, as far as it fits into one call. */
+static void deliver(struct wire *wire, struct net_iface *to, struct net_host *from)
+{
+	struct wire_frame *frames[NET_BATCH];
+	unsigned n = 0, max = to->host->gather_ns ? NET_BATCH : 1;
+
+	while (n < max && (frames[n] = wire_take(wire, to->host->net->now)))
+		n++;
+	if (n)
+		host_input(to, from, frames, n);
+}
+
 void link_deliver(struct net_link *link)
 {
 	struct net *net = link->net;
-	struct wire_frame *frame;
 
-	for (unsigned a = 0; a < link->ports; a++) {
-		for (unsigned b = 0; b < link->ports; b++) {
-			struct net_iface *to = link->port[b];
-
-			if (a == b || net->now < to->host->frozen_until)
-				continue;
-			while (!net->failed && (frame = wire_take(&link->wire[a][b], net->now)))
-				host_input(to, link->port[a]->host, frame);
-		}
-	}
+	for (unsigned a = 0; a < link->ports; a++)
+		for (unsigned b = 0; b < link->ports; b++)
+			while (a != b && !net->failed &&
+			       input_deadline(&link->wire[a][b], link->port[b]->host) <= net->now)
+				deliver(&link->wire[a][b], link->port[b], link->port[a]->host);
 }
 
 /* ---- Packet too big ------------------------------------------------------------------------- */

@@ -74,6 +74,7 @@ struct net_host {
 	uint64_t alloc_failed;
 	/* How the device hands frames in. */
 	double lend;		 /* share handed in as CPL_FRAME_LEND */
+	uint64_t gather_ns;	 /* waits so long after a frame, for those that follow it */
 	bool verified;		 /* says CPL_FRAME_CSUM_OK of frames that came unchanged */
 	uint64_t timer_slack_ns; /* cpl_advance() comes up to so late */
 	struct net_lent *lent;

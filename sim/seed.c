@@ -212,18 +212,20 @@ static struct net_host *draw_host(struct seed_run *run, unsigned n)
 	host->clock = below(run, 1ull << 50);
 	host->lend = percent(run, 40) ? 1 : percent(run, 30) ? 0.5 : 0;
 	host->verified = percent(run, 20);
+	host->gather_ns = percent(run, 40) ? any_size(run, 1, 1000) * 1000 : 0;
 	if (percent(run, 30))
 		host->timer_slack_ns = any_size(run, 1, 20) * MS;
 	if (config.memory_max < 16u << 20)
 		run->forgiving = true;
 	note(run,
 	     "%s: ts %u sack %u ws %u snd %u/%u rcv %u/%u iw %u cookies %u %s ecn %u/%u slack %llu "
-	     "ms "
-	     "memory %llu quiet %llu us\n",
+	     "ms, "
+	     "gathers %llu us, memory %llu quiet %llu us\n",
 	     name, config.timestamps, config.sack, config.window_scaling, config.sndbuf,
 	     config.sndbuf_max, config.rcvbuf, config.rcvbuf_max, config.initial_window,
 	     config.syncookies, config.cc_name, config.ecn, config.ecn_option,
-	     (unsigned long long)(host->timer_slack_ns / MS), (unsigned long long)config.memory_max,
+	     (unsigned long long)(host->timer_slack_ns / MS),
+	     (unsigned long long)(host->gather_ns / 1000), (unsigned long long)config.memory_max,
 	     (unsigned long long)(config.quiet_ns / 1000));
 	return host;
 }

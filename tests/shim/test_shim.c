@@ -31,7 +31,7 @@
 #define RELEASE	 "out/release/tests/shim/test_shim"
 #define KILLS	 (getenv("SOAK") ? 2000 : 100)
 #define CROWD	 (getenv("SOAK") ? 4000 : 2048)
-#define CROWD_KB (getenv("SOAK") ? "1000" : "4")
+#define CROWD_KB (getenv("SOAK") ? "100" : "4")
 
 static struct shim_rig rig;
 static char self[256] = RELEASE; /* with SHIM_PRELOAD, see shim_rig.h, the program that this is */

@@ -63,6 +63,8 @@ static struct conn *dead;
 static struct cpl_frame gathered[BATCH];
 static unsigned gathered_n;
 static uint32_t frame_flags;
+static bool touched; /* the stack was used: look for events, frames and timers */
+static uint64_t due;
 
 static uint64_t now_ns(void)
 {
@@ -128,9 +130,9 @@ static int peer_init(const struct host_api *api, int id, uint32_t ip_be, const u
 
 static void feed(uint64_t now)
 {
-	if (gathered_n)
-		cpl_input(stack, ifindex, gathered, gathered_n, now);
+	cpl_input(stack, ifindex, gathered, gathered_n, now);
 	gathered_n = 0;
+	touched = true;
 }
 
 static void peer_input(const void *frame, uint32_t len)
@@ -190,6 +192,7 @@ static void conn_over(struct conn *c, int error, uint64_t now)
 		return;
 	}
 	cpl_close(stack, c->handle, now);
+	touched = true;
 	c->handle = 0;
 	c->error = error;
 	c->next_dead = dead;
@@ -252,13 +255,19 @@ static void peer_poll(void)
 	uint64_t now = now_ns();
 	struct cpl_event ev;
 
-	feed(now);
-	if (cpl_deadline(stack) <= now)
+	if (gathered_n)
+		feed(now);
+	if (due <= now)
 		cpl_advance(stack, now);
+	else if (!touched)
+		return;
 	while (cpl_next_event(stack, &ev))
 		on_event(&ev, now);
 	if (cpl_output_pending(stack, ifindex))
 		drain(now);
+	/* What left may have made room, and a device that is full is asked again. */
+	touched = cpl_output_pending(stack, ifindex);
+	due = cpl_deadline(stack);
 	while (dead) {
 		struct conn *c = dead;
 
@@ -283,6 +292,7 @@ static void *peer_connect(uint32_t ip_be, uint16_t port, void *user)
 				   .port = port };
 	cpl_handle handle;
 
+	touched = true;
 	return cpl_connect(stack, NULL, &to, &handle, now_ns()) ? NULL : conn_new(handle, user);
 }
 
@@ -290,6 +300,8 @@ static uint32_t peer_send(void *conn, const void *buf, uint32_t len)
 {
 	struct conn *c = conn;
 	long n = c->handle ? cpl_send(stack, c->handle, buf, len, 0, now_ns()) : 0;
+
+	touched = true;
 
 	return n > 0 ? (uint32_t)n : 0;
 }

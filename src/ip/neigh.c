@@ -64,13 +64,19 @@ static struct list *bucket(const struct neigh_table *t, int ifindex, const struc
 
 struct neigh *neigh_find(struct neigh_table *t, int ifindex, const struct cpl_addr *addr)
 {
-	struct list *head = bucket(t, ifindex, addr), *pos;
+	struct list *head, *pos;
 
+	/* What leaves often goes where the last went. */
+	if (t->met && t->met->ifindex == ifindex && cpl_addr_equal(&t->met->addr, addr))
+		return t->met;
+	head = bucket(t, ifindex, addr);
 	list_for_each (pos, head) {
 		struct neigh *n = container_of(pos, struct neigh, link);
 
-		if (n->ifindex == ifindex && cpl_addr_equal(&n->addr, addr))
+		if (n->ifindex == ifindex && cpl_addr_equal(&n->addr, addr)) {
+			t->met = n;
 			return n;
+		}
 	}
 	return NULL;
 }
@@ -78,6 +84,8 @@ struct neigh *neigh_find(struct neigh_table *t, int ifindex, const struct cpl_ad
 static void forget(struct neigh_table *t, struct neigh *n)
 {
 	ASSERT(list_empty(&n->waiting));
+	if (t->met == n)
+		t->met = NULL;
 	t->incomplete_n -= n->state == NEIGH_INCOMPLETE;
 	list_del(&n->link);
 	list_del(&n->lru);

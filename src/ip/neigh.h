@@ -74,6 +74,7 @@ struct neigh_table {
 	struct siphash_key key;
 	struct list *buckets;
 	uint32_t bucket_mask;
+	struct neigh *met;   /* found last; NULL: none */
 	struct list lru;     /* least recently used first */
 	struct list retrans; /* INCOMPLETE and PROBE */
 	struct list delays;  /* DELAY */

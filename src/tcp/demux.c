@@ -211,8 +211,16 @@ static bool rest_is(struct tcp *tcp, uint32_t ref, uint32_t hash, const struct c
 
 void *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind)
 {
-	uint32_t hash = id_hash(&tcp->demux, id), ref = *demux_head(&tcp->demux, hash);
+	struct demux *d = &tcp->demux;
+	uint32_t hash, ref;
 
+	/* What comes is often of the connection that came last. */
+	if (d->met && d->met->id.rport == id->rport && id_equal(&d->met->id, id)) {
+		*kind = (enum conn_kind)d->met_kind;
+		return d->met;
+	}
+	hash = id_hash(d, id);
+	ref = *demux_head(d, hash);
 	while (ref) {
 		*kind = ref_kind(ref);
 		if (*kind == KIND_REST) {
@@ -228,8 +236,11 @@ void *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind
 		} else {
 			struct demux_node *node = ref_node(tcp, ref);
 
-			if (id_equal(&node->id, id))
+			if (id_equal(&node->id, id)) {
+				d->met = node;
+				d->met_kind = (uint8_t)*kind;
 				return node;
+			}
 			ref = node->next;
 		}
 	}
@@ -264,6 +275,7 @@ void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 	struct demux *d = &tcp->demux;
 	uint32_t *head;
 
+	d->met = NULL;
 	/* Two at most: to catch up where there was no memory. */
 	for (int i = 0; i < 2 && d->count >= d->buckets; i++)
 		demux_split(tcp);
@@ -278,6 +290,7 @@ static uint32_t *link_to(struct tcp *tcp, uint32_t hash, uint32_t ref)
 {
 	uint32_t *link = demux_head(&tcp->demux, hash);
 
+	tcp->demux.met = NULL; /* something is to change */
 	while (*link && *link != ref)
 		link = ref_next(tcp, *link);
 	ASSERT(*link == ref);

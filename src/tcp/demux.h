@@ -26,6 +26,8 @@ struct demux {
 	uint32_t buckets;
 	uint32_t low; /* the largest power of 2 that is not above BUCKETS */
 	uint32_t count;
+	struct demux_node *met; /* found last, in the table still; NULL: none */
+	uint8_t met_kind;
 };
 
 int demux_init(struct tcp *tcp);

@@ -572,7 +572,7 @@ uint64_t half_deadline(const struct tcp *tcp)
 {
 	uint64_t least = CPL_NEVER;
 
-	for (unsigned i = 0; i < SYNACK_LEVELS; i++) {
+	for (unsigned i = 0; i < SYNACK_LEVELS && tcp->halves.in_use; i++) {
 		const struct list *l = &tcp->half_timers[i];
 
 		if (!list_empty(l)) {

@@ -34,9 +34,16 @@ static bool same_headers(const struct run *run, const uint8_t *p)
 /* The packet's length as IP says it; 0: it is not right. */
 static uint32_t ip_length(const struct run *run, const uint8_t *ip)
 {
+	uint16_t field[3];
+
 	if (run->iphl == IPV6_HLEN)
 		return IPV6_HLEN + get16(ip + 4);
-	return sum_finish(sum_add(0, ip, IPV4_HLEN)) ? 0 : get16(ip + 2);
+	/* The rest of the header is the same as the first's. */
+	memcpy(field, ip + 2, 4);
+	memcpy(&field[2], ip + 10, 2);
+	if (sum_finish((uint64_t)run->ip_sum + field[0] + field[1] + field[2]))
+		return 0;
+	return get16(ip + 2);
 }
 
 static bool sum_right(const struct run *run, sum_fn add, const uint8_t *tcp, uint32_t len)
@@ -101,6 +108,9 @@ static void make_mask(struct run *run)
 	} else {
 		may_differ(run, ip + 2, 4); /* length, identification */
 		may_differ(run, ip + 10, 2);
+		run->ip_sum = sum_fold(
+			sum_add(sum_add(sum_add(0, run->head + ip, 2), run->head + ip + 6, 4),
+				run->head + ip + 12, 8));
 	}
 	may_differ(run, tcp + 4, 4);
 	may_differ(run, tcp + 16, 2);

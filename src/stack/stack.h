@@ -173,6 +173,7 @@ struct run {
 	uint32_t words;
 	uint64_t mask[RUN_WORDS]; /* the bits of the headers that are the same in all */
 	uint16_t pseudo;	  /* sum of addresses and protocol */
+	uint16_t ip_sum;	  /* of what is the same in all IPv4 headers */
 	bool closed;		  /* nothing joins any more */
 	unsigned n;		  /* 0: none */
 	struct seg_piece pieces[RUN_MAX];

@@ -205,11 +205,14 @@ static void open_all(long n)
 
 		for (int k = 0; k < BATCH && open < n; k++, open++) {
 			to.port = (uint16_t)(PORT + open / PER_PORT);
-			if (cpl_connect(ends[0].stack, NULL, &to, &clients[open], now))
-				die("connect", open);
+			int err = cpl_connect(ends[0].stack, NULL, &to, &clients[open], now);
+
+			if (err)
+				die("connect", err);
 			cpl_set_user(ends[0].stack, clients[open], (uint64_t)open);
 		}
-		turn(now);
+		while (turn(clock_ns())) /* a SYN left behind is memory */
+			;
 		for (long i = 0; i < listeners_n; i++)
 			while (!cpl_accept(ends[1].stack, listeners[i], &h, now))
 				accepted++;

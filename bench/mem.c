@@ -487,6 +487,7 @@ static void others(int argc, char **argv)
 
 	start(false);
 	open_idle(others);
+	settle();
 	establish(&c, &s);
 	pingpong(c, s, 1000);
 	t = clock_ns();

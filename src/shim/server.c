@@ -112,6 +112,8 @@ static bool woken(struct shim_server *s)
 		some |= n > 0;
 	} while (n == WOKEN_BATCH);
 	sets_woken(s);
+	/* A program that waits for it itself may have been too late to read it. */
+	s->touched |= some;
 	return some;
 }
 

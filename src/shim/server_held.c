@@ -73,7 +73,8 @@ struct held *held_told(struct shim_server *s, shim_token token)
 	if (h || !s->shared || !token)
 		return h;
 	list_for_each (pos, &s->clients)
-		client_hear(container_of(pos, struct client, node));
+		while (client_hear(container_of(pos, struct client, node)) > 0)
+			;
 	return held_find(s, token);
 }
 

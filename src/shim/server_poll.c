@@ -362,6 +362,7 @@ void sets_woken(struct shim_server *s)
 		return;
 	do {
 		n = sockets_epolls_woken(s->sockets, ids, 64);
+		s->touched |= n > 0;
 		for (unsigned i = 0; i < n; i++) {
 			struct set *set = &s->sets[SOCKET_PLACE(ids[i]) % SHIM_EPOLLS];
 

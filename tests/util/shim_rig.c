@@ -79,7 +79,7 @@ static void *run(void *arg)
 /* What link_pipe_open() does, over a pair of sockets that programs can have an end of. */
 static int wire_open(struct shim_rig *rig, struct link *ends[2])
 {
-	int pair[2], err = 0;
+	int pair[2], room = 64 << 20, err = 0;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
 		return -errno;
@@ -95,6 +95,8 @@ static int wire_open(struct shim_rig *rig, struct link *ends[2])
 		};
 
 		rig->hosts[n].device = pair[n];
+		rig->narrow |=
+			setsockopt(pair[n], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) != 0;
 		err = link_fd_open(&ends[n], pair[n], &iface);
 	}
 	return err;

@@ -41,6 +41,7 @@ struct shim_host {
 struct shim_rig {
 	struct shim_host hosts[2];
 	enum shim_rig_how how;
+	bool narrow; /* the wire refuses frames now and then: thousands of RSTs do not pass it */
 	char library[512];
 };
 

@@ -479,8 +479,11 @@ static int64_t wait_inline(int set, struct epoll_event *events, int max, uint64_
 		if (n || !until)
 			break;
 		n = INLINE_NOT;
-		if (!inline_drive())
-			break;
+		if (!inline_drives()) {
+			if (!inline_drive())
+				break;
+			continue;
+		}
 		n = 0;
 		if (!left_ns(until))
 			break;
@@ -512,7 +515,7 @@ static int wait_any(int set, struct epoll_event *events, int max, const struct t
 		if (n != INLINE_NOT)
 			return (int)n;
 	}
-	inliner_waits(1);
+	inliner_waits_at_bell();
 	result = wait_both(set, events, max, timeout, mask);
 	inliner_waits(-1);
 	return result;

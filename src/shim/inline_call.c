@@ -185,8 +185,11 @@ static int64_t work(struct work *w)
 			result = got;
 			break;
 		}
-		if (!inline_drive())
-			break;
+		if (!inline_drives()) {
+			if (!inline_drive())
+				break;
+			continue;
+		}
 		if (inline_wait(room, 0, until, NULL) < 0 &&
 		    (until != CPL_NEVER || !inline_restarts())) {
 			result = w->done ? (int64_t)w->done : -EINTR;

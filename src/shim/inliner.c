@@ -256,13 +256,20 @@ void inliner_waits(int change)
 		inline_drive_end();
 }
 
+void inliner_waits_at_bell(void)
+{
+	const struct inliner *in = inliner();
+
+	inliner_waits(1);
+	if (in && atomic_load(&in->shared->lease))
+		process_ring();
+}
+
 bool inline_drive(void)
 {
 	struct inliner *in = inliner();
 	uint64_t nobody = 0;
 
-	if (drives)
-		return true;
 	if (!in || !leased(in))
 		return false;
 	if (!atomic_exchange(&in->driving, true)) {
@@ -274,6 +281,11 @@ bool inline_drive(void)
 	}
 	atomic_store(&in->contended, loop_clock() + CONTENDED_NS);
 	return false;
+}
+
+bool inline_drives(void)
+{
+	return drives;
 }
 
 void inline_drive_end(void)

@@ -36,6 +36,8 @@ void inliner_nested(void);
 
 /* A thread is about to wait for the server, or is done. */
 void inliner_waits(int change);
+/* ... not in a call, but for the bell of a set: what has happened already is to ring it, too. */
+void inliner_waits_at_bell(void);
 
 /* Inline, as far as can be said without the lock. */
 bool inline_may(void);
@@ -53,8 +55,12 @@ void inline_pass(uint64_t now, bool needed);
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
-/* This thread is from now on, or still, the one that waits: false, another is. */
+/*
+ * This thread is the one that waits, from now on: false, another is. Only what the server does from
+ * now on ends inline_wait(): look once more before that.
+ */
 bool inline_drive(void);
+bool inline_drives(void);
 void inline_drive_end(void);
 /*
  * Wait until something may have happened: for FDS (N of them, and room for three more) as ppoll(2)

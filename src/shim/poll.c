@@ -191,8 +191,11 @@ static int64_t poll_inline(struct asked *a, struct pollfd *copy, const struct ti
 		if (ours || (timeout && clock_ns() >= until))
 			break;
 		ours = INLINE_NOT;
-		if (!inline_drive())
-			break;
+		if (!inline_drives()) {
+			if (!inline_drive())
+				break;
+			continue;
+		}
 		for (nfds_t i = 0; i < a->n; i++) {
 			copy[i] = a->fds[i];
 			if (fd_socket(copy[i].fd))

@@ -76,6 +76,10 @@ struct cpl_config {
 	void (*release)(void *ctx, void *slab, size_t size);
 	void *alloc_ctx;
 
+	/* The slabs are mapped by other processes, too, which run the stack in turn: then a build
+	 * with AddressSanitizer does not watch what is free in them [0] */
+	uint8_t memory_shared;
+
 	/* Unpredictable bytes, as getrandom(2) gives them: all keys and seeds derive from them. */
 	uint8_t secret[32];
 

@@ -7,6 +7,7 @@
 #define BASE_MEM_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/assert.h"
@@ -19,6 +20,7 @@ struct mem {
 	void *ctx;
 	uint64_t limit; /* bytes */
 	uint64_t used;	/* bytes in slabs now */
+	bool shared;	/* with other processes, whose sanitizers know nothing of ours */
 };
 
 /*

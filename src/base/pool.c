@@ -30,7 +30,8 @@ struct pool_slab {
 	uint64_t bits[];  /* 1: in use */
 };
 
-/* Under AddressSanitizer an object that is free is out of bounds. */
+/* Under AddressSanitizer an object that is free is out of bounds, where it knows all that happens.
+ */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define POOL_ASAN
@@ -40,12 +41,22 @@ struct pool_slab {
 #endif
 #ifdef POOL_ASAN
 #include <sanitizer/asan_interface.h>
-#define pool_poison(p, n)   __asan_poison_memory_region(p, n)
-#define pool_unpoison(p, n) __asan_unpoison_memory_region(p, n)
 #else
-#define pool_poison(p, n)   ((void)(p), (void)(n))
-#define pool_unpoison(p, n) ((void)(p), (void)(n))
+#define __asan_poison_memory_region(p, n)   ((void)(p), (void)(n))
+#define __asan_unpoison_memory_region(p, n) ((void)(p), (void)(n))
 #endif
+
+static inline void pool_poison(const struct pool *pool, void *p, size_t n)
+{
+	if (!pool->mem->shared)
+		__asan_poison_memory_region(p, n);
+}
+
+static inline void pool_unpoison(const struct pool *pool, void *p, size_t n)
+{
+	if (!pool->mem->shared)
+		__asan_unpoison_memory_region(p, n);
+}
 
 static inline unsigned first_set(uint64_t word)
 {
@@ -291,7 +302,8 @@ static struct pool_slab *slab_new(struct pool *pool)
 	objects = (objects + pool->align - 1) & ~(uintptr_t)(pool->align - 1);
 	slab->objects = pool->first ? pool->first : (uint32_t)(objects - (uintptr_t)slab);
 	memset(slab->bits, 0, words * sizeof(uint64_t));
-	pool_poison(slab_object(pool, slab, 0), (size_t)pool->object_size << pool->slab_shift);
+	pool_poison(pool, slab_object(pool, slab, 0),
+		    (size_t)pool->object_size << pool->slab_shift);
 
 	pool->slabs[slab->number] = slab;
 	if (slab->number == pool->slabs_n)
@@ -318,7 +330,7 @@ static __attribute__((noinline)) void slab_release(struct pool *pool, struct poo
 		pool->hole = number;
 	while (pool->slabs_n && !pool->slabs[pool->slabs_n - 1])
 		pool->slabs_n--;
-	pool_unpoison(slab, pool->slab_size);
+	pool_unpoison(pool, slab, pool->slab_size);
 	mem_release(pool->mem, slab, pool->slab_size);
 }
 
@@ -345,7 +357,7 @@ void pool_destroy(struct pool *pool)
 
 	for (i = 0; i < pool->slabs_n; i++) {
 		if (pool->slabs[i])
-			pool_unpoison(pool->slabs[i], pool->slab_size);
+			pool_unpoison(pool, pool->slabs[i], pool->slab_size);
 		mem_release(pool->mem, pool->slabs[i], pool->slab_size);
 	}
 	mem_release(pool->mem, pool->slabs, directory_bytes(pool->slabs_cap));
@@ -393,7 +405,7 @@ void *pool_alloc(struct pool *pool, uint32_t *index)
 	if (index)
 		*index = (slab->number << pool->slab_shift) + i;
 	object = slab_object(pool, slab, i);
-	pool_unpoison(object, pool->object_size);
+	pool_unpoison(pool, object, pool->object_size);
 	return object;
 }
 
@@ -405,7 +417,7 @@ void pool_free(struct pool *pool, void *object)
 
 	ASSERT(slab->bits[word] & 1ull << (i % 64)); /* freed twice */
 	slab->bits[word] &= ~(1ull << (i % 64));
-	pool_poison(object, pool->object_size);
+	pool_poison(pool, object, pool->object_size);
 	if (word < slab->hint)
 		slab->hint = word;
 	if (slab->used == slab_objects(pool))

@@ -141,6 +141,7 @@ static int open_stack(struct run_link *l, const struct run_link_options *o, stru
 		config.alloc = arena_alloc;
 		config.release = arena_release;
 		config.alloc_ctx = l->arena;
+		config.memory_shared = true;
 	}
 	err = cpl_stack_new(&l->stack, &config, now);
 	if (err)

@@ -181,7 +181,11 @@ struct inline_state *inline_enter(uint64_t *now)
 		return NULL;
 	/* Before the lock: a server that is at work sees it and lets go. */
 	atomic_store_explicit(&in->shared->drove, *now, memory_order_relaxed);
-	return enter(in) ? in->shared : NULL;
+	if (!enter(in))
+		return NULL;
+	/* Whoever had the lock has used it later than we asked for it: time does not go back. */
+	*now = loop_clock();
+	return in->shared;
 }
 
 /* ---- Packets -------------------------------------------------------------------------------- */

@@ -165,7 +165,8 @@ int cpl_stack_new(cpl_stack **stack, const struct cpl_config *config, uint64_t n
 		return -ENOMEM;
 	memset(s, 0, sizeof(*s));
 	s->config = c;
-	s->mem = (struct mem){ c.alloc, c.release, c.alloc_ctx, c.memory_max, sizeof(*s) };
+	s->mem = (struct mem){ c.alloc,	     c.release,	 c.alloc_ctx,
+			       c.memory_max, sizeof(*s), c.memory_shared };
 	s->sum = sum_best();
 	seed_from_secret(s);
 	err = parts_init(s, now);
@@ -202,6 +203,7 @@ int cpl_stack_configure(cpl_stack *s, const struct cpl_config *config, uint64_t 
 	c.alloc = was.alloc;
 	c.release = was.release;
 	c.alloc_ctx = was.alloc_ctx;
+	c.memory_shared = was.memory_shared;
 	memcpy(c.secret, was.secret, sizeof(c.secret));
 	c.memory_max = was.memory_max;
 	c.conns_max = was.conns_max;

@@ -53,7 +53,7 @@ static inline void heap_release(void *ctx, void *slab, size_t size)
 static inline void heap_init(struct heap *heap, uint64_t limit)
 {
 	*heap = (struct heap){ .left = UINT64_MAX };
-	heap->mem = (struct mem){ heap_alloc, heap_release, heap, limit, 0 };
+	heap->mem = (struct mem){ heap_alloc, heap_release, heap, limit, 0, false };
 }
 
 #endif

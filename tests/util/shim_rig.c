@@ -109,6 +109,7 @@ static int arena_open(struct shim_host *h, struct link_why *why)
 	h->config.alloc = arena_alloc;
 	h->config.release = arena_release;
 	h->config.alloc_ctx = h->arena;
+	h->config.memory_shared = true;
 	return err;
 }
 

@@ -113,6 +113,22 @@ __attribute__((unused)) static void await_sent(int fd)
 	printf("(%d bytes never acknowledged)", left);
 }
 
+/* Until the last FIN, FD's own, is acknowledged, and the connection over. */
+__attribute__((unused)) static void await_closed(int fd)
+{
+	struct timespec step = { .tv_nsec = 200000 };
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	for (int i = 0; i < AWAIT_MS; i++) {
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
+		    info.tcpi_state == TCP_CLOSE)
+			return;
+		nanosleep(&step, NULL);
+	}
+	printf("(never closed)");
+}
+
 /* Until the peer has acknowledged FD's FIN: it may take its time (RFC 9293 3.8.6.3). */
 __attribute__((unused)) static void await_fin(int fd)
 {

@@ -187,7 +187,7 @@ static void closed_by_both(struct subject *s)
 	peer_closed(s);
 	shutdown(s->fd, SHUT_WR);
 	await(s->fd, POLLHUP);
-	await_sent(s->fd);
+	await_closed(s->fd);
 }
 
 static void udp_fresh(struct subject *s)

@@ -23,7 +23,7 @@
 #include "link/kernel_if.h"
 #include "tests/util/looped.h"
 
-#define TOTAL (16u << 20)
+#define TOTAL (4u << 20)
 #define PORT  7
 
 static struct link_why why;

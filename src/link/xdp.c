@@ -35,6 +35,8 @@
 #define FRAME_LARGE 4096u
 #define HEADROOM    256u /* of XDP's, in each frame that comes in */
 #define ETHER_LEN   14u
+#define BUSY_TRIES  50
+#define BUSY_US	    10000
 #define KICK_FRAMES 32 /* that the kernel sends in one call, in copy mode */
 #define READ_MAX    64u
 
@@ -351,13 +353,19 @@ static int make_socket(struct xdp *x, const struct link_xdp_config *config, stru
 	socklen_t len = sizeof(options);
 	libbpf_print_fn_t words;
 	uint32_t at;
-	int err;
+	int err = -EBUSY;
 
 	c.bind_flags |= config->copy ? XDP_COPY : 0;
 	c.xdp_flags = config->generic ? XDP_FLAGS_SKB_MODE : 0;
 	words = lib.bpf_set_print(no_bpf_words);
-	err = lib.socket_create(&x->socket, config->name, config->queue, x->umem, &x->rx, &x->tx,
-				&c);
+	/* The kernel lets go of a queue a little after its last user has closed it. */
+	for (unsigned tries = 0; tries < BUSY_TRIES; tries++) {
+		err = lib.socket_create(&x->socket, config->name, config->queue, x->umem, &x->rx,
+					&x->tx, &c);
+		if (err != -EBUSY)
+			break;
+		usleep(BUSY_US);
+	}
 	lib.bpf_set_print(words);
 	if (err) {
 		x->socket = NULL;

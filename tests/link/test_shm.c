@@ -24,7 +24,7 @@
 
 #include "tests/util/looped.h"
 
-#define TOTAL  (4u << 20)
+#define TOTAL  (2u << 20)
 #define PORT   7
 #define TURNS  2000
 #define HELLO  16 /* octets */

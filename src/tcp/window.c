@@ -2,7 +2,7 @@
 /*
  * The receive window (RFC 9293 3.8.6): what to offer, silly-window avoidance, never moving the
  * right edge back; and buffers that grow with the path: the receiver's by what the program reads in
- * a round trip, the sender's by cwnd.
+ * a round trip, the sender's by cwnd. And what an ACK settles that goes.
  */
 #include "tcp/tcp.h"
 
@@ -109,6 +109,47 @@ void window_after_read(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		return;
 	tcb->flags |= TCB_ACK_NOW;
 	tcb_kick(tcp, tcb);
+}
+
+/*
+ * Is what goes now an answer? It carries an ACK that was owed (not what a SYN had carried in vain,
+ * going again), or, as Linux has it, data came not long ago, even if that is acknowledged already;
+ * but not with the SYN.
+ */
+static bool is_answer(const struct tcp *tcp, const struct tcb *tcb, uint64_t now)
+{
+	if (tcb->bytes_received && tcb->last_data != tcb->made &&
+	    now - tcb->last_data < tcp->config->delack_ns)
+		return true;
+	return (tcb->io->unacked_in || tcb->fastopen_fail < FASTOPEN_NOT_ACKED) &&
+	       tcb_has(tcb, TCB_DELACK | TCB_ACK_NOW);
+}
+
+/* An ACK goes with this segment: nothing is owed any more. */
+void output_ack_goes(struct tcp *tcp, struct tcb *tcb, bool alone, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	tcb->last_ack_sent = tcb->rcv_nxt;
+	if (io) {
+		if (!alone && !tcb_has(tcb, TCB_PINGPONG) && is_answer(tcp, tcb, now))
+			tcb->flags |= TCB_PINGPONG;
+		io->unacked_in = 0;
+		io->pushed = false;
+		io->t_delack = CPL_NEVER;
+		io->dsack.start = io->dsack.end = 0;
+		if (alone && io->quick)
+			io->quick--;
+		/* Without SACK each early segment asks for a duplicate ACK of its own (RFC 5681).
+		 */
+		if (!tcb_has(tcb, TCB_SACK) && io->dup_acks_owed > 1 && alone) {
+			io->dup_acks_owed--;
+			return;
+		}
+		io->dup_acks_owed = 0;
+	}
+	/* MUST-58, MUST-59: noted as segments came, spent once: one ACK for all of them. */
+	tcb->flags &= ~(TCB_ACK_NOW | TCB_DELACK);
 }
 
 bool window_starved(const struct tcb *tcb)

@@ -145,6 +145,17 @@ static void acks_ride_on_data(void **state)
 	expect_after(&b, 40 * CPL_MS, ". 101 ack 301");
 	send(&b, "P. 301:401 ack 101");
 	expect(&b, ". 101 ack 401");
+	/* As Linux: an answer is one even if an ACK went first, as long as it comes soon. */
+	bench_run(&b, 40 * CPL_MS);
+	bench_write(&b, h, 50);
+	expect(&b, "P. 101:151 ack 401");
+	send(&b, "P. 401:501 ack 151");
+	expect(&b, ". 151 ack 501");
+	bench_run(&b, 40 * CPL_MS - 1);
+	bench_write(&b, h, 50);
+	expect(&b, "P. 151:201 ack 501");
+	send(&b, "P. 501:601 ack 201");
+	expect_nothing(&b);
 	bench_end(&b);
 }
 

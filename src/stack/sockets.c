@@ -152,11 +152,17 @@ int conn_bind(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint 
 	      uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);
+	struct port_claim claim;
 
 	if (!tcb)
 		return tcp_missing(&s->tcp, handle);
 	if (tcb->state != CPL_CLOSED || tcb->over || tcb_has(tcb, TCB_BOUND))
 		return -EINVAL;
+	claim = port_claim_of(tcb);
+	claim.addr = local->addr;
+	claim.port = local->port;
+	if (claim.port && port_held_against(&s->tcp, &claim))
+		return -EADDRINUSE;
 	return port_bind(&s->tcp, tcb, local, now);
 }
 

@@ -66,7 +66,7 @@ long conn_send(struct cpl_stack *s, cpl_handle handle, const void *data, size_t 
 /* See tcp_disconnect(). */
 int conn_disconnect(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
 		    uint64_t now);
-/* As cpl_bind(), but a port is chosen now. */
+/* As cpl_bind(), but a port is chosen now, and none is had that connections hold: tcp/held.c. */
 int conn_bind(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
 	      uint64_t now);
 /* As cpl_open_passive(), with a backlog of 0 as well. */

@@ -37,6 +37,11 @@ static struct demux_node *ref_node(struct tcp *tcp, uint32_t ref)
 	return pool_get(ref_kind(ref) == KIND_TCB ? &tcp->tcbs : &tcp->halves, ref_index(ref));
 }
 
+static struct tcb *ref_tcb(struct tcp *tcp, uint32_t ref)
+{
+	return pool_get(&tcp->tcbs, ref_index(ref));
+}
+
 static struct time_wait *ref_time_wait(struct tcp *tcp, uint32_t ref)
 {
 	return pool_get(&tcp->time_waits, ref_index(ref));
@@ -283,6 +288,10 @@ void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 	*ref_next(tcp, ref) = *head;
 	*head = ref;
 	d->count++;
+	if (ref_kind(ref) == KIND_TCB)
+		port_hold(tcp, id->lport, !tcb_has(ref_tcb(tcp, ref), TCB_REUSEADDR));
+	else if (ref_kind(ref) == KIND_TIME_WAIT)
+		port_hold(tcp, id->lport, !ref_time_wait(tcp, ref)->reuseaddr);
 }
 
 /* The link in the chain of HASH that leads to REF. */
@@ -318,9 +327,20 @@ void demux_del(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 
 	*link_to(tcp, id_hash(d, id), ref) = *ref_next(tcp, ref);
 	d->count--;
+	if (ref_kind(ref) != KIND_HALF)
+		port_leave(tcp, id->lport);
 	for (unsigned i = 0; i < DEMUX_JOIN && d->buckets > DEMUX_MIN && d->count < d->buckets / 4;
 	     i++)
 		demux_join(tcp);
+}
+
+uint32_t demux_next(struct tcp *tcp, uint32_t *bucket, uint32_t ref)
+{
+	if (ref)
+		ref = *ref_next(tcp, ref);
+	while (!ref && *bucket < tcp->demux.buckets)
+		ref = *bucket_head(&tcp->demux, (*bucket)++);
+	return ref;
 }
 
 /* ---- Handles ---- */

@@ -47,6 +47,9 @@ void demux_replace_first(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t
 void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref);
 void demux_del(struct tcp *tcp, const struct conn_id *id, uint32_t ref);
 
+/* What comes after REF in the whole table, in no order; REF 0: the first, *BUCKET 0. 0: no more. */
+uint32_t demux_next(struct tcp *tcp, uint32_t *bucket, uint32_t ref);
+
 uint32_t tcb_ref(const struct tcp *tcp, const struct tcb *tcb);
 uint32_t ref_make(enum conn_kind kind, uint32_t index);
 enum conn_kind ref_kind(uint32_t ref);

@@ -328,9 +328,11 @@ static void inherit(struct tcp *tcp, struct tcb *tcb, const struct half_open *ha
 {
 	const struct tcb *listener = half->listener;
 	const uint32_t flags = TCB_NODELAY | TCB_CORK | TCB_KEEPALIVE | TCB_OOB_INLINE |
-			       TCB_SNDBUF_FIXED | TCB_RCVBUF_FIXED | TCB_NO_SOFT | TCB_LINGER_DROP;
+			       TCB_SNDBUF_FIXED | TCB_RCVBUF_FIXED | TCB_NO_SOFT | TCB_LINGER_DROP |
+			       TCB_REUSEADDR;
 
 	tcb->flags |= listener->flags & flags;
+	tcb->reuseport = listener->reuseport;
 	tcb->sndbuf = listener->sndbuf;
 	tcb->rcvbuf = listener->rcvbuf;
 	tcb->tos = listener->tos;

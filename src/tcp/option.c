@@ -38,6 +38,8 @@ static int set_switch(struct tcp *tcp, struct tcb *tcb, enum cpl_option option, 
 	if (value > 1)
 		return -EINVAL;
 	set_flag(tcb, option_flag(option), value);
+	if (option == CPL_OPT_REUSEADDR && !value && tcb_has(tcb, TCB_HASHED))
+		port_hold_alone(tcp, tcb->node.id.lport);
 	if (option == CPL_OPT_KEEPALIVE && tcb_synchronized(tcb)) {
 		tcb->t_slow = CPL_NEVER;
 		timer_keep_start(tcp, tcb, tcb->last_received);

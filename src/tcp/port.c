@@ -29,25 +29,34 @@ static bool binding_covers(const struct tcb *tcb, const struct cpl_addr *addr)
 	return covers(&tcb->node.id.local, tcb_has(tcb, TCB_V6ONLY), addr);
 }
 
-/* May a binding with these FLAGS of a TCB not have ADDR and PORT? SELF does not count. */
-static bool binding_conflicts(struct tcp *tcp, const struct tcb *self, uint32_t flags,
-			      const struct cpl_addr *addr, uint16_t port)
+struct port_claim port_claim_of(const struct tcb *tcb)
+{
+	return (struct port_claim){ tcb->node.id.local, tcb->node.id.lport,
+				    tcb_has(tcb, TCB_V6ONLY), tcb_has(tcb, TCB_REUSEADDR),
+				    tcb->reuseport };
+}
+
+bool port_claims_meet(const struct port_claim *a, const struct port_claim *b)
+{
+	return covers(&a->addr, a->v6only, &b->addr) || covers(&b->addr, b->v6only, &a->addr);
+}
+
+/* Does another binding than SELF's stand in the way of CLAIM? */
+static bool binding_conflicts(struct tcp *tcp, const struct tcb *self,
+			      const struct port_claim *claim)
 {
 	struct list *pos;
 
-	list_for_each (pos, port_bucket(tcp, port)) {
+	list_for_each (pos, port_bucket(tcp, claim->port)) {
 		const struct tcb *other = container_of(pos, struct tcb_bound, link)->tcb;
+		struct port_claim has = port_claim_of(other);
 
-		if (other == self || other->node.id.lport != port)
+		if (other == self || has.port != claim->port || !port_claims_meet(claim, &has))
 			continue;
-		if (!binding_covers(other, addr) &&
-		    !covers(addr, flags & TCB_V6ONLY, &other->node.id.local))
-			continue;
-		if (self && self->reuseport && other->reuseport)
+		if (claim->reuseport && has.reuseport)
 			continue;
 		/* MUST-42: as Linux, REUSEADDR on both lets them share, unless one listens. */
-		if ((flags & TCB_REUSEADDR) && tcb_has(other, TCB_REUSEADDR) &&
-		    other->state != CPL_LISTEN)
+		if (claim->reuseaddr && has.reuseaddr && other->state != CPL_LISTEN)
 			continue;
 		return true;
 	}
@@ -86,7 +95,19 @@ bool port_is_here(const struct tcp *tcp, const struct conn_id *id)
 	return answered_here(tcp, id, answer_hash(tcp, id));
 }
 
-uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now)
+/* May ID have its port? CLAIM: to be bound; as a last RESORT one that connections have. */
+static bool port_fits(struct tcp *tcp, const struct conn_id *id, uint32_t answers,
+		      struct port_claim *claim, bool resort, uint64_t now)
+{
+	if (!claim)
+		return answered_here(tcp, id, answers) && id_free(tcp, id, now) &&
+		       !port_listener(tcp, &id->local, id->lport, 0);
+	claim->port = id->lport;
+	return (resort || !port_held(tcp, claim)) && !binding_conflicts(tcp, NULL, claim);
+}
+
+/* CLAIM: of who is to be bound; NULL: ID is complete but for the port. */
+static uint16_t choose(struct tcp *tcp, struct conn_id *id, struct port_claim *claim, uint64_t now)
 {
 	uint32_t answers = answer_hash(tcp, id);
 	uint32_t first = tcp->config->port_first;
@@ -98,39 +119,47 @@ uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now)
 	hash = siphash24(&tcp->port_key, id, sizeof(*id));
 	offset = (uint32_t)(hash >> 32);
 	count = &tcp->port_table[hash % PORT_TABLE];
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < (claim ? 2 * n : n); i++) {
 		id->lport = (uint16_t)(first + (offset + *count) % n);
 		(*count)++;
-		if (id->rport ? answered_here(tcp, id, answers) && id_free(tcp, id, now) &&
-					!port_listener(tcp, &id->local, id->lport, 0)
-			      : !binding_conflicts(tcp, NULL, 0, &id->local, id->lport))
+		if (port_fits(tcp, id, answers, claim, i >= n, now))
 			return id->lport;
 	}
 	id->lport = 0;
 	return 0;
 }
 
+uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now)
+{
+	return choose(tcp, id, NULL, now);
+}
+
 int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now)
 {
 	struct tcb_bound *bound;
 	uint16_t port = local->port;
+	struct port_claim claim = port_claim_of(tcb);
 
+	claim.addr = local->addr;
+	claim.port = port;
 	/* MUST-43: an OPEN may name its local address. */
 	if (!addr_is_any(&local->addr) && !route_our_addr(tcp->routes, &local->addr, 0))
 		return -EADDRNOTAVAIL;
 	if (!port) {
 		struct conn_id id = { .local = local->addr };
 
-		port = port_choose(tcp, &id, now);
+		claim.reuseaddr = claim.reuseport = false; /* one of its own, as Linux */
+		port = choose(tcp, &id, &claim, now);
 		if (!port)
 			return -EADDRINUSE;
-	} else if (binding_conflicts(tcp, tcb, tcb->flags, &local->addr, port)) { /* MUST-41 */
+	} else if (binding_conflicts(tcp, tcb, &claim)) { /* MUST-41 */
 		return -EADDRINUSE;
 	}
 	bound = pool_alloc(&tcp->bounds, NULL);
 	if (!bound)
 		return -ENOBUFS;
 	bound->tcb = tcb;
+	bound->named = local->port;
 	list_push_back(port_bucket(tcp, port), &bound->link);
 	tcb->node.id.local = local->addr;
 	tcb->node.id.lport = port;
@@ -157,7 +186,7 @@ bool port_may_listen(struct tcp *tcp, const struct tcb *tcb)
 	return true;
 }
 
-void port_unbind(struct tcp *tcp, struct tcb *tcb)
+static void unbind(struct tcp *tcp, struct tcb *tcb, bool named)
 {
 	struct list *pos, *tmp;
 
@@ -168,10 +197,22 @@ void port_unbind(struct tcp *tcp, struct tcb *tcb)
 
 		if (bound->tcb != tcb)
 			continue;
+		if (bound->named && !named)
+			return;
 		list_del(pos);
 		pool_free(&tcp->bounds, bound);
 	}
 	tcb->flags &= ~TCB_BOUND;
+}
+
+void port_unbind(struct tcp *tcp, struct tcb *tcb)
+{
+	unbind(tcp, tcb, true);
+}
+
+void port_over(struct tcp *tcp, struct tcb *tcb)
+{
+	unbind(tcp, tcb, false);
 }
 
 /* A bound address wins over "any" of one family, that over "any"; 0: TCB does not listen there. */

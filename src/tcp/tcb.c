@@ -267,7 +267,7 @@ static void tcb_detach(struct tcp *tcp, struct tcb *tcb)
 	struct tcb_io *io = tcb->io;
 
 	tcb_unhash(tcp, tcb);
-	port_unbind(tcp, tcb);
+	port_over(tcp, tcb);
 	list_del(&tcb->ready);
 	wheel_stop(&tcp->wheel, &tcb->timer);
 	tcb->t_slow = CPL_NEVER;
@@ -283,7 +283,7 @@ static void tcb_detach(struct tcp *tcp, struct tcb *tcb)
 
 void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now)
 {
-	if (tcb->state == CPL_CLOSED && !tcb_has(tcb, TCB_HASHED | TCB_BOUND))
+	if (tcb->state == CPL_CLOSED && (tcb->over || !tcb_has(tcb, TCB_HASHED | TCB_BOUND)))
 		return;
 	ASSERT(tcb->state != CPL_LISTEN);
 	tcb_why(tcb, CPL_WHY_CLOSED, now);
@@ -304,6 +304,7 @@ void tcb_reap(struct tcp *tcp, struct tcb *tcb)
 	if (!tcb_has(tcb, TCB_ORPHAN))
 		return;
 	tcb_detach(tcp, tcb);
+	port_unbind(tcp, tcb);
 	list_del(&tcb->event);
 	tcb_io_release(tcp, tcb, tcb->made);
 	tcb_cold_free(tcp, tcb->cold);

@@ -416,8 +416,9 @@ struct time_wait_addr {
 
 /* TIME-WAIT (RFC 9293 3.6.1). */
 struct time_wait {
-	uint32_t next;	/* as demux_node.next */
-	uint32_t local; /* index of its struct time_wait_addr */
+	uint32_t next;	     /* as demux_node.next */
+	uint32_t local : 30; /* index of its struct time_wait_addr */
+	uint32_t reuseaddr : 1, reuseport : 1;
 	struct cpl_addr remote;
 	uint16_t lport, rport;
 	uint32_t older, younger;    /* indexes, or POOL_NONE: all last equally long */

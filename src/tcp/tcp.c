@@ -100,6 +100,7 @@ void tcp_destroy(struct tcp *tcp)
 				 &tcp->accecns };
 
 	demux_destroy(tcp);
+	ports_destroy(tcp);
 	peers_destroy(tcp);
 	fastopen_cache_destroy(&tcp->fastopen.cache);
 	for (unsigned i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)

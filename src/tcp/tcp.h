@@ -31,6 +31,7 @@
 #define PORT_TABLE	 64
 #define TIME_WAIT_CHAINS 256
 #define PORT_BUCKETS	 1024
+#define HELD_PAGES	 256
 #define CORK_NS		 (200 * CPL_MS) /* cork holds a short segment so long, as Linux */
 
 /* The counters' numbers, in the order of counters.def. */
@@ -81,6 +82,7 @@ struct tcp {
 	struct peers peers;
 	struct list bound[PORT_BUCKETS]; /* bound and listening TCBs, by port: tcb_bound */
 	struct pool bounds;
+	uint16_t *held[HELD_PAGES]; /* see held.c; NULL: none of these ports */
 	struct tcb *catch_all[IFACES_MAX + 1];
 	uint32_t gen;
 
@@ -106,6 +108,7 @@ struct tcp {
 struct tcb_bound {
 	struct list link;
 	struct tcb *tcb;
+	bool named; /* by the program: it stays bound when the connection is over */
 };
 
 /* The text of one segment of a run. */
@@ -299,17 +302,41 @@ static inline uint32_t tcp_seconds(uint64_t now)
 {
 	return (uint32_t)(now / CPL_SECOND);
 }
-/* A free local port for ID (RFC 6056 3.3.4), or 0; *TW becomes the record it takes over. */
+/* A local port for ID, which has none, that nobody has with this peer (RFC 6056 3.3.4), or 0. */
 uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now);
 /* What answers ID comes to this stack, of several: config->cores. */
 bool port_is_here(const struct tcp *tcp, const struct conn_id *id);
+/* What a socket wants, or has, and what it allows others. */
+struct port_claim {
+	struct cpl_addr addr; /* all zero: both families; ::ffff:0.0.0.0: all of IPv4 */
+	uint16_t port;
+	bool v6only, reuseaddr, reuseport;
+};
+struct port_claim port_claim_of(const struct tcb *tcb);
+/* Their addresses overlap. */
+bool port_claims_meet(const struct port_claim *a, const struct port_claim *b);
 int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now);
 void port_unbind(struct tcp *tcp, struct tcb *tcb);
+/* The same when the connection is over, but not of a port that the program has named, as Linux. */
+void port_over(struct tcp *tcp, struct tcb *tcb);
 /* TCB, which is bound, may listen: nobody else does there. */
 bool port_may_listen(struct tcp *tcp, const struct tcb *tcb);
 struct tcb *port_listener(struct tcp *tcp, const struct cpl_addr *addr, uint16_t port, int ifindex);
 /* The listener that a call of ID goes to. */
 struct tcb *port_listener_for(struct tcp *tcp, const struct conn_id *id, int ifindex);
+
+/* ---- held.c ---- */
+
+/* A connection has PORT; EXCLUSIVE: without SO_REUSEADDR. */
+void port_hold(struct tcp *tcp, uint16_t port, bool exclusive);
+void port_leave(struct tcp *tcp, uint16_t port);
+/* One that has it allows it to others no more. */
+void port_hold_alone(struct tcp *tcp, uint16_t port);
+void ports_destroy(struct tcp *tcp);
+/* Connections have the port that do not all allow it to CLAIM, by whatever address. */
+bool port_held(const struct tcp *tcp, const struct port_claim *claim);
+/* One of them stands in the way of CLAIM. */
+bool port_held_against(struct tcp *tcp, const struct port_claim *claim);
 
 /* ---- input.c and its parts ---- */
 

@@ -213,6 +213,8 @@ static struct time_wait *time_wait_of(struct tcp *tcp, const struct tcb *tcb, ui
 	}
 	*tw = (struct time_wait){
 		.local = local,
+		.reuseaddr = tcb_has(tcb, TCB_REUSEADDR),
+		.reuseport = tcb->reuseport,
 		.remote = id->remote,
 		.lport = id->lport,
 		.rport = id->rport,

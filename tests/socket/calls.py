@@ -19,7 +19,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.abspath(os.environ.get("OUT", "out/release"))
 PROGRAMS = ["calls_states", "calls_options", "calls_names", "calls_ready",
-            "calls_carried"]
+            "calls_carried", "calls_ports"]
 SECONDS = 60
 
 

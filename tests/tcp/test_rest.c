@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "stack/stack.h"
+#include "stack/sockets.h"
 #include "tcp/rest.h"
 #include "tests/util/heap.h"
 
@@ -589,6 +589,82 @@ static void peer_limit(void **state)
 	peer_max = 0;
 }
 
+/* What a bind of ADDR and port 80 by the server answers. */
+static int binds(struct cpl_addr addr, bool reuseaddr)
+{
+	struct cpl_endpoint at = { .addr = addr, .port = 80 };
+	cpl_handle h;
+	int err;
+
+	assert_int_equal(cpl_open(ends[1].stack, NULL, &h, now), 0);
+	assert_int_equal(cpl_set_option(ends[1].stack, h, CPL_OPT_REUSEADDR, reuseaddr, now), 0);
+	err = conn_bind(ends[1].stack, h, &at, now);
+	cpl_close(ends[1].stack, h, now);
+	return err;
+}
+
+/* To bind(2) a port that connections have is theirs: at rest, closing, in TIME-WAIT. */
+static void ports_are_held(void **state)
+{
+	struct cpl_addr any = { { 0 } }, two = cpl_addr4(10, 11, 12, 77);
+
+	(void)state;
+	for (int reuse = 0; reuse < 2; reuse++) {
+		begin(false);
+		assert_int_equal(cpl_addr_add(ends[1].stack, ends[1].ifindex, &two, 24, now), 0);
+		assert_int_equal(cpl_set_option(ends[1].stack, ends[1].listener, CPL_OPT_REUSEADDR,
+						(uint64_t)reuse, now),
+				 0);
+		for (unsigned i = 0; i < 100; i++)
+			connect_one(i);
+		assert_int_equal(cpl_close(ends[1].stack, ends[1].listener, now), 0);
+		for (int rest = 0; rest < 2; rest++) {
+			assert_int_equal(rests(1), rest * 100);
+			assert_int_equal(binds(any, false), -EADDRINUSE);
+			assert_int_equal(binds(any, true), reuse ? 0 : -EADDRINUSE);
+			assert_int_equal(binds(addr_of(1), false), -EADDRINUSE);
+			assert_int_equal(binds(two, false), 0); /* they have another address */
+			assert_int_equal(rests(1), rest * 100);
+			pass(3 * CPL_SECOND);
+		}
+		for (unsigned i = 0; i < 100; i++) { /* the server first */
+			assert_int_equal(cpl_close(ends[1].stack, server[i], now), 0);
+			exchange();
+			assert_int_equal(cpl_close(ends[0].stack, client[i], now), 0);
+			exchange();
+		}
+		assert_int_equal(tcp_of(1)->time_waits.in_use, 100);
+		assert_int_equal(binds(any, false), -EADDRINUSE);
+		assert_int_equal(binds(any, true), reuse ? 0 : -EADDRINUSE);
+		assert_int_equal(binds(two, false), 0);
+		pass(2 * CPL_SECOND);
+		assert_int_equal(tcp_of(1)->time_waits.in_use, 0);
+		assert_int_equal(binds(any, false), 0);
+		end();
+	}
+}
+
+/* More than are counted: what is left of them is found by looking. */
+static void many_hold_a_port(void **state)
+{
+	struct port_claim claim = { .port = 80 };
+
+	(void)state;
+	begin(false);
+	connect_one(0);
+	for (unsigned i = 0; i < 40000; i++)
+		port_hold(tcp_of(1), 80, i == 39999);
+	for (unsigned i = 0; i < 40000; i++)
+		port_leave(tcp_of(1), 80);
+	assert_true(port_held(tcp_of(1), &claim));
+	assert_true(port_held_against(tcp_of(1), &claim));
+	assert_int_equal(cpl_abort(ends[1].stack, server[0], now), 0);
+	assert_true(port_held(tcp_of(1), &claim));
+	assert_false(port_held_against(tcp_of(1), &claim));
+	assert_false(port_held(tcp_of(1), &claim));
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -598,6 +674,7 @@ int main(void)
 		cmocka_unit_test(fin_wait_2_ends),    cmocka_unit_test(no_memory_to_wake),
 		cmocka_unit_test(memory_comes_back),  cmocka_unit_test(many_at_once),
 		cmocka_unit_test(time_wait_is_small), cmocka_unit_test(peer_limit),
+		cmocka_unit_test(ports_are_held),     cmocka_unit_test(many_hold_a_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

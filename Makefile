@@ -39,20 +39,27 @@ LIB_CFLAGS := $(if $(OPTIONAL),$(patsubst -I%,-isystem %,$(shell pkg-config --cf
 LDLIBS := $(if $(OPTIONAL),$(filter-out -lpq,$(shell pkg-config --libs $(OPTIONAL)))) \
 	$(if $(filter -DHAVE_HTTP_PARSER,$(LIB_DEFS)),-lhttp_parser) -lpthread -lm
 
-COMPILE := $(CC) -std=gnu17 -Wall -Wextra -Werror -Iinclude -Isrc -I. -I$(OUT)/bpf $(LIB_DEFS) \
-	$(LIB_CFLAGS) 	$(CPPFLAGS) $(CFLAGS)
+# Every object may be part of what is loaded into another program; only what is marked for it is
+# visible there.
+COMPILE = $(CC) -std=gnu17 -Wall -Wextra -Werror -Iinclude -Isrc -I. -I$(OUT)/bpf $(LIB_DEFS) \
+	$(LIB_CFLAGS) $(CPPFLAGS) -fPIC -fvisibility=hidden $(CFLAGS)
 LINK := $(CC) $(CFLAGS) -Wl,--as-needed $(LDFLAGS)
 
 # The library is floors 0 to 6; the command adds what looks at it.
 LIB_DIRS := base trace wire loss cc ip tcp stack link host
 LIB_SRC := $(sort $(wildcard $(LIB_DIRS:%=src/%/*.c)))
+# A release compiles it as one source, which saves a sixth of its instructions: an open one for the
+# command, which sees inside, a closed one for embedders. `make ONE=` does without.
+ONE ?= $(if $(filter release,$(BUILD)),$(shell command -v python3))
+ONE_SRC := $(if $(ONE),$(OUT)/open/couplet.c $(OUT)/closed/couplet.c)
+OPEN_SRC := $(or $(filter %/open/couplet.c,$(ONE_SRC)),$(LIB_SRC))
+CLOSED_SRC := $(or $(filter %/closed/couplet.c,$(ONE_SRC)),$(LIB_SRC))
 TOOL_SRC := $(sort $(filter-out %/main.c,$(wildcard src/socket/*.c src/view/*.c src/source/*.c \
 	src/shim/server*.c sim/*.c src/cli/*.c)))
 # What other programs load: the symbols of LD_PRELOAD, and the plug-in of packetdrill.
-SHIM_SRC := $(filter-out src/shim/server%,$(wildcard src/shim/*.c src/socket/*.c)) $(LIB_SRC)
-DRILL_SRC := $(if $(wildcard src/packetdrill/*.c),$(wildcard src/packetdrill/*.c src/socket/*.c) $(LIB_SRC))
-LOADED := $(if $(SHIM_SRC),$(OUT)/libcouplet-shim.so) $(if $(DRILL_SRC),$(OUT)/libcouplet-packetdrill.so)
-MAIN_SRC := $(wildcard src/cli/main.c)
+SHIM_SRC := $(filter-out src/shim/server%,$(wildcard src/shim/*.c src/socket/*.c))
+DRILL_SRC := $(wildcard src/packetdrill/*.c src/socket/*.c)
+LOADED := $(OUT)/libcouplet-shim.so $(OUT)/libcouplet-packetdrill.so
 UTIL_SRC := $(sort $(wildcard tests/util/*.c))
 TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
 PEER_SRC := $(sort $(wildcard tests/interop/*.c))
@@ -62,14 +69,13 @@ SIM_TOOL_SRC := $(sort $(wildcard sim/tool/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
-pic = $(patsubst %.c,$(OUT)/pic/%.o,$(1))
 TESTS := $(TEST_SRC:%.c=$(OUT)/%)
 PEERS := $(PEER_SRC:%.c=$(OUT)/%)
 EXAMPLES := $(EXAMPLE_SRC:%.c=$(OUT)/%)
 BENCHES := $(BENCH_SRC:%.c=$(OUT)/%)
 SIM_TOOLS := $(SIM_TOOL_SRC:sim/tool/%.c=$(OUT)/%)
 FUZZERS := $(FUZZ_SRC:%.c=$(OUT)/%)
-COMMAND := $(if $(MAIN_SRC),$(OUT)/couplet)
+COMMAND := $(OUT)/couplet
 
 all: $(COMMAND) $(OUT)/libcouplet.a $(LOADED) ## the command and the library, in out/$(BUILD)/
 tests: $(TESTS) $(PEERS) $(FUZZERS) $(SIM_TOOLS)
@@ -77,38 +83,36 @@ examples: $(EXAMPLES)
 
 # For embedders: one object, whose only global symbols are the public ones. The assert hook is weak,
 # so that a program may bring its own.
-$(OUT)/libcouplet.a: $(OUT)/lib.a
+$(OUT)/libcouplet.a: $(call obj,$(CLOSED_SRC)) $(OUT)/sources
 	@echo "  AR    $@"
-	$(Q)rm -f $@ $(OUT)/couplet.o
-	$(Q)$(if $(LIB_SRC),ld -r -o $(OUT)/couplet.o --whole-archive $< && \
-	objcopy --wildcard --keep-global-symbol='cpl_*' --weaken-symbol=cpl_assert_failed $(OUT)/couplet.o)
-	$(Q)ar rcs $@ $(if $(LIB_SRC),$(OUT)/couplet.o)
+	$(Q)rm -f $@ && ld -r -o $(OUT)/couplet.o $(filter %.o,$^) && \
+		objcopy --wildcard --keep-global-symbol='cpl_*' --weaken-symbol=cpl_assert_failed \
+		$(OUT)/couplet.o && ar rcs $@ $(OUT)/couplet.o
+$(ONE_SRC): $(OUT)/%/couplet.c: $(OUT)/sources tools/amalgamate tools/csource.py \
+		$(wildcard $(LIB_DIRS:%=src/%/*) include/couplet/*)
+	$(Q)tools/amalgamate --$* --lines $(@D)
+$(call obj,$(ONE_SRC)): private CFLAGS += -O3
 
-# For the command and the tests, which see inside: every object apart.
+# For the tests, which put things of their own in the place of some: every object apart.
 $(OUT)/lib.a: $(call obj,$(LIB_SRC)) $(OUT)/sources
 $(OUT)/tool.a: $(call obj,$(TOOL_SRC)) $(OUT)/sources
 $(OUT)/util.a: $(call obj,$(UTIL_SRC)) $(OUT)/sources
 $(OUT)/lib.a $(OUT)/tool.a $(OUT)/util.a:
 	$(Q)rm -f $@ && ar qcs $@ $(filter %.o,$^)
 
-INSIDE := $(OUT)/tool.a $(OUT)/lib.a
-group = -Wl,--start-group $(1) -Wl,--end-group
-$(OUT)/couplet: $(call obj,$(MAIN_SRC)) $(INSIDE)
+# bench/mem.c measures what an embedder has.
+EMBEDDERS := $(OUT)/bench/mem
+PROGRAMS := $(COMMAND) $(SIM_TOOLS) $(PEERS) $(BENCHES) $(TESTS) $(FUZZERS)
+$(COMMAND): $(OUT)/obj/src/cli/main.o
+$(SIM_TOOLS): $(OUT)/%: $(OUT)/obj/sim/tool/%.o
+$(PEERS) $(BENCHES) $(TESTS) $(FUZZERS): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a
+$(TESTS) $(FUZZERS): $(OUT)/tool.a $(OUT)/lib.a
+$(EMBEDDERS): $(OUT)/libcouplet.a
+$(filter-out $(TESTS) $(FUZZERS) $(EMBEDDERS),$(PROGRAMS)): $(OUT)/tool.a $(call obj,$(OPEN_SRC))
+$(PROGRAMS):
 	@echo "  LINK  $@"
-	$(Q)$(LINK) -o $@ $(call group,$^) $(LDLIBS)
-$(TESTS): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
-	@echo "  LINK  $@"
-	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $(call group,$^) -lcmocka $(LDLIBS)
-$(PEERS) $(BENCHES): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
-	@echo "  LINK  $@"
-	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $(call group,$^) $(LDLIBS)
-$(SIM_TOOLS): $(OUT)/%: $(OUT)/obj/sim/tool/%.o $(INSIDE)
-	@echo "  LINK  $@"
-	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $(call group,$^) $(LDLIBS)
-$(FUZZERS): $(OUT)/%: $(OUT)/obj/%.o $(OUT)/util.a $(INSIDE)
-	@echo "  LINK  $@"
-	$(Q)mkdir -p $(@D) && $(LINK) $(if $(filter fuzz,$(BUILD)),-fsanitize=fuzzer) -o $@ \
-		$(call group,$^) $(LDLIBS)
+	$(Q)mkdir -p $(@D) && $(LINK) $(if $(filter fuzzfuzz%,$(BUILD)$(@F)),-fsanitize=fuzzer) -o $@ \
+		-Wl,--start-group $^ -Wl,--end-group $(if $(filter $@,$(TESTS)),-lcmocka) $(LDLIBS)
 ifneq ($(BUILD),fuzz) # without libFuzzer: a fixed cut of inputs
 $(FUZZERS): $(OUT)/obj/tests/fuzz/replay.o
 endif
@@ -122,12 +126,9 @@ $(OUT)/obj/%.o: %.c $(OUT)/flags
 	@echo "  CC    $@"
 	$(Q)mkdir -p $(@D) && $(COMPILE) -MMD -MP -c -o $@ $<
 
-# Loaded into other programs: only what is marked for them is visible.
-$(OUT)/pic/%.o: %.c $(OUT)/flags
-	$(Q)mkdir -p $(@D) && $(COMPILE) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
-$(OUT)/libcouplet-shim.so: $(call pic,$(SHIM_SRC))
-$(OUT)/libcouplet-packetdrill.so: $(call pic,$(DRILL_SRC))
-$(OUT)/bench/libcouplet-peer.so: $(call pic,bench/peer.c $(LIB_SRC))
+$(OUT)/libcouplet-shim.so: $(call obj,$(SHIM_SRC) $(OPEN_SRC))
+$(OUT)/libcouplet-packetdrill.so: $(call obj,$(DRILL_SRC) $(OPEN_SRC))
+$(OUT)/bench/libcouplet-peer.so: $(call obj,bench/peer.c $(CLOSED_SRC))
 $(OUT)/%.so: $(OUT)/sources
 	@echo "  LINK  $@"
 	$(Q)mkdir -p $(@D) && $(LINK) -shared -o $@ $(filter %.o,$^) -ldl -lpthread
@@ -144,7 +145,7 @@ stamp = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' >$@
 $(OUT)/flags: FORCE
 	$(call stamp,$(COMPILE) $(LDFLAGS) $(LDLIBS))
 $(OUT)/sources: FORCE
-	$(call stamp,$(LIB_SRC) $(TOOL_SRC) $(UTIL_SRC) $(SHIM_SRC) $(DRILL_SRC))
+	$(call stamp,$(ONE_SRC) $(LIB_SRC) $(TOOL_SRC) $(UTIL_SRC) $(SHIM_SRC) $(DRILL_SRC))
 -include $(shell test -d $(OUT) && find $(OUT) -name '*.d')
 
 RUN := $(Q)$(MAKE) --no-print-directory
@@ -161,9 +162,9 @@ demo: deps ## two connections, both control blocks of each
 quick-check: ## run the unit tests only
 	$(RUN) -j$(JOBS) BUILD=debug tests
 	$(Q)tests/run --build debug --part unit
-lint: all ## check the rules of the house
+lint: all $(OUT)/lib.a ## check the rules of the house
 	$(Q)tools/lint --format --out $(OUT)
-	$(Q)$(if $(LIB_SRC),tools/sans-io $(OUT))
+	$(Q)tools/sans-io $(OUT)
 format: ## let clang-format-14 write the C sources
 	clang-format-14 -i $$(find include src sim tests bench -name '*.[ch]' 2>/dev/null)
 
@@ -207,8 +208,8 @@ install: all ## install under DESTDIR and prefix
 	install -m 644 include/couplet/* $(DESTDIR)$(prefix)/include/couplet/
 	sed 's|@prefix@|$(prefix)|; s|@version@|$(VERSION)|' couplet.pc.in \
 		>$(DESTDIR)$(prefix)/lib/pkgconfig/couplet.pc
-	$(if $(COMMAND),install -D $(COMMAND) $(DESTDIR)$(prefix)/bin/couplet)
-	$(if $(LOADED),install -D -t $(DESTDIR)$(prefix)/lib/couplet $(LOADED))
+	install -D $(COMMAND) $(DESTDIR)$(prefix)/bin/couplet
+	install -D -t $(DESTDIR)$(prefix)/lib/couplet $(LOADED)
 	install -D -t $(DESTDIR)$(prefix)/lib/couplet/packetdrill src/packetdrill/bin/*
 	$(Q)set -e; for page in $(wildcard man/*.[1-8]); do \
 		install -D -m 644 $$page $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """tools/amalgamate keeps apart what only shares a name, and hides what is not public."""
 import os
+import re
 
 from tap import main, run, write
 
@@ -166,6 +167,27 @@ def test_only_public_symbols(top):
     run("gcc", "-std=gnu17", "-c", "-o", obj, os.path.join(top, "one/couplet.c"))
     _, out = run("nm", "-g", "--defined-only", "-j", obj)
     assert out.split() == ["cpl_assert_failed", "cpl_sum"], out
+
+
+def test_the_open_one_names_the_lines_of_the_tree(top):
+    for path, text in FILES.items():
+        write(top, path, SPDX + text)
+    one = os.path.join(top, "one")
+    status, out = run("tools/amalgamate", "--top", top, "--open", "--lines", one)
+    assert status == 0 and not out, out
+    obj = os.path.join(top, "couplet.o")
+    status, out = run("gcc", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-g", "-c", "-o", obj,
+                      os.path.join(one, "couplet.c"))
+    assert status == 0, out
+    _, out = run("nm", "-g", "-l", "--defined-only", obj)
+    found = {line.split()[2]: line.split("/one/")[-1].split("\t")[-1] for line in out.splitlines()}
+    for name, path in (("cpl_sum", "src/stack/sum.c"), ("rows_sum", "src/base/table.c"),
+                       ("rows", "src/base/table.c"), ("later", "src/host/later.c")):
+        lines = (SPDX + FILES[path]).split("\n")
+        number = next(n for n, line in enumerate(lines, 1)
+                      if re.match(rf"[a-z].*\b{name}\W", line) and not line.endswith(";")
+                      or line.startswith(f"const struct row {name}["))
+        assert found[name].endswith(f"{path}:{number}"), (name, number, out)
 
 
 def test_header_is_cxx_and_names_the_version(top):

@@ -205,9 +205,11 @@ static void sleep_until_done(struct shim_area *area, struct shim_slot *slot, boo
 		*waker = process_waker(slot_number(slot)) + 1;
 	atomic_compare_exchange_strong(&slot->state, &state, SHIM_WAITED);
 	while (!*gone && atomic_load(&slot->state) == SHIM_WAITED) {
+		/* signal(7): with SO_RCVTIMEO or SO_SNDTIMEO it does not go on after a handler. */
+		bool ends = ever || atomic_load(&slot->parked) == SHIM_PARKED_LIMIT;
 		bool handled;
 
-		if (*waker ? sleep_at(*waker - 1, ever, gone) : sleep_on(slot, ever))
+		if (*waker ? sleep_at(*waker - 1, ends, gone) : sleep_on(slot, ends))
 			continue;
 		handled = errno == EINTR;
 		if (!process_alive())

@@ -51,6 +51,12 @@ enum shim_state {
 	SHIM_DONE,
 };
 
+/* The answer takes its time, and a time limit of the socket's may be the end of that. */
+enum shim_parked {
+	SHIM_PARKED = 1,
+	SHIM_PARKED_LIMIT,
+};
+
 /* What a call is: arg[] and what else it takes and gives. Results are those of the system call. */
 enum shim_op {
 	SHIM_SOCKET = 1, /* domain, type (SOCK_NONBLOCK too), protocol; gives token; a descriptor */
@@ -149,7 +155,7 @@ struct shim_answer {
 struct shim_slot {
 	_Atomic uint32_t state; /* enum shim_state; a futex */
 	_Atomic uint32_t cancel;
-	_Atomic uint32_t parked; /* the answer takes its time */
+	_Atomic uint32_t parked; /* enum shim_parked */
 	_Atomic uint32_t wakers; /* that were sent for it so far */
 	struct shim_request request;
 	struct shim_answer answer;

@@ -84,16 +84,33 @@ void call_unpark(struct call *call)
 	call->armed = false;
 }
 
+/* Who sleeps until SLOT's state changes looks at it again. */
+static void slot_wake(struct shim_slot *slot, struct call *call)
+{
+	/* The waker may be on its way still. */
+	if (call && call->wakers != atomic_load(&slot->wakers))
+		client_hear(call->client);
+	if (!call || call->waker < 0 || send(call->waker, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
+		syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 void call_hold(struct call *call)
 {
 	struct shim_server *s = call->client->server;
+	struct shim_slot *slot = call_slot(call);
 
 	wheel_start(&s->limits, &call->limit, call->until);
 	if (call->parked)
 		return;
 	call->parked = true;
 	list_push_back(&s->parked, &call->node);
-	atomic_store_explicit(&call_slot(call)->parked, 1, memory_order_release);
+	if (call->until == CPL_NEVER || call->ask.op == SHIM_POLL) {
+		atomic_store_explicit(&slot->parked, SHIM_PARKED, memory_order_release);
+		return;
+	}
+	atomic_store(&slot->parked, SHIM_PARKED_LIMIT);
+	if (atomic_load(&slot->state) == SHIM_WAITED)
+		slot_wake(slot, call); /* it is to sleep otherwise */
 }
 
 void call_park(struct call *call, struct held *h, short events)
@@ -106,13 +123,8 @@ void call_park(struct call *call, struct held *h, short events)
 
 void slot_done(struct shim_slot *slot, struct call *call)
 {
-	if (atomic_exchange(&slot->state, SHIM_DONE) != SHIM_WAITED)
-		return;
-	/* It may be on its way still. */
-	if (call && call->wakers != atomic_load(&slot->wakers))
-		client_hear(call->client);
-	if (!call || call->waker < 0 || send(call->waker, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
-		syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1, NULL, NULL, 0);
+	if (atomic_exchange(&slot->state, SHIM_DONE) == SHIM_WAITED)
+		slot_wake(slot, call);
 }
 
 static void answer_give(struct call *call, const struct shim_answer *answer)

@@ -524,15 +524,20 @@ static void interrupted(int flags_, const char *title, int fd, int how)
 	else if (how == 4) {
 		ctl(ADD, fd, EPOLLIN, 1);
 		look(60);
-	} else {
+	} else if (how == 5) {
 		printf(" %s", answer(accept(fd, NULL, NULL)));
+	} else {
+		while (send(fd, (char[65536]){ 0 }, 65536, MSG_DONTWAIT) > 0)
+			;
+		printf(" %s", answer(send(fd, (char[65536]){ 0 }, 65536, 0)));
 	}
+	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
 	end();
 }
 
 static void signals(void)
 {
-	struct timeval tv = { 0, 60000 };
+	struct timeval tv = { 0, 300000 };
 	int a, b, l = listener('4');
 
 	connected('4', &a, &b);
@@ -543,8 +548,16 @@ static void signals(void)
 	interrupted(SA_RESTART, "a signal ends pselect, restart or not", a, 3);
 	interrupted(SA_RESTART, "a signal ends epoll_wait, restart or not", a, 4);
 	interrupted(0, "a signal ends accept", l, 5);
-	setsockopt(a, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	for (int i = 0; i < 2; i++) {
+		setsockopt(a, SOL_SOCKET, i ? SO_SNDTIMEO : SO_RCVTIMEO, &tv, sizeof(tv));
+		setsockopt(l, SOL_SOCKET, i ? SO_SNDTIMEO : SO_RCVTIMEO, &tv, sizeof(tv));
+	}
 	interrupted(SA_RESTART, "with a time limit recv is not restarted", a, 0);
+	interrupted(SA_RESTART, "with a time limit accept is not restarted", l, 5);
+	interrupted(SA_RESTART, "with a time limit send is not restarted", a, 6);
+	tv = (struct timeval){ 0, 10000 }; /* before the signal */
+	setsockopt(a, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	interrupted(SA_RESTART, "a time limit that is over before the signal", a, 0);
 	close(a);
 	close(b);
 	close(l);

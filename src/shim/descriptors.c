@@ -24,7 +24,7 @@ EXPORT int close(int fd)
 	enum fd_kind kind = fd_kind(fd);
 	shim_token token;
 	bool alone;
-	uint32_t id;
+	uint64_t id;
 	int err;
 
 	if (__builtin_expect(kind == FD_OTHER, 1))

@@ -43,7 +43,7 @@ void fd_is(int fd, enum fd_kind kind, struct fd f)
 	__atomic_store_n(&fd_kinds[fd], (uint8_t)kind, __ATOMIC_RELEASE);
 }
 
-void fd_set_socket(int fd, shim_token token, uint32_t id, int domain, int type)
+void fd_set_socket(int fd, shim_token token, uint64_t id, int domain, int type)
 {
 	if ((unsigned)fd >= FDS_MAX)
 		return;

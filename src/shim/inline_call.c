@@ -27,7 +27,7 @@ static bool known(int fd)
 	return told && fds[fd].id;
 }
 
-static bool blocks(struct inline_state *sh, uint32_t id, int flags)
+static bool blocks(struct inline_state *sh, uint64_t id, int flags)
 {
 	return !(flags & MSG_DONTWAIT) && !socket_nonblock(sh->sockets, id);
 }
@@ -36,7 +36,7 @@ static bool blocks(struct inline_state *sh, uint32_t id, int flags)
 
 struct work {
 	int fd;
-	uint32_t id;
+	uint64_t id;
 	enum socket_op op;
 	int flags;
 	struct msghdr *msg;    /* SEND, RECV */
@@ -232,7 +232,7 @@ int64_t inline_recv(int fd, struct msghdr *msg, int flags, size_t len, size_t *d
 /* ---- Descriptors ---------------------------------------------------------------------------- */
 
 /* A token of our own making: as the server's, not to be guessed. */
-static shim_token token_new(uint32_t id)
+static shim_token token_new(uint64_t id)
 {
 	static struct siphash_key key;
 	static _Atomic uint64_t count;
@@ -261,7 +261,7 @@ static int pair_new(int flags, int pair[2])
 }
 
 /* The engine's socket ID gets the descriptor PAIR[0]. */
-static int made(const int pair[2], uint32_t id, int domain, int type)
+static int made(const int pair[2], uint64_t id, int domain, int type)
 {
 	struct shim_adopt adopt = { .token = token_new(id),
 				    .id = id,
@@ -352,7 +352,7 @@ int inline_accept(int fd, struct sockaddr_storage *name, socklen_t *len, int fla
 	return made(pair, w.conn, fds[fd].domain, fds[fd].type);
 }
 
-bool inline_close(uint32_t id)
+bool inline_close(uint64_t id)
 {
 	uint64_t now;
 	struct inline_state *sh = inline_enter(&now);
@@ -371,7 +371,7 @@ bool inline_close(uint32_t id)
 
 /* ---- Calls that are answered at once -------------------------------------------------------- */
 
-static int64_t do_name(struct inline_state *sh, struct shim_slot *slot, uint32_t id)
+static int64_t do_name(struct inline_state *sh, struct shim_slot *slot, uint64_t id)
 {
 	struct sockaddr_storage addr = { 0 };
 	socklen_t len = sizeof(addr);
@@ -384,7 +384,7 @@ static int64_t do_name(struct inline_state *sh, struct shim_slot *slot, uint32_t
 	return err;
 }
 
-static int64_t do_option(struct inline_state *sh, struct shim_slot *slot, uint32_t id, uint64_t now)
+static int64_t do_option(struct inline_state *sh, struct shim_slot *slot, uint64_t id, uint64_t now)
 {
 	const struct shim_request *ask = &slot->request;
 	socklen_t len = ask->data_room;
@@ -399,7 +399,7 @@ static int64_t do_option(struct inline_state *sh, struct shim_slot *slot, uint32
 	return err;
 }
 
-static int64_t do_ioctl(struct inline_state *sh, struct shim_slot *slot, uint32_t id, uint64_t now)
+static int64_t do_ioctl(struct inline_state *sh, struct shim_slot *slot, uint64_t id, uint64_t now)
 {
 	int value = (int)slot->request.arg[1];
 	int err = socket_ioctl(sh->sockets, id, (unsigned long)slot->request.arg[0], &value, now);
@@ -408,7 +408,7 @@ static int64_t do_ioctl(struct inline_state *sh, struct shim_slot *slot, uint32_
 	return err;
 }
 
-static int64_t do_epoll_ctl(struct inline_state *sh, const struct shim_slot *slot, uint32_t id)
+static int64_t do_epoll_ctl(struct inline_state *sh, const struct shim_slot *slot, uint64_t id)
 {
 	const struct shim_request *ask = &slot->request;
 	struct socket_event event = { .events = (uint32_t)ask->arg[3],
@@ -418,7 +418,7 @@ static int64_t do_epoll_ctl(struct inline_state *sh, const struct shim_slot *slo
 				(int)ask->arg[2], &event);
 }
 
-static int64_t dispatch(struct inline_state *sh, struct shim_slot *slot, uint32_t id, uint64_t now)
+static int64_t dispatch(struct inline_state *sh, struct shim_slot *slot, uint64_t id, uint64_t now)
 {
 	const struct shim_request *ask = &slot->request;
 	struct sockaddr_storage addr = { 0 };
@@ -447,7 +447,7 @@ static int64_t dispatch(struct inline_state *sh, struct shim_slot *slot, uint32_
 	}
 }
 
-static int64_t connect_now(struct shim_slot *slot, uint32_t id)
+static int64_t connect_now(struct shim_slot *slot, uint64_t id)
 {
 	struct sockaddr_storage addr = { 0 };
 	struct work w = { .fd = slot->request.fd,
@@ -541,7 +541,7 @@ int64_t inline_look(struct pollfd *set, nfds_t n)
 	return ready;
 }
 
-int64_t inline_epoll_take(uint32_t id, struct epoll_event *events, int max)
+int64_t inline_epoll_take(uint64_t id, struct epoll_event *events, int max)
 {
 	struct socket_event got[64];
 	uint64_t now;

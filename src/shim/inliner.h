@@ -84,9 +84,9 @@ int inline_socket(int domain, int type, int protocol);
 /* NAME: of the peer, *LEN its length. */
 int inline_accept(int fd, struct sockaddr_storage *name, socklen_t *len, int flags);
 /* The last descriptor of a socket was closed, which had ID. */
-bool inline_close(uint32_t id);
+bool inline_close(uint64_t id);
 /* Readiness of N descriptors; returns how many are, or INLINE_NOT. */
 int64_t inline_look(struct pollfd *fds, nfds_t n);
-int64_t inline_epoll_take(uint32_t id, struct epoll_event *events, int max);
+int64_t inline_epoll_take(uint64_t id, struct epoll_event *events, int max);
 
 #endif

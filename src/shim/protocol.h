@@ -147,7 +147,7 @@ struct shim_answer {
 	int64_t result; /* a count, or a negative errno */
 	shim_token sock;
 	int64_t arg[2];
-	uint32_t id; /* the engine's, of what token names: for shim/inline.h */
+	uint64_t id; /* the engine's, of what token names: for shim/inline.h */
 	uint32_t name_len, control_len, data_len;
 	uint32_t descriptors; /* that were sent to the connection with this slot's number */
 };
@@ -189,7 +189,7 @@ enum shim_message_type {
 struct shim_adopt {
 	shim_token token;
 	uint64_t inode; /* of the descriptor */
-	uint32_t id;	/* the engine's */
+	uint64_t id;	/* the engine's */
 	int32_t fd;	/* the program's */
 	uint16_t domain, type;
 };

@@ -110,9 +110,9 @@ enum fd_kind {
 struct fd {
 	shim_token token;
 	uint64_t cookie;  /* of a set: what its bell is known by */
+	uint64_t id;	  /* the engine's, for shim/inliner.h */
 	uint32_t place;	  /* of a set, on the board */
 	uint32_t watched; /* of a set: the attachment whose connection is in it; 0: none */
-	uint32_t id;	  /* the engine's, for shim/inliner.h */
 	uint32_t alone;	  /* fds_alone() as it was made; 0: it has copies */
 	uint8_t type;	  /* SOCK_* */
 	uint8_t domain;
@@ -140,7 +140,7 @@ static inline const struct fd *fd_socket(int fd)
 
 /* FD, below FDS_MAX, is KIND from now on, and F what is known of it. */
 void fd_is(int fd, enum fd_kind kind, struct fd f);
-void fd_set_socket(int fd, shim_token token, uint32_t id, int domain, int type);
+void fd_set_socket(int fd, shim_token token, uint64_t id, int domain, int type);
 void fd_copy(int from, int to);
 void fd_forget(int fd);
 /* Another process may have copies of all descriptors that there are now. */

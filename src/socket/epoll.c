@@ -18,7 +18,7 @@ struct epoll_set {
 	struct list woken;   /* sockets.epolls_woken */
 	struct list watches; /* struct watch, by set */
 	struct list ready;
-	uint32_t gen;
+	uint64_t gen;
 	uint32_t waiting; /* threads that sleep on it, as told by socket_epoll_waiting() */
 	bool told;
 };
@@ -65,8 +65,7 @@ int socket_epoll_new(struct sockets *s, epoll_id *set)
 	list_init(&e->woken);
 	list_init(&e->watches);
 	list_init(&e->ready);
-	s->gen = s->gen % (UINT32_MAX >> SOCKET_PLACE_BITS) + 1;
-	e->gen = s->gen;
+	e->gen = ++s->gen;
 	*set = e->gen << SOCKET_PLACE_BITS | pool_index(&s->epolls, e);
 	return 0;
 }

@@ -127,7 +127,7 @@ struct sock {
 	struct list watches; /* struct watch, by socket */
 	cpl_handle handle;
 	uint64_t cookie;
-	uint32_t gen;
+	uint64_t gen;
 	uint16_t domain;
 	uint8_t type;
 	uint8_t protocol; /* as given: 0 has become TCP's or UDP's */
@@ -157,7 +157,7 @@ struct sockets {
 	struct pool socks, epolls, watches, errors;
 	struct list woken;	  /* sock.woken */
 	struct list epolls_woken; /* epoll_set.woken */
-	uint32_t gen;
+	uint64_t gen;
 	uint64_t cookies;
 	uint64_t unsupported; /* options and flags that were refused for want of them */
 	int asked_level, asked_name, refused_level, refused_name;

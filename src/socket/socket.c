@@ -85,8 +85,7 @@ struct sock *sock_new(struct sockets *s, int domain, int type)
 	if (!so)
 		return NULL;
 	memset(so, 0, sizeof(*so));
-	s->gen = s->gen % (UINT32_MAX >> SOCKET_PLACE_BITS) + 1; /* 1 to 65,535 */
-	so->gen = s->gen;
+	so->gen = ++s->gen;
 	so->cookie = ++s->cookies;
 	so->domain = (uint16_t)domain;
 	so->type = (uint8_t)type;

@@ -26,13 +26,16 @@
 
 #include <couplet/couplet.h>
 
-/* A socket: place and generation; not used again before 65,535 others were. 0: none. */
-typedef uint32_t sock_id;
-/* A set of epoll_create(2). 0: none. */
-typedef uint32_t epoll_id;
+/*
+ * A socket: its place, and the number of those made before it, which 2^44 sockets do not use up: no
+ * number is ever used again. 0: none.
+ */
+typedef uint64_t sock_id;
+/* A set of epoll_create(2), likewise. */
+typedef uint64_t epoll_id;
 /* The place of either, below sockets_max or epolls_max: for a table of the caller's. */
-#define SOCKET_PLACE_BITS 16
-#define SOCKET_PLACE(id)  ((id) & ((1u << SOCKET_PLACE_BITS) - 1))
+#define SOCKET_PLACE_BITS 20
+#define SOCKET_PLACE(id)  ((uint32_t)((id) & ((1u << SOCKET_PLACE_BITS) - 1)))
 
 struct sockets;
 

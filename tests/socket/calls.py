@@ -10,6 +10,7 @@ differ is an error too, so that the list stays true.
     tests/socket/calls.py [PROGRAM...]    with -v: print every difference that is not justified
 """
 import collections
+import concurrent.futures
 import itertools
 import os
 import re
@@ -64,9 +65,10 @@ def main():
     rules = justified()
     used = collections.Counter()
     tests = []
-    for name in programs:
-        program = os.path.join(OUT, "tests/interop", name)
-        kernel, couplet = on_the_kernel(program), on_couplet(program)
+    paths = [os.path.join(OUT, "tests/interop", name) for name in programs]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # they wait more than they work
+        answers = list(pool.map(lambda path: (on_the_kernel(path), on_couplet(path)), paths))
+    for name, (kernel, couplet) in zip(programs, answers):
         groups = collections.OrderedDict()
         for wanted, got in itertools.zip_longest(kernel, couplet, fillvalue="(nothing)"):
             group = groups.setdefault(group_of(wanted if wanted != "(nothing)" else got), [0, []])

@@ -319,6 +319,32 @@ static void lingering(void **state)
 	assert_int_equal(socket_close(n.a.s, a, n.now), -EBADF);
 }
 
+/* The number of a socket that is closed means none, however many come after it. */
+static void numbers_are_used_once(void **state)
+{
+	sock_id first = net_tcp(&n.a), id = 0;
+	epoll_id set, other;
+
+	(void)state;
+	assert_int_equal(socket_close(n.a.s, first, n.now), 0);
+	for (unsigned i = 0; i < 70000; i++) {
+		id = net_udp(&n.a);
+		assert_int_not_equal(id, first);
+		assert_int_equal(SOCKET_PLACE(id), SOCKET_PLACE(first));
+		assert_int_equal(socket_close(n.a.s, id, n.now), 0);
+	}
+	id = net_udp(&n.a);
+	assert_int_equal(socket_listen(n.a.s, first, 5, n.now), -EBADF);
+	assert_int_equal(socket_listen(n.a.s, id, 5, n.now), -EOPNOTSUPP);
+	assert_int_equal(socket_epoll_new(n.a.s, &set), 0);
+	socket_epoll_free(n.a.s, set);
+	for (unsigned i = 0; i < 70000; i++) {
+		assert_int_equal(socket_epoll_new(n.a.s, &other), 0);
+		assert_int_not_equal(other, set);
+		socket_epoll_free(n.a.s, other);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +357,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fast_open_blocking, setup, teardown),
 		cmocka_unit_test_setup_teardown(waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(lingering, setup, teardown),
+		cmocka_unit_test_setup_teardown(numbers_are_used_once, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,8 @@
  *   cores  n=2 reps=5             bulk, rr and churn on one core and on N at once, in turn: N pairs
  *                                 of stacks with the same two addresses, each pair in a thread
  *
- * For instructions: valgrind --tool=callgrind --toggle-collect=measured out/release/bench/mem ...
+ * For instructions: valgrind --tool=callgrind --toggle-collect='measured*' out/release/bench/mem
+ * ...
  */
 #define _GNU_SOURCE
 #include <couplet/couplet.h>
@@ -162,14 +163,19 @@ static int carry(int from, uint64_t now)
 	return n;
 }
 
+static void expire(uint64_t now)
+{
+	for (int i = 0; i < 2; i++)
+		if (cpl_deadline(ends[i].stack) <= now)
+			cpl_advance(ends[i].stack, now);
+}
+
 static int turn(uint64_t now)
 {
 	int n = carry(0, now);
 
 	n += carry(1, now);
-	for (int i = 0; i < 2; i++)
-		if (cpl_deadline(ends[i].stack) <= now)
-			cpl_advance(ends[i].stack, now);
+	expire(now);
 	return n;
 }
 
@@ -300,9 +306,7 @@ static void pingpong(cpl_handle c, cpl_handle s, long n)
 			turn(now = clock_ns());
 		drop_events(0);
 		drop_events(1);
-		for (int k = 0; k < 2; k++)
-			if (cpl_deadline(ends[k].stack) <= now)
-				cpl_advance(ends[k].stack, now);
+		expire(now);
 	}
 }
 
@@ -362,25 +366,36 @@ static void churn_server(const struct cpl_event *ev, uint64_t now)
 	}
 }
 
+/* N connections, CONC of them at a time. */
+APART static void measured_churn(long n, long conc)
+{
+	long done = 0, open = 0;
+	struct cpl_event ev;
+
+	while (done < n) {
+		uint64_t now = clock_ns();
+
+		while (open < conc && dial(0, now))
+			open++;
+		/* As any program does: what came is answered before anything goes out. */
+		carry(0, now);
+		while (cpl_next_event(ends[1].stack, &ev))
+			churn_server(&ev, now);
+		carry(1, now);
+		while (cpl_next_event(ends[0].stack, &ev))
+			churn_client(&ev, &done, &open, now);
+		expire(now);
+	}
+}
+
 static struct result churn(int argc, char **argv)
 {
 	long n = option(argc, argv, "n", 100000), conc = option(argc, argv, "conc", 16);
-	long done = 0, open = 0;
-	struct cpl_event ev;
-	uint64_t t, now;
+	uint64_t t;
 
 	start(false);
 	t = begin();
-	while (done < n) {
-		now = clock_ns();
-		while (open < conc && dial(0, now))
-			open++;
-		turn(now);
-		while (cpl_next_event(ends[1].stack, &ev))
-			churn_server(&ev, now);
-		while (cpl_next_event(ends[0].stack, &ev))
-			churn_client(&ev, &done, &open, now);
-	}
+	measured_churn(n, conc);
 	t = clock_ns() - t;
 	say("churn  conc=%ld: %.0f connections a second, %.0f ns each\n", conc,
 	    (double)n * 1e9 / (double)t, (double)t / (double)n);

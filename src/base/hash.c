@@ -41,33 +41,53 @@ static inline __attribute__((always_inline)) void sip_rounds(struct sip *s, unsi
 	}
 }
 
-static inline __attribute__((always_inline)) uint64_t
-siphash(const struct siphash_key *key, const uint8_t *data, size_t n, unsigned c, unsigned d)
+static inline struct sip sip_begin(const struct siphash_key *key)
 {
-	struct sip s = {
+	return (struct sip){
 		.v0 = key->k[0] ^ 0x736f6d6570736575ull,
 		.v1 = key->k[1] ^ 0x646f72616e646f6dull,
 		.v2 = key->k[0] ^ 0x6c7967656e657261ull,
 		.v3 = key->k[1] ^ 0x7465646279746573ull,
 	};
+}
+
+static inline __attribute__((always_inline)) void sip_word(struct sip *s, uint64_t word, unsigned c)
+{
+	s->v3 ^= word;
+	sip_rounds(s, c);
+	s->v0 ^= word;
+}
+
+static inline __attribute__((always_inline)) uint64_t sip_end(struct sip *s, unsigned d)
+{
+	s->v2 ^= 0xff;
+	sip_rounds(s, d);
+	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+}
+
+static inline __attribute__((always_inline)) uint64_t
+siphash(const struct siphash_key *key, const uint8_t *data, size_t n, unsigned c, unsigned d)
+{
+	struct sip s = sip_begin(key);
 	uint64_t last = (uint64_t)n << 56;
-	uint64_t word;
 	size_t i;
 
-	for (; n >= 8; n -= 8, data += 8) {
-		word = little_endian64(data);
-		s.v3 ^= word;
-		sip_rounds(&s, c);
-		s.v0 ^= word;
-	}
+	for (; n >= 8; n -= 8, data += 8)
+		sip_word(&s, little_endian64(data), c);
 	for (i = 0; i < n; i++)
 		last |= (uint64_t)data[i] << (8 * i);
-	s.v3 ^= last;
-	sip_rounds(&s, c);
-	s.v0 ^= last;
-	s.v2 ^= 0xff;
-	sip_rounds(&s, d);
-	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+	sip_word(&s, last, c);
+	return sip_end(&s, d);
+}
+
+static inline __attribute__((always_inline)) uint64_t
+siphash_12(const struct siphash_key *key, uint64_t first, uint32_t then, unsigned c, unsigned d)
+{
+	struct sip s = sip_begin(key);
+
+	sip_word(&s, first, c);
+	sip_word(&s, 12ull << 56 | then, c);
+	return sip_end(&s, d);
 }
 
 uint64_t siphash24(const struct siphash_key *key, const void *data, size_t n)
@@ -78,6 +98,16 @@ uint64_t siphash24(const struct siphash_key *key, const void *data, size_t n)
 uint64_t siphash13(const struct siphash_key *key, const void *data, size_t n)
 {
 	return siphash(key, data, n, 1, 3);
+}
+
+uint64_t siphash24_12(const struct siphash_key *key, uint64_t first, uint32_t then)
+{
+	return siphash_12(key, first, then, 2, 4);
+}
+
+uint64_t siphash13_12(const struct siphash_key *key, uint64_t first, uint32_t then)
+{
+	return siphash_12(key, first, then, 1, 3);
 }
 
 static uint64_t splitmix64(uint64_t *x)

@@ -14,6 +14,9 @@ struct siphash_key {
 uint64_t siphash24(const struct siphash_key *key, const void *data, size_t n);
 /* SipHash-1-3: for hash tables. */
 uint64_t siphash13(const struct siphash_key *key, const void *data, size_t n);
+/* The same of 12 octets: those of FIRST and of THEN, both little endian. */
+uint64_t siphash24_12(const struct siphash_key *key, uint64_t first, uint32_t then);
+uint64_t siphash13_12(const struct siphash_key *key, uint64_t first, uint32_t then);
 
 /* xoshiro256**: small, fast, seeded; not for secrets. */
 struct prng {

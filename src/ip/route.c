@@ -213,6 +213,7 @@ int route_addr_add(struct route_table *t, int ifindex, const struct cpl_addr *ad
 		return -EEXIST;
 	a.prefix_len = (uint8_t)prefix_len;
 	a.ifindex = (uint8_t)ifindex;
+	a.broadcasts = subnet_broadcast(addr, prefix_len, &a.broadcast);
 	err = grow(t->mem, &array, t->addrs_n, &t->addrs_cap, sizeof(*t->addrs));
 	if (err)
 		return err;
@@ -280,15 +281,12 @@ struct ip_address *route_our_addr(const struct route_table *t, const struct cpl_
 
 bool route_is_broadcast(const struct route_table *t, const struct cpl_addr *addr)
 {
-	struct cpl_addr broadcast;
-
 	if (!cpl_addr_is4(addr))
 		return false;
 	if (addr_is_broadcast(addr))
 		return true;
 	for (uint32_t i = 0; i < t->addrs_n; i++)
-		if (subnet_broadcast(&t->addrs[i].addr, t->addrs[i].prefix_len, &broadcast) &&
-		    cpl_addr_equal(&broadcast, addr))
+		if (t->addrs[i].broadcasts && cpl_addr_equal(&t->addrs[i].broadcast, addr))
 			return true;
 	return false;
 }

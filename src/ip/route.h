@@ -24,6 +24,8 @@ struct ip_address {
 	uint8_t prefix_len; /* of the family: 0 to 32 or 128 */
 	uint8_t ifindex;
 	bool tentative; /* duplicate address detection runs: not to be used yet */
+	bool broadcasts;
+	struct cpl_addr broadcast; /* of its subnet, if there is one */
 };
 
 struct ip_route {

@@ -62,7 +62,7 @@ static uint32_t *ref_next(struct tcp *tcp, uint32_t ref)
 
 static uint32_t id_hash(const struct demux *d, const struct conn_id *id)
 {
-	return (uint32_t)siphash13(&d->key, id, sizeof(*id));
+	return (uint32_t)conn_id_hash13(&d->key, id);
 }
 
 uint32_t demux_hash(const struct tcp *tcp, const struct conn_id *id)

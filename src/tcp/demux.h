@@ -30,6 +30,39 @@ struct demux {
 	uint8_t met_kind;
 };
 
+/* Of IPv4, what is not the same in all: 12 octets of the 36, and as many rounds fewer. */
+static inline bool conn_id_is4(const struct conn_id *id)
+{
+	return cpl_addr_is4(&id->local) && cpl_addr_is4(&id->remote);
+}
+
+static inline uint64_t conn_id_addrs4(const struct conn_id *id)
+{
+	uint32_t local, remote;
+
+	memcpy(&local, id->local.b + 12, sizeof(local));
+	memcpy(&remote, id->remote.b + 12, sizeof(remote));
+	return (uint64_t)remote << 32 | local;
+}
+
+static inline uint32_t conn_id_ports(const struct conn_id *id)
+{
+	return (uint32_t)id->rport << 16 | id->lport;
+}
+
+/* SipHash of ID: 1-3 for tables, 2-4 for what nobody may predict. */
+static inline uint64_t conn_id_hash13(const struct siphash_key *key, const struct conn_id *id)
+{
+	return conn_id_is4(id) ? siphash13_12(key, conn_id_addrs4(id), conn_id_ports(id))
+			       : siphash13(key, id, sizeof(*id));
+}
+
+static inline uint64_t conn_id_hash24(const struct siphash_key *key, const struct conn_id *id)
+{
+	return conn_id_is4(id) ? siphash24_12(key, conn_id_addrs4(id), conn_id_ports(id))
+			       : siphash24(key, id, sizeof(*id));
+}
+
 int demux_init(struct tcp *tcp);
 void demux_destroy(struct tcp *tcp);
 /*

@@ -116,7 +116,7 @@ static uint16_t choose(struct tcp *tcp, struct conn_id *id, struct port_claim *c
 	uint32_t offset, *count;
 
 	id->lport = 0;
-	hash = siphash24(&tcp->port_key, id, sizeof(*id));
+	hash = conn_id_hash24(&tcp->port_key, id);
 	offset = (uint32_t)(hash >> 32);
 	count = &tcp->port_table[hash % PORT_TABLE];
 	for (uint32_t i = 0; i < (claim ? 2 * n : n); i++) {
@@ -277,7 +277,7 @@ struct tcb *port_listener_for(struct tcp *tcp, const struct conn_id *id, int ifi
 			i++;
 		}
 		n = i;
-		hash = pass ? hash : (uint32_t)(siphash13(&tcp->port_key, id, sizeof(*id)) % n);
+		hash = pass ? hash : (uint32_t)(conn_id_hash13(&tcp->port_key, id) % n);
 	}
 	return share;
 }

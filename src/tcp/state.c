@@ -5,45 +5,47 @@
  */
 #include "tcp/tcp.h"
 
-const struct tcp_edge tcp_edges[] = {
-	{ CPL_CLOSED, CPL_LISTEN, "passive OPEN" },
-	{ CPL_CLOSED, CPL_SYN_SENT, "active OPEN, send SYN" },
-	{ CPL_LISTEN, CPL_CLOSED, "CLOSE" },
-	{ CPL_LISTEN, CPL_SYN_RECEIVED, "receive SYN, send SYN,ACK" },
-	{ CPL_LISTEN, CPL_SYN_SENT, "SEND, send SYN" },
-	{ CPL_SYN_SENT, CPL_ESTABLISHED, "receive SYN,ACK, send ACK" },
-	{ CPL_SYN_SENT, CPL_SYN_RECEIVED, "receive SYN, send SYN,ACK" },
-	{ CPL_SYN_SENT, CPL_CLOSED, "CLOSE, RST or time-out" },
-	{ CPL_SYN_RECEIVED, CPL_ESTABLISHED, "receive ACK of SYN" },
-	{ CPL_SYN_RECEIVED, CPL_FIN_WAIT_1, "CLOSE, send FIN" },
-	{ CPL_SYN_RECEIVED, CPL_CLOSE_WAIT, "receive FIN" },
-	{ CPL_SYN_RECEIVED, CPL_LISTEN, "receive RST" },
-	{ CPL_SYN_RECEIVED, CPL_CLOSED, "RST, ABORT or time-out" },
-	{ CPL_ESTABLISHED, CPL_FIN_WAIT_1, "CLOSE, send FIN" },
-	{ CPL_ESTABLISHED, CPL_CLOSE_WAIT, "receive FIN, send ACK" },
-	{ CPL_ESTABLISHED, CPL_CLOSED, "RST, ABORT or time-out" },
-	{ CPL_FIN_WAIT_1, CPL_FIN_WAIT_2, "receive ACK of FIN" },
-	{ CPL_FIN_WAIT_1, CPL_CLOSING, "receive FIN, send ACK" },
-	{ CPL_FIN_WAIT_1, CPL_TIME_WAIT, "receive FIN with ACK of FIN, send ACK" },
-	{ CPL_FIN_WAIT_1, CPL_CLOSED, "RST, ABORT or time-out" },
-	{ CPL_FIN_WAIT_2, CPL_TIME_WAIT, "receive FIN, send ACK" },
-	{ CPL_FIN_WAIT_2, CPL_CLOSED, "RST, ABORT or time-out" },
-	{ CPL_CLOSE_WAIT, CPL_LAST_ACK, "CLOSE, send FIN" },
-	{ CPL_CLOSE_WAIT, CPL_CLOSED, "RST, ABORT or time-out" },
-	{ CPL_CLOSING, CPL_TIME_WAIT, "receive ACK of FIN" },
-	{ CPL_CLOSING, CPL_CLOSED, "RST, ABORT or time-out" },
-	{ CPL_LAST_ACK, CPL_CLOSED, "receive ACK of FIN" },
-	{ CPL_TIME_WAIT, CPL_CLOSED, "2 MSL have passed" },
-};
+#define EDGES(EDGE)                                                                                \
+	EDGE(CPL_CLOSED, CPL_LISTEN, "passive OPEN")                                               \
+	EDGE(CPL_CLOSED, CPL_SYN_SENT, "active OPEN, send SYN")                                    \
+	EDGE(CPL_LISTEN, CPL_CLOSED, "CLOSE")                                                      \
+	EDGE(CPL_LISTEN, CPL_SYN_RECEIVED, "receive SYN, send SYN,ACK")                            \
+	EDGE(CPL_LISTEN, CPL_SYN_SENT, "SEND, send SYN")                                           \
+	EDGE(CPL_SYN_SENT, CPL_ESTABLISHED, "receive SYN,ACK, send ACK")                           \
+	EDGE(CPL_SYN_SENT, CPL_SYN_RECEIVED, "receive SYN, send SYN,ACK")                          \
+	EDGE(CPL_SYN_SENT, CPL_CLOSED, "CLOSE, RST or time-out")                                   \
+	EDGE(CPL_SYN_RECEIVED, CPL_ESTABLISHED, "receive ACK of SYN")                              \
+	EDGE(CPL_SYN_RECEIVED, CPL_FIN_WAIT_1, "CLOSE, send FIN")                                  \
+	EDGE(CPL_SYN_RECEIVED, CPL_CLOSE_WAIT, "receive FIN")                                      \
+	EDGE(CPL_SYN_RECEIVED, CPL_LISTEN, "receive RST")                                          \
+	EDGE(CPL_SYN_RECEIVED, CPL_CLOSED, "RST, ABORT or time-out")                               \
+	EDGE(CPL_ESTABLISHED, CPL_FIN_WAIT_1, "CLOSE, send FIN")                                   \
+	EDGE(CPL_ESTABLISHED, CPL_CLOSE_WAIT, "receive FIN, send ACK")                             \
+	EDGE(CPL_ESTABLISHED, CPL_CLOSED, "RST, ABORT or time-out")                                \
+	EDGE(CPL_FIN_WAIT_1, CPL_FIN_WAIT_2, "receive ACK of FIN")                                 \
+	EDGE(CPL_FIN_WAIT_1, CPL_CLOSING, "receive FIN, send ACK")                                 \
+	EDGE(CPL_FIN_WAIT_1, CPL_TIME_WAIT, "receive FIN with ACK of FIN, send ACK")               \
+	EDGE(CPL_FIN_WAIT_1, CPL_CLOSED, "RST, ABORT or time-out")                                 \
+	EDGE(CPL_FIN_WAIT_2, CPL_TIME_WAIT, "receive FIN, send ACK")                               \
+	EDGE(CPL_FIN_WAIT_2, CPL_CLOSED, "RST, ABORT or time-out")                                 \
+	EDGE(CPL_CLOSE_WAIT, CPL_LAST_ACK, "CLOSE, send FIN")                                      \
+	EDGE(CPL_CLOSE_WAIT, CPL_CLOSED, "RST, ABORT or time-out")                                 \
+	EDGE(CPL_CLOSING, CPL_TIME_WAIT, "receive ACK of FIN")                                     \
+	EDGE(CPL_CLOSING, CPL_CLOSED, "RST, ABORT or time-out")                                    \
+	EDGE(CPL_LAST_ACK, CPL_CLOSED, "receive ACK of FIN")                                       \
+	EDGE(CPL_TIME_WAIT, CPL_CLOSED, "2 MSL have passed")
+
+#define AS_EDGE(from, to, why) { from, to, why },
+const struct tcp_edge tcp_edges[] = { EDGES(AS_EDGE) };
 
 const unsigned tcp_edges_n = sizeof(tcp_edges) / sizeof(tcp_edges[0]);
 
+#define IS_LEGAL(from, to, why) [from][to] = true,
 static bool edge_legal(enum cpl_state from, enum cpl_state to)
 {
-	for (unsigned i = 0; i < tcp_edges_n; i++)
-		if (tcp_edges[i].from == from && tcp_edges[i].to == to)
-			return true;
-	return false;
+	static const bool legal[CPL_STATES][CPL_STATES] = { EDGES(IS_LEGAL) };
+
+	return from < CPL_STATES && to < CPL_STATES && legal[from][to];
 }
 
 void tcb_from_half(struct tcb *tcb)

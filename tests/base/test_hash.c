@@ -47,6 +47,18 @@ static void test_siphash13(void **state)
 	assert_true(siphash13(&zero, "siphash", 7) == 0x8264ceeccb16bcbe);
 }
 
+static void test_12_octets(void **state)
+{
+	const struct siphash_key key = { { 0x0706050403020100, 0x0f0e0d0c0b0a0908 } };
+	const uint8_t message[12] = { 0x88, 1, 2, 3, 4, 5, 6, 0xf7, 8, 9, 10, 0xfb };
+
+	(void)state;
+	assert_true(siphash24_12(&key, 0xf706050403020188, 0xfb0a0908) ==
+		    siphash24(&key, message, 12));
+	assert_true(siphash13_12(&key, 0xf706050403020188, 0xfb0a0908) ==
+		    siphash13(&key, message, 12));
+}
+
 static void test_prng(void **state)
 {
 	static const uint64_t want[] = {
@@ -125,8 +137,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_siphash24), cmocka_unit_test(test_siphash13),
-		cmocka_unit_test(test_prng),	  cmocka_unit_test(test_below),
-		cmocka_unit_test(test_unit),
+		cmocka_unit_test(test_12_octets), cmocka_unit_test(test_prng),
+		cmocka_unit_test(test_below),	  cmocka_unit_test(test_unit),
 	};
 
 	return cmocka_run_group_tests_name("base/hash", tests, NULL, NULL);

@@ -252,6 +252,12 @@ def write_sysctl(name, value):
         file.write(str(value))
 
 
+def no_dad():
+    """Interfaces made from now on do not wait before they have their link-local addresses."""
+    for name in "accept_dad", "dad_transmits":
+        write_sysctl("net/ipv6/conf/default/" + name, 0)
+
+
 @contextlib.contextmanager
 def in_far():
     """Sockets made here are of the far namespace, and stay there."""
@@ -288,6 +294,8 @@ def router(mtu=1500, words=None):
     run("ip", "netns", "add", "far")
     with contextlib.ExitStack() as stack:
         stack.callback(run, "ip", "netns", "del", "far")
+        with in_far():
+            no_dad()
         if words:
             stack.enter_context(bottleneck(*words))
         else:
@@ -414,6 +422,7 @@ def main(tests, prepare=None, tools=(), tolerated=()):
     with tempfile.TemporaryDirectory() as SCRATCH:
         os.chmod(SCRATCH, 0o755)
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+        no_dad()
         if prepare:
             prepare()
         sys.exit(run_tests(tests, tolerated))

@@ -46,6 +46,11 @@ def ip(command, netns=None):
     return run("ip", *(["-n", netns] if netns else []), *command.split())
 
 
+def ips(netns, *commands):
+    """All of them by one process."""
+    run("ip", *(["-n", netns] if netns else []), "-batch", "-", input="\n".join(commands) + "\n")
+
+
 def write(path, text):
     with open(path, "w") as file:
         file.write(text)
@@ -77,8 +82,15 @@ def inside(netns):
             assert LIBC.setns(here.fileno(), 0) == 0
 
 
+def no_dad(netns=None):
+    """Interfaces made from now on do not wait before they have their link-local addresses."""
+    for name in "accept_dad", "dad_transmits":
+        sysctl("ipv6/conf/default/" + name, 0, netns)
+
+
 def machine(name):
     run("ip", "netns", "add", name)
+    no_dad(name)
     ip("link set lo up", name)
     return name
 
@@ -91,16 +103,12 @@ def mac(device, netns=None):
 def link(one, other, *addresses, mtu=1500):
     """A cable between two interfaces, "eth0" or "far:eth0"; ADDRESSES: a pair for each family."""
     ends = [end.rpartition(":")[::2] for end in (one, other)]
-    names = [f"v{len(HELD)}a", f"v{len(HELD)}b"]
-    hold(names)
-    run("ip", "link", "add", names[0], "type", "veth", "peer", "name", names[1])
+    where = [["name", name] + (["netns", netns] if netns else []) for netns, name in ends]
+    run("ip", "link", "add", *where[0], "type", "veth", "peer", *where[1])
     for index, (netns, name) in enumerate(ends):
-        if netns:
-            ip(f"link set {names[index]} netns {netns}")
-        ip(f"link set {names[index]} name {name} mtu {mtu} up", netns)
-        for pair in addresses:
-            nodad = " nodad" if ":" in pair[index] else ""
-            ip(f"address add {pair[index]} dev {name}{nodad}", netns)
+        ips(netns, f"link set {name} mtu {mtu} up",
+            *(f"address add {pair[index]} dev {name}" + (" nodad" if ":" in pair[index] else "")
+              for pair in addresses))
 
 
 def settled(*machines):
@@ -303,6 +311,7 @@ def in_case(cases):
     os.chmod("/run/hosts", 0o644)
     for name in "hosts", "resolv.conf":
         run("mount", "--bind", "/run/" + name, "/etc/" + name)
+    no_dad()
     try:
         cases[CASE]()
         print("ok")

@@ -15,7 +15,8 @@
 #include "shim/inliner.h"
 #include "shim/process.h"
 
-#define WINDOW 16 /* vectors of what is left of a send or a receive */
+#define WINDOW 16	   /* vectors of what is left of a send or a receive */
+#define BULK   (64u << 10) /* octets of one call: a burst by themselves */
 
 /* The first call on a descriptor that came by other ways goes to the server, which so hears of it.
  */
@@ -180,7 +181,10 @@ static int64_t work(struct work *w)
 		if (!w->began)
 			w->began = now;
 		over = try_work(sh, w, now, &until, &got);
-		inline_leave(now);
+		if (over && w->op != SOCKET_CONNECT && w->asked < BULK)
+			inline_leave_soon(now);
+		else
+			inline_leave(now);
 		if (over) {
 			result = got;
 			break;
@@ -346,7 +350,7 @@ int inline_accept(int fd, struct sockaddr_storage *name, socklen_t *len, int fla
 	sh = inline_enter(&now);
 	if (sh) {
 		socket_set_nonblock(sh->sockets, w.conn, flags & SOCK_NONBLOCK);
-		inline_leave(now);
+		inline_leave_soon(now);
 	}
 	*len = w.len;
 	return made(pair, w.conn, fds[fd].domain, fds[fd].type);
@@ -365,7 +369,7 @@ bool inline_close(uint64_t id)
 	/* The server waits. */
 	if (!linger.l_onoff || !linger.l_linger)
 		socket_close(sh->sockets, id, now);
-	inline_leave(now);
+	inline_leave_soon(now);
 	return !linger.l_onoff || !linger.l_linger;
 }
 
@@ -498,7 +502,7 @@ bool inline_call(struct shim_slot *slot)
 		return false;
 	memset(&slot->answer, 0, sizeof(slot->answer));
 	slot->answer.result = dispatch(sh, slot, f->id, now);
-	inline_leave(now);
+	inline_leave_soon(now);
 	return true;
 }
 
@@ -537,6 +541,7 @@ int64_t inline_look(struct pollfd *set, nfds_t n)
 		inline_pass(now, true);
 		ready = look(sh, set, n);
 	}
+	inline_told((unsigned)ready);
 	inline_leave(now);
 	return ready;
 }
@@ -558,6 +563,7 @@ int64_t inline_epoll_take(uint64_t id, struct epoll_event *events, int max)
 		inline_pass(now, true);
 		n = socket_epoll_take(sh->sockets, id, got, (unsigned)max);
 	}
+	inline_told(n);
 	inline_leave(now);
 	for (unsigned i = 0; i < n; i++) {
 		events[i].events = got[i].events;

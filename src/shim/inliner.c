@@ -23,9 +23,11 @@
 #include "shim/process.h"
 #include "stack/sockets.h"
 
-#define BATCHES	     16		    /* of output at once */
-#define PASS_NS	     (20 * 1000ull) /* as often is input looked for by those who do not wait */
-#define CONTENDED_NS (100 * CPL_MS) /* all ask the server so long after two threads waited */
+#define BATCHES	     16		     /* of output at once */
+#define PASS_NS	     (20 * 1000ull)  /* as often is input looked for by those who do not wait */
+#define PUT_OFF_NS   (200 * 1000ull) /* so long may output wait for more */
+#define QUICK_NS     (10 * 1000)     /* from call to call of a program that is quick */
+#define CONTENDED_NS (100 * CPL_MS)  /* all ask the server so long after two threads waited */
 #define SPIN_NS	     (30 * 1000ull)
 #define SPIN_WORTH                                                                                 \
 	(60 * 1000ull) /* waits that ended within this are looked for before sleeping              \
@@ -40,7 +42,10 @@ struct inliner {
 	int device, nudge;
 	bool blocked; /* the device took no more */
 	bool spins;
-	uint64_t passed;
+	bool several; /* the program has been told of more than one ready socket at once */
+	uint64_t passed, called;
+	uint64_t put_off; /* since then; 0: no output is */
+	int64_t pause_ns; /* of the program from call to call, smoothed */
 	_Atomic bool stopped, nested;
 	_Atomic bool driving;
 	_Atomic uint64_t contended; /* until then */
@@ -168,6 +173,15 @@ bool inline_may(void)
 	return in && leased(in);
 }
 
+/* What a program does between its calls; a single long pause is soon forgotten. */
+static void called(struct inliner *in, uint64_t now)
+{
+	uint64_t pause = now - in->called < CPL_MS ? now - in->called : CPL_MS;
+
+	in->pause_ns += ((int64_t)pause - in->pause_ns) / 16;
+	in->called = now;
+}
+
 struct inline_state *inline_enter(uint64_t *now)
 {
 	struct inliner *in = inliner();
@@ -185,6 +199,7 @@ struct inline_state *inline_enter(uint64_t *now)
 		return NULL;
 	/* Whoever had the lock has used it later than we asked for it: time does not go back. */
 	*now = loop_clock();
+	called(in, *now);
 	return in->shared;
 }
 
@@ -201,6 +216,8 @@ static int output_some(struct inliner *in, uint64_t now)
 	in->blocked = sent < n;
 	for (int f = 0; f < n; f++)
 		cpl_output_done(sh->stack, in->outs[f].token, f < sent, now);
+	if (n > 0)
+		in->called = loop_clock();
 	return n;
 }
 
@@ -208,23 +225,45 @@ static void output(struct inliner *in, uint64_t now)
 {
 	struct inline_state *sh = in->shared;
 
+	in->put_off = 0;
 	for (int i = 0; i < BATCHES && !in->blocked; i++)
 		if (!cpl_output_pending(sh->stack, sh->ifindex) || !output_some(in, now))
 			break;
+}
+
+static void leave_and_ring(struct inliner *in)
+{
+	bool others = atomic_load_explicit(&in->shared->waits, memory_order_relaxed);
+
+	leave(in);
+	/* What was done may be what they wait for. */
+	if (others)
+		process_ring();
 }
 
 void inline_leave(uint64_t now)
 {
 	struct inliner *in = inliner();
 
-	bool others;
-
 	output(in, now);
-	others = atomic_load_explicit(&in->shared->waits, memory_order_relaxed);
-	leave(in);
-	/* What was done may be what they wait for. */
-	if (others)
-		process_ring();
+	leave_and_ring(in);
+}
+
+void inline_leave_soon(uint64_t now)
+{
+	struct inliner *in = inliner();
+
+	if (!in->several || in->pause_ns > QUICK_NS ||
+	    (in->put_off && now - in->put_off >= PUT_OFF_NS))
+		output(in, now);
+	else if (!in->put_off)
+		in->put_off = now;
+	leave_and_ring(in);
+}
+
+void inline_told(unsigned n)
+{
+	inliner()->several = n > 1;
 }
 
 void inline_pass(uint64_t now, bool needed)
@@ -243,6 +282,8 @@ void inline_pass(uint64_t now, bool needed)
 	if (cpl_deadline(sh->stack) <= now)
 		cpl_advance(sh->stack, now);
 	sockets_poll(sh->sockets, now);
+	if (n > 0)
+		in->called = loop_clock();
 	output(in, now);
 }
 

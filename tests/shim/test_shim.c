@@ -101,6 +101,7 @@ CASE(exec)
 CASE(rights)
 CASE(closeall)
 CASE(mixed)
+CASE(burst)
 CASE(asleep)
 CASE(signals)
 CASE(threads)
@@ -416,9 +417,10 @@ static void test_killed_inside(void **state)
 /* The stack in the server's process, and in the program's. */
 #define IN_BOTH                                                                                    \
 	WITH_ECHO(dup), WITH_ECHO(fork), WITH_ECHO(exec), WITH_ECHO(rights), WITH_ECHO(closeall),  \
-		WITH_ECHO(mixed), WITH_ECHO(asleep), WITH_ECHO(signals), WITH_ECHO(threads),       \
-		WITH_ECHO(libc), WITH_ECHO(streams), WITH_ECHO(many), WITH_ECHO(crowd),            \
-		WITH_ECHO(raw), WITH_ECHO(inetd), WITH_ECHO(linger), WITH_ECHO(emfile)
+		WITH_ECHO(mixed), WITH_ECHO(burst), WITH_ECHO(asleep), WITH_ECHO(signals),         \
+		WITH_ECHO(threads), WITH_ECHO(libc), WITH_ECHO(streams), WITH_ECHO(many),          \
+		WITH_ECHO(crowd), WITH_ECHO(raw), WITH_ECHO(inetd), WITH_ECHO(linger),             \
+		WITH_ECHO(emfile)
 
 int main(int argc, char **argv)
 {

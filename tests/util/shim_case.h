@@ -34,6 +34,7 @@ int case_echo(char **argv);
 int case_stream(char **argv);
 /* shim_cases_wait.c */
 int case_mixed(void);
+int case_burst(void);
 int case_asleep(void);
 int case_signals(void);
 /* shim_cases_crowd.c */

@@ -74,6 +74,45 @@ int case_mixed(void)
 	return 0;
 }
 
+static void say_all(const int *fds, int n)
+{
+	for (int i = 0; i < n; i++)
+		CHECK(write(fds[i], "x", 1) == 1);
+}
+
+/*
+ * One that is quick with all that is ready: its answers may wait for each other, but leave when it
+ * does something else, even if it makes no call any more.
+ */
+int case_burst(void)
+{
+	struct timespec quiet = { 0, 100000000 };
+	struct epoll_event e = { .events = EPOLLIN }, got[4];
+	int set = epoll_create1(0), fds[4];
+	char c;
+
+	for (int i = 0; i < 4; i++) {
+		fds[i] = case_dial(ECHO_PORT);
+		CHECK(epoll_ctl(set, EPOLL_CTL_ADD, fds[i], &e) == 0);
+	}
+	for (int round = 0; round < 100; round++) {
+		int ready = 0;
+
+		say_all(fds, 4);
+		if (round % 20 == 0) /* the answer comes while nobody looks */
+			nanosleep(&quiet, NULL);
+		for (int i = 0; round % 20 == 0 && i < 4; i++)
+			CHECK(recv(fds[i], &c, 1, MSG_DONTWAIT | MSG_PEEK) == 1);
+		while (ready < 4) {
+			ready = epoll_wait(set, got, 4, 2000);
+			CHECK(ready > 0);
+		}
+		for (int i = 0; i < 4; i++)
+			CHECK(read(fds[i], &c, 1) == 1 && c == 'x');
+	}
+	return 0;
+}
+
 static void *wake_later(void *arg)
 {
 	usleep(30000);

@@ -461,6 +461,7 @@ static int64_t wait_inline(int set, struct epoll_event *events, int max, uint64_
 	int64_t n;
 	int ready = 0;
 
+	inline_begin();
 	for (;;) {
 		int room = fds[set].kernel && max > 1 ? (max + 1) / 2 : max;
 

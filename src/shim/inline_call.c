@@ -171,6 +171,7 @@ static int64_t work(struct work *w)
 	uint64_t now, until = CPL_NEVER;
 	int64_t result = INLINE_NOT;
 
+	inline_begin();
 	for (;;) {
 		struct inline_state *sh = inline_enter(&now);
 		long got = 0;

@@ -2,8 +2,8 @@
 /*
  * The stack inline, as this process has it: attaching, the lock, moving packets, waiting.
  *
- * Signals are blocked while the lock is held: a handler may call us, and the default action of most
- * would end the process in the middle. Only one thread waits; it is the one that reads the device.
+ * Signals are held back while the lock is held (shim/signals.h). Only one thread waits; it is the
+ * one that reads the device.
  */
 #define _GNU_SOURCE
 #include "shim/inliner.h"
@@ -21,6 +21,7 @@
 #include "host/loop.h"
 #include "link/link.h"
 #include "shim/process.h"
+#include "shim/signals.h"
 #include "stack/sockets.h"
 
 #define BATCHES	     16		     /* of output at once */
@@ -59,9 +60,9 @@ static int descriptors[2];
 
 /* The caller's, while it has the lock. */
 static __thread int error __attribute__((tls_model("initial-exec")));
-static __thread sigset_t signals __attribute__((tls_model("initial-exec")));
 static __thread uint64_t waited __attribute__((tls_model("initial-exec")));
 static __thread bool drives __attribute__((tls_model("initial-exec")));
+static __thread unsigned handled __attribute__((tls_model("initial-exec")));
 
 static struct inliner *inliner(void)
 {
@@ -108,6 +109,7 @@ void inliner_attach(uint64_t address, const int fds[3], uint64_t key)
 		munmap(in, sizeof(*in));
 		return;
 	}
+	signals_guard();
 	*own = in;
 }
 
@@ -140,18 +142,16 @@ static bool leased(const struct inliner *in)
 static void leave(const struct inliner *in)
 {
 	arena_unlock(in->arena);
-	pthread_sigmask(SIG_SETMASK, &signals, NULL);
+	signals_release();
 	errno = error;
 }
 
 static bool enter(struct inliner *in)
 {
-	sigset_t all;
 	int err;
 
 	error = errno;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &signals);
+	signals_hold();
 	err = arena_lock(in->arena);
 	if (!err && leased(in)) {
 		if (in->shared->bound != in->key)
@@ -162,8 +162,13 @@ static bool enter(struct inliner *in)
 	if (!err)
 		leave(in);
 	else
-		pthread_sigmask(SIG_SETMASK, &signals, NULL);
+		signals_release();
 	return false;
+}
+
+void inline_begin(void)
+{
+	handled = signals_handled();
 }
 
 bool inline_may(void)
@@ -373,14 +378,24 @@ static void cancelled(void *arg)
 	inline_drive_end();
 }
 
-/* The thread may be cancelled here, as in the kernel's calls. */
+/*
+ * The thread may be cancelled here, as in the kernel's calls. A handler that ran since the call
+ * began ends it, also if it came before we sleep.
+ */
 static int sleep_on(struct pollfd *fds, nfds_t n, uint64_t wait_ns, const sigset_t *mask)
 {
 	struct timespec t = { (time_t)(wait_ns / CPL_SECOND), (long)(wait_ns % CPL_SECOND) };
-	int ready;
+	sigset_t all, before;
+	volatile int ready = -1;
 
+	sigfillset(&all);
 	pthread_cleanup_push(cancelled, NULL);
-	ready = REAL(ppoll)(fds, n, wait_ns == CPL_NEVER ? NULL : &t, mask);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	errno = EINTR;
+	if (handled == signals_handled())
+		ready = REAL(ppoll)(fds, n, wait_ns == CPL_NEVER ? NULL : &t,
+				    mask ? mask : &before);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_cleanup_pop(0);
 	return ready;
 }

@@ -51,10 +51,11 @@ struct inline_state *inline_enter(uint64_t *now);
 /* Sends what there is to send. */
 void inline_leave(uint64_t now);
 /*
- * As inline_leave(), but while a program is quick and has more than one ready socket to see to, what
- * it sends waits for what it sends next, and so does the ACK for what it reads: one burst wakes the
- * other side once, and the ACK goes with the answer. It leaves before the program waits again,
- * with a call when PUT_OFF_NS have passed, and if no call comes by the server, after INLINE_TAKE_NS.
+ * As inline_leave(), but while a program is quick and has more than one ready socket to see to,
+ * what it sends waits for what it sends next, and so does the ACK for what it reads: one burst
+ * wakes the other side once, and the ACK goes with the answer. It leaves before the program waits
+ * again, with a call when PUT_OFF_NS have passed, and if no call comes by the server, after
+ * INLINE_TAKE_NS.
  */
 void inline_leave_soon(uint64_t now);
 /* Between enter and leave: the program is told that N sockets are ready. */
@@ -64,6 +65,8 @@ void inline_pass(uint64_t now, bool needed);
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
+/* A call that may wait begins: signals that are handled from now on end its wait. */
+void inline_begin(void);
 /*
  * This thread is the one that waits, from now on: false, another is. Only what the server does from
  * now on ends inline_wait(): look once more before that.

@@ -174,6 +174,7 @@ static int64_t poll_inline(struct asked *a, struct pollfd *copy, const struct ti
 	if (timeout)
 		until = clock_ns() + (uint64_t)timeout->tv_sec * 1000000000u +
 			(uint64_t)timeout->tv_nsec;
+	inline_begin();
 	for (;;) {
 		ours = inline_look(a->fds, a->n);
 		if (ours == INLINE_NOT)

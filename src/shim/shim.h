@@ -77,10 +77,14 @@
 	X(sendto)                                                                                  \
 	X(setsockopt)                                                                              \
 	X(shutdown)                                                                                \
+	X(sigaction)                                                                               \
+	X(signal)                                                                                  \
+	X(sigset)                                                                                  \
 	X(socket)                                                                                  \
 	X(splice)                                                                                  \
 	X(syscall)                                                                                 \
 	X(system)                                                                                  \
+	X(sysv_signal)                                                                             \
 	X(tee)                                                                                     \
 	X(vdprintf)                                                                                \
 	X(write)                                                                                   \

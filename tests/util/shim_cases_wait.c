@@ -86,7 +86,7 @@ static void say_all(const int *fds, int n)
  */
 int case_burst(void)
 {
-	struct timespec quiet = { 0, 100000000 };
+	struct timespec quiet = { 0, 300000000 };
 	struct epoll_event e = { .events = EPOLLIN }, got[4];
 	int set = epoll_create1(0), fds[4];
 	char c;
@@ -99,9 +99,9 @@ int case_burst(void)
 		int ready = 0;
 
 		say_all(fds, 4);
-		if (round % 20 == 0) /* the answer comes while nobody looks */
+		if (round % 50 == 49) /* the answer comes while nobody looks */
 			nanosleep(&quiet, NULL);
-		for (int i = 0; round % 20 == 0 && i < 4; i++)
+		for (int i = 0; round % 50 == 49 && i < 4; i++)
 			CHECK(recv(fds[i], &c, 1, MSG_DONTWAIT | MSG_PEEK) == 1);
 		while (ready < 4) {
 			ready = epoll_wait(set, got, 4, 2000);
@@ -207,5 +207,86 @@ int case_signals(void)
 	alarms = 0;
 	CHECK(write(fd, "x", 1) == -1 && errno == EPIPE && alarms == 1);
 	CHECK(send(fd, "x", 1, MSG_NOSIGNAL) == -1 && errno == EPIPE && alarms == 1);
+	return 0;
+}
+
+/* ---- At bad times --------------------------------------------------------------------------- */
+
+#define STORM 2000
+
+static volatile sig_atomic_t storm_n, storm_wrong;
+
+/* Each comes once, in order, as it was sent, and finds calls to work. */
+static void on_storm(int sig, siginfo_t *info, void *context)
+{
+	char c;
+
+	(void)sig, (void)context;
+	storm_wrong += info->si_code != SI_QUEUE || info->si_pid == getpid() ||
+		       info->si_value.sival_int != storm_n++;
+	if (alarm_fd >= 0) {
+		storm_wrong += write(alarm_fd, "s", 1) != 1;
+		storm_wrong += recv(alarm_fd, &c, 1, MSG_DONTWAIT) < 0 && errno != EAGAIN;
+	}
+}
+
+static void storm(pid_t on)
+{
+	for (int i = 0; i < STORM; i++) {
+		union sigval v = { .sival_int = i };
+
+		while (sigqueue(on, SIGRTMIN, v) && errno == EAGAIN)
+			usleep(100);
+		usleep(i % 64);
+	}
+}
+
+/* What the program set is what it is told, whatever stands in its place. */
+static void seen_as_set(void)
+{
+	struct sigaction act = { .sa_handler = on_alarm, .sa_flags = SA_RESETHAND | SA_RESTART },
+			 old;
+
+	CHECK(sigaction(SIGTERM, NULL, &old) == 0 && old.sa_handler == SIG_DFL && !old.sa_flags);
+	CHECK(sigaction(SIGUSR1, &act, &old) == 0 && old.sa_handler == SIG_DFL);
+	CHECK(sigaction(SIGUSR1, NULL, &old) == 0 && old.sa_handler == on_alarm);
+	CHECK((old.sa_flags & (SA_RESETHAND | SA_RESTART | SA_SIGINFO)) ==
+	      (SA_RESETHAND | SA_RESTART));
+	alarms = 0;
+	CHECK(raise(SIGUSR1) == 0 && alarms == 1);
+	CHECK(signal(SIGUSR1, on_alarm) == SIG_DFL);
+	CHECK(raise(SIGUSR1) == 0 && raise(SIGUSR1) == 0 && alarms == 3);
+	CHECK(signal(SIGUSR1, SIG_IGN) == on_alarm && raise(SIGUSR1) == 0 && alarms == 3);
+	CHECK(signal(SIGUSR1, SIG_DFL) == SIG_IGN);
+	CHECK(sigaction(SIGKILL, &act, NULL) == -1 && errno == EINVAL);
+	CHECK(sigaction(0, &act, NULL) == -1 && errno == EINVAL);
+}
+
+/* Signals while this one does nothing but calls. */
+int case_storm(void)
+{
+	struct sigaction act = { .sa_sigaction = on_storm, .sa_flags = SA_SIGINFO | SA_RESTART };
+	int fd = case_dial(ECHO_PORT), status;
+	pid_t self = getpid(), pid;
+
+	seen_as_set();
+	alarm_fd = case_dial(ECHO_PORT);
+	CHECK(sigaction(SIGRTMIN, &act, NULL) == 0);
+	pid = fork();
+	if (pid == 0) {
+		/* A child's are its own. */
+		signal(SIGRTMIN, SIG_DFL);
+		signal(SIGTERM, SIG_IGN);
+		storm(self);
+		raise(SIGRTMIN);
+		_exit(1);
+	}
+	while (storm_n < STORM)
+		case_say(fd, "busy");
+	while (waitpid(pid, &status, 0) < 0)
+		CHECK(errno == EINTR);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGRTMIN);
+	CHECK(storm_n == STORM && !storm_wrong);
+	CHECK(sigaction(SIGTERM, NULL, &act) == 0 && act.sa_handler == SIG_DFL);
 	return 0;
 }

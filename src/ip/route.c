@@ -73,15 +73,22 @@ static unsigned mapped_len(const struct cpl_addr *prefix, unsigned prefix_len)
 	return cpl_addr_is4(prefix) ? MAPPED_BITS + prefix_len : prefix_len;
 }
 
+/* Eight octets of an address, the first of them the highest. */
+static uint64_t half(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap64(v);
+}
+
 static unsigned common_bits(const struct cpl_addr *a, const struct cpl_addr *b)
 {
-	for (unsigned i = 0; i < 16; i++) {
-		unsigned diff = a->b[i] ^ b->b[i];
+	uint64_t high = half(a->b) ^ half(b->b), low = half(a->b + 8) ^ half(b->b + 8);
 
-		if (diff)
-			return i * 8 + (unsigned)__builtin_clz(diff) - 24;
-	}
-	return 128;
+	if (high)
+		return (unsigned)__builtin_clzll(high);
+	return low ? 64 + (unsigned)__builtin_clzll(low) : 128;
 }
 
 static struct cpl_addr masked(const struct cpl_addr *addr, unsigned bits)

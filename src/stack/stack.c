@@ -219,7 +219,7 @@ int cpl_stack_configure(cpl_stack *s, const struct cpl_config *config, uint64_t 
 	c.cores = was.cores;
 	memcpy(c.rss_key, was.rss_key, sizeof(c.rss_key));
 	s->config = c;
-	s->tcp.rto = (struct rtt_limits){ c.rto_initial_ns, c.rto_min_ns, c.rto_max_ns };
+	tcp_configure(&s->tcp);
 	return 0;
 }
 

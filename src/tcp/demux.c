@@ -60,12 +60,21 @@ static uint32_t *ref_next(struct tcp *tcp, uint32_t ref)
 	}
 }
 
-static uint32_t id_hash(const struct demux *d, const struct conn_id *id)
+static bool id_equal(const struct conn_id *a, const struct conn_id *b)
 {
-	return (uint32_t)conn_id_hash13(&d->key, id);
+	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-uint32_t demux_hash(const struct tcp *tcp, const struct conn_id *id)
+static uint32_t id_hash(struct demux *d, const struct conn_id *id)
+{
+	if (d->hashed.rport == id->rport && id_equal(&d->hashed, id))
+		return d->hash;
+	d->hashed = *id;
+	d->hash = (uint32_t)conn_id_hash13(&d->key, id);
+	return d->hash;
+}
+
+uint32_t demux_hash(struct tcp *tcp, const struct conn_id *id)
 {
 	return id_hash(&tcp->demux, id);
 }
@@ -81,11 +90,6 @@ static uint32_t ref_hash(struct tcp *tcp, uint32_t ref)
 		return id_hash(&tcp->demux, &id);
 	}
 	return id_hash(&tcp->demux, &ref_node(tcp, ref)->id);
-}
-
-static bool id_equal(const struct conn_id *a, const struct conn_id *b)
-{
-	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
 /* ---- The table ---- */
@@ -130,6 +134,7 @@ static void piece_release(struct tcp *tcp, uint32_t i)
 int demux_init(struct tcp *tcp)
 {
 	tcp->demux.buckets = tcp->demux.low = DEMUX_MIN;
+	tcp->demux.hash = (uint32_t)conn_id_hash13(&tcp->demux.key, &tcp->demux.hashed);
 	return piece_ready(tcp, 0) ? 0 : -ENOMEM;
 }
 

@@ -27,6 +27,8 @@ struct demux {
 	uint32_t low; /* the largest power of 2 that is not above BUCKETS */
 	uint32_t count;
 	struct demux_node *met; /* found last, in the table still; NULL: none */
+	struct conn_id hashed;	/* last, and ... */
+	uint32_t hash; /* ... its hash: what is looked for is often added or taken out then */
 	uint8_t met_kind;
 };
 
@@ -72,7 +74,7 @@ void demux_destroy(struct tcp *tcp);
 void *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind);
 /* The same for a segment: it is woken, and NULL with KIND_REST means that there is no memory. */
 void *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind);
-uint32_t demux_hash(const struct tcp *tcp, const struct conn_id *id);
+uint32_t demux_hash(struct tcp *tcp, const struct conn_id *id);
 /* In the chain of HASH, TO takes the place of FROM. */
 void demux_replace(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
 /* The same, and TO becomes the first: what is used is found without touching what is not. */

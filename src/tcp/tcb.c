@@ -29,7 +29,7 @@ struct tcb *tcb_new(struct tcp *tcp, uint64_t now)
 
 void tcb_free(struct tcp *tcp, struct tcb *tcb)
 {
-	pool_free(&tcp->slots, pool_at(&tcp->slots, tcb->slot));
+	pool_free(&tcp->slots, pool_get(&tcp->slots, tcb->slot));
 	tcb->gen = 0;
 	pool_free(&tcp->tcbs, tcb);
 }
@@ -37,9 +37,8 @@ void tcb_free(struct tcp *tcp, struct tcb *tcb)
 void tcb_init(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	const struct cpl_config *cfg = tcp->config;
-	unsigned i = 0;
 
-	memset(tcb, 0, sizeof(*tcb));
+	mem_zero(tcb, sizeof(*tcb));
 	tcb->state = CPL_CLOSED;
 	tcb->sndbuf = cfg->sndbuf;
 	tcb->rcvbuf = cfg->rcvbuf;
@@ -48,9 +47,7 @@ void tcb_init(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb->made = now;
 	tcb->last_received = now;
 	tcb->t_slow = CPL_NEVER;
-	while (cc_at(i) && cc_at(i) != cc_find(cfg->cc_name))
-		i++;
-	tcb->cc_id = (uint8_t)i;
+	tcb->cc_id = tcp->cc_id;
 	rtt_init(&tcb->rtt);
 	list_init(&tcb->event);
 	list_init(&tcb->ready);
@@ -62,7 +59,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	uint32_t mss = tcb->snd_mss ? tcb->snd_mss : tcp_default_mss(&tcb->node.id.remote);
 	uint32_t initial = cc_initial_window(mss, tcp->config->initial_window);
 
-	memset(io, 0, sizeof(*io));
+	mem_zero(io, sizeof(*io));
 	sendmap_init(&io->map, &tcp->sents, tcb->snd_nxt, now);
 	recovery_init(&io->recovery, tcb_has(tcb, TCB_SACK), tcb->snd_nxt, tcb->reordering);
 	cc_init(&io->cc, cc_at(tcb->cc_id), mss, tcb->cwnd ? tcb->cwnd : initial, now);
@@ -161,6 +158,18 @@ static void keep_sums(struct tcb *tcb, const struct tcb_io *io)
 	tcb->delivered_segs += io->map.delivered_segs;
 }
 
+static void io_free(struct tcp *tcp, struct tcb *tcb)
+{
+	struct tcb_io *io = tcb->io;
+
+	sendmap_clear(&io->map);
+	chunkq_clear(&io->sndq, tcp->chunks);
+	chunkq_clear(&io->rcvq, tcp->chunks);
+	ooo_clear(tcp, io);
+	pool_free(&tcp->ios, io);
+	tcb->io = NULL;
+}
+
 void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
@@ -173,12 +182,7 @@ void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb->cwnd = io->cc.cwnd;
 	tcb->ssthresh = io->cc.ssthresh;
 	tcb->reordering |= io->recovery.rack.reordering_seen;
-	sendmap_clear(&io->map);
-	chunkq_clear(&io->sndq, tcp->chunks);
-	chunkq_clear(&io->rcvq, tcp->chunks);
-	ooo_clear(tcp, io);
-	pool_free(&tcp->ios, io);
-	tcb->io = NULL;
+	io_free(tcp, tcb);
 }
 
 void tcb_cold_init(const struct tcp *tcp, struct tcb_cold *cold)
@@ -303,10 +307,12 @@ void tcb_reap(struct tcp *tcp, struct tcb *tcb)
 		return;
 	if (!tcb_has(tcb, TCB_ORPHAN))
 		return;
-	tcb_detach(tcp, tcb);
+	if (!tcb->over) /* else it has left them */
+		tcb_detach(tcp, tcb);
 	port_unbind(tcp, tcb);
 	list_del(&tcb->event);
-	tcb_io_release(tcp, tcb, tcb->made);
+	if (tcb->io) /* nobody will ask any more what its sums were */
+		io_free(tcp, tcb);
 	tcb_cold_free(tcp, tcb->cold);
 	if (tcb->accecn)
 		pool_free(&tcp->accecns, tcb->accecn);

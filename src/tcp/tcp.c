@@ -42,13 +42,25 @@ static void fastopen_init(struct tcp *tcp)
 	pool_init(&f->pending, tcp->mem, sizeof(struct fastopen_pending), 8, 65536, SLAB / 16);
 }
 
+void tcp_configure(struct tcp *tcp)
+{
+	const struct cpl_config *cfg = tcp->config;
+	const struct cc_ops *cc = cc_find(cfg->cc_name);
+	unsigned i = 0;
+
+	tcp->rto = (struct rtt_limits){ cfg->rto_initial_ns, cfg->rto_min_ns, cfg->rto_max_ns };
+	while (cc_at(i) && cc_at(i) != cc)
+		i++;
+	tcp->cc_id = (uint8_t)i;
+}
+
 int tcp_init(struct tcp *tcp, uint64_t now)
 {
 	const struct cpl_config *cfg = tcp->config;
 	struct mem *mem = tcp->mem;
 
 	keys_init(tcp);
-	tcp->rto = (struct rtt_limits){ cfg->rto_initial_ns, cfg->rto_min_ns, cfg->rto_max_ns };
+	tcp_configure(tcp);
 	for (unsigned i = 0; i < PORT_TABLE; i++)
 		tcp->port_table[i] = (uint32_t)prng_u64(tcp->prng);
 	pool_init(&tcp->slots, mem, sizeof(struct conn_slot), 8, cfg->conns_max, SLAB);
@@ -78,6 +90,7 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 	list_init(&tcp->half_pending);
 	list_init(&tcp->half_events);
 	tcp->time_wait_oldest = tcp->time_wait_youngest = POOL_NONE;
+	tcp->time_wait_local = POOL_NONE;
 	for (unsigned i = 0; i < TIME_WAIT_CHAINS; i++)
 		tcp->time_wait_chains[i] = POOL_NONE;
 	list_init(&tcp->events);

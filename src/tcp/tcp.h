@@ -69,6 +69,7 @@ struct tcp {
 	struct prng *prng;
 	struct tcp_iface ifaces[IFACES_MAX + 1];
 	struct rtt_limits rto;
+	uint8_t cc_id; /* of new connections */
 
 	struct siphash_key isn_key, ts_key, port_key, cookie_key[2];
 	uint32_t port_table[PORT_TABLE];
@@ -92,6 +93,7 @@ struct tcp {
 	struct list half_pending;		       /* those of catch-alls, told of */
 	uint32_t time_wait_oldest, time_wait_youngest; /* indexes, or POOL_NONE */
 	struct pool time_wait_addrs;
+	uint32_t time_wait_local; /* that of them which was used last, or POOL_NONE */
 	uint32_t time_wait_chains[TIME_WAIT_CHAINS];
 	struct list events;	 /* tcb.event */
 	struct list half_events; /* half_open.timer: pending ones to tell of */
@@ -160,6 +162,8 @@ struct tcp_out {
 /* ---- floor 4 calls these ---- */
 
 int tcp_init(struct tcp *tcp, uint64_t now);
+/* The config is another: what is made of it is made again. */
+void tcp_configure(struct tcp *tcp);
 void tcp_destroy(struct tcp *tcp);
 /* Takes a segment that passed tcp_parse() with its addresses checked. */
 void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now);

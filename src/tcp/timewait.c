@@ -31,13 +31,20 @@ static uint32_t *chain_of(struct tcp *tcp, const struct cpl_addr *addr)
 /* The index of an entry for ADDR, or POOL_NONE. */
 static uint32_t addr_get(struct tcp *tcp, const struct cpl_addr *addr, uint8_t ifindex)
 {
-	uint32_t *head = chain_of(tcp, addr), i = *head;
-	struct time_wait_addr *a;
+	uint32_t *head, i = tcp->time_wait_local;
+	struct time_wait_addr *a = i == POOL_NONE ? NULL : pool_get(&tcp->time_wait_addrs, i);
 
+	if (a && a->ifindex == ifindex && cpl_addr_equal(&a->addr, addr)) {
+		a->used++;
+		return i;
+	}
+	head = chain_of(tcp, addr);
+	i = *head;
 	for (unsigned n = 0; n < CHAIN_MAX && i != POOL_NONE; n++, i = a->next) {
 		a = pool_get(&tcp->time_wait_addrs, i);
 		if (a->ifindex == ifindex && cpl_addr_equal(&a->addr, addr)) {
 			a->used++;
+			tcp->time_wait_local = i;
 			return i;
 		}
 	}
@@ -46,16 +53,20 @@ static uint32_t addr_get(struct tcp *tcp, const struct cpl_addr *addr, uint8_t i
 		return POOL_NONE;
 	*a = (struct time_wait_addr){ .addr = *addr, .next = *head, .used = 1, .ifindex = ifindex };
 	*head = i;
+	tcp->time_wait_local = i;
 	return i;
 }
 
 static void addr_put(struct tcp *tcp, uint32_t i)
 {
 	struct time_wait_addr *a = pool_get(&tcp->time_wait_addrs, i);
-	uint32_t *link = chain_of(tcp, &a->addr);
+	uint32_t *link;
 
 	if (--a->used)
 		return;
+	if (tcp->time_wait_local == i)
+		tcp->time_wait_local = POOL_NONE;
+	link = chain_of(tcp, &a->addr);
 	while (*link != i)
 		link = &((struct time_wait_addr *)pool_get(&tcp->time_wait_addrs, *link))->next;
 	*link = a->next;

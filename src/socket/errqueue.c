@@ -62,14 +62,15 @@ void errqueue_local(struct sockets *s, struct sock *so, const struct cpl_endpoin
 {
 	struct sock_error *e = errqueue_wanted(so) ? push(s, so, to, error) : NULL;
 	static const struct cpl_addr none;
-	struct route_result route;
-	uint32_t mtu;
+	const struct dst *dst;
+	int err;
 
 	if (!e)
 		return;
 	e->ee.ee_origin = SO_EE_ORIGIN_LOCAL;
-	if (!dst_route(s->stack, &to->addr, &none, 0, &route, &mtu, now))
-		e->ee.ee_info = mtu;
+	dst = dst_path(s->stack, &to->addr, &none, 0, &err, now);
+	if (dst)
+		e->ee.ee_info = dst->mtu;
 	so->error = error;
 	sock_wake(s, so, 8 /* POLLERR */);
 }

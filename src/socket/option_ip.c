@@ -83,9 +83,8 @@ static int path_mtu(struct sockets *s, const struct sock *so, int *mtu, uint64_t
 {
 	static const struct cpl_addr none;
 	struct cpl_endpoint to = so->remote;
-	struct route_result route;
+	const struct dst *dst;
 	struct conn_status st;
-	uint32_t v;
 	int err;
 
 	if (sock_is_stream(so)) {
@@ -98,9 +97,9 @@ static int path_mtu(struct sockets *s, const struct sock *so, int *mtu, uint64_t
 	}
 	if (!to.port)
 		return -ENOTCONN;
-	err = dst_route(s->stack, &to.addr, &none, 0, &route, &v, now);
-	*mtu = (int)v;
-	return err ? -ENOTCONN : 0;
+	dst = dst_path(s->stack, &to.addr, &none, 0, &err, now);
+	*mtu = dst ? (int)dst->mtu : 0;
+	return dst ? 0 : -ENOTCONN;
 }
 
 /* Groups: IP multicast is not spoken, so that no interface has any. */

@@ -48,29 +48,27 @@ const struct dst *dst_get(struct cpl_stack *s, const struct cpl_addr *addr)
 	return d;
 }
 
-int dst_route(struct cpl_stack *s, const struct cpl_addr *addr, const struct cpl_addr *source,
-	      int ifindex, struct route_result *route, uint32_t *mtu, uint64_t now)
+const struct dst *dst_path(struct cpl_stack *s, const struct cpl_addr *addr,
+			   const struct cpl_addr *source, int ifindex, int *err, uint64_t now)
 {
-	struct dst *d;
-	int err;
+	struct dst *d = (struct dst *)dst_get(s, addr), *to = &s->dst_once;
+	struct route_result route;
 
-	dst_get(s, addr);
-	d = slot(s, addr);
 	if (d->routed && !ifindex && d->pmtu_generation == s->pmtu.generation &&
-	    cpl_addr_equal(&d->route.source, source)) {
-		*route = d->route;
-		*mtu = d->mtu;
-		return 0;
+	    cpl_addr_equal(&d->route.source, source))
+		return d;
+	*err = route_lookup(&s->routes, addr, ifindex, source, &route);
+	if (*err)
+		return NULL;
+	if (!ifindex && cpl_addr_equal(&route.source, source)) {
+		to = d;
+		to->pmtu_generation = s->pmtu.generation;
+		to->routed = true;
 	}
-	err = route_lookup(&s->routes, addr, ifindex, source, route);
-	if (err)
-		return err;
-	*mtu = pmtu_get(&s->pmtu, addr, s->ifaces[route->ifindex].config.mtu, now);
-	if (!ifindex && cpl_addr_equal(&route->source, source)) {
-		d->route = *route;
-		d->mtu = *mtu;
-		d->pmtu_generation = s->pmtu.generation;
-		d->routed = true;
-	}
-	return 0;
+	to->route = route;
+	to->hop_is = d->is;
+	if (!cpl_addr_equal(&route.next_hop, addr))
+		to->hop_is = classify(s, &route.next_hop);
+	to->mtu = pmtu_get(&s->pmtu, addr, s->ifaces[route.ifindex].config.mtu, now);
+	return to;
 }

@@ -113,10 +113,10 @@ static void output_ether(struct cpl_stack *s, struct frame *f, uint64_t now)
 	}
 }
 
-void output_frame(struct cpl_stack *s, struct frame *f, uint64_t now)
+/* The next hop IS so: DST_*. */
+static void output_hop(struct cpl_stack *s, struct frame *f, uint8_t is, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[f->ifindex];
-	uint8_t is = dst_get(s, &f->next_hop)->is;
 
 	if (is & DST_OWN) {
 		list_push_back(&s->loop, &f->link);
@@ -137,6 +137,11 @@ void output_frame(struct cpl_stack *s, struct frame *f, uint64_t now)
 		output_ether(s, f, now);
 	else
 		queue_frame(s, f);
+}
+
+void output_frame(struct cpl_stack *s, struct frame *f, uint64_t now)
+{
+	output_hop(s, f, dst_get(s, &f->next_hop)->is, now);
 }
 
 /* ---- IP ---- */
@@ -244,22 +249,15 @@ static int send_fragments(struct cpl_stack *s, struct frame *f, struct ip_hdr *h
 	return err;
 }
 
-int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifindex, uint64_t now)
+/* As output_ip(), by way of DST. */
+static int output_by(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, const struct dst *dst,
+		     uint64_t now)
 {
-	const struct cpl_addr *dst = &h->dst;
-	struct route_result route;
-	uint32_t header, mtu;
-	int err;
+	uint32_t header, mtu = dst->mtu;
 
-	h->version = cpl_addr_is4(dst) ? 4 : 6;
-	err = dst_route(s, dst, &h->src, ifindex, &route, &mtu, now);
-	if (err) {
-		s->counters.drop_no_route++;
-		frame_free(s, f);
-		return err;
-	}
-	f->ifindex = (uint8_t)route.ifindex;
-	f->next_hop = route.next_hop;
+	h->version = cpl_addr_is4(&h->dst) ? 4 : 6;
+	f->ifindex = (uint8_t)dst->route.ifindex;
+	f->next_hop = dst->route.next_hop;
 	f->ipv6 = h->version == 6;
 	header = h->version == 6 ? IPV6_HLEN : IPV4_HLEN + h->options_len;
 	h->len = header + frame_total(f);
@@ -275,8 +273,20 @@ int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifinde
 	ip_build(frame_push(f, header), h);
 	if (f->csum_offset)
 		f->csum_start += (uint16_t)header;
-	output_frame(s, f, now);
+	output_hop(s, f, dst->hop_is, now);
 	return 0;
+}
+
+int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifindex, uint64_t now)
+{
+	int err;
+	const struct dst *dst = dst_path(s, &h->dst, &h->src, ifindex, &err, now);
+
+	if (dst)
+		return output_by(s, f, h, dst, now);
+	s->counters.drop_no_route++;
+	frame_free(s, f);
+	return err;
 }
 
 /* ---- TCP ---- */
@@ -330,13 +340,18 @@ static void use_route(struct ip_hdr *h, const struct source_route *route, uint8_
 			   route->hops[0][3]);
 }
 
+static void out_free(struct cpl_stack *s, struct tcp_out *out)
+{
+	for (unsigned i = 0; i < out->pieces_n; i++)
+		chunk_put(&s->chunks, out->pieces[i].chunk);
+}
+
 /* OUT does not leave now: at once again, or when a moment has passed. */
 static void unsent(struct cpl_stack *s, struct tcp_out *out, bool at_once, uint64_t now)
 {
 	cpl_handle handle = tcb_handle(&s->tcp, out->tcb);
 
-	for (unsigned i = 0; i < out->pieces_n; i++)
-		chunk_put(&s->chunks, out->pieces[i].chunk);
+	out_free(s, out);
 	if (at_once)
 		tcp_refused(&s->tcp, handle, out->start, out->end, now);
 	else
@@ -355,23 +370,30 @@ static bool fits_less(struct cpl_stack *s, struct tcb *tcb, const struct cpl_add
 }
 
 /*
- * True if the route still leads where TCB thinks: OUT was made for that interface, its MTU and what
- * it can cut and sum. Otherwise TCB follows the route, and OUT is not sent.
+ * The way from TCB, if it still leads where TCB thinks: OUT was made for that interface, its MTU
+ * and what it can cut and sum. Otherwise TCB follows the route, and OUT is not sent: NULL.
  */
-static bool route_stays(struct cpl_stack *s, struct tcp_out *out, const struct ip_hdr *h,
-			uint64_t now)
+static const struct dst *way_of(struct cpl_stack *s, struct tcp_out *out, const struct ip_hdr *h,
+				uint64_t now)
 {
 	struct tcb *tcb = out->tcb;
-	struct route_result route;
-	uint32_t mtu;
+	int err, ifindex;
+	const struct dst *dst = dst_path(s, &h->dst, &h->src,
+					 addr_is_link_local(&h->dst) ? tcb->ifindex : 0, &err, now);
 
-	/* Without a route, output_ip() says so. */
-	if (dst_route(s, &h->dst, &h->src, addr_is_link_local(&h->dst) ? tcb->ifindex : 0, &route,
-		      &mtu, now) ||
-	    route.ifindex == tcb->ifindex)
-		return true;
-	unsent(s, out, !tcb_route(&s->tcp, tcb, now) && tcb->ifindex == route.ifindex, now);
-	return false;
+	if (!dst) {
+		s->counters.drop_no_route++;
+		if (out->start == out->end) /* an ACK is lost, as on any link */
+			out_free(s, out);
+		else
+			unsent(s, out, false, now);
+		return NULL;
+	}
+	ifindex = dst->route.ifindex;
+	if (ifindex == tcb->ifindex)
+		return dst;
+	unsent(s, out, !tcb_route(&s->tcp, tcb, now) && tcb->ifindex == ifindex, now);
+	return NULL;
 }
 
 static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
@@ -386,12 +408,14 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	cpl_handle handle = tcb_handle(&s->tcp, tcb);
 	uint8_t header[TCP_HLEN_MAX], options[40];
 	unsigned len = tcp_build(header, &out->seg);
-	int err;
+	const struct dst *dst;
 	struct frame *f;
+	int err;
 
 	if (tcb->cold && tcb->cold->route.n)
 		use_route(&h, &tcb->cold->route, options);
-	if (!route_stays(s, out, &h, now))
+	dst = way_of(s, out, &h, now);
+	if (!dst)
 		return;
 	f = frame_new(s);
 	if (!f) {
@@ -410,7 +434,7 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	/* What will be cut, here or by the device, is summed then. */
 	tcp_checksum(f, &tcb->node.id, s->sum,
 		     f->gso_size || s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT);
-	err = output_ip(s, f, &h, addr_is_link_local(&h.dst) ? tcb->ifindex : 0, now);
+	err = output_by(s, f, &h, dst, now);
 	if (err == -EMSGSIZE && fits_less(s, tcb, &h.dst, now))
 		tcp_refused(&s->tcp, handle, out->start, out->end, now);
 	else if (err && out->start != out->end) /* an ACK is lost, as on any link */

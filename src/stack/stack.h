@@ -153,7 +153,8 @@ struct dst {
 	uint32_t mtu;
 	uint32_t route_generation;
 	uint32_t pmtu_generation;
-	uint8_t is; /* DST_* */
+	uint8_t is;	/* DST_* */
+	uint8_t hop_is; /* the next hop of the route */
 	bool used;
 	bool routed;
 };
@@ -197,6 +198,7 @@ struct cpl_stack {
 	struct reasm reasm;
 	struct pmtu_cache pmtu;
 	struct dst dsts[DST_SLOTS];
+	struct dst dst_once; /* a way that is not remembered */
 	struct tcp tcp;
 
 	struct pool frames;
@@ -237,9 +239,9 @@ struct packet {
 /* ---- dst.c ---- */
 /* What ADDR is; valid until the next call. */
 const struct dst *dst_get(struct cpl_stack *s, const struct cpl_addr *addr);
-/* As route_lookup(), and the path MTU. */
-int dst_route(struct cpl_stack *s, const struct cpl_addr *addr, const struct cpl_addr *source,
-	      int ifindex, struct route_result *route, uint32_t *mtu, uint64_t now);
+/* As route_lookup(), and the path MTU; valid until the next call. NULL: *ERR says why. */
+const struct dst *dst_path(struct cpl_stack *s, const struct cpl_addr *addr,
+			   const struct cpl_addr *source, int ifindex, int *err, uint64_t now);
 
 /* ---- input.c ---- */
 /* False: F is lent, and no memory is left to remember that: it was not taken. */

@@ -144,7 +144,8 @@ __attribute__((constructor(102))) static void fds_inherited(void)
 {
 	DIR *dir;
 	struct dirent *e;
-	int n = 0, some[256];
+	int *all = NULL, *more;
+	size_t n = 0, room = 0;
 
 	if (!process_served())
 		return;
@@ -154,10 +155,20 @@ __attribute__((constructor(102))) static void fds_inherited(void)
 			fd_arrived(fd);
 		return;
 	}
-	while ((e = readdir(dir)) && n < 256)
+	/* All at first: to ask for one takes others. */
+	while ((e = readdir(dir))) {
+		if (n == room) {
+			more = reallocarray(all, room + 1024, sizeof(*all));
+			if (!more)
+				break;
+			all = more;
+			room += 1024;
+		}
 		if (e->d_name[0] != '.')
-			some[n++] = atoi(e->d_name);
+			all[n++] = atoi(e->d_name);
+	}
 	closedir(dir);
-	for (int i = 0; i < n; i++)
-		fd_arrived(some[i]);
+	for (size_t i = 0; i < n; i++)
+		fd_arrived(all[i]);
+	free(all);
 }

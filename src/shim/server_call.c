@@ -450,9 +450,10 @@ static int64_t do_option(struct call *call, struct held *h, struct shim_answer *
 	len = call->ask.data_room < VALUE_MAX ? call->ask.data_room : VALUE_MAX;
 	memcpy(value, slot->data, len);
 	err = socket_getsockopt(s->sockets, h->id, level, name, value, &len, s->now);
+	/* TCP_SAVED_SYN says with EINVAL how much it is. */
+	answer->data_len = len < VALUE_MAX ? len : VALUE_MAX;
 	if (err)
 		return err;
-	answer->data_len = len < VALUE_MAX ? len : VALUE_MAX;
 	memcpy(slot->data, value, answer->data_len);
 	return 0;
 }

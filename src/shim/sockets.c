@@ -309,6 +309,8 @@ EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 		if (n && *len)
 			memcpy(value, slot->data, n < *len ? n : *len);
 		*len = n;
+	} else if (result == -EINVAL && *len < slot->answer.data_len) {
+		*len = slot->answer.data_len; /* it is too short */
 	}
 	call_end(slot);
 	return (int)result_of(result);

@@ -2,6 +2,7 @@
 /* Processes that are made, become others, or end: what has to be known before. */
 #define _GNU_SOURCE
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -73,6 +74,66 @@ EXPORT int fexecve(int fd, char *const argv[], char *const env[])
 	INSTEAD(REAL(fexecve)(fd, argv, env));
 }
 
+EXPORT int execveat(int dir, const char *path, char *const argv[], char *const env[], int flags)
+{
+	INSTEAD(REAL(syscall)(SYS_execveat, dir, path, argv, env, flags));
+}
+
+/* How many arguments there are from FIRST on; the C library does not ask us for its own calls. */
+static size_t args_count(const char *first, va_list args)
+{
+	va_list copy;
+	size_t n = 0;
+
+	va_copy(copy, args);
+	for (const char *arg = first; arg; n++)
+		arg = va_arg(copy, const char *);
+	va_end(copy);
+	return n;
+}
+
+/* ARGV: room for all of them and the NULL. ENV: what stands after that, or NULL. */
+static void args_take(const char *first, va_list args, char **argv, char *const **env)
+{
+	*argv = (char *)first;
+	while (*argv)
+		*++argv = va_arg(args, char *);
+	if (env)
+		*env = va_arg(args, char *const *);
+}
+
+/* On the stack: a handler of a signal may call these, and a child of fork() with other threads. */
+#define WITH_ARGS(first, env, call)                                                                \
+	do {                                                                                       \
+		va_list args;                                                                      \
+                                                                                                   \
+		va_start(args, first);                                                             \
+		{                                                                                  \
+			char *argv[args_count(first, args) + 1];                                   \
+                                                                                                   \
+			args_take(first, args, argv, env);                                         \
+			va_end(args);                                                              \
+			return call;                                                               \
+		}                                                                                  \
+	} while (0)
+
+EXPORT int execl(const char *path, const char *arg, ...)
+{
+	WITH_ARGS(arg, NULL, execv(path, argv));
+}
+
+EXPORT int execlp(const char *file, const char *arg, ...)
+{
+	WITH_ARGS(arg, NULL, execvp(file, argv));
+}
+
+EXPORT int execle(const char *path, const char *arg, ...)
+{
+	char *const *env;
+
+	WITH_ARGS(arg, &env, execve(path, argv, env));
+}
+
 EXPORT void _exit(int status)
 {
 	inliner_stop();
@@ -87,6 +148,12 @@ EXPORT void _Exit(int status)
 
 /* A child of the real one would write into its parent's tables. */
 EXPORT pid_t vfork(void)
+{
+	return fork();
+}
+
+/* That of the C library asks nobody: here its child must be told apart, too. */
+EXPORT pid_t _Fork(void)
 {
 	return fork();
 }

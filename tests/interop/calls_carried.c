@@ -90,6 +90,7 @@ static void saved_syn(char family, int value)
 	printf(" %u", len);
 	len = sizeof(syn);
 	printf(" short %s", answer(getsockopt(b, IPPROTO_TCP, TCP_SAVED_SYN, syn, &small)));
+	printf(" %u", small);
 	printf(" whole %s", answer(getsockopt(b, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len)));
 	hlen = family == '6' ? 40 : 20;
 	if (len)

@@ -99,6 +99,7 @@ static int echo_stop(void **state)
 CASE(dup)
 CASE(fork)
 CASE(exec)
+CASE(heirs)
 CASE(rights)
 CASE(closeall)
 CASE(mixed)
@@ -442,11 +443,11 @@ static void test_killed_inside(void **state)
 #define WITH_ECHO(name) cmocka_unit_test_setup_teardown(test_##name, echo_start, echo_stop)
 /* The stack in the server's process, and in the program's. */
 #define IN_BOTH                                                                                    \
-	WITH_ECHO(dup), WITH_ECHO(fork), WITH_ECHO(exec), WITH_ECHO(rights), WITH_ECHO(closeall),  \
-		WITH_ECHO(mixed), WITH_ECHO(burst), WITH_ECHO(asleep), WITH_ECHO(signals),         \
-		WITH_ECHO(storm), WITH_ECHO(threads), WITH_ECHO(libc), WITH_ECHO(streams),         \
-		WITH_ECHO(many), WITH_ECHO(crowd), WITH_ECHO(raw), WITH_ECHO(inetd),               \
-		WITH_ECHO(linger), WITH_ECHO(emfile)
+	WITH_ECHO(dup), WITH_ECHO(fork), WITH_ECHO(exec), WITH_ECHO(heirs), WITH_ECHO(rights),     \
+		WITH_ECHO(closeall), WITH_ECHO(mixed), WITH_ECHO(burst), WITH_ECHO(asleep),        \
+		WITH_ECHO(signals), WITH_ECHO(storm), WITH_ECHO(threads), WITH_ECHO(libc),         \
+		WITH_ECHO(streams), WITH_ECHO(many), WITH_ECHO(crowd), WITH_ECHO(raw),             \
+		WITH_ECHO(inetd), WITH_ECHO(linger), WITH_ECHO(emfile)
 
 static int reopen(enum shim_rig_how how)
 {

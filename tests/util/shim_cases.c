@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -469,6 +470,90 @@ static int do_inetd(char **argv)
 	return 0;
 }
 
+/* In a child: become another program that has FD and says so, in one of all the ways. */
+static void become(unsigned way, const char *self, int fd)
+{
+	char number[16], command[512];
+	char *argv[] = { "heir", "heir", number, NULL };
+	int file = open(self, O_RDONLY | O_CLOEXEC);
+	pid_t pid = -1;
+	int status;
+
+	snprintf(number, sizeof(number), "%d", fd);
+	snprintf(command, sizeof(command), "exec %s heir %s", self, number);
+	switch (way) {
+	case 0:
+		execv(self, argv);
+		break;
+	case 1:
+		execve(self, argv, environ);
+		break;
+	case 2:
+		execvp(self, argv);
+		break;
+	case 3:
+		execvpe(self, argv, environ);
+		break;
+	case 4:
+		execl(self, "heir", "heir", number, (char *)NULL);
+		break;
+	case 5:
+		execlp(self, "heir", "heir", number, (char *)NULL);
+		break;
+	case 6:
+		execle(self, "heir", "heir", number, (char *)NULL, environ);
+		break;
+	case 7:
+		fexecve(file, argv, environ);
+		break;
+	case 8:
+		execveat(file, "", argv, environ, AT_EMPTY_PATH);
+		break;
+	case 9:
+		CHECK(posix_spawn(&pid, self, NULL, NULL, argv, environ) == 0);
+		break;
+	case 10:
+		CHECK(posix_spawnp(&pid, self, NULL, NULL, argv, environ) == 0);
+		break;
+	case 11:
+		_exit(system(command) != 0);
+	default:
+		_exit(pclose(popen(command, "w")) != 0);
+	}
+	_exit(pid < 0 || waitpid(pid, &status, 0) != pid || status);
+}
+
+static int do_heirs(char **argv)
+{
+	char self[256] = "";
+	int fd, status;
+
+	if (argv[0]) {
+		case_say(atoi(argv[0]), "whoever I am");
+		return 0;
+	}
+	CHECK(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	fd = case_dial(ECHO_PORT);
+	/* It is the last of many. */
+	for (unsigned i = 0; i < 300; i++)
+		CHECK(open("/dev/null", O_RDONLY) >= 0);
+	CHECK(dup2(fd, 900) == 900 && close(fd) == 0);
+	fd = 900;
+	for (unsigned way = 0; way < 13; way++) {
+		pid_t pid = way % 3 ? fork() : way % 2 ? vfork() : _Fork();
+
+		if (!pid)
+			become(way, self, fd);
+		status = -1;
+		CHECK(waitpid(pid, &status, 0) == pid);
+		if (status)
+			printf("way %u\n", way);
+		CHECK(status == 0);
+		case_say(fd, "still mine");
+	}
+	return 0;
+}
+
 static double seconds(void)
 {
 	struct timespec t;
@@ -583,6 +668,8 @@ int shim_case(int argc, char **argv)
 		return do_many(argv + 1);
 	if (!strcmp(argv[0], "inetd"))
 		return do_inetd(argv + 1);
+	if (!strcmp(argv[0], "heir") || !strcmp(argv[0], "heirs"))
+		return do_heirs(argv + 1);
 	if (!strcmp(argv[0], "exec"))
 		return do_exec(argv + 1, "/proc/self/exe");
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)

@@ -536,12 +536,3 @@ EXPORT ssize_t sendfile64(int out, int in, off64_t *offset, size_t count)
 {
 	return sendfile(out, in, offset, count);
 }
-
-/* Programs copy by themselves then, as splice(2) says they have to. */
-EXPORT ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t n, unsigned flags)
-{
-	if (!fd_socket(in) && !fd_socket(out))
-		return REAL(splice)(in, in_at, out, out_at, n, flags);
-	errno = EINVAL;
-	return -1;
-}

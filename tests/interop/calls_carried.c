@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What comes with data, and what is kept of a call: times of arrival, the SYN of a connection,
- * datagrams made of several calls. See calls.h.
+ * datagrams made of several calls; what splice(2) carries. See calls.h.
  */
 #include "tests/interop/calls.h"
 
@@ -171,6 +171,135 @@ static void corked(char family)
 	close(c);
 }
 
+/* ---- splice(2) ---- */
+
+static void spliced(const char *what, int in, int out, size_t n, unsigned flags)
+{
+	printf(" %s %s", what, answer(splice(in, NULL, out, NULL, n, flags)));
+}
+
+/* What is to be had from the pipe FD. */
+static void piped(int fd)
+{
+	char octets[64];
+	ssize_t n;
+
+	while ((n = read(fd, octets, sizeof(octets))) > 0)
+		printf(" [%.*s]", (int)n, octets);
+}
+
+static void splices_to(char family)
+{
+	int a, b, tube[2];
+	char octets[64] = { 0 };
+
+	connected(family, &a, &b);
+	pipe(tube);
+	printf("%c splice to a socket:", family);
+	spliced("nothing there", tube[0], a, 100, SPLICE_F_NONBLOCK);
+	spliced("nothing asked", tube[0], a, 0, 0);
+	write(tube[1], "one two three", 13);
+	spliced("some", tube[0], a, 4, 0);
+	spliced("the rest", tube[0], a, 100, SPLICE_F_MOVE | SPLICE_F_MORE);
+	printf(" comes %s %s", answer(recv(b, octets, 13, MSG_WAITALL)), octets);
+	close(tube[1]);
+	spliced("after the end", tube[0], a, 100, 0);
+	close(tube[0]);
+	pipe(tube);
+	fcntl(tube[1], F_SETPIPE_SZ, 1 << 20);
+	nonblock(a);
+	for (int i = 0; i < 10000; i++) {
+		write(tube[1], octets, sizeof(octets));
+		if (splice(tube[0], NULL, a, NULL, 64, 0) < 0)
+			break;
+		if (i == 9999) /* whatever fits: until it is full */
+			i = 0;
+	}
+	spliced("full", tube[0], a, 64, 0);
+	printf(" left %s", answer(read(tube[0], octets, 64)));
+	shutdown(a, SHUT_WR);
+	write(tube[1], octets, sizeof(octets));
+	spliced("shut down", tube[0], a, 64, 0);
+	printf(" left %s\n", answer(read(tube[0], octets, 64)));
+	close(a);
+	close(b);
+	close(tube[0]);
+	close(tube[1]);
+}
+
+static void splices_from(char family)
+{
+	int a, b, tube[2], left;
+
+	connected(family, &a, &b);
+	pipe(tube);
+	fcntl(tube[0], F_SETFL, O_NONBLOCK);
+	printf("%c splice from a socket:", family);
+	nonblock(a);
+	spliced("nothing there", a, tube[1], 100, 0);
+	send(b, "one two three", 13, 0);
+	await(a, POLLIN);
+	spliced("some", a, tube[1], 4, 0);
+	piped(tube[0]);
+	spliced("the rest", a, tube[1], 100, 0);
+	piped(tube[0]);
+	fcntl(tube[1], F_SETPIPE_SZ, 4096);
+	write(tube[1], (char[4096]){ 0 }, 4096);
+	send(b, "four", 4, 0);
+	await(a, POLLIN);
+	spliced("into a full one", a, tube[1], 100, SPLICE_F_NONBLOCK);
+	ioctl(a, FIONREAD, &left);
+	printf(" left %d", left);
+	read(tube[0], (char[4096]){ 0 }, 4096);
+	spliced("with room", a, tube[1], 100, 0);
+	piped(tube[0]);
+	shutdown(b, SHUT_WR);
+	await(a, POLLRDHUP);
+	spliced("at the end", a, tube[1], 100, 0);
+	puts("");
+	close(a);
+	close(b);
+	close(tube[0]);
+	close(tube[1]);
+}
+
+static void splices_wrongly(char family)
+{
+	int a, b, c = socket(domain(family), SOCK_STREAM, 0), l = listener(family), tube[2];
+	int file = open("/dev/null", O_RDWR);
+	loff_t at = 0;
+
+	connected(family, &a, &b);
+	nonblock(a);
+	nonblock(c);
+	nonblock(l);
+	pipe(tube);
+	write(tube[1], "one", 3);
+	printf("%c splice:", family);
+	spliced("two sockets", a, b, 100, 0);
+	spliced("a file to a socket", file, a, 100, 0);
+	spliced("a socket to a file", a, file, 100, 0);
+	spliced("to one that listens", tube[0], l, 100, 0);
+	spliced("from one that listens", l, tube[1], 100, 0);
+	spliced("to one without connection", tube[0], c, 100, 0);
+	spliced("from one without connection", c, tube[1], 100, 0);
+	spliced("flags that there are not", tube[0], a, 100, 0x1000);
+	spliced("the wrong end", tube[1], a, 100, 0);
+	spliced("no descriptor", 999, a, 100, 0);
+	printf(" offsets %s", answer(splice(tube[0], &at, a, NULL, 3, 0)));
+	printf(" %s", answer(splice(tube[0], NULL, a, &at, 3, 0)));
+	printf(" %s", answer(splice(a, &at, tube[1], NULL, 3, SPLICE_F_NONBLOCK)));
+	printf(" %s", answer(splice(a, NULL, tube[1], &at, 3, SPLICE_F_NONBLOCK)));
+	printf(" left %s\n", answer(read(tube[0], (char[64]){ 0 }, 64)));
+	close(a);
+	close(b);
+	close(c);
+	close(l);
+	close(file);
+	close(tube[0]);
+	close(tube[1]);
+}
+
 int main(void)
 {
 	static const char families[] = "46m";
@@ -182,6 +311,9 @@ int main(void)
 		for (int value = 0; value < 3; value++)
 			saved_syn(*f, value);
 		corked(*f);
+		splices_to(*f);
+		splices_from(*f);
+		splices_wrongly(*f);
 	}
 	return 0;
 }

@@ -308,6 +308,7 @@ static int share(struct run *r)
 				      .stack = r->link.stack,
 				      .link = r->link.shared,
 				      .ifindex = r->link.ifindex,
+				      .lo = (int)r->link.lo,
 				      .all = r->inlined == INLINE_ALL };
 	int err = config.arena ? shim_server_inline(r->server, &config) : 0;
 

@@ -33,8 +33,8 @@
 struct inline_state {
 	cpl_stack *stack;
 	struct sockets *sockets;
-	uint64_t bound; /* key of the process whose functions the stack's memory comes from */
-	int32_t ifindex;
+	uint64_t bound;	     /* key of the process whose functions the stack's memory comes from */
+	int32_t ifindex, lo; /* of the device, of the loopback; 0: there is none */
 	struct cpl_iface_config iface;
 	/* Key of the process that may, INLINE_ANY, or 0. */
 	_Alignas(64) _Atomic uint64_t lease;

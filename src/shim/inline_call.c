@@ -144,25 +144,35 @@ static long try_op(struct inline_state *sh, struct work *w, uint64_t now)
 	}
 }
 
+/* It fell short. True: it waits, until *UNTIL. False: *RESULT is the program's. */
+static bool waits(struct inline_state *sh, struct work *w, uint64_t now, uint64_t *until,
+		  long *result)
+{
+	short events;
+
+	if (!blocks(sh, w->id, w->flags)) {
+		*result = w->done ? (long)w->done : -EAGAIN;
+		return false;
+	}
+	return socket_wait(sh->sockets, w->id, w->op, w->flags, w->done, w->asked, w->began,
+			   &events, until, result, now);
+}
+
 /* Done for good: a result. False: it is to wait, until *UNTIL. */
 static bool try_work(struct inline_state *sh, struct work *w, uint64_t now, uint64_t *until,
 		     long *result)
 {
-	short events;
-
-	*result = try_op(sh, w, now);
-	if (*result != -EAGAIN)
-		return true;
-	inline_pass(now, true);
-	*result = try_op(sh, w, now);
-	if (*result != -EAGAIN)
-		return true;
-	if (!blocks(sh, w->id, w->flags)) {
-		*result = w->done ? (long)w->done : -EAGAIN;
-		return true;
+	for (int pass = 0; pass < 2; pass++) {
+		if (pass)
+			inline_pass(now, true);
+		*result = try_op(sh, w, now);
+		if (*result != -EAGAIN)
+			return true;
+		/* What it has may be all: another try would take what is to be told later. */
+		if ((pass || w->done) && !waits(sh, w, now, until, result))
+			return true;
 	}
-	return !socket_wait(sh->sockets, w->id, w->op, w->flags, w->done, w->asked, w->began,
-			    &events, until, result, now);
+	return false;
 }
 
 static int64_t work(struct work *w)

@@ -231,6 +231,10 @@ static void output(struct inliner *in, uint64_t now)
 	struct inline_state *sh = in->shared;
 
 	in->put_off = 0;
+	/* Nothing leaves by the loopback: asked for frames, it turns them round. */
+	for (int i = 0; i < BATCHES && cpl_output_pending(sh->stack, sh->lo); i++)
+		if (cpl_output(sh->stack, sh->lo, in->outs, LOOP_BATCH, now) <= 0)
+			break;
 	for (int i = 0; i < BATCHES && !in->blocked; i++)
 		if (!cpl_output_pending(sh->stack, sh->ifindex) || !output_some(in, now))
 			break;

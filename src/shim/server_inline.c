@@ -56,6 +56,7 @@ int shim_server_inline(struct shim_server *s, const struct shim_inline *config)
 	shared->stack = config->stack;
 	shared->sockets = s->sockets;
 	shared->ifindex = config->ifindex;
+	shared->lo = config->lo;
 	shared->iface = config->link->iface;
 	s->shared = shared;
 	loop_on_wait(s->loop, on_wait, s);

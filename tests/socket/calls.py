@@ -5,7 +5,8 @@
 tests/interop/calls_*.c make the calls and print one case a line. They run in a network namespace
 with the kernel's loopback, and under `couplet run` with Couplet's. Where a line differs, calls.differ
 says why it may: a regular expression for the case, a tab, the reason. What stands there and does not
-differ is an error too, so that the list stays true.
+differ is an error too, so that the list stays true. Then the same with the stack in the program's
+own threads, behind a TUN; with SOAK=1 all of it, in both of the ways.
 
     tests/socket/calls.py [PROGRAM...]    with -v: print every difference that is not justified
 """
@@ -33,14 +34,35 @@ def lines_of(command):
     return lines
 
 
-def on_the_kernel(program):
+def apart(command):
+    """COMMAND in a network namespace of its own."""
     namespace = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
-    return lines_of([*namespace, "sh", "-c", f"ip link set lo up && exec {program}"])
+    return lines_of([*namespace, "sh", "-c", f"ip link set lo up && exec {command}"])
 
 
-def on_couplet(program):
+def on_the_kernel(program):
+    return apart(program)
+
+
+def on_couplet(program, how=None):
+    if how:
+        return apart(f"{OUT}/couplet run --quiet --link tun --inline {how} -- {program}")
     return lines_of([os.path.join(OUT, "couplet"), "run", "--quiet", "--link", "none", "--",
                      program])
+
+
+def inline_runs(programs):
+    """(PROGRAM, HOW): where another way out makes no difference to what it prints."""
+    if not os.access("/dev/net/tun", os.W_OK):
+        return []
+    hows = ("alone", "all") if os.environ.get("SOAK") else ("alone",)
+    short = () if os.environ.get("SOAK") else ("calls_options", "calls_ports")
+    return [(name, how) for name in programs for how in hows
+            if name != "calls_names" and name not in short]
+
+
+def path_of(name):
+    return os.path.join(OUT, "tests/interop", name)
 
 
 def justified():
@@ -59,30 +81,36 @@ def group_of(line):
     return " ".join(words[:2]) if len(words) > 2 else " ".join(words[:1])
 
 
+def compare(name, kernel, couplet, rules, used):
+    """The tests of a run: their names, and pairs of lines that differ and may not."""
+    groups = collections.OrderedDict()
+    for wanted, got in itertools.zip_longest(kernel, couplet, fillvalue="(nothing)"):
+        group = groups.setdefault(group_of(wanted if wanted != "(nothing)" else got), [0, []])
+        group[0] += 1
+        if wanted == got:
+            continue
+        for pattern, _ in rules:
+            if pattern.search(wanted):
+                used[pattern] += 1
+                break
+        else:
+            group[1].append((wanted, got))
+    return [(f"{name}: {group}: {count} calls answer as the kernel's", wrong)
+            for group, (count, wrong) in groups.items()]
+
+
 def main():
     verbose = "-v" in sys.argv
     programs = [a for a in sys.argv[1:] if a != "-v"] or PROGRAMS
     rules = justified()
     used = collections.Counter()
     tests = []
-    paths = [os.path.join(OUT, "tests/interop", name) for name in programs]
+    runs = [(name, None) for name in programs] + inline_runs(programs)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:  # they wait more than they work
-        answers = list(pool.map(lambda path: (on_the_kernel(path), on_couplet(path)), paths))
-    for name, (kernel, couplet) in zip(programs, answers):
-        groups = collections.OrderedDict()
-        for wanted, got in itertools.zip_longest(kernel, couplet, fillvalue="(nothing)"):
-            group = groups.setdefault(group_of(wanted if wanted != "(nothing)" else got), [0, []])
-            group[0] += 1
-            if wanted == got:
-                continue
-            for pattern, _ in rules:
-                if pattern.search(wanted):
-                    used[pattern] += 1
-                    break
-            else:
-                group[1].append((wanted, got))
-        for group, (count, wrong) in groups.items():
-            tests.append((f"{name}: {group}: {count} calls answer as the kernel's", wrong))
+        kernel = dict(zip(programs, pool.map(lambda name: on_the_kernel(path_of(name)), programs)))
+        couplet = list(pool.map(lambda run: on_couplet(path_of(run[0]), run[1]), runs))
+    for (name, how), lines in zip(runs, couplet):
+        tests += compare(f"{name}, inline {how}" if how else name, kernel[name], lines, rules, used)
     if not sys.argv[1:]:
         for pattern, reason in rules:
             stale = [] if used[pattern] else [(f"{pattern.pattern} ({reason})", "does not differ")]

@@ -84,12 +84,16 @@ void call_unpark(struct call *call)
 	call->armed = false;
 }
 
+#define HEARINGS 64 /* more than a socket holds; one that goes on and on holds up nobody */
+
 /* Who sleeps until SLOT's state changes looks at it again. */
 static void slot_wake(struct shim_slot *slot, struct call *call)
 {
-	/* The waker may be on its way still. */
-	if (call && call->wakers != atomic_load(&slot->wakers))
-		client_hear(call->client);
+	/* The waker may be on its way still, behind any number of rings. */
+	for (unsigned i = 0; i < HEARINGS && call && call->wakers != atomic_load(&slot->wakers);
+	     i++)
+		if (client_hear(call->client) <= 0)
+			break;
 	if (!call || call->waker < 0 || send(call->waker, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
 		syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1, NULL, NULL, 0);
 }

@@ -207,9 +207,58 @@ static void test_flat(void **state)
 	world_close(&w);
 }
 
+static void message_with(int conn, const struct shim_message *m, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .h = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec iov = { (void *)m, sizeof(*m) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control.room) };
+
+	memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(conn, &msg, 0), sizeof(*m));
+}
+
+/* Who sleeps is woken, however many rings its waker stands behind. */
+static void test_waker(void **state)
+{
+	static struct world w;
+	struct shim_request r = { .op = SHIM_SOCKET, .fd = -1, .arg = { AF_INET, SOCK_DGRAM } };
+	struct shim_message ring = { .magic = SHIM_MAGIC, .version = SHIM_VERSION }, waker = {
+		.magic = SHIM_MAGIC, .version = SHIM_VERSION, .type = SHIM_WAKER, .slot = 3
+	};
+	struct shim_slot *slot;
+	int pair[2];
+	char c;
+
+	(void)state;
+	world_open(&w);
+	ring.type = SHIM_RING;
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(send(w.clients[0].conn, &ring, sizeof(ring), 0), sizeof(ring));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	message_with(w.clients[0].conn, &waker, pair[1]);
+	close(pair[1]);
+	slot = shim_client_ask(&w.clients[0], 3, &r);
+	atomic_store(&slot->wakers, 1);
+	atomic_store(&slot->state, SHIM_WAITED);
+	for (int turns = 0; turns < 100 && !shim_client_done(&w.clients[0], 3); turns++)
+		shim_server_turn(w.server, 0);
+	assert_true(shim_client_done(&w.clients[0], 3));
+	assert_int_equal(recv(pair[0], &c, 1, MSG_DONTWAIT), 1);
+	keep(&w);
+	close(pair[0]);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_waker),
 		cmocka_unit_test(test_flat),
 	};
 

@@ -55,6 +55,18 @@ static inline void list_del(struct list *node)
 	list_init(node);
 }
 
+/* All that is on FROM goes to the end of HEAD. */
+static inline void list_splice_back(struct list *head, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = head->prev;
+	from->prev->next = head;
+	head->prev->next = from->next;
+	head->prev = from->prev;
+	list_init(from);
+}
+
 #define list_first(head, type, member) container_of((head)->next, type, member)
 #define list_last(head, type, member)  container_of((head)->prev, type, member)
 

@@ -24,32 +24,29 @@ static uint32_t cookie_hash(const struct tcp *tcp, const struct conn_id *id, uin
 	return (uint32_t)siphash24(&tcp->cookie_key[count & 1], text, sizeof(text)) & 0xffffff;
 }
 
-void cookie_make(struct tcp *tcp, struct half_open *half, uint64_t now)
+uint32_t cookie_make(struct tcp *tcp, struct half_open *half, uint64_t now)
 {
 	uint32_t count = (uint32_t)(now / COOKIE_PERIOD_NS);
-	uint32_t index = 7;
+	uint32_t index = 7, ts, low;
 
 	while (index && cookie_mss[index] > half->peer_mss)
 		index--;
 	half->iss = (count & 31) << 27 | index << 24 |
 		    cookie_hash(tcp, &half->node.id, half->irs, count, index);
-	if (half->flags & HALF_TS) {
-		uint32_t ts = tcp_ts_clock(now) + half->ts_offset,
-			 low = ts & ~((1u << TS_BITS) - 1);
-
-		low |= half->flags & HALF_WSCALE ? half->snd_wscale : TS_NO_WSCALE;
-		low |= half->flags & HALF_SACK ? TS_SACK : 0;
-		/* What cookie_check() will say, whatever becomes of the listener's buffer. */
-		if (half->flags & HALF_WSCALE)
-			half->rcv_wscale = window_scale(tcp, 0) & 15;
-		if (seq_gt(low, ts))
-			low -= 1u << TS_BITS; /* never ahead of the clock */
-		half->ts_offset = low;	      /* sent with a clock of 0 */
-	} else {
+	if (!(half->flags & HALF_TS)) {
 		/* Nowhere to remember them: not agreed. */
 		half->flags &= (uint8_t) ~(HALF_WSCALE | HALF_SACK);
 		half->rcv_wscale = 0;
+		return 0;
 	}
+	ts = tcp_ts_clock(now) + tcp_ts_offset(tcp, &half->node.id);
+	low = ts & ~((1u << TS_BITS) - 1);
+	low |= half->flags & HALF_WSCALE ? half->snd_wscale : TS_NO_WSCALE;
+	low |= half->flags & HALF_SACK ? TS_SACK : 0;
+	/* What cookie_check() will say, whatever becomes of the listener's buffer. */
+	if (half->flags & HALF_WSCALE)
+		half->rcv_wscale = window_scale(tcp, 0) & 15;
+	return seq_gt(low, ts) ? low - (1u << TS_BITS) : low; /* never ahead of the clock */
 }
 
 static bool cookie_valid(const struct tcp *tcp, const struct conn_id *id, uint32_t iss,
@@ -76,7 +73,6 @@ static void cookie_options(const struct tcp *tcp, struct half_open *half, const 
 {
 	half->flags |= HALF_TS;
 	half->ts_recent = seg->tsval;
-	half->ts_offset = tcp_ts_offset(tcp, &half->node.id);
 	if ((seg->tsecr & TS_SACK) && tcp->config->sack)
 		half->flags |= HALF_SACK;
 	if ((seg->tsecr & TS_NO_WSCALE) == TS_NO_WSCALE || !tcp->config->window_scaling)
@@ -101,12 +97,12 @@ bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,
 	}
 	memset(half, 0, sizeof(*half));
 	half->node.id = id;
-	half->listener = listener;
-	half->made = now;
+	half->listener = pool_index(&tcp->listeners, listener->listener);
+	half->made = us48_of(now);
 	half->iss = iss;
 	half->irs = irs;
-	half->snd_wnd = seg->wnd;
-	half->rcv_wnd = listener->rcvbuf > 65535 ? 65535 : listener->rcvbuf;
+	half->snd_wnd = (uint16_t)seg->wnd;
+	half->rcv_wnd = (uint16_t)(listener->rcvbuf > 65535 ? 65535 : listener->rcvbuf);
 	half->peer_mss = cookie_mss[iss >> 24 & 7];
 	half->ifindex = (uint8_t)in->ifindex;
 	half->rcv_mss = tcp_rcv_mss(&id.remote, tcp->ifaces[in->ifindex].mtu);

@@ -410,7 +410,7 @@ struct half_open *tcp_half(struct tcp *tcp, cpl_handle h)
 	if (handle_kind(h) != KIND_HALF)
 		return NULL;
 	half = pool_at(&tcp->halves, handle_index(h));
-	return half && half->gen == h >> 32 ? half : NULL;
+	return half && half->gen == h >> 32 && half_listener(tcp, half) ? half : NULL;
 }
 
 uint32_t tcb_ref(const struct tcp *tcp, const struct tcb *tcb)

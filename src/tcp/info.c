@@ -327,9 +327,9 @@ void tcp_info_half(struct tcp *tcp, const struct half_open *half, struct cpl_inf
 	info_begin(info, now);
 	info_id(info, &half->node.id);
 	CPL_INFO_READ(info, state, CPL_SYN_RECEIVED);
-	CPL_INFO_READ(info, id, handle_make(KIND_HALF, pool_index(&tcp->halves, half), half->gen));
+	CPL_INFO_READ(info, id, half_handle(tcp, half));
 	CPL_INFO_READ(info, passive, 1);
-	CPL_INFO_READ(info, age, now - half->made);
+	CPL_INFO_READ(info, age, now - us48_ns(half->made));
 	CPL_INFO_READ(info, ifindex, half->ifindex);
 	CPL_INFO_READ(info, iss, half->iss);
 	CPL_INFO_READ(info, irs, half->irs);
@@ -347,7 +347,7 @@ void tcp_info_half(struct tcp *tcp, const struct half_open *half, struct cpl_inf
 	CPL_INFO_READ(info, rcv_wscale, half->rcv_wscale);
 	CPL_INFO_READ(info, send_queue, 0);
 	CPL_INFO_READ(info, recv_queue, 0);
-	CPL_INFO_READ(info, timer_rexmt, left(half->deadline, now));
+	CPL_INFO_READ(info, timer_rexmt, half_left(half, now));
 	CPL_INFO_READ(info, rexmt_count, half->retries);
 	CPL_INFO_READ(info, why, CPL_WHY_HANDSHAKE);
 }
@@ -403,7 +403,8 @@ unsigned tcp_info_walk(struct tcp *tcp, uint64_t *cursor, struct cpl_info *info,
 		}
 		index++;
 		if (steps[step] == &tcp->halves) {
-			tcp_info_half(tcp, p, &info[n++], now);
+			if (half_listener(tcp, p)) /* else it is about to go */
+				tcp_info_half(tcp, p, &info[n++], now);
 		} else if (steps[step] == &tcp->time_waits) {
 			tcp_info_time_wait(tcp, p, &info[n++], now);
 		} else {

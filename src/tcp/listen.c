@@ -6,8 +6,6 @@
 #include "tcp/ecn.h"
 #include "tcp/peer.h"
 
-#define HALF_WORK 512u /* what one half_advance() does, at most */
-
 static uint32_t listener_rcv_wnd(const struct tcb *listener)
 {
 	return listener->rcvbuf > 65535 ? 65535 : listener->rcvbuf;
@@ -37,13 +35,12 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 	memset(half, 0, sizeof(*half));
 	half->node.id = (struct conn_id){ in->ip->dst, in->ip->src, seg->dport, seg->sport };
 	half->gen = tcp_gen(tcp);
-	list_init(&half->timer);
-	half->made = now;
-	half->listener = listener;
+	half->made = us48_of(now);
+	half->listener = pool_index(&tcp->listeners, listener->listener);
 	half->irs = seg->seq;
 	half->iss = tcp_isn(tcp, &half->node.id, now);
-	half->snd_wnd = seg->wnd;
-	half->rcv_wnd = listener_rcv_wnd(listener);
+	half->snd_wnd = (uint16_t)seg->wnd;
+	half->rcv_wnd = (uint16_t)listener_rcv_wnd(listener);
 	half->peer_mss = seg->opts & TCP_HAS_MSS ? seg->mss : tcp_default_mss(&in->ip->src);
 	half->tos = listener->tos;
 	accept_mss(tcp, half, listener, in);
@@ -58,33 +55,41 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 	if ((seg->opts & TCP_HAS_TS) && cfg->timestamps) {
 		half->flags |= HALF_TS;
 		half->ts_recent = seg->tsval;
-		half->ts_offset = tcp_ts_offset(tcp, &half->node.id);
 	}
 }
 
-/* What HALF has of its own beside what its listener has. False: no memory. */
-static bool half_cold(struct tcp *tcp, struct half_open *half)
+/* What HALF has of its own beside what LISTENER has. NULL: no memory. */
+static struct tcb_cold *half_cold_new(struct tcp *tcp, struct half_open *half,
+				      const struct tcb *listener)
 {
+	struct tcb_cold *cold;
+	uint32_t index;
+
 	if (half->cold)
-		return true;
-	half->cold = pool_alloc(&tcp->colds, NULL);
-	if (!half->cold)
-		return false;
-	if (half->listener->cold)
-		*half->cold = *half->listener->cold;
+		return half_cold(tcp, half);
+	cold = pool_alloc(&tcp->colds, &index);
+	if (!cold)
+		return NULL;
+	half->cold = index + 1;
+	if (listener->cold)
+		*cold = *listener->cold;
 	else
-		tcb_cold_init(tcp, half->cold);
-	return true;
+		tcb_cold_init(tcp, cold);
+	return cold;
 }
 
 /* IP and TCP header of the SYN (Linux's TCP_SAVE_SYN): they stand before its data. */
-static void save_syn(struct tcp *tcp, struct half_open *half, const struct seg_in *in)
+static void save_syn(struct tcp *tcp, struct half_open *half, const struct tcb *listener,
+		     const struct seg_in *in)
 {
-	const struct tcb_cold *own = half->listener->cold;
 	uint32_t n = in->ip->hlen + in->tcp.hlen;
+	struct tcb_cold *cold;
 	struct chunk *chunk;
 
-	if (!own || !own->save_syn || !half_cold(tcp, half))
+	if (!listener->cold || !listener->cold->save_syn)
+		return;
+	cold = half_cold_new(tcp, half, listener);
+	if (!cold)
 		return;
 	chunk = chunk_new(tcp->chunks, n);
 	if (!chunk || chunk->cap < n) {
@@ -94,39 +99,44 @@ static void save_syn(struct tcp *tcp, struct half_open *half, const struct seg_i
 	}
 	memcpy(chunk->data, in->tcp.data - n, n);
 	chunk->fill = n;
-	half->cold->syn = chunk;
+	cold->syn = chunk;
 }
 
 /* A SYN that came by a source route is answered, and all that follows, by the way back. */
-static void save_route(struct tcp *tcp, struct half_open *half, const struct seg_in *in)
+static void save_route(struct tcp *tcp, struct half_open *half, const struct tcb *listener,
+		       const struct seg_in *in)
 {
-	const struct tcb_cold *own = half->listener->cold;
+	const struct tcb_cold *own = listener->cold;
 	struct source_route route;
+	struct tcb_cold *cold;
 
 	if (!in->ip->options_len || (own && own->route_chosen)) /* MUST-52 */
 		return;
 	source_route_back(in, &route);
 	if (!route.n)
 		return;
-	if (half_cold(tcp, half))
-		half->cold->route = route; /* MUST-53 */
+	cold = half_cold_new(tcp, half, listener);
+	if (cold)
+		cold->route = route; /* MUST-53 */
 }
 
-static cpl_handle half_handle(struct tcp *tcp, const struct half_open *half)
+/* The timestamp of what goes to HALF's peer. */
+static uint32_t half_tsval(struct tcp *tcp, const struct half_open *half, uint64_t now)
 {
-	return half->gen ? handle_make(KIND_HALF, pool_index(&tcp->halves, half), half->gen) : 0;
+	return half->flags & HALF_TS ? tcp_ts_clock(now) + tcp_ts_offset(tcp, &half->node.id) : 0;
 }
 
 static struct tcp_reply *half_reply(struct tcp *tcp, struct half_open *half, cpl_handle handle,
-				    uint16_t flags, uint32_t seq, uint64_t now)
+				    uint16_t flags, uint32_t seq, uint32_t tsval)
 {
-	const struct tcb_cold *cold = half->cold ? half->cold : half->listener->cold;
+	const struct tcb *listener = half_listener(tcp, half);
+	const struct tcb_cold *cold = half->cold ? half_cold(tcp, half) : listener->cold;
 	struct tcp_reply *r = reply_new(tcp, &half->node.id);
 
 	if (!r)
 		return NULL;
 	r->tos = half->tos;
-	r->ttl = half->listener->ttl;
+	r->ttl = listener->ttl;
 	r->ifindex = half->ifindex;
 	r->handle = handle;
 	if (cold && cpl_addr_is4(&half->node.id.remote))
@@ -138,7 +148,7 @@ static struct tcp_reply *half_reply(struct tcp *tcp, struct half_open *half, cpl
 		(uint16_t)(flags & TCP_SYN ? half->rcv_wnd : half->rcv_wnd >> half->rcv_wscale);
 	if (half->flags & HALF_TS) {
 		r->seg.opts |= TCP_HAS_TS;
-		r->seg.tsval = tcp_ts_clock(now) + half->ts_offset;
+		r->seg.tsval = tsval;
 		r->seg.tsecr = half->ts_recent;
 	}
 	if (!(flags & TCP_SYN)) {
@@ -163,8 +173,8 @@ static struct tcp_reply *half_reply(struct tcp *tcp, struct half_open *half, cpl
 static void send_synack(struct tcp *tcp, struct half_open *half, const struct tcp_cookie *cookie,
 			uint64_t now)
 {
-	struct tcp_reply *r =
-		half_reply(tcp, half, half_handle(tcp, half), TCP_SYN | TCP_ACK, half->iss, now);
+	struct tcp_reply *r = half_reply(tcp, half, half_handle(tcp, half), TCP_SYN | TCP_ACK,
+					 half->iss, half_tsval(tcp, half, now));
 
 	if (!r || !cookie->len)
 		return;
@@ -178,28 +188,6 @@ void half_send_synack(struct tcp *tcp, struct half_open *half, uint64_t now)
 	const struct tcp_cookie none = { 0 };
 
 	send_synack(tcp, half, &none, now);
-}
-
-/* Wait for the ACK: longer each time (RFC 6298 5.5); each list is in order of deadlines. */
-static void half_wait(struct tcp *tcp, struct half_open *half, uint64_t now)
-{
-	uint64_t rto = tcp->config->rto_initial_ns << half->retries;
-
-	if (rto > tcp->config->rto_max_ns)
-		rto = tcp->config->rto_max_ns;
-	half->deadline = now + rto;
-	list_del(&half->timer);
-	list_push_back(&tcp->half_timers[half->retries], &half->timer);
-}
-
-void half_free(struct tcp *tcp, struct half_open *half)
-{
-	list_del(&half->timer);
-	demux_del(tcp, &half->node.id, ref_make(KIND_HALF, pool_index(&tcp->halves, half)));
-	half->listener->listener->half_n--;
-	tcb_cold_free(tcp, half->cold);
-	half->gen = 0;
-	pool_free(&tcp->halves, half);
 }
 
 static bool syn_queue_full(const struct tcp *tcp, const struct listener *l)
@@ -251,13 +239,13 @@ static struct half_open *half_alloc(struct tcp *tcp, const struct listener *l, u
 /* No room to remember the SYN: answer with a cookie (RFC 4987 3.6). */
 static void send_cookie(struct tcp *tcp, struct tcb *listener, struct half_open *half, uint64_t now)
 {
-	cookie_make(tcp, half, now);
+	uint32_t tsval = cookie_make(tcp, half, now);
+
 	half->flags &= (uint8_t)~HALF_ECN; /* nothing would remember it */
 	listener->listener->cookies++;
 	tcp->counters->cookies_sent++;
 	tcp->cookie_needed = now;
-	/* Its low bits say what was agreed: cookie_make() chose the timestamp. */
-	half_reply(tcp, half, 0, TCP_SYN | TCP_ACK, half->iss, 0);
+	half_reply(tcp, half, 0, TCP_SYN | TCP_ACK, half->iss, tsval);
 }
 
 void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, uint32_t iss_floor,
@@ -280,23 +268,18 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 			tcp_drop(tcp, COUNTER_drop_syn_queue);
 		return;
 	}
-	save_syn(tcp, &probe, in);
+	save_syn(tcp, &probe, listener, in);
 	if (fastopen_syn(tcp, listener, &probe, in, &cookie, now)) {
-		tcb_cold_free(tcp, probe.cold);
+		tcb_cold_free(tcp, half_cold(tcp, &probe));
 		pool_free(&tcp->halves, half);
 		return;
 	}
-	*half = probe;
-	list_init(&half->timer);
-	l->half_n++;
-	demux_add(tcp, &half->node.id, ref_make(KIND_HALF, pool_index(&tcp->halves, half)));
-	save_route(tcp, half, in);
+	half_enter(tcp, half, &probe);
+	save_route(tcp, half, listener, in);
 	trace_seg_in(tcp, half_handle(tcp, half), &in->tcp, false, now);
 	TRACE(tcp->trace, now, half_handle(tcp, half), state, CPL_LISTEN, CPL_SYN_RECEIVED);
 	if (l->catch_all) {
-		half->flags |= HALF_PENDING;
-		half->deadline = CPL_NEVER;
-		list_push_back(&tcp->half_events, &half->timer);
+		half_pend(tcp, half);
 		return;
 	}
 	send_synack(tcp, half, &cookie, now);
@@ -307,8 +290,7 @@ int half_accept(struct tcp *tcp, struct half_open *half, uint64_t now)
 {
 	if (!(half->flags & HALF_PENDING))
 		return -EALREADY;
-	half->flags &= (uint8_t)~HALF_PENDING;
-	half->made = now; /* how long the verdict took is no round trip */
+	half->made = us48_of(now); /* how long the verdict took is no round trip */
 	half_send_synack(tcp, half, now);
 	half_wait(tcp, half, now);
 	return 0;
@@ -326,7 +308,8 @@ void half_refuse(struct tcp *tcp, struct half_open *half)
 
 static void inherit(struct tcp *tcp, struct tcb *tcb, const struct half_open *half)
 {
-	const struct tcb *listener = half->listener;
+	const struct tcb *listener = half_listener(tcp, half);
+	const struct tcb_cold *cold = half_cold(tcp, half);
 	const uint32_t flags = TCB_NODELAY | TCB_CORK | TCB_KEEPALIVE | TCB_OOB_INLINE |
 			       TCB_SNDBUF_FIXED | TCB_RCVBUF_FIXED | TCB_NO_SOFT | TCB_LINGER_DROP |
 			       TCB_REUSEADDR;
@@ -339,8 +322,8 @@ static void inherit(struct tcp *tcp, struct tcb *tcb, const struct half_open *ha
 	tcb->ttl = listener->ttl;
 	tcb->cc_id = listener->cc_id;
 	tcb->user = listener->user;
-	if (half->cold && tcb_cold(tcp, tcb)) {
-		*tcb->cold = *half->cold;
+	if (cold && tcb_cold(tcp, tcb)) {
+		*tcb->cold = *cold;
 		if (tcb->cold->syn)
 			chunk_get(tcb->cold->syn);
 	}
@@ -353,6 +336,7 @@ static void inherit(struct tcp *tcp, struct tcb *tcb, const struct half_open *ha
 struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t now)
 {
 	struct tcb *tcb = tcb_new(tcp, now);
+	uint64_t made = us48_ns(half->made);
 
 	if (!tcb)
 		return NULL;
@@ -367,7 +351,7 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	tcb->flags |= half->flags & HALF_WSCALE ? TCB_WSCALE : 0;
 	tcb->flags |= half->flags & HALF_TS ? TCB_TS : 0;
 	tcb->flags |= half->flags & HALF_SACK ? TCB_SACK : 0;
-	tcb->made = half->made;
+	tcb->made = made;
 	tcb->iss = half->iss;
 	tcb->snd_una = tcb->snd_nxt = tcb->snd_up = half->iss + 1;
 	tcb->irs = tcb->rcv_up = half->irs;
@@ -380,7 +364,8 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	tcb->snd_wl2 = half->iss + 1;
 	tcb->ts_recent = half->ts_recent;
 	tcb->ts_recent_s = tcp_seconds(now);
-	tcb->ts_offset = half->ts_offset;
+	if (half->flags & HALF_TS)
+		tcb->ts_offset = tcp_ts_offset(tcp, &tcb->node.id);
 	tcb->peer_mss = half->peer_mss;
 	tcb->rcv_mss = half->rcv_mss;
 	tcb->rcv_mss_est = tcp_default_mss(&half->node.id.remote);
@@ -388,8 +373,8 @@ struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t 
 	tcb_set_pmtu(tcb, pmtu_get(tcp->pmtu, &half->node.id.remote, tcp->ifaces[half->ifindex].mtu,
 				   now));
 	/* RFC 6298 2.2: the handshake measured a round trip, if its SYN,ACK went once. */
-	if (!half->retries && !(half->flags & (HALF_AGAIN | HALF_ACKED)) && now > half->made)
-		rtt_sample(&tcb->rtt, now - half->made, 1);
+	if (!half->retries && !(half->flags & (HALF_AGAIN | HALF_ACKED)) && now > made)
+		rtt_sample(&tcb->rtt, now - made, 1);
 	return tcb;
 }
 
@@ -414,40 +399,22 @@ static void promote(struct tcp *tcp, struct tcb *listener, struct tcb *tcb, uint
 	tcb->events = 0;
 }
 
-/* How many time-outs of its SYN,ACK a half-open connection lives through. */
-static unsigned synack_retries(const struct tcp *tcp, const struct half_open *half)
-{
-	const struct tcb_cold *cold = half->listener->cold;
-	unsigned n = cold && cold->syn_retries ? cold->syn_retries : tcp->config->synack_retries;
-
-	if (cold && (half->flags & HALF_ACKED) && cold->defer_accept > n)
-		n = cold->defer_accept;
-	return n < SYNACK_LEVELS - 1 ? n : SYNACK_LEVELS - 1;
-}
-
 /* The program wants to hear of it when its first data is there (Linux's TCP_DEFER_ACCEPT). */
-static bool deferred(const struct half_open *half, const struct tcp_seg *seg)
+static bool deferred(const struct tcb *listener, const struct half_open *half,
+		     const struct tcp_seg *seg)
 {
-	const struct tcb_cold *cold = half->listener->cold;
+	const struct tcb_cold *cold = listener->cold;
 
 	return cold && half->retries < cold->defer_accept && !seg->len && !(seg->flags & TCP_FIN);
-}
-
-/* As Linux: silent but for the last time, which gives the peer a last chance to send. */
-static bool awaits_data(const struct half_open *half)
-{
-	const struct tcb_cold *cold = half->listener->cold;
-
-	return cold && (half->flags & HALF_ACKED) && half->retries < cold->defer_accept;
 }
 
 /* The new block is its own; the listener and all others stay as they are. */
 static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg_in *in,
 		       uint64_t now)
 {
-	struct tcb *listener = half->listener, *tcb;
+	struct tcb *listener = half_listener(tcp, half), *tcb;
 
-	if (deferred(half, &in->tcp)) {
+	if (deferred(listener, half, &in->tcp)) {
 		half->flags |= HALF_ACKED;
 		return;
 	}
@@ -471,7 +438,8 @@ static void half_challenge(struct tcp *tcp, struct half_open *half, uint64_t now
 	if ((half->flags & HALF_PENDING) || !challenge_allowed(tcp, now))
 		return;
 	tcp->counters->challenge_acks++;
-	half_reply(tcp, half, half_handle(tcp, half), TCP_ACK, half->iss + 1, now);
+	half_reply(tcp, half, half_handle(tcp, half), TCP_ACK, half->iss + 1,
+		   half_tsval(tcp, half, now));
 }
 
 /* The checks of 3.10.7.4 as far as a half-open connection needs them. */
@@ -566,72 +534,4 @@ void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *
 		return;
 	}
 	listen_syn(tcp, listener, in, 0, now); /* third */
-}
-
-/* ---- timers and closing ---- */
-
-uint64_t half_deadline(const struct tcp *tcp)
-{
-	uint64_t least = CPL_NEVER;
-
-	for (unsigned i = 0; i < SYNACK_LEVELS && tcp->halves.in_use; i++) {
-		const struct list *l = &tcp->half_timers[i];
-
-		if (!list_empty(l)) {
-			uint64_t t = list_first(l, struct half_open, timer)->deadline;
-
-			least = t < least ? t : least;
-		}
-	}
-	return least;
-}
-
-void half_advance(struct tcp *tcp, uint64_t now)
-{
-	unsigned work = HALF_WORK;
-
-	for (unsigned i = SYNACK_LEVELS; i-- > 0;) {
-		struct list *l = &tcp->half_timers[i];
-
-		while (!list_empty(l) && work) {
-			struct half_open *half = list_first(l, struct half_open, timer);
-
-			if (half->deadline > now)
-				break;
-			work--;
-			if (half->retries >= synack_retries(tcp, half)) {
-				half_free(tcp, half);
-				continue;
-			}
-			half->retries++;
-			if (!awaits_data(half))
-				half_send_synack(tcp, half, now);
-			half_wait(tcp, half, now);
-		}
-	}
-}
-
-void listener_close(struct tcp *tcp, struct tcb *tcb, uint64_t now)
-{
-	struct listener *l = tcb->listener;
-	struct half_open *half;
-
-	while (!list_empty(&l->accept_queue)) {
-		struct tcb *held = list_first(&l->accept_queue, struct tcb, event);
-
-		list_del(&held->event);
-		held->flags &= ~TCB_HELD;
-		tcp_abort(tcp, held, now);
-	}
-	fastopen_listener_close(tcp, l);
-	/* Closing is rare: this walk over all half-open connections is the only one. */
-	for (uint32_t i = 0; (half = pool_next(&tcp->halves, &i)) != NULL; i++)
-		if (half->listener == tcb)
-			half_free(tcp, half);
-	for (unsigned i = 0; i <= IFACES_MAX; i++)
-		if (tcp->catch_all[i] == tcb)
-			tcp->catch_all[i] = NULL;
-	pool_free(&tcp->listeners, l);
-	tcb->listener = NULL;
-	tcb_set_state(tcp, tcb, CPL_CLOSED, now);
 }

@@ -307,9 +307,11 @@ void tcb_reap(struct tcp *tcp, struct tcb *tcb)
 		return;
 	if (!tcb_has(tcb, TCB_ORPHAN))
 		return;
-	if (!tcb->over) /* else it has left them */
+	if (!tcb->over) /* else it has left the tables */
 		tcb_detach(tcp, tcb);
 	port_unbind(tcp, tcb);
+	list_del(&tcb->ready);
+	wheel_stop(&tcp->wheel, &tcb->timer);
 	list_del(&tcb->event);
 	if (tcb->io) /* nobody will ask any more what its sums were */
 		io_free(tcp, tcb);

@@ -171,6 +171,16 @@ struct us48 {
 	uint64_t us : 48;
 } __attribute__((packed));
 
+static inline struct us48 us48_of(uint64_t ns)
+{
+	return (struct us48){ ns / 1000 };
+}
+
+static inline uint64_t us48_ns(struct us48 t)
+{
+	return t.us * 1000;
+}
+
 #define STREAM_MARKS 16
 
 /* In the stream that is not sent yet: a push or a record ends before SEQ. */
@@ -384,19 +394,23 @@ struct tcb {
 #define HALF_ECN_FIELD 3u
 #define HALF_NO_ECT    4u /* a SYN came, or a SYN,ACK went, that said nothing of ECN */
 
-/* SYN-RECEIVED by passive OPEN (RFC 4987: small). */
+/* Half-open connections in a row, by their indexes; the ends of it by those of half.c. */
+struct half_link {
+	uint32_t next, prev;
+};
+
+/* SYN-RECEIVED by passive OPEN (RFC 4987: small). See half.c. */
 struct half_open {
 	struct demux_node node;
 	uint32_t gen;
-	struct list timer; /* FIFO of those with as many retries, or the pending */
-	uint64_t deadline;
-	uint64_t made;
-	struct tcb *listener;
-	struct tcb_cold *cold; /* a source route to go back by; or NULL */
+	struct half_link link; /* FIFO of those with as many retries, or the pending */
+	uint32_t deadline_us;  /* modulo 2^32; none while it is pending */
+	uint32_t listener;     /* index of the struct listener */
+	uint32_t cold;	       /* index + 1 of a source route to go back by; 0: none */
 	uint32_t iss, irs;
-	uint32_t ts_recent, ts_offset;
-	uint32_t snd_wnd;
-	uint32_t rcv_wnd;
+	uint32_t ts_recent;
+	struct us48 made;
+	uint16_t snd_wnd, rcv_wnd; /* no SYN's window is scaled (RFC 7323 2.2) */
 	uint16_t peer_mss, rcv_mss;
 	uint8_t flags;
 	uint8_t snd_wscale : 4, rcv_wscale : 4;
@@ -405,6 +419,7 @@ struct half_open {
 	uint8_t tos;
 	uint8_t ecn; /* HALF_ECN_FIELD, HALF_NO_ECT */
 };
+_Static_assert(sizeof(struct half_open) <= 96, "SYN-RECEIVED is small");
 
 /* A local address of connections in TIME-WAIT, which many have in common. */
 struct time_wait_addr {
@@ -435,6 +450,7 @@ struct time_wait {
 _Static_assert(sizeof(struct time_wait) <= 64, "TIME-WAIT is small");
 
 struct listener {
+	struct tcb *tcb;	  /* NULL: closed, and here until the last half-open one is gone */
 	struct list accept_queue; /* tcb.event */
 	uint32_t accept_n;
 	uint32_t backlog;

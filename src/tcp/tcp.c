@@ -85,10 +85,7 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 		list_init(&tcp->bound[i]);
 	for (unsigned i = 0; i <= IFACES_MAX; i++)
 		list_init(&tcp->ifaces[i].ready);
-	for (unsigned i = 0; i < SYNACK_LEVELS; i++)
-		list_init(&tcp->half_timers[i]);
-	list_init(&tcp->half_pending);
-	list_init(&tcp->half_events);
+	half_init(tcp);
 	tcp->time_wait_oldest = tcp->time_wait_youngest = POOL_NONE;
 	tcp->time_wait_local = POOL_NONE;
 	for (unsigned i = 0; i < TIME_WAIT_CHAINS; i++)
@@ -122,23 +119,24 @@ void tcp_destroy(struct tcp *tcp)
 		pool_destroy(&tcp->rests[i]);
 }
 
-static void event_of_half(struct tcp *tcp, struct half_open *half, struct cpl_event *event)
+static void event_of_half(struct tcp *tcp, const struct half_open *half, struct cpl_event *event)
 {
-	list_del(&half->timer);
-	list_push_back(&tcp->half_pending, &half->timer);
+	const struct tcb *listener = half_listener(tcp, half);
+
 	memset(event, 0, sizeof(*event));
-	event->handle = handle_make(KIND_HALF, pool_index(&tcp->halves, half), half->gen);
+	event->handle = half_handle(tcp, half);
 	event->what = CPL_EV_SYN;
-	event->parent = tcb_handle(tcp, half->listener);
-	event->user = half->listener->user;
+	event->parent = tcb_handle(tcp, listener);
+	event->user = listener->user;
 }
 
 bool tcp_next_event(struct tcp *tcp, struct cpl_event *event)
 {
+	const struct half_open *half = half_next_event(tcp);
 	struct tcb *tcb;
 
-	if (!list_empty(&tcp->half_events)) {
-		event_of_half(tcp, list_first(&tcp->half_events, struct half_open, timer), event);
+	if (half) {
+		event_of_half(tcp, half, event);
 		return true;
 	}
 	if (list_empty(&tcp->events))

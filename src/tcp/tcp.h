@@ -28,6 +28,7 @@
 #define REST_MAX     (1u << 24) /* of one class: what a reference has room for */
 
 #define SYNACK_LEVELS	 16 /* retries of a SYN,ACK, at most */
+#define HALF_ROWS	 (SYNACK_LEVELS + 2)
 #define PORT_TABLE	 64
 #define TIME_WAIT_CHAINS 256
 #define PORT_BUCKETS	 1024
@@ -89,14 +90,15 @@ struct tcp {
 
 	struct wheel wheel;
 	struct wheel rest_wheel;
-	struct list half_timers[SYNACK_LEVELS];	       /* half_open.timer, by retries */
-	struct list half_pending;		       /* those of catch-alls, told of */
+	struct half_link half_rows[HALF_ROWS]; /* half.c */
+	uint32_t half_sweep;		       /* where the walk for closed listeners is */
+	uint32_t listeners_closed;	       /* that have half-open connections yet */
+	struct list unaccepted; /* tcb.event: in the queue of a listener that was closed */
 	uint32_t time_wait_oldest, time_wait_youngest; /* indexes, or POOL_NONE */
 	struct pool time_wait_addrs;
 	uint32_t time_wait_local; /* that of them which was used last, or POOL_NONE */
 	uint32_t time_wait_chains[TIME_WAIT_CHAINS];
-	struct list events;	 /* tcb.event */
-	struct list half_events; /* half_open.timer: pending ones to tell of */
+	struct list events; /* tcb.event */
 	struct list reply_queue;
 
 	uint32_t dropped; /* enum counter, why the segment at hand was dropped; 0: it was not */
@@ -409,6 +411,29 @@ void source_route_back(const struct seg_in *in, struct source_route *route);
  */
 void source_route_again(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
 
+/* ---- half.c ---- */
+
+void half_init(struct tcp *tcp);
+/* Its listener; NULL: that is closed, and HALF is to go. */
+struct tcb *half_listener(const struct tcp *tcp, const struct half_open *half);
+/* What it has beside its listener, or NULL. */
+struct tcb_cold *half_cold(const struct tcp *tcp, const struct half_open *half);
+cpl_handle half_handle(const struct tcp *tcp, const struct half_open *half);
+/* HALF, just allocated, becomes FROM and enters the tables. */
+void half_enter(struct tcp *tcp, struct half_open *half, const struct half_open *from);
+void half_free(struct tcp *tcp, struct half_open *half);
+/* The SYN,ACK has gone: wait for its ACK. */
+void half_wait(struct tcp *tcp, struct half_open *half, uint64_t now);
+/* A verdict is awaited: see half_next_event(). */
+void half_pend(struct tcp *tcp, struct half_open *half);
+/* One that is pending, and nobody was told of; or NULL. */
+struct half_open *half_next_event(struct tcp *tcp);
+uint64_t half_left(const struct half_open *half, uint64_t now);
+uint64_t half_deadline(const struct tcp *tcp);
+void half_advance(struct tcp *tcp, uint64_t now);
+/* TCB listens no more. What it has is given up a part at a time: here, and by half_advance(). */
+void listener_close(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+
 /* ---- listen.c, cookie.c ---- */
 
 void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, uint64_t now);
@@ -416,11 +441,7 @@ void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *
 void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, uint32_t iss_floor,
 		uint64_t now);
 void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *in, uint64_t now);
-void half_free(struct tcp *tcp, struct half_open *half);
 void half_send_synack(struct tcp *tcp, struct half_open *half, uint64_t now);
-uint64_t half_deadline(const struct tcp *tcp);
-void half_advance(struct tcp *tcp, uint64_t now);
-void listener_close(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* A connection from a completed handshake. NULL: no memory. */
 struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t now);
 /* TCB waits for cpl_accept(). */
@@ -428,7 +449,8 @@ void listener_queue(struct tcp *tcp, struct tcb *listener, struct tcb *tcb);
 /* Verdicts of a catch-all's embedder. */
 int half_accept(struct tcp *tcp, struct half_open *half, uint64_t now);
 void half_refuse(struct tcp *tcp, struct half_open *half);
-void cookie_make(struct tcp *tcp, struct half_open *half, uint64_t now);
+/* HALF's ISS becomes a cookie. Returns the timestamp that its SYN,ACK has to have. */
+uint32_t cookie_make(struct tcp *tcp, struct half_open *half, uint64_t now);
 /* HALF rebuilt from the ACK of a cookie. False: no valid cookie. */
 bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,
 		  const struct seg_in *in, uint64_t now);

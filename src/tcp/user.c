@@ -179,6 +179,7 @@ static int listener_new(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint
 	if (!l->fastopen_max && (tcp->config->fastopen & CPL_FASTOPEN_ALL_LISTENERS))
 		l->fastopen_max = backlog;
 	l->backlog = backlog;
+	l->tcb = tcb;
 	tcb->listener = l;
 	tcb_set_state(tcp, tcb, CPL_LISTEN, now);
 	return 0;

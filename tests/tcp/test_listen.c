@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Passive OPEN: the SYN queue, the accept queue, what a listener passes on, who gets which SYN. */
+#include "stack/stack.h"
 #include "tests/util/tcp_bench.h"
 
 static struct bench b;
@@ -170,7 +171,7 @@ static void early_events(void **state)
 }
 
 /* CLOSE of a listener: what was not accepted is reset, what was half-open is forgotten. */
-static void listener_close(void **state)
+static void closed_listener(void **state)
 {
 	struct bench_flow half, held;
 	cpl_handle l, h;
@@ -197,6 +198,78 @@ static void listener_close(void **state)
 	syn(5);
 	expect(&b, "R. %u ack 1", 0 - b.flow.our_iss);
 	expect_nothing_for(&b, 60 * CPL_SECOND);
+	bench_end(&b);
+}
+
+static uint32_t left_of_listeners(void)
+{
+	return b.stack->tcp.halves.in_use + b.stack->tcp.tcbs.in_use;
+}
+
+/* However much a listener has: it is closed a part at a time, and no call takes long. */
+static void closed_by_parts(void **state)
+{
+	enum {
+		HALVES = 3000,
+		HELD = 300,
+		PART = 600
+	};
+	unsigned calls = 0, resets = 0;
+	uint32_t left;
+	cpl_handle l;
+
+	(void)state;
+	bench_begin(&b);
+	l = listen_on(80, HALVES);
+	for (uint16_t i = 0; i < HELD; i++)
+		handshake(i);
+	for (uint16_t i = 0; i < HALVES; i++)
+		synack((uint16_t)(1000 + i));
+	assert_int_equal(left_of_listeners(), HALVES + HELD + 1);
+	assert_int_equal(cpl_close(b.stack, l, b.now), 0);
+	left = left_of_listeners();
+	assert_in_range(HALVES + HELD + 1 - left, 1, PART);
+
+	for (; left_of_listeners(); calls++) {
+		left = left_of_listeners();
+		assert_true(cpl_deadline(b.stack) <= b.now);
+		cpl_advance(b.stack, b.now);
+		assert_in_range(left - left_of_listeners(), 1, PART);
+	}
+	assert_in_range(calls, 4, 20);
+	assert_int_equal(b.stack->tcp.listeners.in_use, 0);
+	while (bench_take(&b)) /* each that was held was reset */
+		resets++;
+	assert_int_equal(resets, HELD);
+	bench_end(&b);
+}
+
+/* What is still there then is as good as gone, to its peer and to another listener. */
+static void closed_and_not_gone(void **state)
+{
+	struct bench_flow last[2];
+	cpl_handle l;
+
+	(void)state;
+	bench_begin(&b);
+	l = listen_on(80, 3000);
+	for (uint16_t i = 0; i < 2000; i++) {
+		last[0] = last[1];
+		last[1] = synack(i);
+	}
+	assert_int_equal(cpl_close(b.stack, l, b.now), 0);
+	assert_true(left_of_listeners() > 2);
+	b.flow = last[0];
+	expect_state(&b, CPL_CLOSED);
+	send(&b, ". 1 ack 1");
+	expect(&b, "R 1");
+	listen_on(80, 5);
+	bench_flow(&b, 80, last[1].peer.port);
+	send(&b, "S 0 <mss 1460>");
+	expect(&b, "S. 0 ack 1 <mss 1460>");
+	bench_run(&b, CPL_SECOND / 2);
+	expect_state(&b, CPL_SYN_RECEIVED);
+	assert_int_equal(b.stack->tcp.halves.in_use, 1);
 	bench_end(&b);
 }
 
@@ -457,7 +530,9 @@ int main(void)
 		cmocka_unit_test(accept_queue_full_at_ack),
 		cmocka_unit_test(syn_queue_full),
 		cmocka_unit_test(early_events),
-		cmocka_unit_test(listener_close),
+		cmocka_unit_test(closed_listener),
+		cmocka_unit_test(closed_by_parts),
+		cmocka_unit_test(closed_and_not_gone),
 		cmocka_unit_test(inherited),
 		cmocka_unit_test(one_address),
 		cmocka_unit_test(families),

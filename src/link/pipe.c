@@ -5,8 +5,9 @@
  *
  * Waking: the reader's eventfd is written when a frame enters an empty ring, and is cleared only
  * when the reader finds the ring empty. A writer that found no room leaves a mark; the reader that
- * makes room then writes the writer's own eventfd. Each side stores what it has done, fences, and
- * only then looks at what the other has done, so that one of the two always sees the other.
+ * makes room then writes the writer's own eventfd. Each side stores what it has done and then looks
+ * at what the other has done, in the one order that all sequentially consistent accesses have, so
+ * that one of the two always sees the other.
  */
 #include "link/link.h"
 
@@ -74,17 +75,20 @@ static void wake_up(int fd)
 		return;
 }
 
-static void look_after_store(const struct pipe_end *e)
+/* An index, before a look at what the other side has done if there is one to be woken. */
+static void publish(const struct pipe_end *e, _Atomic uint64_t *index, uint64_t value)
 {
 	if (e->wakes)
-		atomic_thread_fence(memory_order_seq_cst);
+		atomic_store(index, value);
+	else
+		atomic_store_explicit(index, value, memory_order_release);
 }
 
 static bool has_room(struct ring *r, uint64_t tail, uint32_t need)
 {
 	if (tail + need - r->head_seen <= r->room)
 		return true;
-	r->head_seen = atomic_load_explicit(&r->head, memory_order_acquire);
+	r->head_seen = atomic_load(&r->head);
 	return tail + need - r->head_seen <= r->room;
 }
 
@@ -97,7 +101,6 @@ static struct record *reserve(struct pipe_end *e, uint32_t len, uint64_t *tail)
 
 	if (!has_room(r, *tail, skip + need)) {
 		atomic_store(&r->full, true);
-		look_after_store(e);
 		if (!has_room(r, *tail, skip + need))
 			return NULL;
 		atomic_store(&r->full, false);
@@ -135,9 +138,8 @@ static int pipe_write(struct link *link, const struct cpl_out *frame)
 		p += frame->iov[i].len;
 	}
 	tail += record_size(frame->len);
-	atomic_store_explicit(&r->tail, tail, memory_order_release);
-	look_after_store(e);
-	if (e->wakes && atomic_load_explicit(&r->head, memory_order_acquire) == before)
+	publish(e, &r->tail, tail);
+	if (e->wakes && atomic_load(&r->head) == before)
 		wake_up(r->wake);
 	return 1;
 }
@@ -149,15 +151,14 @@ static void give_back(struct pipe_end *e)
 
 	if (atomic_load_explicit(&r->head, memory_order_relaxed) == r->next)
 		return;
-	atomic_store_explicit(&r->head, r->next, memory_order_release);
-	look_after_store(e);
+	publish(e, &r->head, r->next);
 	if (atomic_load(&r->full) && atomic_exchange(&r->full, false))
 		wake_up(e->out->wake); /* what the writer reads from */
 }
 
 static unsigned take(struct ring *r, struct cpl_frame *frames, unsigned max)
 {
-	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+	uint64_t tail = atomic_load(&r->tail);
 	unsigned n = 0;
 
 	while (n < max && r->next != tail) {
@@ -192,7 +193,6 @@ static int pipe_read(struct link *link, struct cpl_frame *frames, unsigned max)
 	/* Empty: clear the descriptor, then look again for who came in between. */
 	if (read(link->fd, &wakes, sizeof(wakes)) < 0)
 		return 0;
-	look_after_store(e);
 	return (int)take(e->in, frames, max);
 }
 

@@ -10,8 +10,9 @@
  *
  * Waking: a reader that is about to sleep says so in the ring, and looks again; a writer that has
  * written looks for that word, and writes the eventfd only then. The same holds, the other way
- * round, for a writer that found no room. Each stores, fences, and only then looks at what the
- * other has stored, so that one of the two always sees the other.
+ * round, for a writer that found no room. Each stores and then looks at what the other has
+ * stored, in the one order that all sequentially consistent accesses have, so that one of the two
+ * always sees the other.
  */
 #define _GNU_SOURCE
 #include "link/link.h"
@@ -134,6 +135,17 @@ static int watch(struct shm *s, int fd)
 	return epoll_ctl(s->link.fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
+/*
+ * By name: a process forked meanwhile may hold it, too, and closed here alone it would go on to
+ * report under a number that is another's by then.
+ */
+static void unwatch(struct shm *s, int *fd)
+{
+	if (*fd >= 0)
+		epoll_ctl(s->link.fd, EPOLL_CTL_DEL, *fd, NULL);
+	shut(fd);
+}
+
 /* The other side is gone, or talks nonsense. */
 static void part(struct shm *s)
 {
@@ -141,8 +153,8 @@ static void part(struct shm *s)
 		munmap(s->memory, MEMORY_SIZE);
 	s->memory = NULL;
 	s->in = s->out = NULL;
-	shut(&s->socket);
-	shut(&s->wake);
+	unwatch(s, &s->socket);
+	unwatch(s, &s->wake);
 	shut(&s->wake_them);
 }
 
@@ -412,10 +424,8 @@ static unsigned take(struct shm *s, struct cpl_frame *frames, unsigned max)
 	}
 	if (s->read == before)
 		return n;
-	atomic_store_explicit(&s->in->head, s->read, memory_order_release);
-	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&s->in->full, memory_order_relaxed) &&
-	    atomic_exchange(&s->in->full, 0))
+	atomic_store(&s->in->head, s->read);
+	if (atomic_load(&s->in->full) && atomic_exchange(&s->in->full, 0))
 		wake_up(s->wake_them);
 	return n;
 }
@@ -448,16 +458,15 @@ static bool shm_ready(struct link *link, bool sleep)
 	if (!sleep || s->asleep)
 		return false;
 	s->asleep = true;
-	atomic_store_explicit(&s->in->asleep, 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
-	return atomic_load_explicit(&s->in->tail, memory_order_acquire) != s->read;
+	atomic_store(&s->in->asleep, 1);
+	return atomic_load(&s->in->tail) != s->read;
 }
 
 static bool has_room(struct shm *s, uint32_t need)
 {
 	if (s->written + need - s->head_seen <= ROOM)
 		return true;
-	s->head_seen = atomic_load_explicit(&s->out->head, memory_order_acquire);
+	s->head_seen = atomic_load(&s->out->head);
 	return s->written + need - s->head_seen <= ROOM;
 }
 
@@ -470,8 +479,7 @@ static bool reserve(struct shm *s, uint32_t need)
 		nonsense(s);
 		return false;
 	}
-	atomic_store_explicit(&s->out->full, 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	atomic_store(&s->out->full, 1);
 	if (!has_room(s, need))
 		return false;
 	atomic_store_explicit(&s->out->full, 0, memory_order_relaxed);
@@ -525,10 +533,8 @@ static unsigned shm_write_some(struct link *link, const struct cpl_out *frames, 
 	}
 	if (s->written == before)
 		return done;
-	atomic_store_explicit(&s->out->tail, s->written, memory_order_release);
-	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&s->out->asleep, memory_order_relaxed) &&
-	    atomic_exchange(&s->out->asleep, 0))
+	atomic_store(&s->out->tail, s->written);
+	if (atomic_load(&s->out->asleep) && atomic_exchange(&s->out->asleep, 0))
 		wake_up(s->wake_them);
 	return done;
 }

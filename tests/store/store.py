@@ -241,7 +241,7 @@ def finish(recorder, status=0, timeout=30):
 def record_both(*stores):
     """Both hosts at once, until both have looked after the other had, and again."""
     before = {(store, host): samples(store, host) for store in stores for host in "ab"}
-    recorders = [record(store, host, "-e", "0.3") for store, host in before]
+    recorders = [record(store, host, "-e", "0.15") for store, host in before]
     eventually(lambda: all(samples(*both) >= n + 3 for both, n in before.items()))
     for recorder in recorders:
         recorder.send_signal(signal.SIGTERM)
@@ -360,8 +360,8 @@ def what_is_in_a_store_is_listed(peer):
 def an_end_that_stands_still_gets_no_new_row(peer):
     calls = peer.call(3)
     store = scratch("still.db")
-    time.sleep(0.6)  # delayed ACKs are sent
-    recorder = record(store, "a", "-e", "0.3")
+    time.sleep(0.3)  # delayed ACKs are sent
+    recorder = record(store, "a", "-e", "0.1")
     eventually(lambda: samples(store) >= 5)
     recorder.send_signal(signal.SIGTERM)
     finish(recorder)
@@ -439,10 +439,10 @@ def a_recorder_that_is_killed_leaves_a_sane_store(peer):
 @test
 def a_server_that_goes_away_is_waited_for(peer):
     store = database("restart")
-    recorder = record(store, "a", "-e", "0.4")
+    recorder = record(store, "a", "-e", "0.1")
     eventually(lambda: samples(store) >= 2)
     server("stop", "immediate")
-    time.sleep(1.5)
+    time.sleep(0.3)
     server("start")
     stored = number(store, "SELECT max(id) FROM couplet_samples")
     eventually(lambda: number(store, "SELECT max(id) FROM couplet_samples") >= stored + 2)

@@ -21,6 +21,7 @@
 #include "cli/net.h"
 #include "cli/run_link.h"
 #include "cli/run_program.h"
+#include "cli/run_refuse.h"
 #include "shim/server.h"
 #include "socket/socket.h"
 
@@ -45,7 +46,7 @@ struct run {
 	struct sockets *sockets;
 	struct shim_server *server;
 	pid_t child;
-	int child_fd, status;
+	int child_fd, refusals, status;
 	bool ended;
 };
 
@@ -360,6 +361,8 @@ static void close_all(struct run *r)
 	run_link_close(&r->link);
 	if (r->child_fd >= 0)
 		close(r->child_fd);
+	if (r->refusals >= 0)
+		close(r->refusals);
 }
 
 /* ---- The program ---------------------------------------------------------------------------- */
@@ -405,6 +408,21 @@ static void child_gone(void *arg, int fd, uint32_t events, uint64_t now)
 	loop_wake(r->link.loop);
 }
 
+static void refuse(void *arg, int fd, uint32_t events, uint64_t now)
+{
+	struct run *r = arg;
+	char text[256];
+
+	(void)now;
+	if (!(events & EPOLLIN)) { /* all that it concerned have ended */
+		loop_unwatch(r->link.loop, fd);
+		return;
+	}
+	refuse_next(fd, text);
+	if (text[0])
+		say(r, text);
+}
+
 static int start(struct run *r, char *const *argv)
 {
 	struct program_config config = { .path = r->path,
@@ -412,15 +430,17 @@ static int start(struct run *r, char *const *argv)
 					 .shim = r->shim,
 					 .server = shim_server_path(r->server) };
 	struct link_why why = { "" };
-	int err;
+	int err = 0;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* daemons stay ours to wait for */
-	r->child = program_start(&config, &why);
+	r->child = program_start(&config, &r->refusals, &why);
 	if (r->child < 0)
 		return cli_fail(CLI_CANNOT, "%s", why.text);
 	r->child_fd = (int)syscall(SYS_pidfd_open, r->child, 0);
 	err = r->child_fd < 0 ? -errno
 			      : loop_watch(r->link.loop, r->child_fd, EPOLLIN, child_gone, r);
+	if (!err && r->refusals >= 0)
+		err = loop_watch(r->link.loop, r->refusals, EPOLLIN, refuse, r);
 	if (err)
 		return cli_fail(CLI_CANNOT, "cannot wait for %s: %s", argv[0], strerror(-err));
 	return CLI_OK;
@@ -497,7 +517,7 @@ static void introduce(const struct run *r)
 static void defaults(struct run *r)
 {
 	memset(r, 0, sizeof(*r));
-	r->child_fd = -1;
+	r->child_fd = r->refusals = -1;
 	r->options.prefix4 = 24;
 	r->options.prefix6 = 64;
 }

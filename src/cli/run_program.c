@@ -2,6 +2,7 @@
 /* See run_program.h: elf(5), ld.so(8), network_namespaces(7), user_namespaces(7). */
 #define _GNU_SOURCE
 #include "cli/run_program.h"
+#include "cli/run_refuse.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -219,12 +221,56 @@ static int set_environment(const struct program_config *c)
 	return setenv("LD_PRELOAD", preload, 1) || setenv("COUPLET_RUN", c->server, 1) ? -errno : 0;
 }
 
-/* In the new process: never returns. What fails goes into PIPE, which exec closes. */
-static void become(const struct program_config *c, int pipe, pid_t parent)
+/* One octet that carries FD. */
+static void descriptor_send(int to, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .h = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec iov = { "", 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+
+	memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
+	sendmsg(to, &msg, MSG_NOSIGNAL);
+	close(fd);
+}
+
+/* What the new process says, into TEXT; *FD: the descriptor that came with it, or as it is. */
+static ssize_t message_read(int from, char *text, size_t room, int *fd)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { text, room };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n;
+
+	do
+		n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n > 0 && msg.msg_controllen >= CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(&control.h), sizeof(*fd));
+	return n;
+}
+
+/*
+ * In the new process: never returns. What fails goes to the other end of OUT, which exec closes;
+ * before it, what it may not do is heard of.
+ */
+static void become(const struct program_config *c, int out, pid_t parent)
 {
 	struct link_why why = { "" };
 	sigset_t none;
 	ssize_t n;
+	int fd;
 
 	if (getppid() != parent)
 		_exit(128 + SIGTERM);
@@ -235,23 +281,27 @@ static void become(const struct program_config *c, int pipe, pid_t parent)
 	if (program_leave_network(&why) == 0) {
 		int err = set_environment(c);
 
+		fd = err ? -1 : refuse_install();
+		if (fd >= 0)
+			descriptor_send(out, fd);
 		if (!err)
 			execv(c->path, c->argv);
 		link_fail(&why, -errno, "cannot run %s: %s", c->path, strerror(errno));
 	}
-	n = write(pipe, why.text, strlen(why.text) + 1);
+	n = write(out, why.text, strlen(why.text) + 1);
 	_exit(n > 0 ? 126 : 127);
 }
 
-pid_t program_start(const struct program_config *config, struct link_why *why)
+pid_t program_start(const struct program_config *config, int *refusals, struct link_why *why)
 {
 	struct link_why told = { "" };
 	pid_t self = getpid(), child;
 	int fds[2];
 	ssize_t n;
 
-	if (pipe2(fds, O_CLOEXEC))
-		return link_fail(why, -errno, "cannot make a pipe: %s", strerror(errno));
+	*refusals = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
+		return link_fail(why, -errno, "cannot make a pair of sockets: %s", strerror(errno));
 	fflush(NULL);
 	child = fork();
 	if (child == 0)
@@ -261,12 +311,14 @@ pid_t program_start(const struct program_config *config, struct link_why *why)
 		close(fds[0]);
 		return link_fail(why, -errno, "cannot start a process: %s", strerror(errno));
 	}
-	do
-		n = read(fds[0], told.text, sizeof(told.text) - 1);
-	while (n < 0 && errno == EINTR);
+	n = message_read(fds[0], told.text, sizeof(told.text) - 1, refusals);
+	if (*refusals >= 0)
+		n = message_read(fds[0], told.text, sizeof(told.text) - 1, refusals);
 	close(fds[0]);
 	if (n <= 0)
 		return child;
+	if (*refusals >= 0)
+		close(*refusals);
 	waitpid(child, NULL, 0);
 	return link_fail(why, -EPERM, "%s", told.text);
 }

@@ -32,9 +32,9 @@ struct program_config {
 
 /*
  * Start it. Returns the process, or a negative errno with a sentence; what goes wrong in the new
- * process before the program itself runs is told here as well.
+ * process before the program itself runs is told here as well. *REFUSALS: for refuse_next(), or -1.
  */
-pid_t program_start(const struct program_config *config, struct link_why *why);
+pid_t program_start(const struct program_config *config, int *refusals, struct link_why *why);
 
 /* Where libcouplet-shim.so is: beside this program, or installed in ../lib/couplet. */
 int program_shim(char path[PATH_MAX], struct link_why *why);

@@ -5,9 +5,13 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -74,20 +78,120 @@ EXPORT int __dprintf_chk(int fd, int flag, const char *format, ...)
 
 /* ---- Numbers instead of names --------------------------------------------------------------- */
 
+/* Those that make, name and change sockets; false: another. */
+static bool by_number(long number, const long a[6], long *result)
+{
+	int fd = (int)a[0];
+
+	switch (number) {
+	case SYS_connect:
+		*result = connect(fd, (void *)a[1], (socklen_t)a[2]);
+		return true;
+	case SYS_bind:
+		*result = bind(fd, (void *)a[1], (socklen_t)a[2]);
+		return true;
+	case SYS_listen:
+		*result = listen(fd, (int)a[1]);
+		return true;
+	case SYS_accept:
+		*result = accept(fd, (void *)a[1], (void *)a[2]);
+		return true;
+	case SYS_shutdown:
+		*result = shutdown(fd, (int)a[1]);
+		return true;
+	case SYS_getsockname:
+		*result = getsockname(fd, (void *)a[1], (void *)a[2]);
+		return true;
+	case SYS_getpeername:
+		*result = getpeername(fd, (void *)a[1], (void *)a[2]);
+		return true;
+	case SYS_setsockopt:
+		*result = setsockopt(fd, (int)a[1], (int)a[2], (void *)a[3], (socklen_t)a[4]);
+		return true;
+	case SYS_getsockopt:
+		*result = getsockopt(fd, (int)a[1], (int)a[2], (void *)a[3], (void *)a[4]);
+		return true;
+	case SYS_dup:
+		*result = dup(fd);
+		return true;
+	case SYS_dup3:
+		*result = dup3(fd, (int)a[1], (int)a[2]);
+		return true;
+	case SYS_fcntl:
+		*result = fcntl(fd, (int)a[1], a[2]);
+		return true;
+	case SYS_ioctl:
+		*result = ioctl(fd, (unsigned long)a[1], a[2]);
+		return true;
+	case SYS_epoll_create1:
+		*result = epoll_create1(fd);
+		return true;
+	case SYS_epoll_ctl:
+		*result = epoll_ctl(fd, (int)a[1], (int)a[2], (void *)a[3]);
+		return true;
+	case SYS_epoll_pwait:
+		*result = epoll_pwait(fd, (void *)a[1], (int)a[2], (int)a[3], (void *)a[4]);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Those that carry data. */
+static bool data_by_number(long number, const long a[6], long *result)
+{
+	int fd = (int)a[0];
+
+	switch (number) {
+	case SYS_sendto:
+		*result = sendto(fd, (void *)a[1], (size_t)a[2], (int)a[3], (void *)a[4],
+				 (socklen_t)a[5]);
+		return true;
+	case SYS_recvfrom:
+		*result = recvfrom(fd, (void *)a[1], (size_t)a[2], (int)a[3], (void *)a[4],
+				   (void *)a[5]);
+		return true;
+	case SYS_sendmsg:
+		*result = sendmsg(fd, (void *)a[1], (int)a[2]);
+		return true;
+	case SYS_recvmsg:
+		*result = recvmsg(fd, (void *)a[1], (int)a[2]);
+		return true;
+	case SYS_readv:
+		*result = readv(fd, (void *)a[1], (int)a[2]);
+		return true;
+	case SYS_writev:
+		*result = writev(fd, (void *)a[1], (int)a[2]);
+		return true;
+	case SYS_sendfile:
+		*result = sendfile(fd, (int)a[1], (void *)a[2], (size_t)a[3]);
+		return true;
+	case SYS_splice:
+		*result = splice(fd, (void *)a[1], (int)a[2], (void *)a[3], (size_t)a[4],
+				 (unsigned)a[5]);
+		return true;
+	default:
+		return false;
+	}
+}
+
 /*
- * syscall(2): what programs call so because older C libraries lack it goes the way of the others.
- * Rings of io_uring would pass us by: the kernel is said to be too old for them, which programs
- * that use them are prepared for.
+ * syscall(2): what programs call so, because older C libraries lack it or for other reasons, goes
+ * the way of the others. Rings of io_uring would pass us by: the kernel is said to be too old for
+ * them, which programs that use them are prepared for.
  */
 EXPORT long syscall(long number, ...)
 {
-	long a[6];
+	long a[6], result;
 	va_list args;
 
 	va_start(args, number);
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(args, long);
 	va_end(args);
+	if (process_served() &&
+	    (by_number(number, a, &result) || data_by_number(number, a, &result)))
+		return result;
 	if (process_served())
 		switch (number) {
 		case SYS_io_uring_setup:

@@ -53,7 +53,7 @@ struct shim_inline {
 	cpl_stack *stack;
 	const struct link *link;
 	int ifindex;
-	int lo; /* ifindex of the loopback; 0: there is none */
+	int lo;	  /* ifindex of the loopback; 0: there is none */
 	bool all; /* of several processes each, and not only one that is alone */
 };
 int shim_server_inline(struct shim_server *server, const struct shim_inline *config);

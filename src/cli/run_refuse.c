@@ -87,12 +87,24 @@ static int first_time(uint32_t pid, const char *why)
 	return 1;
 }
 
+/* The errno of a call that no network would help. */
+static int kernel_says(const struct seccomp_data *d)
+{
+	int fd = socket((int)d->args[0], (int)d->args[1], (int)d->args[2]);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
 void refuse_next(int fd, char text[256])
 {
 	struct seccomp_notif asked = { 0 };
 	struct seccomp_notif_resp answer = { 0 };
 	char path[32], name[32] = "a program";
 	const char *why;
+	int err;
 	FILE *f;
 
 	text[0] = 0;
@@ -100,6 +112,12 @@ void refuse_next(int fd, char text[256])
 		return; /* it has been killed meanwhile */
 	why = reason(&asked.data);
 	answer.id = asked.id;
+	err = asked.data.nr == SYS_io_uring_setup ? 0 : kernel_says(&asked.data);
+	if (err) {
+		answer.error = -err;
+		ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+		return;
+	}
 	answer.error = asked.data.nr == SYS_io_uring_setup ? -ENOSYS : -EAFNOSUPPORT;
 	snprintf(path, sizeof(path), "/proc/%u/comm", asked.pid);
 	f = fopen(path, "re");

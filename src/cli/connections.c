@@ -115,21 +115,57 @@ int connections_select(struct snapshot_set *set, const struct select *select, si
 	return CLI_OK;
 }
 
+int connections_rows(struct snapshot_set *rows, const struct select *select)
+{
+	struct source_options options = connections_everything(select);
+	size_t kept = 0;
+
+	options.owners = select_needs_owners(select);
+	if (source_collect(rows, &options))
+		return -EIO;
+	select_sort(rows->info, rows->n);
+	for (size_t i = 0; i < rows->n; i++)
+		if (select_match(select, &rows->info[i], i + 1))
+			rows->info[kept++] = rows->info[i];
+	rows->n = kept;
+	return 0;
+}
+
+bool connections_has(const struct snapshot_set *rows, const struct cpl_info *info)
+{
+	for (size_t i = 0; i < rows->n; i++)
+		if (rows->info[i].id == info->id && rows->info[i].netns == info->netns &&
+		    rows->info[i].local_port == info->local_port &&
+		    rows->info[i].remote_port == info->remote_port)
+			return true;
+	return false;
+}
+
+void connections_text(struct text *t)
+{
+	text_init(t);
+	t->colour = cli_colour(stdout);
+	t->ascii = !cli_utf8();
+	t->width = (unsigned)cli_width(stdout);
+}
+
+int connections_print(struct text *t, int err)
+{
+	if (!err)
+		err = text_flush(t, stdout);
+	text_free(t);
+	if (err == -ENOSYS)
+		return cli_fail(CLI_CANNOT, "couplet was built without JSON; install "
+					    "libjansson-dev and build again");
+	return err == -ENOMEM ? cli_fail(CLI_CANNOT, "out of memory") : CLI_OK;
+}
+
 int connections_json(const struct snapshot_set *set)
 {
 	struct text t;
-	int err;
 
 	text_init(&t);
-	err = view_json_write(&t, set->info, set->n);
-	if (!err)
-		err = text_flush(&t, stdout);
-	text_free(&t);
-	if (err == -ENOSYS)
-		return cli_fail(CLI_CANNOT,
-				"couplet was built without JSON; install libjansson-dev "
-				"and build again");
-	return err == -ENOMEM ? cli_fail(CLI_CANNOT, "out of memory") : CLI_OK;
+	return connections_print(&t, view_json_write(&t, set->info, set->n));
 }
 
 int connections_bad_option(char **argv)

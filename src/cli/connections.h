@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "source/select.h"
 #include "source/source.h"
+#include "view/text.h"
 
 /* The ARGC words joined by spaces, as a filter. Returns CLI_OK, or CLI_USAGE after complaining. */
 int connections_parse(struct select *select, int argc, char **argv);
@@ -30,6 +31,24 @@ bool connections_match(const struct snapshot_set *set, const struct select *sele
  * CLI_OK, or CLI_CANNOT after complaining.
  */
 int connections_select(struct snapshot_set *set, const struct select *select, size_t **numbers);
+
+/*
+ * The rows that "#3" and the like of SELECT stand for, as couplet netstat -aN numbers them. Returns
+ * 0 or -EIO.
+ */
+int connections_rows(struct snapshot_set *rows, const struct select *select);
+
+/* True if INFO is of a connection in ROWS. */
+bool connections_has(const struct snapshot_set *rows, const struct cpl_info *info);
+
+/* A text for stdout: as wide, with its colours and letters. */
+void connections_text(struct text *t);
+
+/*
+ * Prints T, which was written with ERR (0, or what view_json_write() and the like return), and
+ * frees it. Returns CLI_OK, or CLI_CANNOT after complaining.
+ */
+int connections_print(struct text *t, int err);
 
 /* All of SET as JSON on stdout. Returns CLI_OK, or CLI_CANNOT after complaining. */
 int connections_json(const struct snapshot_set *set);

@@ -263,23 +263,13 @@ static int show(const struct view_diagnosis *d, const struct doctor_options *o)
 	struct text t;
 	int err = 0;
 
-	text_init(&t);
-	t.colour = cli_colour(stdout);
-	t.ascii = !cli_utf8();
-	t.width = (unsigned)cli_width(stdout);
+	connections_text(&t);
 	if (o->json)
 		err = view_diagnosis_json(&t, d);
 	else
 		view_diagnosis_print(&t, d);
-	if (!err)
-		err = text_flush(&t, stdout);
-	text_free(&t);
-	if (err == -ENOSYS)
-		return cli_fail(CLI_CANNOT, "couplet was built without JSON; install "
-					    "libjansson-dev and build again");
-	if (err == -ENOMEM)
-		return cli_fail(CLI_CANNOT, "out of memory");
-	return view_diagnosis_trouble(d) ? CLI_TROUBLE : CLI_OK;
+	err = connections_print(&t, err);
+	return err == CLI_OK && view_diagnosis_trouble(d) ? CLI_TROUBLE : err;
 }
 
 /* "sudo couplet doctor ..." as it was called, for those who are not root. */

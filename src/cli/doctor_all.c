@@ -214,33 +214,6 @@ static int own_addresses(struct look *l, struct view_seen *seen)
 	return 0;
 }
 
-/* The rows of couplet netstat -aN that '#3' and the like stand for. */
-static int collect_rows(const struct select *select, struct snapshot_set *rows)
-{
-	struct source_options options = connections_everything(select);
-	size_t kept = 0;
-
-	options.owners = select_needs_owners(select);
-	if (source_collect(rows, &options))
-		return -EIO;
-	select_sort(rows->info, rows->n);
-	for (size_t i = 0; i < rows->n; i++)
-		if (select_match(select, &rows->info[i], i + 1))
-			rows->info[kept++] = rows->info[i];
-	rows->n = kept;
-	return 0;
-}
-
-static bool is_row(const struct snapshot_set *rows, const struct cpl_info *info)
-{
-	for (size_t i = 0; i < rows->n; i++)
-		if (rows->info[i].id == info->id && rows->info[i].netns == info->netns &&
-		    rows->info[i].local_port == info->local_port &&
-		    rows->info[i].remote_port == info->remote_port)
-			return true;
-	return false;
-}
-
 /* Which ends are wanted; NULL: no memory. *ANY: at least one is. */
 static bool *select_ends(const struct look *l, const struct view_match *m, bool *any)
 {
@@ -249,13 +222,14 @@ static bool *select_ends(const struct look *l, const struct view_match *m, bool 
 	struct snapshot_set rows;
 
 	snapshot_set_init(&rows);
-	if (by_row && collect_rows(l->wanted, &rows) < 0)
+	if (by_row && connections_rows(&rows, l->wanted) < 0)
 		by_row = false;
 	*any = false;
 	for (size_t i = 0; wanted && i < m->n; i++) {
 		const struct cpl_info *info = view_match_last(m, i);
 
-		wanted[i] = by_row ? is_row(&rows, info) : select_match(l->wanted, info, 0);
+		wanted[i] =
+			by_row ? connections_has(&rows, info) : select_match(l->wanted, info, 0);
 		*any |= wanted[i];
 	}
 	snapshot_set_free(&rows);

@@ -279,33 +279,6 @@ int pair_look(const struct pair_options *o, struct pair_world *w)
 
 /* ---- What CONN names ------------------------------------------------------------------------- */
 
-/* The records that the numbers of rows stand for, as couplet netstat -aN numbers them. */
-static int numbered_rows(const struct pair_options *o, struct snapshot_set *rows)
-{
-	struct source_options options = connections_everything(&o->select);
-	size_t kept = 0;
-
-	options.owners = select_needs_owners(&o->select);
-	if (source_collect(rows, &options))
-		return -EIO;
-	select_sort(rows->info, rows->n);
-	for (size_t i = 0; i < rows->n; i++)
-		if (select_match(&o->select, &rows->info[i], i + 1))
-			rows->info[kept++] = rows->info[i];
-	rows->n = kept;
-	return 0;
-}
-
-static bool is_among(const struct snapshot_set *rows, const struct cpl_info *info)
-{
-	for (size_t i = 0; i < rows->n; i++)
-		if (rows->info[i].id == info->id && rows->info[i].netns == info->netns &&
-		    rows->info[i].local_port == info->local_port &&
-		    rows->info[i].remote_port == info->remote_port)
-			return true;
-	return false;
-}
-
 static bool is_picked(const struct pair_options *o, const struct pair_world *w,
 		      const struct snapshot_set *rows, size_t end)
 {
@@ -313,7 +286,7 @@ static bool is_picked(const struct pair_options *o, const struct pair_world *w,
 
 	if (!info)
 		return false;
-	return rows ? is_among(rows, info) : select_match(&o->select, info, 0);
+	return rows ? connections_has(rows, info) : select_match(&o->select, info, 0);
 }
 
 struct view_pair *pair_pick(const struct pair_options *o, const struct pair_world *w, size_t *n)
@@ -325,7 +298,7 @@ struct view_pair *pair_pick(const struct pair_options *o, const struct pair_worl
 
 	*n = 0;
 	snapshot_set_init(&rows);
-	if (picked && (!by_row || numbered_rows(o, &rows) == 0))
+	if (picked && (!by_row || connections_rows(&rows, &o->select) == 0))
 		for (size_t i = 0; i < m->pairs; i++)
 			if (!o->named || is_picked(o, w, by_row ? &rows : NULL, m->pair[i].x) ||
 			    is_picked(o, w, by_row ? &rows : NULL, m->pair[i].y))

@@ -97,25 +97,6 @@ struct view_ends pair_ends(const struct pair_world *w, const struct view_pair *p
 
 /* ---- One ------------------------------------------------------------------------------------- */
 
-static void text_for(struct text *t)
-{
-	text_init(t);
-	t->colour = cli_colour(stdout);
-	t->ascii = !cli_utf8();
-	t->width = (unsigned)cli_width(stdout);
-}
-
-static int text_end(struct text *t, int err)
-{
-	if (!err)
-		err = text_flush(t, stdout);
-	text_free(t);
-	if (err == -ENOSYS)
-		return cli_fail(CLI_CANNOT, "couplet was built without JSON; install "
-					    "libjansson-dev and build again");
-	return err == -ENOMEM ? cli_fail(CLI_CANNOT, "out of memory") : CLI_OK;
-}
-
 /* How to see an end that is elsewhere. */
 static void say_how(struct text *t, const struct pair_options *o, const struct cpl_info *x)
 {
@@ -203,7 +184,7 @@ static int show_json(const struct pair_world *w, const struct view_pair_row *row
 	if (*w->caution)
 		not_seen[count++] = w->caution;
 	text_init(&t);
-	return text_end(&t, view_pair_json(&t, rows, n, not_seen, count));
+	return connections_print(&t, view_pair_json(&t, rows, n, not_seen, count));
 }
 
 static void compare(const struct pair_world *w, const struct view_pair *pair,
@@ -247,7 +228,7 @@ int pair_show_one(const struct pair_options *o, const struct pair_world *w,
 
 		return status == CLI_OK ? status_of(row.verdict) : status;
 	}
-	text_for(&t);
+	connections_text(&t);
 	view_pair_print(&t, &row, o->verbose ? VIEW_VERBOSE : 0);
 	if (w->apart_ns)
 		text_printf(&t, "Both were read within %s, twice.\n", word_ns(w->apart_ns).s);
@@ -256,7 +237,7 @@ int pair_show_one(const struct pair_options *o, const struct pair_world *w,
 	if (remote)
 		say_how(&t, o, row.x);
 	say_limits(&t, w, !row.y && !remote);
-	if (text_end(&t, 0) != CLI_OK)
+	if (connections_print(&t, 0) != CLI_OK)
 		return CLI_CANNOT;
 	return status_of(row.verdict);
 }
@@ -308,10 +289,10 @@ int pair_show_all(const struct pair_options *o, const struct pair_world *w,
 
 		status = shown == CLI_OK ? status : shown;
 	} else {
-		text_for(&t);
+		connections_text(&t);
 		view_pair_table(&t, rows, n, o->verbose ? VIEW_VERBOSE : 0);
 		say_limits(&t, w, false);
-		if (text_end(&t, 0) != CLI_OK)
+		if (connections_print(&t, 0) != CLI_OK)
 			status = CLI_CANNOT;
 	}
 	for (size_t i = 0; i < n; i++)

@@ -7,25 +7,6 @@
 #include "cli/pair_store.h"
 #include "cli/record.h"
 
-static void text_for(struct text *t)
-{
-	text_init(t);
-	t->colour = cli_colour(stdout);
-	t->ascii = !cli_utf8();
-	t->width = (unsigned)cli_width(stdout);
-}
-
-static int text_end(struct text *t, int err)
-{
-	if (!err)
-		err = text_flush(t, stdout);
-	text_free(t);
-	if (err == -ENOSYS)
-		return cli_fail(CLI_CANNOT, "couplet was built without JSON; install "
-					    "libjansson-dev and build again");
-	return err == -ENOMEM ? cli_fail(CLI_CANNOT, "out of memory") : CLI_OK;
-}
-
 /* "As recorded: web 2026-11-22 18:30:00, db 2026-11-22 18:30:02 (UTC)." */
 static void say_when(struct text *t, const struct pair_stored_all *all)
 {
@@ -109,7 +90,7 @@ static int show_json(const struct pair_stored_all *all, const struct view_pair_r
 	for (size_t i = 0; i < n; i++)
 		not_seen[i] = words[i].s;
 	text_init(&t);
-	return text_end(&t, view_pair_json(&t, rows, all->keeps, not_seen, n));
+	return connections_print(&t, view_pair_json(&t, rows, all->keeps, not_seen, n));
 }
 
 /* Of more than can be read only those in trouble are listed. */
@@ -130,14 +111,14 @@ static int show_table(const struct pair_options *o, const struct pair_stored_all
 	bool some = all->count.pairs + all->count.remote > all->keeps;
 	struct text t;
 
-	text_for(&t);
+	connections_text(&t);
 	say_when(&t, all);
 	view_pair_rows(&t, rows, some ? without_health(rows, all->keeps) : all->keeps, flags);
 	if (some)
 		text_puts(&t, "Of so many only those in trouble are listed.\n");
 	view_pair_summary(&t, &all->count);
 	say_limits(&t, all);
-	return text_end(&t, 0);
+	return connections_print(&t, 0);
 }
 
 static int show_one(const struct pair_options *o, const struct pair_stored_all *all,
@@ -145,11 +126,11 @@ static int show_one(const struct pair_options *o, const struct pair_stored_all *
 {
 	struct text t;
 
-	text_for(&t);
+	connections_text(&t);
 	say_when(&t, all);
 	view_pair_print(&t, row, o->verbose ? VIEW_VERBOSE : 0);
 	say_limits(&t, all);
-	return text_end(&t, 0);
+	return connections_print(&t, 0);
 }
 
 static int show(const struct pair_options *o, const struct pair_stored_all *all)

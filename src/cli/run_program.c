@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/netns.h"
+
 #define SCRIPTS_MAX 4 /* interpreters of interpreters, as the kernel allows */
 
 /* ---- What it is ----------------------------------------------------------------------------- */
@@ -170,22 +172,9 @@ int program_shim(char path[PATH_MAX], struct link_why *why)
 
 /* ---- Where it lives ------------------------------------------------------------------------- */
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
 int program_leave_network(struct link_why *why)
 {
 	unsigned uid = geteuid(), gid = getegid();
-	char text[64];
 	int err;
 
 	if (unshare(CLONE_NEWNET) == 0)
@@ -195,13 +184,7 @@ int program_leave_network(struct link_why *why)
 				 errno == EPERM ? "this system does not let users make them; run "
 						  "couplet with sudo"
 						: strerror(errno));
-	err = write_file("/proc/self/setgroups", "deny");
-	snprintf(text, sizeof(text), "%u %u 1", uid, uid);
-	if (!err || err == -ENOENT)
-		err = write_file("/proc/self/uid_map", text);
-	snprintf(text, sizeof(text), "%u %u 1", gid, gid);
-	if (!err)
-		err = write_file("/proc/self/gid_map", text);
+	err = netns_map(uid, uid, gid, gid);
 	return err ? link_fail(why, err, "cannot stay user %u in a user namespace: %s", uid,
 			       strerror(-err))
 		   : 0;

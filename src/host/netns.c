@@ -55,8 +55,7 @@ static int refused(struct link_why *why, int err, const char *what, char *const 
 	return err;
 }
 
-/* This user is root in the user namespace, and nobody else is there. */
-static int map_ids(uid_t uid, gid_t gid)
+int netns_map(uid_t as_uid, uid_t uid, gid_t as_gid, gid_t gid)
 {
 	char text[64];
 	int err;
@@ -65,11 +64,11 @@ static int map_ids(uid_t uid, gid_t gid)
 	err = write_file("/proc/self/setgroups", "deny");
 	if (err && err != -ENOENT)
 		return err;
-	snprintf(text, sizeof(text), "0 %u 1", (unsigned)uid);
+	snprintf(text, sizeof(text), "%u %u 1", (unsigned)as_uid, (unsigned)uid);
 	err = write_file("/proc/self/uid_map", text);
 	if (err)
 		return err;
-	snprintf(text, sizeof(text), "0 %u 1", (unsigned)gid);
+	snprintf(text, sizeof(text), "%u %u 1", (unsigned)as_gid, (unsigned)gid);
 	return write_file("/proc/self/gid_map", text);
 }
 
@@ -84,7 +83,7 @@ int netns_enter(char *const argv[], struct link_why *why)
 			return refused(why, -errno, "make a network namespace", argv);
 		if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
 			return refused(why, -errno, "make a network namespace of our own", argv);
-		err = map_ids(uid, gid);
+		err = netns_map(0, uid, 0, gid);
 		if (err)
 			return refused(why, err, "become root in a user namespace", argv);
 	}

@@ -4,6 +4,8 @@
 #ifndef HOST_NETNS_H
 #define HOST_NETNS_H
 
+#include <sys/types.h>
+
 #include "link/link.h"
 
 /*
@@ -13,5 +15,11 @@
  * is one sentence, which ends with the command to run instead, made from ARGV (NULL: without).
  */
 int netns_enter(char *const argv[], struct link_why *why);
+
+/*
+ * In a user namespace that this process has just made: who was user UID and group GID outside is
+ * AS_UID and AS_GID there, and nobody else is. Returns 0 or a negative errno.
+ */
+int netns_map(uid_t as_uid, uid_t uid, gid_t as_gid, gid_t gid);
 
 #endif

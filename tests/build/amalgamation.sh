@@ -1,21 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # The amalgamation compiles alone, links, and exports what libcouplet.a exports.
+. tests/build/check.sh
 one=out/check/amalgamation
 libs=$(grep -oE -- '-DHAVE_[A-Z_]+|-isystem [^ ]+' "$OUT/flags" | tr '\n' ' ')
-n=0
-status=0
-
-check() # name command...
-{
-	n=$((n + 1))
-	if "${@:2}" >&2; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		status=1
-	fi
-}
 
 exports()
 {
@@ -33,5 +21,4 @@ check "couplet.h is C99" gcc -std=c99 -pedantic -Wall -Wextra -Werror -fsyntax-o
 check "couplet.h is C++" g++ -std=c++11 -Wall -Wextra -Werror -fsyntax-only -x c++ $one/couplet.h
 check "it exports what libcouplet.a exports" \
 	diff <(exports "$OUT/libcouplet.a") <(exports $one/couplet.o)
-echo "1..$n"
-exit $status
+end

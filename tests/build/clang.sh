@@ -2,25 +2,13 @@
 # SPDX-License-Identifier: MIT
 # Every source compiles without a warning under clang as well; the programs for the kernel
 # (src/source/bpf), which only clang makes, do so when they are built.
+. tests/build/check.sh
 # What the build was given for the optional libraries: words, paths and the generated BPF loaders.
 libs=$(grep -oE -- '-DHAVE_[A-Z_]+|-isystem [^ ]+|-I[^ ]+/bpf' "$OUT/flags" | tr '\n' ' ')
-n=0
-status=0
 
 compile() # compiler and flags..., the files on standard input
 {
 	xargs -r -n 16 "$@" -std=gnu17 -Wall -Wextra -Werror -Iinclude -Isrc -I. -fsyntax-only >&2
-}
-
-check() # name command...
-{
-	n=$((n + 1))
-	if "${@:2}"; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		status=1
-	fi
 }
 
 # The library's own, with CPL_DEBUG and without: as one source, in amalgamation.sh.
@@ -33,5 +21,4 @@ check "none of them differs by CPL_DEBUG" \
 # What needs an optional library compiles without it, to a word that says so.
 check "every source compiles without the optional libraries" \
 	compile gcc < <(grep -rl HAVE_ --include=*.c src sim)
-echo "1..$n"
-exit $status
+end

@@ -2,23 +2,9 @@
 # SPDX-License-Identifier: MIT
 # Every public header compiles by itself as strict C99 and as C++11, every internal one as GNU C17;
 # those of src/source/bpf, which hold the kernel's types and need -target bpf, do so when built.
+. tests/build/check.sh
 # Where the build found the optional libraries.
 libs=$(grep -oE -- '-DHAVE_[A-Z_]+|-isystem [^ ]+|-I[^ ]+/bpf' "$OUT/flags" | tr '\n' ' ')
-n=0
-status=0
-
-check() # name command...
-{
-	n=$((n + 1))
-	name=$1
-	shift
-	if "$@" >&2; then
-		echo "ok $n $name"
-	else
-		echo "not ok $n $name"
-		status=1
-	fi
-}
 
 include() # header: a source that includes it twice
 {
@@ -50,5 +36,4 @@ for path in include/couplet/*.h; do
 	check "$header is C++ to clang++" cxx "$header" clang++
 done
 check "every internal header compiles alone" internal
-echo "1..$n"
-exit $status
+end

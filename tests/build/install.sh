@@ -1,20 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # What `make install` installs is what a program and a reader need.
+. tests/build/check.sh
 root=$PWD/out/check/root
-n=0
-status=0
-
-check() # name command...
-{
-	n=$((n + 1))
-	if "${@:2}" >&2; then
-		echo "ok $n $1"
-	else
-		echo "not ok $n $1"
-		status=1
-	fi
-}
 
 embed() # a program built with nothing but the installed files
 {
@@ -52,5 +40,4 @@ for page in man/*.[1-8]; do
 	[ -e "$page" ] || continue
 	check "$page is installed" test -s "$root/usr/share/man/man${page##*.}/${page##*/}"
 done
-echo "1..$n"
-exit $status
+end

@@ -5,21 +5,21 @@ import functools
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
-import traceback
 
-COUPLET = os.path.join(os.environ.get("OUT", "out/release"), "couplet")
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import inside  # noqa: E402
+from inside import COUPLET, INSIDE  # noqa: E402
+
 STATES = {"ESTAB": "ESTABLISHED", "SYN-SENT": "SYN_SENT", "SYN-RECV": "SYN_RCVD",
           "FIN-WAIT-1": "FIN_WAIT_1", "FIN-WAIT-2": "FIN_WAIT_2", "TIME-WAIT": "TIME_WAIT",
           "CLOSE-WAIT": "CLOSE_WAIT", "LAST-ACK": "LAST_ACK", "LISTEN": "LISTEN",
           "CLOSING": "CLOSING", "UNCONN": ""}
-INSIDE = os.environ.get("NETSTAT_INSIDE")  # "root" or "user", in the namespace
 TESTS = []
 HELD = []
 
@@ -376,42 +376,12 @@ def an_ordinary_user():
 def main(tests):
     make_all()
     print(f"1..{len(tests)}", flush=True)
-    failed = 0
-    for number, function in enumerate(tests, 1):
-        name = function.__name__.replace("_", " ")
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Exception:
-            failed = 1
-            print("\n".join("# " + line for line in traceback.format_exc().split("\n")))
-            print(f"not ok {number} - {name}", flush=True)
-    sys.exit(failed)
-
-
-def skip(reason):
-    print(f"1..0 # SKIP {reason}")
-    sys.exit(0)
-
-
-def enter(program):
-    """The program again, in a network namespace and a /run of its own: no stack is seen there."""
-    for tool in "ss", "ip", "unshare":
-        if not shutil.which(tool):
-            skip(f"{tool} is not installed")
-    how = "-mn" if os.getuid() == 0 else "-rmn"
-    inside = "mount -t tmpfs none /run && ip link set lo up && exec \"$0\" \"$@\""
-    probe = subprocess.run(["unshare", how, "sh", "-c", inside, "true"], capture_output=True,
-                           text=True)
-    if probe.returncode:
-        skip("no network namespace: " + probe.stderr.strip().split("\n")[0])
-    os.environ["NETSTAT_INSIDE"] = "root" if os.getuid() == 0 else "user"
-    os.execvp("unshare", ["unshare", how, "sh", "-c", inside, sys.executable,
-                          os.path.abspath(program)])
+    sys.exit(any([inside.tell(number, function, inside.attempt(function))
+                  for number, function in enumerate(tests, 1)]))
 
 
 if __name__ == "__main__":
     if INSIDE:
         main(TESTS)
     else:
-        enter(__file__)
+        inside.enter(__file__, "ss")

@@ -14,6 +14,7 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
+import inside
 import netstat
 from netstat import COUPLET, INSIDE, hold, listener, pair, plain, refused, run, stable
 
@@ -447,6 +448,6 @@ if __name__ == "__main__":
     if INSIDE:
         netstat.main(TESTS)
     elif not shutil.which("netstat"):
-        netstat.skip("net-tools is not installed")
+        inside.skip("net-tools is not installed")
     else:
-        netstat.enter(__file__)
+        inside.enter(__file__, "ss")

@@ -5,16 +5,16 @@ at rest, stopped readers, segments that get lost, closed ends; in a network name
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-import traceback
 
-COUPLET = os.path.join(os.environ.get("OUT", "out/release"), "couplet")
-INSIDE = os.environ.get("SS_INSIDE")
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import inside  # noqa: E402
+from inside import COUPLET, INSIDE, attempt, tell  # noqa: E402
+
 HELD = []
 CLOCKS = {"lastsnd": "last_sent", "lastrcv": "last_received", "lastack": "last_ack"}
 
@@ -230,19 +230,12 @@ TESTS = [at_rest, a_stopped_reader, segments_that_get_lost, closed_ends]
 
 
 def main():
-    failed = 0
+    failed = False
     if not couplet_has_json():
-        skip("couplet was built without JSON")
+        inside.skip("couplet was built without JSON")
     print(f"1..{len(TESTS)}", flush=True)
     for number, function in enumerate(TESTS, 1):
-        name = f"ss tells the same of {function.__name__.replace('_', ' ')}"
-        try:
-            function()
-            print(f"ok {number} - {name}", flush=True)
-        except Exception:
-            failed = 1
-            print("\n".join("# " + line for line in traceback.format_exc().split("\n")))
-            print(f"not ok {number} - {name}", flush=True)
+        failed |= tell(number, function, attempt(function), "ss tells the same of ")
         while HELD:
             HELD.pop().close()
     sys.exit(failed)
@@ -252,28 +245,8 @@ def couplet_has_json():
     return subprocess.run([COUPLET, "netstat", "--json"], capture_output=True).returncode == 0
 
 
-def skip(reason):
-    print(f"1..0 # SKIP {reason}")
-    sys.exit(0)
-
-
-def enter():
-    for tool in "ss", "ip", "unshare", "nft":
-        if not shutil.which(tool):
-            skip(f"{tool} is not installed")
-    how = "-mn" if os.getuid() == 0 else "-rmn"
-    inside = "mount -t tmpfs none /run && ip link set lo up && exec \"$0\" \"$@\""
-    probe = subprocess.run(["unshare", how, "sh", "-c", inside, "true"], capture_output=True,
-                           text=True)
-    if probe.returncode:
-        skip("no network namespace: " + probe.stderr.strip().split("\n")[0])
-    os.environ["SS_INSIDE"] = "1"
-    os.execvp("unshare", ["unshare", how, "sh", "-c", inside, sys.executable,
-                          os.path.abspath(__file__)])
-
-
 if __name__ == "__main__":
     if INSIDE:
         main()
     else:
-        enter()
+        inside.enter(__file__, "ss", "nft")

@@ -6,20 +6,18 @@ import concurrent.futures
 import os
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import inside  # noqa: E402
+from inside import COUPLET, INSIDE, attempt, tell  # noqa: E402
 from terminal import Terminal  # noqa: E402
 
-COUPLET = os.path.abspath(os.path.join(os.environ.get("OUT", "out/release"), "couplet"))
-INSIDE = os.environ.get("WATCH_INSIDE")  # "root" or "user", in the namespace
 MANY = 50000 if os.environ.get("SOAK") else 0
 TESTS = []
 HELD = []
@@ -454,15 +452,6 @@ def check_many(sockets):
 
 # ---- The frame ----------------------------------------------------------------------------------
 
-def attempt(function):
-    """What went wrong, as comments; "" if nothing did."""
-    try:
-        function()
-        return ""
-    except Exception:
-        return "".join(f"# {line}\n" for line in traceback.format_exc().split("\n"))
-
-
 def main():
     """They mostly wait for a screen: some at a time, but for the one that needs the machine."""
     make_all()
@@ -472,35 +461,15 @@ def main():
         results = [pool.submit(attempt, function) if function.__name__ != LAST else None
                    for function in TESTS]
         for number, (function, result) in enumerate(zip(TESTS, results), 1):
-            comments = result.result() if result else attempt(function)
-            failed |= bool(comments)
-            name = function.__name__.replace("_", " ")
-            print(f"{comments}{'not ' if comments else ''}ok {number} - {name}", flush=True)
+            failed |= tell(number, function, result.result() if result else attempt(function))
     os._exit(failed)
 
 
-def skip(reason):
-    print(f"1..0 # SKIP {reason}")
-    sys.exit(0)
-
-
 def enter():
-    """This program again, in a network namespace and a /run of its own: no stack is seen there."""
     done = subprocess.run([COUPLET, "watch"], capture_output=True, text=True)
     if "without ncurses" in done.stderr:
-        skip("couplet was built without ncurses")
-    for tool in "ip", "unshare", "nsenter":
-        if not shutil.which(tool):
-            skip(f"{tool} is not installed")
-    how = "-mn" if os.getuid() == 0 else "-rmn"
-    inside = "mount -t tmpfs none /run && ip link set lo up && exec \"$0\" \"$@\""
-    probe = subprocess.run(["unshare", how, "sh", "-c", inside, "true"], capture_output=True,
-                           text=True)
-    if probe.returncode:
-        skip("no network namespace: " + probe.stderr.strip().split("\n")[0])
-    os.environ["WATCH_INSIDE"] = "root" if os.getuid() == 0 else "user"
-    os.execvp("unshare", ["unshare", how, "sh", "-c", inside, sys.executable,
-                          os.path.abspath(__file__)])
+        inside.skip("couplet was built without ncurses")
+    inside.enter(__file__, "nsenter")
 
 
 if __name__ == "__main__":

@@ -88,13 +88,19 @@ def test_program_that_was_not_built(top):
 
 
 def test_time_out_ends_all_of_it(top):
-    script(top, "a", f"echo ok 1 one; (sleep 2.5; touch {top}/late) & sleep 60\n")
+    script(top, "a", f"echo ok 1 one; (sleep 3.5; touch {top}/late) & sleep 60\n")
     start = time.monotonic()
     status, out = tests(top, seconds=1)
-    assert status == 1 and "over the time budget" in out, out
+    assert status == 1 and "over twice the time budget (2 s left for it)" in out, out
     assert out.splitlines()[-1] == "1 passed, 1 failed", out
-    time.sleep(max(0, start + 3 - time.monotonic()))
+    time.sleep(max(0, start + 4 - time.monotonic()))
     assert not os.path.exists(os.path.join(top, "late"))
+
+
+def test_slow_is_said(top):
+    script(top, "a", "sleep 1.2; echo ok 1 one\n")
+    status, out = tests(top, seconds=1)
+    assert status == 0 and "slow: part took 1 s; its budget is 1 s" in out, out
 
 
 def test_part_without_budget(top):
@@ -105,8 +111,8 @@ def test_part_without_budget(top):
 
 def test_budget_of_all_parts_is_bounded(top):
     script(top, "a", "echo ok 1\n")
-    status, out = tests(top, seconds=396)
-    assert status == 1 and "gives 401 seconds; there are 400" in out, out
+    status, out = tests(top, seconds=356)
+    assert status == 1 and "gives 361 seconds; there are 360" in out, out
 
 
 def test_nothing_to_run_is_no_success(top):

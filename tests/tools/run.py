@@ -37,6 +37,14 @@ def test_failed_result(top):
     fails(top, "two", "1 passed, 1 failed")
 
 
+def test_why_it_failed(top):
+    script(top, "a", "echo '# no'; echo ok 1 one; echo '# before'; echo not ok 2 two; "
+                     "echo '# after'; echo ok 3 three\n")
+    _, out = tests(top)
+    assert "failed: two\n      # before\n      # after\n" in out, out
+    assert "# no" not in out, out
+
+
 def test_skip_with_reason(top):
     script(top, "a", "echo ok 1 one; echo 'ok 2 two # SKIP no device'\n")
     status, out = tests(top)

@@ -287,99 +287,112 @@ struct tcb_cold {
 
 struct listener;
 
+/*
+ * Its cache lines, by role: what a segment is looked up by, what it changes when it arrives, what
+ * when it leaves, what hands it on; what is counted in passing; then what is seldom looked at.
+ */
 struct tcb {
 	struct demux_node node;
 	uint32_t slot; /* index of its conn_slot */
 	uint32_t gen;  /* of its handle */
 	uint32_t flags;
+	uint8_t state; /* enum cpl_state; only tcb_set_state() writes it */
+	uint8_t ifindex;
+	uint8_t snd_wscale : 4, rcv_wscale : 4;
+	uint8_t ecn; /* ECN_* */
+	union {
+		struct tcb_io *io;	   /* NULL: quiet */
+		struct listener *listener; /* in LISTEN */
+	};
 
-	/* Send sequence variables (RFC 9293 3.3.1) */
+	/* Receive sequence variables (RFC 9293 3.3.1), and what else comes with a segment */
+	uint32_t rcv_nxt;
+	uint32_t rcv_edge; /* RCV.NXT + RCV.WND as last advertised */
+	uint32_t rcv_up;
+	uint32_t read_seq; /* next octet for the program */
+	uint32_t last_ack_sent;
+	uint32_t ts_recent;
+	uint32_t ts_recent_s; /* when it was set: milliseconds would wrap in 50 days */
+	uint32_t rcvbuf;
+	uint64_t last_received;
+	uint64_t last_data; /* when data last came, or ESTABLISHED; 0: neither */
+	uint64_t bytes_received;
+	uint32_t segs_in;
+	uint16_t rcv_mss_est;
+	uint8_t probes_n; /* probes unanswered */
+	uint8_t rexmt_n;  /* retransmissions of the oldest segment */
+
+	/* Send sequence variables */
 	uint32_t snd_una;
 	uint32_t snd_nxt;
 	uint32_t snd_wnd; /* after scaling (REC-1) */
 	uint32_t snd_up;
 	uint32_t snd_wl1;
 	uint32_t snd_wl2;
-	uint32_t iss;
 	uint32_t snd_wnd_max;
-
-	/* Receive sequence variables */
-	uint32_t rcv_nxt;
-	uint32_t rcv_edge; /* RCV.NXT + RCV.WND as last advertised */
-	uint32_t rcv_up;
-	uint32_t irs;
-	uint32_t read_seq; /* next octet for the program */
-
-	uint32_t ts_recent;
-	uint32_t ts_recent_s; /* when it was set: milliseconds would wrap in 50 days */
 	uint32_t ts_offset;
-	uint32_t last_ack_sent;
-	uint32_t oow_ms; /* when an ACK last answered an unacceptable segment */
-
 	struct rtt rtt;
-	uint32_t cwnd;	   /* while there is no io */
-	uint32_t ssthresh; /* likewise */
-
-	uint32_t sndbuf;
-	uint32_t rcvbuf;
-	uint16_t snd_mss;  /* payload of a segment, options deducted (MUST-16: Eff.snd.MSS) */
-	uint16_t peer_mss; /* as the peer said, or the default (MUST-15) */
-	uint16_t rcv_mss;  /* as we said */
-	uint16_t rcv_mss_est;
-	uint16_t pmtu;
+	uint16_t snd_mss; /* payload of a segment, options deducted (MUST-16: Eff.snd.MSS) */
 	/* plpmtu.c: of the path MTU, whatever routes and routers say; 0: not limited */
 	uint16_t mtu_cap;
-	uint16_t mtu_limit, mtu_high; /* what it was before; what did not pass, or the same */
-	uint16_t blackholes;
-	uint32_t mtu_at_s; /* when to look whether more passes */
-	uint8_t state;	   /* enum cpl_state; only tcb_set_state() writes it */
-	uint8_t ifindex;
-	uint8_t snd_wscale : 4, rcv_wscale : 4;
-	uint8_t cc_id;
 	uint8_t tos, ttl;
-	uint8_t ecn;	  /* ECN_* */
+	uint16_t pmtu;
+
+	/* What hands it on: timer, output, events */
+	struct wheel_node timer;
+	struct list ready;     /* on an interface's list of those with something to send */
+	struct accecn *accecn; /* NULL: not agreed */
+	struct tcb_cold *cold; /* NULL: all defaults */
+	uint64_t t_slow;       /* keep-alive, FIN-WAIT-2; CPL_NEVER: off */
+
+	struct list event; /* on tcp->events, or in the accept queue while TCB_HELD */
+	uint64_t user;
+	uint64_t bytes_acked, bytes_sent;
+	uint32_t data_segs_in, segs_out, data_segs_out;
+	uint32_t events; /* CPL_EV_* not yet told */
+
+	uint32_t sndbuf;
+	uint32_t iss;
+	uint32_t irs;
+	uint32_t oow_ms;	      /* when an ACK last answered an unacceptable segment */
+	uint32_t cwnd;		      /* while there is no io */
+	uint32_t ssthresh;	      /* likewise */
+	uint16_t peer_mss;	      /* as the peer said, or the default (MUST-15) */
+	uint16_t rcv_mss;	      /* as we said */
+	uint16_t mtu_limit, mtu_high; /* mtu_cap before; what did not pass, or the same */
+	uint32_t mtu_at_s;	      /* when to look whether more passes */
+	uint16_t blackholes;
+	uint16_t fastopen; /* FASTOPEN_* */
+	uint8_t cc_id;
 	uint8_t oob_byte; /* the urgent octet, once it was read past */
-	uint8_t rexmt_n;  /* retransmissions of the oldest segment */
-	uint8_t probes_n; /* probes unanswered */
 	uint8_t soft_error;
 	uint8_t error;		   /* what ended it */
 	bool over : 1;		   /* it was a connection, and is none any more */
 	bool reordering : 1;	   /* the path was seen to reorder (RFC 8985) */
 	bool reuseport : 1;	   /* several listeners share its port */
 	uint8_t fastopen_fail : 2; /* enum fastopen_fail */
-	uint16_t fastopen;	   /* FASTOPEN_* */
 
-	uint64_t t_slow; /* keep-alive, FIN-WAIT-2; CPL_NEVER: off */
+	uint32_t delivered_segs;
+	uint32_t loss_probes;
 	uint64_t made;
-	uint64_t last_received;
-	uint64_t last_data; /* when data last came, or ESTABLISHED; 0: neither */
-
-	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
-	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
+	uint64_t bytes_retrans;
 	uint32_t retrans, drops, dsack_dups, ce_in, ece_in;
 	uint32_t fast_recoveries;
 	uint16_t rto_count;
 	/* What was counted and summed before io went the last time. */
 	uint16_t rto_spurious, undone, reorderings;
-	uint32_t loss_probes;
-	uint32_t delivered_segs;
 	uint64_t bytes_lost;
 	struct us48 why_sum[CPL_WHYS];
 	struct us48 busy_sum;
-
-	uint32_t events; /* CPL_EV_* not yet told */
-	uint64_t user;
-	struct list event; /* on tcp->events, or in the accept queue while TCB_HELD */
-	struct list ready; /* on an interface's list of those with something to send */
-	struct wheel_node timer;
-
-	union {
-		struct tcb_io *io;	   /* NULL: quiet */
-		struct listener *listener; /* in LISTEN */
-	};
-	struct tcb_cold *cold; /* NULL: all defaults */
-	struct accecn *accecn; /* NULL: not agreed */
 };
+
+#define TCB_LINE(field) (offsetof(struct tcb, field) / 64)
+_Static_assert(TCB_LINE(node) == 0 && TCB_LINE(io) == 0, "to be found");
+_Static_assert(TCB_LINE(rcv_nxt) == 1 && TCB_LINE(rexmt_n) == 1, "what arrives");
+_Static_assert(TCB_LINE(snd_una) == 2 && TCB_LINE(pmtu) == 2, "what leaves");
+_Static_assert(TCB_LINE(timer) == 3 && TCB_LINE(t_slow) == 3, "what hands it on");
+_Static_assert(TCB_LINE(event) == 4 && TCB_LINE(sndbuf) == 4, "what is counted");
+_Static_assert(sizeof(struct tcb) == (size_t)8 * 64, "no line is shared with another");
 
 #define HALF_PENDING 1u /* a catch-all's SYN awaits its verdict */
 #define HALF_WSCALE  2u

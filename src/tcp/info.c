@@ -329,7 +329,7 @@ void tcp_info_half(struct tcp *tcp, const struct half_open *half, struct cpl_inf
 	CPL_INFO_READ(info, state, CPL_SYN_RECEIVED);
 	CPL_INFO_READ(info, id, half_handle(tcp, half));
 	CPL_INFO_READ(info, passive, 1);
-	CPL_INFO_READ(info, age, now - us48_ns(half->made));
+	CPL_INFO_READ(info, age, us48_ago(half->made, now));
 	CPL_INFO_READ(info, ifindex, half->ifindex);
 	CPL_INFO_READ(info, iss, half->iss);
 	CPL_INFO_READ(info, irs, half->irs);

@@ -336,7 +336,7 @@ static void inherit(struct tcp *tcp, struct tcb *tcb, const struct half_open *ha
 struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t now)
 {
 	struct tcb *tcb = tcb_new(tcp, now);
-	uint64_t made = us48_ns(half->made);
+	uint64_t made = now - us48_ago(half->made, now);
 
 	if (!tcb)
 		return NULL;

@@ -166,7 +166,7 @@ struct ooo_range {
 	struct chunkq data;
 };
 
-/* A sum of time that must last: 8 years. */
+/* Microseconds, modulo 2^48: a sum of time that must last 8 years, or when something was. */
 struct us48 {
 	uint64_t us : 48;
 } __attribute__((packed));
@@ -179,6 +179,12 @@ static inline struct us48 us48_of(uint64_t ns)
 static inline uint64_t us48_ns(struct us48 t)
 {
 	return t.us * 1000;
+}
+
+/* The time ago that T was, NOW: any clock will do, and the years that it counts from. */
+static inline uint64_t us48_ago(struct us48 t, uint64_t now)
+{
+	return (struct us48){ now / 1000 - t.us }.us * 1000;
 }
 
 #define STREAM_MARKS 16

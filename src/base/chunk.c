@@ -516,6 +516,19 @@ unsigned chunkq_pieces(struct chunkq *q, uint64_t off, uint32_t len, struct chun
 	return n;
 }
 
+bool chunkq_single(struct chunkq *q, struct chunk_piece *piece)
+{
+	struct chunk_ref *ref;
+
+	if (list_empty(&q->refs) || q->refs.next != q->refs.prev)
+		return false;
+	ref = list_first(&q->refs, struct chunk_ref, link);
+	q->hint = ref;
+	q->hint_off = 0;
+	*piece = (struct chunk_piece){ ref->chunk->data + ref->off, ref->len, ref->chunk };
+	return true;
+}
+
 void chunkq_check(const struct chunkq *q)
 {
 	const struct chunk *before = NULL;

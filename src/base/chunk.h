@@ -121,6 +121,9 @@ struct chunk_piece {
 unsigned chunkq_pieces(struct chunkq *q, uint64_t off, uint32_t len, struct chunk_piece *pieces,
 		       unsigned max, uint32_t *covered);
 
+/* All of Q as one piece, without a reference of its own; false: it is empty, or several. */
+bool chunkq_single(struct chunkq *q, struct chunk_piece *piece);
+
 /* All sums hold; asserts. For tests and checks of a whole connection. O(chunks). */
 void chunkq_check(const struct chunkq *q);
 

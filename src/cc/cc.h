@@ -47,6 +47,8 @@ struct cc_ops {
 	void (*sent)(struct cc *cc, const struct send_event *ev);
 	/* An ACK was processed. */
 	void (*ack)(struct cc *cc, const struct ack_event *ev);
+	/* All that ack() does when cwnd is not limited, outside of recovery; NULL: ask ack(). */
+	void (*ack_unused)(struct cc *cc);
 	/* Loss or ECN starts a reduction: set ssthresh; recovery brings cwnd down to it. */
 	void (*congestion)(struct cc *cc, uint32_t in_flight, uint64_t now);
 	/* A retransmission time-out (RFC 5681 3.1): set ssthresh; the caller sets cwnd. */

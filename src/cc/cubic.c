@@ -226,16 +226,24 @@ static void congestion_avoidance(struct cc *cc, struct cubic *c, const struct ac
 	}
 }
 
+static void cubic_ack_unused(struct cc *cc)
+{
+	struct cubic *c = cubic_state(cc);
+
+	follow_mss(c, cc->mss);
+	c->flags &= (uint16_t)~CLOCK;
+}
+
 static void cubic_ack(struct cc *cc, const struct ack_event *ev)
 {
 	struct cubic *c = cubic_state(cc);
 	uint32_t acked = cc_growth_bytes(ev);
 
-	follow_mss(c, cc->mss);
 	if (!ev->cwnd_limited) {
-		c->flags &= (uint16_t)~CLOCK;
+		cubic_ack_unused(cc);
 		return;
 	}
+	follow_mss(c, cc->mss);
 	if (cc->cwnd < cc->ssthresh) {
 		c->flags &= (uint16_t) ~(EPOCH | CLOCK);
 		if (cc->ssthresh == CC_SSTHRESH_NONE && hystart_train(&cc->hystart, ev, cc->cwnd))
@@ -324,6 +332,7 @@ const struct cc_ops cc_cubic = {
 	.name = "cubic",
 	.init = cubic_init,
 	.ack = cubic_ack,
+	.ack_unused = cubic_ack_unused,
 	.congestion = cubic_congestion,
 	.timeout = cubic_timeout,
 	.undo = cubic_undo,

@@ -8,13 +8,20 @@ static void reno_init(struct cc *cc, uint64_t now)
 	(void)now;
 }
 
+/* A window that was not used was not tested either (RFC 5681 3.1, RFC 7661). */
+static void reno_ack_unused(struct cc *cc)
+{
+	(void)cc;
+}
+
 static void reno_ack(struct cc *cc, const struct ack_event *ev)
 {
 	uint32_t acked = cc_growth_bytes(ev);
 
-	/* A window that was not used was not tested either (RFC 5681 3.1, RFC 7661). */
-	if (!ev->cwnd_limited)
+	if (!ev->cwnd_limited) {
+		reno_ack_unused(cc);
 		return;
+	}
 	if (cc->cwnd < cc->ssthresh)
 		acked = cc_slow_start(cc, ev, acked);
 	if (acked)
@@ -48,6 +55,7 @@ const struct cc_ops cc_reno = {
 	.name = "reno",
 	.init = reno_init,
 	.ack = reno_ack,
+	.ack_unused = reno_ack_unused,
 	.congestion = reno_reduce,
 	.timeout = reno_reduce,
 	.undo = reno_undo,

@@ -20,6 +20,15 @@ static bool sent_after(uint64_t time_a, uint32_t end_a, uint64_t time_b, uint32_
 	return time_a > time_b || (time_a == time_b && seq_gt(end_a, end_b));
 }
 
+static void newest(struct rack *rack, uint64_t time, uint32_t end)
+{
+	if (rack->sampled && !sent_after(time, end, rack->xmit_ns, rack->end_seq))
+		return;
+	rack->xmit_ns = time;
+	rack->end_seq = end;
+	rack->sampled = true;
+}
+
 bool rack_update(struct rack *rack, const struct sendmap_result *res, uint64_t now)
 {
 	bool news = res->reordered && !rack->reordering_seen;
@@ -28,13 +37,14 @@ bool rack_update(struct rack *rack, const struct sendmap_result *res, uint64_t n
 	if (!res->rack_sampled)
 		return news;
 	rack->rtt_ns = now - res->rack_last;
-	if (rack->sampled &&
-	    !sent_after(res->rack_time, res->rack_end, rack->xmit_ns, rack->end_seq))
-		return news;
-	rack->xmit_ns = res->rack_time;
-	rack->end_seq = res->rack_end;
-	rack->sampled = true;
+	newest(rack, res->rack_time, res->rack_end);
 	return news;
+}
+
+void rack_delivered(struct rack *rack, uint64_t sent, uint32_t end, uint64_t now)
+{
+	rack->rtt_ns = now - sent;
+	newest(rack, sent, end);
 }
 
 void rack_dsack(struct rack *rack, uint32_t una, uint32_t nxt)

@@ -40,6 +40,8 @@ struct rack_path {
 void rack_init(struct rack *rack, bool reordering_seen);
 /* Sections 6.2 step 2 and 3: what one ACK delivered. Returns true if it shows reordering. */
 bool rack_update(struct rack *rack, const struct sendmap_result *res, uint64_t now);
+/* The same of an ACK that delivered one record, up to END, sent once, at SENT, and no other. */
+void rack_delivered(struct rack *rack, uint64_t sent, uint32_t end, uint64_t now);
 /* Step 4: DSACK says that what was sent again had arrived; at most once a round trip. */
 void rack_dsack(struct rack *rack, uint32_t una, uint32_t nxt);
 /* Step 4: a recovery has ended. */

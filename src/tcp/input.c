@@ -355,7 +355,8 @@ void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now)
 	} else if (!found) {
 		no_connection(tcp, &id, in, now);
 	} else if (kind == KIND_TCB) {
-		segment_arrives(tcp, found, in, now);
+		if (!fast_input(tcp, found, in, now))
+			segment_arrives(tcp, found, in, now);
 	} else if (kind == KIND_HALF && half_listener(tcp, found)) {
 		half_segment(tcp, found, in, now);
 	} else if (kind == KIND_HALF) { /* as if it had gone with its listener */

@@ -109,12 +109,17 @@ static void take_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg
 {
 	/* What a hole had kept back waited for the retransmission: that is no round trip. */
 	uint64_t sample = res->any_retrans ? 0 : res->rtt_ns;
-	uint32_t mss = tcb->snd_mss ? tcb->snd_mss : 1;
 
 	if (!sample)
 		sample = echoed_rtt(tcb, seg, res, now);
-	if (!sample)
-		return;
+	if (sample)
+		input_rtt(tcp, tcb, sample, flight, now);
+}
+
+void input_rtt(struct tcp *tcp, struct tcb *tcb, uint64_t sample, uint32_t flight, uint64_t now)
+{
+	uint32_t mss = tcb->snd_mss ? tcb->snd_mss : 1;
+
 	rtt_sample(&tcb->rtt, sample, rtt_flight_samples(flight, mss));
 	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), rtt, (uint32_t)(sample / 1000),
 	      (uint32_t)(tcb->rtt.srtt_ns / 1000), (uint32_t)(tcb->rtt.rttvar_ns / 1000),
@@ -135,7 +140,7 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_seg *seg,
  * The delivery rate that a snapshot tells: the newest sample, unless the program gave too little
  * during it; then only if it says more (draft-ietf-ccwg-bbr 4.1, as Linux).
  */
-static void take_rate(struct tcb_io *io, const struct rate_sample *rate)
+void input_rate(struct tcb_io *io, const struct rate_sample *rate)
 {
 	uint64_t bytes_s = rate_sample_rate(rate);
 
@@ -161,7 +166,7 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 	if (io->recovery.state > state && io->recovery.state >= CPL_RECOVERY_CWR)
 		ecn_reduced(tcb);
 	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
-	take_rate(io, &res->rate);
+	input_rate(io, &res->rate);
 	if (growing || cc_ops(&io->cc)->owns_recovery || cc_ops(&io->cc)->every_ack) {
 		struct ack_event ev = {
 			.now = now,

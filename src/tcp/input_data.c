@@ -122,6 +122,16 @@ static bool keep_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 	return false;
 }
 
+/* What follows from LEN octets in order that were kept. */
+static inline void text_taken(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
+			      uint32_t len, uint64_t now)
+{
+	tcb->io->dup_acks_owed = 0;
+	rcvbuf_measure(tcb, seg, now);
+	schedule_ack(tcp, tcb, len, seg->flags & TCP_PSH, now);
+	tcb_event(tcp, tcb, CPL_EV_READABLE);
+}
+
 /* The text that starts at RCV.NXT. */
 static enum verdict text_in_order(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 				  const uint8_t *data, uint32_t len, bool *fin, uint64_t now)
@@ -154,11 +164,32 @@ static enum verdict text_in_order(struct tcp *tcp, struct tcb *tcb, const struct
 	}
 	if (seq_gt(tcb->rcv_nxt, tcb->rcv_edge))
 		tcb->rcv_edge = tcb->rcv_nxt;
-	io->dup_acks_owed = 0;
-	rcvbuf_measure(tcb, &in->tcp, now);
-	schedule_ack(tcp, tcb, len, in->tcp.flags & TCP_PSH, now);
-	tcb_event(tcp, tcb, CPL_EV_READABLE);
+	text_taken(tcp, tcb, &in->tcp, len, now);
 	return V_CONTINUE;
+}
+
+bool input_text_next(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in)
+{
+	struct chunkq *q = &tcb->io->rcvq;
+	uint64_t before = q->bytes;
+
+	if (chunkq_append(q, tcp->chunks, in->tcp.data, in->tcp.len) == in->tcp.len)
+		return true;
+	chunkq_trim(q, tcp->chunks, q->bytes - before);
+	return false;
+}
+
+/* As input_text() where nothing is trimmed. */
+void input_text_taken(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
+{
+	uint32_t len = in->tcp.len;
+
+	tcb->last_data = now;
+	measure_mss(tcb, in);
+	quick_growth(tcb->io, len);
+	tcb->rcv_nxt += len;
+	tcb->bytes_received += len;
+	text_taken(tcp, tcb, &in->tcp, len, now);
 }
 
 enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, bool *fin,

@@ -49,7 +49,7 @@ static void add_accecn(const struct tcp *tcp, const struct tcb *tcb, struct tcp_
 		seg->opts |= TCP_HAS_ACCECN;
 }
 
-static void count_out(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now)
+void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now)
 {
 	const struct tcp_seg *seg = &out->seg;
 	uint32_t n = out->gso_size ? (seg->len + out->gso_size - 1) / out->gso_size : 1;
@@ -293,7 +293,7 @@ static bool may_send_short(const struct tcb *tcb, uint32_t len, uint32_t avail, 
 }
 
 /* How much of cwnd is in use, as Linux's tcp_cwnd_validate(): what may make it grow (RFC 7661). */
-static void note_usage(struct tcb *tcb, bool limited)
+void output_usage(struct tcb *tcb, bool limited)
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t out = tcb->snd_nxt - tcb->snd_una;
@@ -324,7 +324,7 @@ static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cp
 		return 0;
 	}
 	if (room < len && pace_gathers(tcb, room, mss, now)) {
-		note_usage(tcb, true);
+		output_usage(tcb, true);
 		*why = why_cwnd(io);
 		return 0;
 	}
@@ -337,7 +337,7 @@ static uint32_t new_data(struct tcp *tcp, struct tcb *tcb, uint32_t mss, enum cp
 		len = len < mss ? len : mss;
 	}
 	if (room < len) {
-		note_usage(tcb, true);
+		output_usage(tcb, true);
 		len = room - room % mss;
 		if (!len) {
 			*why = why_cwnd(io);
@@ -378,7 +378,7 @@ static void note_new_data(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32
 	io->hold_over = false;
 	io->t_cork = CPL_NEVER;
 	stream_sent(io, end);
-	note_usage(tcb, output_cwnd_room(tcb) < mss);
+	output_usage(tcb, output_cwnd_room(tcb) < mss);
 	tcb->flags &= ~(TCB_PROBE | TCB_PERSIST);
 	if (io->t_rexmt == CPL_NEVER || tcb->snd_una + len == end)
 		timer_rexmt_start(tcp, tcb, now);
@@ -623,10 +623,15 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 {
 	bool live =
 		tcb->state != CPL_CLOSED && tcb->state != CPL_LISTEN && tcb->state != CPL_TIME_WAIT;
+	enum fast_pull fast = fast_pull(tcp, tcb, out, now);
 
+	if (fast == FAST_NOTHING)
+		list_del(&tcb->ready);
+	if (fast != FAST_NOT)
+		return fast == FAST_SENT;
 	if (live && pull_any(tcp, tcb, out, now)) {
 		ecn_out(tcb, out);
-		count_out(tcp, tcb, out, now);
+		output_count(tcp, tcb, out, now);
 		timer_update(tcp, tcb);
 #ifdef CPL_DEBUG
 		tcb_check(tcp, tcb);

@@ -21,7 +21,11 @@ uint64_t pace_rate(const struct tcb_io *io)
 void pace_before(struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
-	struct send_event ev = {
+	struct send_event ev;
+
+	if (!cc_ops(&io->cc)->sent)
+		return;
+	ev = (struct send_event){
 		.now = now,
 		.delivered = io->map.delivered,
 		.srtt_ns = tcb->rtt.srtt_ns,
@@ -29,8 +33,7 @@ void pace_before(struct tcb *tcb, uint64_t now)
 		.app_limited = io->map.app_limited_until,
 	};
 
-	if (cc_ops(&io->cc)->sent)
-		cc_ops(&io->cc)->sent(&io->cc, &ev);
+	cc_ops(&io->cc)->sent(&io->cc, &ev);
 }
 
 /* True: the pacer holds the next burst; its timer is set. */

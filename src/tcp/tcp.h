@@ -101,7 +101,9 @@ struct tcp {
 	struct list events; /* tcb.event */
 	struct list reply_queue;
 
-	uint32_t dropped; /* enum counter, why the segment at hand was dropped; 0: it was not */
+	uint32_t dropped;    /* enum counter, why the segment at hand was dropped; 0: it was not */
+	bool long_way;	     /* tests: fast.c does nothing */
+	uint64_t short_ways; /* that it took; counted in debug builds */
 	uint64_t challenge_second; /* RFC 5961 7 */
 	uint32_t challenge_left;
 	uint64_t cookie_needed; /* when a SYN queue last overflowed */
@@ -380,6 +382,25 @@ void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void input_advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now);
 void input_window(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 
+/* A sample of the round trip, of an ACK when FLIGHT octets were in flight. */
+void input_rtt(struct tcp *tcp, struct tcb *tcb, uint64_t sample, uint32_t flight, uint64_t now);
+void input_rate(struct tcb_io *io, const struct rate_sample *rate);
+/* The text of IN is what comes next, all of it fits: keep it. False: no memory, nothing is kept. */
+bool input_text_next(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in);
+/* ... and what follows from it, when the rest of the segment was dealt with. */
+void input_text_taken(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
+
+/* ---- fast.c ---- */
+
+/* IN is what mostly comes: it was dealt with. False: nothing was done. */
+bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
+enum fast_pull {
+	FAST_NOT,     /* nothing was done */
+	FAST_SENT,    /* *OUT is what mostly goes */
+	FAST_NOTHING, /* there is nothing to send */
+};
+enum fast_pull fast_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now);
+
 /* Lent memory is kept for a large part of it, else copied: a frame is held whole. */
 static inline bool lend_worth(const struct seg_in *in, uint32_t len)
 {
@@ -517,6 +538,9 @@ void output_fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t
 /* Payload [seq, seq + *LEN) of the send queue, or whole segments of it. False: not now. */
 /* Octets that cwnd lets go beyond what is in the network. */
 uint32_t output_cwnd_room(const struct tcb *tcb);
+/* What was sent, or might have been: LIMITED: cwnd is all in use. */
+void output_usage(struct tcb *tcb, bool limited);
+void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now);
 bool output_attach(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
 		   uint32_t *len, uint32_t mss);
 void output_detach(struct tcp *tcp, struct tcp_out *out);
@@ -549,6 +573,8 @@ bool challenge_allowed(struct tcp *tcp, uint64_t now);
 
 /* The earliest of TCB's timers changed. */
 void timer_update(struct tcp *tcp, struct tcb *tcb);
+/* The same where only those that are not before T changed. */
+void timer_was_set(struct tcp *tcp, struct tcb *tcb, uint64_t t);
 /* Look at TCB again in a moment: it lacks what nobody will announce. */
 void timer_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 void timer_stalled(struct tcp *tcp, struct tcb *tcb, uint64_t now);

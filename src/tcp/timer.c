@@ -45,6 +45,15 @@ void timer_update(struct tcp *tcp, struct tcb *tcb)
 		wheel_start(&tcp->wheel, &tcb->timer, t);
 }
 
+void timer_was_set(struct tcp *tcp, struct tcb *tcb, uint64_t t)
+{
+	if (t < tcb->timer.deadline)
+		wheel_start(&tcp->wheel, &tcb->timer, t);
+#ifdef CPL_DEBUG
+	ASSERT(tcb->timer.deadline <= tcb_deadline(tcb));
+#endif
+}
+
 /* N retransmissions of a SYN, and the wait for an answer to the last. */
 static uint64_t syn_time(const struct cpl_config *cfg, unsigned n)
 {

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Header prediction: a short way for the segments that mostly come and go while data moves. What
+ * arrives is the next text in order, or acknowledges all that is in flight, or both (RFC 9293
+ * 3.10.7.4 with all its checks known to pass); what leaves is one segment with all that there is to
+ * send, with nothing in flight. Each function begins with what must hold for the long way to do
+ * exactly what follows, and does nothing where it does not: then the long way is taken. A step
+ * that is only here because the long way takes it is named after it.
+ */
+#include "tcp/ecn.h"
+
+/* ---- what arrives ---- */
+
+/* Nothing of this segment needs a decision but its ACK and its text. */
+static bool is_expected(const struct tcp *tcp, const struct tcb *tcb, const struct seg_in *in)
+{
+	const struct tcp_seg *seg = &in->tcp;
+
+	/* An established connection has neither sent nor received a FIN. */
+	if (tcb->state != CPL_ESTABLISHED || !tcb->io || seg->seq != tcb->rcv_nxt ||
+	    (seg->flags & ~TCP_PSH) != TCP_ACK || tcp->long_way)
+		return false;
+	if (tcb_has(tcb, TCB_ORPHAN | TCB_PERSIST | TCB_URG_OUT) || tcb->accecn || tcb->ecn ||
+	    in->ip->options_len || in->gso_size || in->lent)
+		return false;
+	if (!tcb_has(tcb, TCB_TS))
+		return !seg->opts;
+	return seg->opts == TCP_HAS_TS && seq_geq(seg->tsval, tcb->ts_recent);
+}
+
+/* The text is next in order, with nothing beyond it held, and there is room for it. */
+static bool text_fits(const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	return !seg->len ||
+	       (list_empty(&tcb->io->ooo) && seq_leq(seg->seq + seg->len, tcb->rcv_edge));
+}
+
+/* What is in flight left once, as one, and nobody doubts that it arrived. */
+static const struct sent *only_record(const struct tcb_io *io)
+{
+	const struct sendmap *map = &io->map;
+	const struct sent *record;
+
+	if (list_empty(&map->records) || map->records.next != map->records.prev || map->told ||
+	    map->mtu_probe_lost)
+		return NULL;
+	record = list_first(&map->records, struct sent, by_seq);
+	return record->flags & ~(SENT_PSH | SENT_APP_LIMITED) ? NULL : record;
+}
+
+/* Neither loss recovery nor the controller has anything to decide at an ACK. */
+static bool is_calm(const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+	const struct recovery *rec = &io->recovery;
+
+	return rec->state == CPL_RECOVERY_OPEN && rec->sack && !rec->tlp.out &&
+	       !undo_proven(&rec->undo) && cc_ops(&io->cc)->ack_unused && !io->cwnd_limited &&
+	       (io->cc.cwnd >= io->cc.ssthresh || io->cc.cwnd >= 2ull * io->out_max);
+}
+
+/* recovery_on_ack() */
+static void recovery_calm(struct tcb *tcb, const struct recovery_ack *ra, uint64_t sent,
+			  uint32_t end, uint32_t acked, uint64_t now)
+{
+	struct recovery *rec = &tcb->io->recovery;
+	struct sendmap *map = &tcb->io->map;
+	struct rack_path path = { .srtt_ns = ra->srtt_ns, .min_rtt_ns = ra->min_rtt_ns };
+	uint64_t wait_ns;
+
+	rack_delivered(&rec->rack, sent, end, now);
+	rec->dup_acks = 0;
+	rec->last_advance = acked;
+	if (rec->point_valid && seq_gt(map->una, rec->point))
+		rec->point_valid = false;
+	rack_detect(&rec->rack, map, &path, now, &wait_ns); /* nothing is in flight */
+	rec->t_reorder = RECOVERY_NEVER;
+}
+
+/* ack_in_flight() and input_advance(): RECORD is acknowledged, and with it all. */
+static void all_acked(struct tcp *tcp, struct tcb *tcb, const struct sent *record, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	struct recovery_ack ra = tcb_recovery_path(tcb);
+	uint32_t end = record->end, acked = end - record->start;
+	uint64_t sent = record->time, rtt_ns = now > sent ? now - sent : 1;
+	struct rate_sample rate;
+	uint64_t interval;
+
+	interval = sendmap_ack_only(&io->map, now, &rate);
+	input_advance(tcp, tcb, end, now);
+	input_rtt(tcp, tcb, rtt_ns, acked, now);
+	recovery_calm(tcb, &ra, sent, end, acked, now);
+	sendmap_rate_of(&io->map, interval, tcb->rtt.min_us * 1000ull, &rate);
+	input_rate(io, &rate);
+	cc_ops(&io->cc)->ack_unused(&io->cc);
+	if (io->cc.app_limited)
+		sendmap_app_limited(&io->map);
+	io->cc.app_limited = false;
+	io->map.loss = (struct loss_sample){ 0 };
+	timer_rexmt_stop(tcp, tcb);
+	io->recovery.t_probe = CPL_NEVER; /* timer_probe_schedule() */
+}
+
+bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
+{
+	const struct tcp_seg *seg = &in->tcp;
+	const struct sent *record = NULL;
+
+	if (!is_expected(tcp, tcb, in) || !text_fits(tcb, seg) || seg->ack != tcb->snd_nxt)
+		return false;
+	if (tcb->snd_una != tcb->snd_nxt && (!(record = only_record(tcb->io)) || !is_calm(tcb)))
+		return false;
+	if (seg->len && !input_text_next(tcp, tcb, in))
+		return false;
+	tcb->segs_in++;
+	tcb->data_segs_in += !!seg->len;
+	if (record)
+		all_acked(tcp, tcb, record, now);
+	input_window(tcp, tcb, seg, now);
+	if (seg->opts && seq_leq(seg->seq, tcb->last_ack_sent)) { /* take_timestamp() */
+		tcb->ts_recent = seg->tsval;
+		tcb->ts_recent_s = tcp_seconds(now);
+	}
+	if (seg->len)
+		input_text_taken(tcp, tcb, in, now);
+	tcb->last_received = now;
+	tcb->probes_n = 0;
+	if (trace_on(tcp->trace))
+		trace_seg_in(tcp, tcb_handle(tcp, tcb), seg, false, now);
+#ifdef CPL_DEBUG
+	tcp->short_ways++;
+	tcb_check(tcp, tcb);
+#endif
+	timer_was_set(tcp, tcb, tcb->io->t_delack);
+	tcb_kick(tcp, tcb);
+	return true;
+}
+
+/* ---- what leaves ---- */
+
+/* Neither loss, nor the pacer, nor a probe, nor the user's wishes say what goes when. */
+static bool sends_plainly(const struct tcp *tcp, const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+
+	if (tcb->state != CPL_ESTABLISHED || !io || tcp->long_way)
+		return false;
+	if (tcb_has(tcb, TCB_PROBE | TCB_PERSIST | TCB_URG_OUT | TCB_CORK | TCB_MORE) ||
+	    tcb->accecn || tcb->ecn || tcb->mtu_cap)
+		return false;
+	return io->recovery.state == CPL_RECOVERY_OPEN && io->recovery.sack &&
+	       !io->recovery.probe_due && !recovery_new_first(&io->recovery) && !io->map.pending &&
+	       !io->cc.pacing_rate && !io->pace_max && !io->marks_n && list_empty(&io->ooo) &&
+	       io->dsack.start == io->dsack.end;
+}
+
+/* All LEN octets that there are go as one segment: nothing is in flight, and nothing forbids it. */
+static bool goes_whole(const struct tcp *tcp, const struct tcb *tcb, uint32_t len, uint64_t now)
+{
+	const struct tcb_io *io = tcb->io;
+
+	/* restart_after_idle(): no RTO is below the least. */
+	return tcb->snd_una == tcb->snd_nxt && len <= tcb->snd_mss && len <= tcb->snd_wnd &&
+	       len <= io->cc.cwnd && tcb->rtt.srtt_ns && now - io->last_sent <= tcp->rto.min_ns &&
+	       !cc_ops(&io->cc)->sent;
+}
+
+/* output_fill() */
+static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t len, bool push,
+		 uint64_t now)
+{
+	struct tcp_seg *seg = &out->seg;
+
+	out->tcb = tcb;
+	out->pieces_n = 1;
+	out->gso_size = 0;
+	out->start = tcb->snd_nxt;
+	out->end = tcb->snd_nxt + len;
+	out->retransmission = false;
+	out->ect = 0;
+	seg->sport = tcb->node.id.lport;
+	seg->dport = tcb->node.id.rport;
+	seg->seq = tcb->snd_nxt;
+	seg->ack = tcb->rcv_nxt;
+	seg->flags = push ? TCP_ACK | TCP_PSH : TCP_ACK;
+	seg->wnd = window_advertise(tcp, tcb);
+	seg->up = 0;
+	seg->opts = 0;
+	seg->mss = 0;
+	seg->wscale = seg->sack_n = 0;
+	seg->tsval = seg->tsecr = 0;
+	seg->len = len;
+	if (tcb_has(tcb, TCB_TS)) {
+		seg->opts = TCP_HAS_TS;
+		seg->tsval = tcp_ts_clock(now) + tcb->ts_offset;
+		seg->tsecr = tcb->ts_recent;
+	}
+}
+
+/* note_new_data() */
+static void sent_whole(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	io->progress = now;
+	tcb->rexmt_n = 0;
+	tcb->snd_nxt += len;
+	if (len != mss)
+		io->small_end = tcb->snd_nxt;
+	io->hold_over = false;
+	io->t_cork = CPL_NEVER;
+	output_usage(tcb, io->cc.cwnd - len < mss);
+	timer_rexmt_start(tcp, tcb, now);
+	timer_probe_schedule(tcb, now);
+	if (tcb_notsent_lowat(tcp, tcb) != UINT32_MAX)
+		tcb_tell_room(tcp, tcb);
+}
+
+enum fast_pull fast_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t len, mss = tcb->snd_mss;
+	bool push;
+
+	if (!sends_plainly(tcp, tcb))
+		return FAST_NOT;
+	len = tcb_write_seq(tcb) - tcb->snd_nxt;
+	if (!len) {
+		if (tcb_has(tcb, TCB_ACK_NOW | TCB_WANT_WRITE))
+			return FAST_NOT;
+		if (output_cwnd_room(tcb) >= mss)
+			sendmap_app_limited(&io->map);
+		tcb_why(tcb, CPL_WHY_IDLE, now);
+		return FAST_NOTHING;
+	}
+	if (!goes_whole(tcp, tcb, len, now) || !chunkq_single(&io->sndq, out->pieces))
+		return FAST_NOT;
+	push = !io->no_push || io->hold_over || stream_pushed(io, tcb->snd_nxt, len);
+	if (!sendmap_sent(&io->map, tcb->snd_nxt + len, (uint16_t)mss, push ? SENT_PSH : 0, now))
+		return FAST_NOT;
+	chunk_get(out->pieces[0].chunk);
+	fill(tcp, tcb, out, len, push, now);
+	sent_whole(tcp, tcb, len, mss, now);
+	tcb_why(tcb, CPL_WHY_SENDING, now);
+	output_ack_goes(tcp, tcb, false, now);
+	output_count(tcp, tcb, out, now);
+	timer_was_set(tcp, tcb,
+		      io->t_rexmt < io->recovery.t_probe ? io->t_rexmt : io->recovery.t_probe);
+#ifdef CPL_DEBUG
+	tcp->short_ways++;
+	tcb_check(tcp, tcb);
+#endif
+	return FAST_SENT;
+}

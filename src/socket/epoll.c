@@ -225,6 +225,7 @@ int socket_epoll_ctl(struct sockets *s, epoll_id set, int op, sock_id id, int to
 
 	if (!e || !so)
 		return -EBADF;
+	sockets_poll(s, 0); /* what has been is no news to a new watch */
 	if (op != EPOLL_CTL_DEL && event->events & EPOLLEXCLUSIVE &&
 	    (op == EPOLL_CTL_MOD || event->events & ~WITH_EXCL))
 		return -EINVAL;

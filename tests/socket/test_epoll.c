@@ -129,6 +129,27 @@ static void turns(void **state)
 	assert_int_equal(take(e, 4), 2);
 }
 
+/* What happened before a socket was added is not news of it. */
+static void old_news(void **state)
+{
+	struct socket_event e[4];
+	sock_id a2, b2;
+	char c;
+
+	(void)state;
+	net_pair(&n, listener, 80, &a2, &b2);
+	n.unseen = true;
+	net_send(&n, &n.a, a, "x", 1, 0);
+	net_recv(&n, &n.b, b, &c, 1, 0);
+	assert_int_equal(ctl(EPOLL_CTL_ADD, b, 1, EPOLLIN), 0);
+	assert_int_equal(ctl(EPOLL_CTL_ADD, b2, 2, EPOLLIN), 0);
+	n.unseen = false;
+	net_send(&n, &n.a, a2, "x", 1, 0);
+	net_send(&n, &n.a, a, "x", 1, 0);
+	assert_int_equal(take(e, 1), 1);
+	assert_int_equal(e[0].data, 2);
+}
+
 static void exclusive(void **state)
 {
 	struct socket_event e[4], in = { EPOLLIN | EPOLLEXCLUSIVE, 5 };
@@ -170,6 +191,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(edge, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_shot, setup, teardown),
 		cmocka_unit_test_setup_teardown(turns, setup, teardown),
+		cmocka_unit_test_setup_teardown(old_news, setup, teardown),
 		cmocka_unit_test_setup_teardown(exclusive, setup, teardown),
 	};
 

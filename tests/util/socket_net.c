@@ -93,6 +93,8 @@ static void settle(struct net *n)
 		more = pass(n, &n->a, &n->b);
 		more |= pass(n, &n->b, &n->a);
 	}
+	if (n->unseen)
+		return;
 	sockets_poll(n->a.s, n->now);
 	sockets_poll(n->b.s, n->now);
 }

@@ -32,6 +32,7 @@ struct net {
 	struct side a, b;
 	uint64_t now;
 	bool cut; /* nothing gets through */
+	bool unseen; /* the sockets do not hear of what happens until they are asked */
 	unsigned frames;
 };
 

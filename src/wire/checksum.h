@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <couplet/addr.h>
 
@@ -22,6 +23,17 @@ sum_fn sum_best(void);
 /* The pseudo-header of RFC 9293 3.1 and RFC 8200 8.1; LEN: transport header and payload. */
 uint64_t sum_pseudo(const struct cpl_addr *src, const struct cpl_addr *dst, uint8_t protocol,
 		    uint32_t len);
+/* Add N words of four bytes, fewer than 2^16 of them, to SUM, which is below 2^63: for headers. */
+static inline uint64_t sum_words(uint64_t sum, const uint8_t *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t v;
+
+		memcpy(&v, p + 4 * i, 4);
+		sum += v;
+	}
+	return sum;
+}
 /* Two sums as one: end-around carry, so that nothing is lost however much was added before. */
 static inline uint64_t sum_join(uint64_t a, uint64_t b)
 {

@@ -9,7 +9,6 @@
 #include "wire/bytes.h"
 #include "wire/checksum.h"
 
-#define IPV4_DF	 0x4000
 #define IPV4_MF	 0x2000
 #define IPV4_OFF 0x1fff
 #define IPV4_EOL 0
@@ -92,7 +91,7 @@ static enum ip_verdict parse4(const uint8_t *p, uint32_t len, struct ip_hdr *h,
 
 	if (len < IPV4_HLEN || hlen < IPV4_HLEN || hlen > len)
 		return IP_BAD_HEADER;
-	if (sum_finish(sum_add(0, p, hlen)))
+	if (sum_finish(sum_words(0, p, hlen / 4)))
 		return IP_BAD_CHECKSUM; /* RFC 1122 3.2.1.2 */
 	h->len = get16(p + 2);
 	if (h->len < hlen || h->len > len)
@@ -107,8 +106,9 @@ static enum ip_verdict parse4(const uint8_t *p, uint32_t len, struct ip_hdr *h,
 	h->fragment = h->more_frags || h->frag_off;
 	h->ttl = p[8];
 	h->protocol = p[9];
-	h->src = cpl_addr4(p[12], p[13], p[14], p[15]);
-	h->dst = cpl_addr4(p[16], p[17], p[18], p[19]);
+	h->src = h->dst = cpl_addr4(0, 0, 0, 0);
+	memcpy(h->src.b + 12, p + 12, 4);
+	memcpy(h->dst.b + 12, p + 16, 4);
 	if (hlen == IPV4_HLEN)
 		return IP_OK;
 	h->options = p + IPV4_HLEN;
@@ -283,7 +283,7 @@ static unsigned build4(uint8_t *p, const struct ip_hdr *h)
 	memcpy(p + 16, h->dst.b + 12, 4);
 	if (h->options_len)
 		memcpy(p + IPV4_HLEN, h->options, h->options_len);
-	check = sum_finish(sum_add(0, p, hlen));
+	check = sum_finish(sum_words(0, p, hlen / 4));
 	memcpy(p + 10, &check, 2);
 	return hlen;
 }

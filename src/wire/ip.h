@@ -14,6 +14,7 @@
 #define IP_ICMP6 58
 
 #define IPV4_HLEN      20
+#define IPV4_DF	       0x4000u /* in the field of the fragment offset */
 #define IPV6_HLEN      40
 #define IPV6_FRAG_HLEN 8
 #define IPV6_MTU_MIN   1280 /* RFC 8200 5: every link carries as much */

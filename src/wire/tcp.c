@@ -182,6 +182,12 @@ enum tcp_verdict tcp_parse(const uint8_t *p, uint32_t len, const struct cpl_addr
 	seg->hlen = (uint8_t)hlen;
 	seg->data = p + hlen;
 	seg->len = len - hlen;
+	if (hlen == TCP_HLEN + 12 && get32(p + TCP_HLEN) == TCP_OPTS_TS) { /* RFC 7323 A */
+		seg->tsval = get32(p + TCP_HLEN + 4);
+		seg->tsecr = get32(p + TCP_HLEN + 8);
+		seg->opts = TCP_HAS_TS;
+		return TCP_OK;
+	}
 	if (!options_parse(seg, p + TCP_HLEN, p + hlen))
 		return TCP_BAD_OPTION; /* MUST-7 */
 	return TCP_OK;

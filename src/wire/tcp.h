@@ -14,6 +14,7 @@
 
 #define TCP_HLEN     20
 #define TCP_HLEN_MAX 60
+#define TCP_OPTS_TS  0x0101080au /* two nops, kind and length of timestamps (RFC 7323 A) */
 
 #define TCP_FIN 1u
 #define TCP_SYN 2u

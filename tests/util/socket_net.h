@@ -31,7 +31,7 @@ struct side {
 struct net {
 	struct side a, b;
 	uint64_t now;
-	bool cut; /* nothing gets through */
+	bool cut;    /* nothing gets through */
 	bool unseen; /* the sockets do not hear of what happens until they are asked */
 	unsigned frames;
 };

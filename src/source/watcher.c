@@ -58,6 +58,13 @@ bool watcher_harmless(const char *reason, uint8_t protocol)
 	return false;
 }
 
+bool watcher_idle_ack(const struct view_event *e)
+{
+	return e->kind == VIEW_EVENT_DROP && e->protocol == 6 && e->tcp_flags == 0x10 &&
+	       e->length <= 80 &&
+	       (!strcmp(e->reason_name, "TCP_FLAGS") || !strcmp(e->reason_name, "TCP_CLOSE"));
+}
+
 struct watcher *watcher_start(struct source_notes *notes)
 {
 	return watcher_start_with(notes, PACKETS_ROOM);
@@ -343,16 +350,6 @@ static long table_read(const struct watcher *w, struct seen *seen)
 	return err && err != -ENOENT ? err : n;
 }
 
-/*
- * An ACK without data that came while its connection was changing hands, from the half-open one to
- * its socket: another says the same.
- */
-static bool idle_ack(const struct view_event *e)
-{
-	return e->kind == VIEW_EVENT_DROP && e->protocol == 6 && e->tcp_flags == 0x10 &&
-	       e->length <= 80 && !strcmp(e->reason_name, "TCP_FLAGS");
-}
-
 int watcher_collect(struct watcher *w, struct view_facts *facts, struct source_notes *notes)
 {
 	struct seen *seen = calloc(w->room, sizeof(*seen));
@@ -366,7 +363,7 @@ int watcher_collect(struct watcher *w, struct view_facts *facts, struct source_n
 	}
 	qsort(seen, (size_t)n, sizeof(*seen), by_time);
 	for (long i = 0; i < n; i++)
-		if (!idle_ack(&seen[i].event))
+		if (!watcher_idle_ack(&seen[i].event))
 			events[kept++] = seen[i].event;
 	free(seen);
 	free(facts->event);

@@ -37,4 +37,11 @@ void watcher_stop(struct watcher *watcher);
  */
 bool watcher_harmless(const char *reason, uint8_t protocol);
 
+/*
+ * Whether that is the drop of an ACK without data that came while its connection was changing
+ * hands: from the half-open one to its socket, or from the socket to its TIME-WAIT. Another says
+ * the same, or none is needed.
+ */
+bool watcher_idle_ack(const struct view_event *event);
+
 #endif

@@ -287,6 +287,29 @@ static void harmless(void **state)
 	assert_false(watcher_harmless("SOMETHING_NEW", IPPROTO_TCP));
 }
 
+static void idle_ack(void **state)
+{
+	const struct view_event ack = { .kind = VIEW_EVENT_DROP,
+					.protocol = 6,
+					.tcp_flags = 0x10,
+					.length = 72,
+					.reason_name = "TCP_CLOSE" };
+	struct view_event e = ack;
+
+	(void)state;
+	assert_true(watcher_idle_ack(&e));
+	memcpy(e.reason_name, "TCP_FLAGS", 10);
+	assert_true(watcher_idle_ack(&e));
+	memcpy(e.reason_name, "NO_SOCKET", 10);
+	assert_false(watcher_idle_ack(&e));
+	e = ack;
+	e.length = 1500;
+	assert_false(watcher_idle_ack(&e));
+	e = ack;
+	e.tcp_flags = 0x11; /* a FIN */
+	assert_false(watcher_idle_ack(&e));
+}
+
 /* ---- As a tool --------------------------------------------------------------------------------
  */
 
@@ -329,9 +352,10 @@ static int watch(void)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(harmless),    cmocka_unit_test(not_allowed),
-		cmocka_unit_test(refused_ip4), cmocka_unit_test(refused_ip6),
-		cmocka_unit_test(counted),     cmocka_unit_test(overflow),
+		cmocka_unit_test(harmless),    cmocka_unit_test(idle_ack),
+		cmocka_unit_test(not_allowed), cmocka_unit_test(refused_ip4),
+		cmocka_unit_test(refused_ip6), cmocka_unit_test(counted),
+		cmocka_unit_test(overflow),
 	};
 
 	if (argc == 2 && !strcmp(argv[1], "watch"))

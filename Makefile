@@ -191,7 +191,7 @@ soak: deps ## SOAK_SEEDS simulated networks, then the long form of the tests on 
 	$(RUN) -j$(JOBS) BUILD=debug out/debug/tests/sim/test_seeds
 	$(Q)SEEDS=1-$(SOAK_SEEDS) out/debug/tests/sim/test_seeds
 	$(Q)SOAK=1 tests/run --build release --scale 100 --jobs 1 $(SOAK_PARTS:%=--part %)
-SOAK_PARTS := sim interop shim pair doctor store stairs
+SOAK_PARTS := sim interop socket shim pair doctor store stairs
 
 packetdrill: all ## run packetdrill's scripts: PACKETDRILL=program SCRIPTS=its gtests/net/tcp
 	$(Q)tools/packetdrill --packetdrill $(PACKETDRILL) --scripts $(SCRIPTS) \

@@ -20,6 +20,10 @@ uint64_t sum_add(uint64_t sum, const void *data, size_t n);
 /* As sum_add(), for the processor at hand. sum_best() asks it, which takes long: once a stack. */
 typedef uint64_t (*sum_fn)(uint64_t sum, const void *data, size_t n);
 sum_fn sum_best(void);
+/* As sum_add(), and the bytes are copied to TO, which must not overlap them, in the same pass. */
+uint64_t sum_copy(uint64_t sum, void *to, const void *from, size_t n);
+typedef uint64_t (*sum_copy_fn)(uint64_t sum, void *to, const void *from, size_t n);
+sum_copy_fn sum_copy_best(void);
 /* The pseudo-header of RFC 9293 3.1 and RFC 8200 8.1; LEN: transport header and payload. */
 uint64_t sum_pseudo(const struct cpl_addr *src, const struct cpl_addr *dst, uint8_t protocol,
 		    uint32_t len);
@@ -49,11 +53,14 @@ uint16_t sum_update(uint16_t check, uint16_t old, uint16_t now);
 /* Fold to 16 bits, in memory order: store with memcpy. Not complemented. */
 static inline uint16_t sum_fold(uint64_t sum)
 {
-	sum = (sum >> 32) + (uint32_t)sum;
-	sum = (sum >> 32) + (uint32_t)sum;
-	sum = (sum >> 16) + (uint16_t)sum;
-	sum = (sum >> 16) + (uint16_t)sum;
-	return (uint16_t)sum;
+	uint32_t half;
+
+	/* The upper half of a number plus itself with the halves swapped: the halves' sum, with the
+	 * carry of the lower half come round. */
+	sum += sum << 32 | sum >> 32;
+	half = (uint32_t)(sum >> 32);
+	half += half << 16 | half >> 16;
+	return (uint16_t)(half >> 16);
 }
 /* Folded and complemented: the value for the checksum field, in memory order. */
 static inline uint16_t sum_finish(uint64_t sum)
@@ -69,6 +76,15 @@ static inline uint64_t sum_add_at(sum_fn add, uint64_t sum, const void *data, si
 	if (offset & 1)
 		return sum_join(sum, __builtin_bswap16(sum_fold(add(0, data, n))));
 	return add(sum, data, n);
+}
+
+/* The same for sum_copy(). */
+static inline uint64_t sum_copy_at(sum_copy_fn copy, uint64_t sum, void *to, const void *from,
+				   size_t n, size_t offset)
+{
+	if (offset & 1)
+		return sum_join(sum, __builtin_bswap16(sum_fold(copy(0, to, from, n))));
+	return copy(sum, to, from, n);
 }
 
 #endif

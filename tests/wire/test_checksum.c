@@ -62,6 +62,37 @@ static void test_every_length_and_alignment(void **state)
 	}
 }
 
+/* The copy is one, nothing behind it is touched, and the sum is that of the bytes. */
+static void test_copies(void **state)
+{
+	const sum_copy_fn copies[] = { sum_copy, sum_copy_best() };
+	static const size_t sizes[] = { 1460, 8948, 65535, 65536, 65537, 65599, 140000 };
+	static uint8_t data[140000], to[140010];
+	uint64_t seed = 4;
+
+	(void)state;
+	rnd_fill(&seed, data, sizeof(data));
+	for (unsigned i = 0; i < 700 + 7; i++) {
+		size_t n = i < 700 ? i : sizes[i - 700];
+
+		for (unsigned k = 0; k < 2; k++) {
+			for (unsigned skew = 0; skew < (i < 300 ? 9 : 2); skew++) {
+				uint8_t *p = exact_copy(data, n, skew);
+
+				memset(to, 0xa5, n + 10);
+				assert_int_equal(sum_fold(copies[k](0, to + 1, p, n)),
+						 naive(data, n));
+				assert_memory_equal(to + 1, data, n);
+				assert_int_equal(to[0], 0xa5);
+				assert_int_equal(to[n + 1], 0xa5);
+				exact_free(p, skew);
+			}
+			assert_int_equal(sum_fold(sum_copy_at(copies[k], 0, to, data, n, 1)),
+					 sum_fold(sum_add_at(sum_add, 0, data, n, 1)));
+		}
+	}
+}
+
 static void test_carries(void **state)
 {
 	static uint8_t ones[65535];
@@ -171,6 +202,7 @@ int main(void)
 		cmocka_unit_test(test_rfc1071_example),
 		cmocka_unit_test(test_every_length_and_alignment),
 		cmocka_unit_test(test_carries),
+		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_pseudo_header),
 		cmocka_unit_test(test_update),

@@ -35,8 +35,9 @@
 #define APART __attribute__((noipa))
 #endif
 
-#define BATCH 32
-#define PORT  80
+#define BATCH	  32
+#define FRAME_MAX 66000
+#define PORT	  80
 
 struct end {
 	cpl_stack *stack;
@@ -46,7 +47,7 @@ struct end {
 
 /* Of each thread: nothing is shared. */
 static _Thread_local struct end ends[2];
-static _Thread_local uint8_t wire_buf[BATCH][66000];
+static _Thread_local uint8_t wire_buf[BATCH][FRAME_MAX];
 static _Thread_local uint8_t app_buf[65536];
 static _Thread_local uint64_t frames_moved;
 static _Thread_local uint64_t slabs;
@@ -140,23 +141,16 @@ static int carry(int from, uint64_t now)
 {
 	struct end *a = &ends[from], *b = &ends[!from];
 	struct cpl_frame in[BATCH];
-	struct cpl_out out[BATCH];
-	int n = cpl_output(a->stack, a->ifindex, out, BATCH, now);
+	struct cpl_out out;
+	int n = 0, len;
 
-	for (int i = 0; i < n; i++) {
-		uint8_t *p = wire_buf[i];
-
-		for (unsigned j = 0; j < out[i].iov_n; j++) {
-			memcpy(p, out[i].iov[j].base, out[i].iov[j].len);
-			p += out[i].iov[j].len;
-		}
-		in[i] = (struct cpl_frame){ .data = wire_buf[i],
-					    .len = out[i].len,
-					    .gso_size = out[i].gso_size };
-		if (out[i].csum_offset)
-			in[i].flags = CPL_FRAME_CSUM_PARTIAL;
-		cpl_output_done(a->stack, out[i].token, 1, now);
-	}
+	while (n < BATCH &&
+	       (len = cpl_output_copy(a->stack, a->ifindex, wire_buf[n], FRAME_MAX, &out, now)) > 0)
+		in[n++] =
+			(struct cpl_frame){ .data = out.iov[0].base,
+					    .len = (uint32_t)len,
+					    .gso_size = out.gso_size,
+					    .flags = out.csum_offset ? CPL_FRAME_CSUM_PARTIAL : 0 };
 	if (n > 0)
 		cpl_input(b->stack, b->ifindex, in, (unsigned)n, now);
 	frames_moved += (uint64_t)n;

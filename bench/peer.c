@@ -44,7 +44,9 @@ struct peer_plugin {
 	void (*info)(char *buf, size_t n);
 };
 
-#define BATCH 64
+#define BATCH	  64
+#define MTU	  1500
+#define FRAME_MAX (14 + MTU)
 
 struct conn {
 	cpl_handle handle; /* 0: closed */
@@ -89,7 +91,7 @@ static int peer_init(const struct host_api *api, int id, uint32_t ip_be, const u
 	struct cpl_iface_config ic = { .size = sizeof(ic),
 				       .name = "mem",
 				       .kind = CPL_IFACE_ETHER,
-				       .mtu = 1500,
+				       .mtu = MTU,
 				       .flags = CPL_IFACE_NO_DAD };
 	const char *csum = getenv("CSUM"), *cc = getenv("CC");
 	uint32_t ip = ntohl(ip_be);
@@ -145,27 +147,12 @@ static void peer_input(const void *frame, uint32_t len)
 
 static void drain(uint64_t now)
 {
-	struct cpl_out out[BATCH];
+	void *p;
 	int n;
 
-	while ((n = cpl_output(stack, ifindex, out, BATCH, now)) > 0) {
-		bool full = false;
-
-		for (int i = 0; i < n; i++) {
-			uint8_t *p = full ? NULL : host->tx_begin(own_id, out[i].len);
-
-			for (unsigned j = 0; p && j < out[i].iov_n; j++) {
-				memcpy(p, out[i].iov[j].base, out[i].iov[j].len);
-				p += out[i].iov[j].len;
-			}
-			full = !p;
-			if (p)
-				host->tx_commit(own_id, out[i].len);
-			cpl_output_done(stack, out[i].token, p != NULL, now);
-		}
-		if (full)
-			return;
-	}
+	while ((p = host->tx_begin(own_id, FRAME_MAX)) != NULL &&
+	       (n = cpl_output_copy(stack, ifindex, p, FRAME_MAX, NULL, now)) > 0)
+		host->tx_commit(own_id, (uint32_t)n);
 }
 
 /* ---- connections ---- */

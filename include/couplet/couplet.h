@@ -299,6 +299,17 @@ int cpl_output(cpl_stack *stack, int ifindex, struct cpl_out *frames, unsigned m
 /* SENT 0: the device refused it: it counts as never transmitted, and TCP offers it again. */
 int cpl_output_done(cpl_stack *stack, uint64_t token, int sent, uint64_t now);
 
+/*
+ * The next frame for IFINDEX is copied whole to TO, which has room for SIZE bytes, and counts as
+ * sent: for devices whose memory is at hand (rings, shared memory), and cheaper there than
+ * cpl_output(), since each byte is touched once, for copy and checksum together. *WHAT, if not
+ * NULL, is what the frame is, iov[0] the copy; there is no token, and no cpl_output_done(). Returns
+ * its length; 0: nothing to send now; -EMSGSIZE: it is longer (what->len), and stays the next one;
+ * -EINVAL: no such interface.
+ */
+int cpl_output_copy(cpl_stack *stack, int ifindex, void *to, size_t size, struct cpl_out *what,
+		    uint64_t now);
+
 /* True if cpl_output() may have a frame for IFINDEX now. What leaves may bring events: of room. */
 int cpl_output_pending(cpl_stack *stack, int ifindex);
 

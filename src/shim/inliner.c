@@ -99,7 +99,8 @@ void inliner_attach(uint64_t address, const int fds[3], uint64_t key)
 	REAL(close)(fds[0]);
 	in->shared = arena_root(in->arena);
 	in->key = key;
-	in->code = (struct stack_code){ arena_alloc, arena_release, in->arena, sum_best() };
+	in->code = (struct stack_code){ arena_alloc, arena_release, in->arena, sum_best(),
+					sum_copy_best() };
 	in->spins = process_spins();
 	in->device = descriptors[0] = fd_hide(fds[1]);
 	in->nudge = descriptors[1] = fd_hide(fds[2]);

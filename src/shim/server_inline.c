@@ -49,7 +49,8 @@ int shim_server_inline(struct shim_server *s, const struct shim_inline *config)
 	if (s->nudge < 0)
 		return -errno;
 	s->arena = config->arena;
-	s->code = (struct stack_code){ arena_alloc, arena_release, s->arena, sum_best() };
+	s->code = (struct stack_code){ arena_alloc, arena_release, s->arena, sum_best(),
+				       sum_copy_best() };
 	s->arena_fd = config->arena_fd;
 	s->device = config->link->fd;
 	s->inline_all = config->all;

@@ -33,22 +33,12 @@ int cpl_next_release(cpl_stack *s, uint64_t *token)
 	return chunk_mem_released(&s->chunks, token);
 }
 
-static void describe(const struct iface *iface, struct frame *f, struct cpl_out *out)
+static void describe(const struct frame *f, struct cpl_out *out)
 {
-	memset(out, 0, offsetof(struct cpl_out, iov));
-	out->iov[0] = (struct cpl_iov){ f->headers + f->off, f->len };
-	out->iov_n = 1;
+	output_describe(f, f->headers + f->off, f->len, out);
 	for (unsigned i = 0; i < f->pieces_n; i++)
 		out->iov[out->iov_n++] = (struct cpl_iov){ f->pieces[i].data, f->pieces[i].len };
-	out->len = f->len + f->payload_len;
-	out->gso_size = f->gso_size;
-	out->csum_start = f->csum_offset ? f->csum_start : 0;
-	out->csum_offset = f->csum_offset;
-	out->header_len = f->len;
-	out->ipv6 = f->ipv6;
-	out->ecn = f->ecn;
-	out->reserved = 0;
-	(void)iface;
+	out->len += f->payload_len;
 }
 
 int cpl_output(cpl_stack *s, int ifindex, struct cpl_out *frames, unsigned max, uint64_t now)
@@ -64,7 +54,7 @@ int cpl_output(cpl_stack *s, int ifindex, struct cpl_out *frames, unsigned max, 
 		if (!f)
 			break;
 		f->at_device = true;
-		describe(&s->ifaces[ifindex], f, &frames[n]);
+		describe(f, &frames[n]);
 		frames[n].token = (uint64_t)f->index + 1;
 		s->counters.frames_out++;
 		s->counters.bytes_out += frames[n].len;
@@ -94,6 +84,21 @@ int cpl_output_done(cpl_stack *s, uint64_t token, int sent, uint64_t now)
 	if (handle)
 		tcp_refused(&s->tcp, handle, start, end, now);
 	return 0;
+}
+
+int cpl_output_copy(cpl_stack *s, int ifindex, void *to, size_t size, struct cpl_out *what,
+		    uint64_t now)
+{
+	int n;
+
+	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
+		return -EINVAL;
+	n = output_copy(s, ifindex, to, size, what, now);
+	if (n > 0) {
+		s->counters.frames_out++;
+		s->counters.bytes_out += (uint32_t)n;
+	}
+	return n;
 }
 
 int cpl_output_pending(cpl_stack *s, int ifindex)

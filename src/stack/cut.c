@@ -10,7 +10,7 @@
 
 #define TCP_CHECK 16u /* where the checksum stands in the header */
 
-/* The bytes [at, at + len) of P's payload, shared with it. */
+/* The next LEN bytes of P's payload, shared with it. */
 static void share_payload(struct frame *f, const struct frame *p, struct cutting *c, uint32_t len)
 {
 	f->payload_len = len;
@@ -18,37 +18,53 @@ static void share_payload(struct frame *f, const struct frame *p, struct cutting
 		const struct chunk_piece *from = &p->pieces[c->piece];
 		uint32_t n = from->len - c->piece_off;
 
+		if (!n) {
+			c->piece++;
+			c->piece_off = 0;
+			continue;
+		}
 		n = n < len ? n : len;
 		chunk_get(from->chunk);
 		f->pieces[f->pieces_n++] =
 			(struct chunk_piece){ from->data + c->piece_off, n, from->chunk };
 		c->piece_off += n;
 		len -= n;
-		if (c->piece_off == from->len) {
-			c->piece++;
-			c->piece_off = 0;
-		}
 	}
 }
 
-/* The headers of all packets but for what differs, and the sums of that. */
+static void cut_ip(const struct cutting *c, bool ipv6, uint8_t *ip, uint32_t payload)
+{
+	uint32_t len = c->hlen + payload;
+	uint16_t field, check;
+
+	if (ipv6) {
+		put16(ip + 4, (uint16_t)len);
+		return;
+	}
+	put16(ip + 2, (uint16_t)(len + c->tcp - c->ip));
+	memcpy(&field, ip + 2, 2);
+	check = sum_finish(c->ip_sum + field);
+	memcpy(ip + 10, &check, 2);
+}
+
+/*
+ * The headers of a packet of full size, but for sequence number, flags and TCP's checksum, and the
+ * sums of all that is the same in each.
+ */
 static void prepare(struct cutting *c, struct frame *f, uint32_t link)
 {
 	uint8_t *ip = f->headers + f->off + link, *tcp;
-	uint32_t total = f->len - link + f->payload_len;
-	uint64_t ip_sum = 0;
 	uint16_t field;
 
-	c->ip_at = (uint16_t)(f->off + link);
-	c->tcp_at = (uint16_t)(c->ip_at + (f->ipv6 ? IPV6_HLEN : 4u * (ip[0] & 15u)));
-	c->headers = f->off + f->len - c->ip_at;
-	tcp = f->headers + c->tcp_at;
-	put16(ip + (f->ipv6 ? 4 : 2), 0);
+	c->ip = (uint16_t)link;
+	c->tcp = (uint16_t)(link + (f->ipv6 ? IPV6_HLEN : 4u * (ip[0] & 15u)));
+	c->hlen = f->len - c->tcp;
+	tcp = f->headers + f->off + c->tcp;
 	if (!f->ipv6) {
+		put16(ip + 2, 0);
 		put16(ip + 10, 0);
-		ip_sum = sum_add(0, ip, c->tcp_at - c->ip_at);
+		c->ip_sum = sum_add(0, ip, c->tcp - c->ip);
 	}
-	c->ip_sum = ip_sum;
 	c->seq = get32(tcp + 4);
 	c->once = tcp[13] & (TCP_FIN | TCP_PSH);
 	c->first = f->ecn ? tcp[13] & TCP_CWR : 0; /* RFC 3168 6.1.2: CWR on the first */
@@ -58,10 +74,10 @@ static void prepare(struct cutting *c, struct frame *f, uint32_t link)
 	memcpy(&field, tcp + TCP_CHECK, 2);
 	put16(tcp + TCP_CHECK, 0);
 	c->pseudo =
-		sum_join(field,
-			 (uint16_t)~sum_fold(__builtin_bswap32(total - (c->tcp_at - c->ip_at))));
+		sum_join(field, (uint16_t)~sum_fold(__builtin_bswap32(c->hlen + f->payload_len)));
 	put32(tcp + 4, 0);
-	c->tcp_sum = sum_join(c->pseudo, sum_add(0, tcp, c->headers - (c->tcp_at - c->ip_at)));
+	c->tcp_sum = sum_join(c->pseudo, sum_add(0, tcp, c->hlen));
+	cut_ip(c, f->ipv6, ip, f->gso_size);
 }
 
 bool cut_begin(struct iface *iface, struct frame *f)
@@ -75,50 +91,63 @@ bool cut_begin(struct iface *iface, struct frame *f)
 	return true;
 }
 
-static void cut_ip(const struct cutting *c, struct frame *f, uint32_t payload)
+/*
+ * HEAD, as prepare() made it, becomes that of the next packet, of LEN bytes of payload; SUM is that
+ * of the payload, unless the checksum is left to the device.
+ */
+static void cut_headers(const struct cutting *c, uint8_t *head, uint32_t len, bool offload,
+			uint64_t sum)
 {
-	uint8_t *ip = f->headers + c->ip_at;
-	uint16_t len, check;
-
-	if (f->ipv6) {
-		put16(ip + 4, (uint16_t)(c->headers + payload - IPV6_HLEN));
-		return;
-	}
-	put16(ip + 2, (uint16_t)(c->headers + payload));
-	memcpy(&len, ip + 2, 2);
-	check = sum_finish(c->ip_sum + len);
-	memcpy(ip + 10, &check, 2);
-}
-
-static void cut_tcp(const struct cutting *c, struct frame *f, uint32_t payload, sum_fn add,
-		    bool offload)
-{
-	uint8_t *tcp = f->headers + c->tcp_at, flags = 0;
-	uint32_t hlen = c->headers - (uint32_t)(c->tcp_at - c->ip_at), seq = c->seq + c->off;
-	uint64_t len = __builtin_bswap32(hlen + payload), sum;
+	const struct frame *p = c->frame;
+	uint8_t *tcp = head + c->tcp, flags = 0;
+	uint32_t seq = c->seq + c->off;
+	uint64_t size = __builtin_bswap32(c->hlen + len);
 	uint16_t field;
 
-	if (c->off + payload == c->frame->payload_len)
+	if (len != p->gso_size)
+		cut_ip(c, p->ipv6, head + c->ip, len);
+	if (c->off + len == p->payload_len)
 		flags |= c->once;
 	if (!c->off)
 		flags |= c->first;
 	put32(tcp + 4, seq);
 	tcp[13] |= flags;
-	if (offload) {
-		field = sum_fold(c->pseudo + len);
-	} else {
-		/* The flags' octet is the odd one of its word. */
-		sum = sum_join(c->tcp_sum, len + __builtin_bswap32(seq) + ((uint64_t)flags << 8));
-		field = sum_finish(frame_sum(f, add, sum, hlen));
-	}
+	/* The flags' octet is the odd one of its word. */
+	size += __builtin_bswap32(seq) + ((uint64_t)flags << 8);
+	if (offload)
+		field = sum_fold(c->pseudo + __builtin_bswap32(c->hlen + len));
+	else
+		field = sum_finish(sum_join(sum_join(c->tcp_sum, size), sum));
 	memcpy(tcp + TCP_CHECK, &field, 2);
+}
+
+/* The payload of the next packet. */
+static uint32_t next_len(const struct cutting *c)
+{
+	uint32_t left = c->frame->payload_len - c->off;
+
+	return left < c->frame->gso_size ? left : c->frame->gso_size;
+}
+
+/* A packet of LEN bytes of payload has been cut: what is left. */
+static void cut_done(struct cpl_stack *s, struct cutting *c, uint32_t len)
+{
+	struct frame *p = c->frame;
+
+	c->off += len;
+	if (c->off == p->payload_len) {
+		c->frame = NULL;
+		frame_free(s, p);
+	} else {
+		p->start += len;
+	}
 }
 
 struct frame *cut_next(struct cpl_stack *s, struct iface *iface)
 {
 	struct cutting *c = &iface->cutting;
 	struct frame *p = c->frame, *f = frame_new(s);
-	uint32_t left = p->payload_len - c->off, len = left < p->gso_size ? left : p->gso_size;
+	uint32_t len = next_len(c);
 	bool offload = iface->config.flags & CPL_IFACE_CSUM_OUT;
 
 	if (!f)
@@ -130,19 +159,72 @@ struct frame *cut_next(struct cpl_stack *s, struct iface *iface)
 	f->ipv6 = p->ipv6;
 	f->handle = p->handle;
 	f->start = p->start;
-	f->end = len == left ? p->end : p->start + len;
+	f->end = c->off + len == p->payload_len ? p->end : p->start + len;
 	if (offload) {
 		f->csum_start = p->csum_start;
 		f->csum_offset = p->csum_offset;
 	}
 	share_payload(f, p, c, len);
-	cut_ip(c, f, len);
-	cut_tcp(c, f, len, s->sum, offload);
-	c->off += len;
-	p->start = f->end;
-	if (len == left) {
-		c->frame = NULL;
-		frame_free(s, p);
-	}
+	cut_headers(c, f->headers + f->off, len, offload, offload ? 0 : frame_sum(f, s->sum, 0, 0));
+	cut_done(s, c, len);
 	return f;
+}
+
+/* LEN bytes of payload to TO; their sum, if there is a COPY that makes one. */
+static uint64_t copy_payload(struct cutting *c, uint8_t *to, uint32_t len, sum_copy_fn copy)
+{
+	const struct chunk_piece *from = c->frame->pieces + c->piece;
+	uint32_t done = 0, off = c->piece_off, n;
+	uint64_t sum = 0;
+
+	for (; done < len; done += n, off += n) {
+		if (off == from->len) {
+			from++;
+			off = 0;
+		}
+		n = from->len - off;
+		n = n < len - done ? n : len - done;
+		if (copy)
+			sum = sum_copy_at(copy, sum, to + done, from->data + off, n, done);
+		else
+			memcpy(to + done, from->data + off, n);
+	}
+	c->piece = (uint32_t)(from - c->frame->pieces);
+	c->piece_off = off;
+	return sum;
+}
+
+/* N bytes, mostly 40 to 64: two copies of a size known here, which may overlap. */
+static inline void copy_headers(uint8_t *to, const uint8_t *from, uint32_t n)
+{
+	if (n < 32 || n > 64) {
+		memcpy(to, from, n);
+		return;
+	}
+	memcpy(to, from, 32);
+	memcpy(to + n - 32, from + n - 32, 32);
+}
+
+int cut_copy(struct cpl_stack *s, struct iface *iface, uint8_t *to, size_t size,
+	     struct cpl_out *what)
+{
+	struct cutting *c = &iface->cutting;
+	const struct frame *p = c->frame;
+	uint32_t len = next_len(c), hlen = p->len;
+	bool offload = iface->config.flags & CPL_IFACE_CSUM_OUT;
+	uint64_t sum;
+
+	if (what) {
+		output_describe(p, to, hlen + len, what);
+		what->gso_size = what->ecn = 0;
+		if (!offload)
+			what->csum_start = what->csum_offset = 0;
+	}
+	if (hlen + len > size)
+		return -EMSGSIZE;
+	copy_headers(to, p->headers + p->off, hlen);
+	sum = copy_payload(c, to + hlen, len, offload ? NULL : s->sum_copy);
+	cut_headers(c, to, len, offload, sum);
+	cut_done(s, c, len);
+	return (int)(hlen + len);
 }

@@ -71,6 +71,14 @@ static void queue_frame(struct cpl_stack *s, struct frame *f)
 	iface->txq_n++;
 }
 
+static void queue_first(struct cpl_stack *s, struct frame *f)
+{
+	struct iface *iface = &s->ifaces[f->ifindex];
+
+	list_push_front(&iface->txq, &f->link);
+	iface->txq_n++;
+}
+
 static void push_ether(struct cpl_stack *s, struct frame *f, const uint8_t mac[6])
 {
 	struct ether_hdr eth = { .type = f->ipv6 ? ETHER_IPV6 : ETHER_IPV4 };
@@ -159,7 +167,7 @@ static uint32_t frame_packet(const struct frame *f)
 	return f->len + cut;
 }
 
-/* The bytes of F in one piece of memory; at most SCRATCH. */
+/* The bytes of F in one piece of memory. */
 static uint32_t frame_flatten(const struct frame *f, uint8_t *to)
 {
 	uint32_t n = f->len;
@@ -645,8 +653,7 @@ bool output_again(struct cpl_stack *s, struct frame *f)
 		return false;
 	f->again = false;
 	f->at_device = false;
-	list_push_front(&iface->txq, &f->link);
-	iface->txq_n++;
+	queue_first(s, f);
 	return true;
 }
 
@@ -694,4 +701,53 @@ struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now)
 		iface->cutting.frame = NULL;
 	}
 	return f;
+}
+
+void output_describe(const struct frame *f, const void *data, uint32_t len, struct cpl_out *out)
+{
+	out->iov[0] = (struct cpl_iov){ data, len };
+	out->iov_n = 1;
+	out->len = len;
+	out->gso_size = f->gso_size;
+	out->csum_start = f->csum_offset ? f->csum_start : 0;
+	out->csum_offset = f->csum_offset;
+	out->header_len = f->len;
+	out->ipv6 = f->ipv6;
+	out->ecn = f->ecn;
+	out->reserved = 0;
+	out->token = 0;
+}
+
+/* Too long: it stays the first. */
+static int copy_frame(struct cpl_stack *s, struct frame *f, uint8_t *to, size_t size,
+		      struct cpl_out *what)
+{
+	uint32_t len = frame_total(f);
+
+	if (what)
+		output_describe(f, to, len, what);
+	if (len > size) {
+		queue_first(s, f);
+		return -EMSGSIZE;
+	}
+	frame_flatten(f, to);
+	frame_free(s, f);
+	return (int)len;
+}
+
+int output_copy(struct cpl_stack *s, int ifindex, uint8_t *to, size_t size, struct cpl_out *what,
+		uint64_t now)
+{
+	struct iface *iface = &s->ifaces[ifindex];
+	struct frame *f;
+
+	if (!iface->cutting.frame) {
+		output_run(s, now);
+		f = take_frame(s, ifindex, now);
+		if (!f)
+			return 0;
+		if (!cut_begin(iface, f))
+			return copy_frame(s, f, to, size, what);
+	}
+	return cut_copy(s, iface, to, size, what);
 }

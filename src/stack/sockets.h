@@ -34,13 +34,15 @@ struct conn_status {
 /*
  * All addresses of code that a stack keeps. Those of the calling process are to be set where a
  * stack lies in memory of several (host/arena.h), whose code is at different addresses: the
- * functions for its memory share what the ones before gave; SUM is sum_best().
+ * functions for its memory share what the ones before gave; SUM is sum_best(),
+ * SUM_COPY sum_copy_best().
  */
 struct stack_code {
 	void *(*alloc)(void *ctx, size_t size);
 	void (*release)(void *ctx, void *slab, size_t size);
 	void *ctx;
 	sum_fn sum;
+	sum_copy_fn sum_copy;
 };
 void stack_set_code(struct cpl_stack *s, const struct stack_code *code);
 

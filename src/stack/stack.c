@@ -168,6 +168,7 @@ int cpl_stack_new(cpl_stack **stack, const struct cpl_config *config, uint64_t n
 	s->mem = (struct mem){ c.alloc,	     c.release,	 c.alloc_ctx,
 			       c.memory_max, sizeof(*s), c.memory_shared };
 	s->sum = sum_best();
+	s->sum_copy = sum_copy_best();
 	seed_from_secret(s);
 	err = parts_init(s, now);
 	if (err) {
@@ -184,6 +185,7 @@ void stack_set_code(struct cpl_stack *s, const struct stack_code *code)
 	s->config.release = s->mem.release = code->release;
 	s->config.alloc_ctx = s->mem.ctx = code->ctx;
 	s->sum = code->sum;
+	s->sum_copy = code->sum_copy;
 }
 
 void cpl_stack_settings(cpl_stack *s, struct cpl_config *config)

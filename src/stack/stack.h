@@ -56,13 +56,13 @@ struct cutting {
 	struct frame *frame; /* NULL: none; its start moves with what has left */
 	uint32_t off;	     /* of its payload */
 	uint32_t piece, piece_off;
-	uint16_t ip_at, tcp_at; /* in its headers */
-	uint32_t headers;	/* of IP and TCP, in bytes */
-	uint32_t seq;		/* of its first byte */
-	uint8_t once, first;	/* flags of the last packet, of the first */
-	uint64_t ip_sum;	/* of the IPv4 header, but its length */
-	uint64_t pseudo;	/* of TCP's pseudo-header, but the length */
-	uint64_t tcp_sum;	/* of that and the header, but the sequence number */
+	uint32_t seq;	     /* of its first byte */
+	uint32_t hlen;	     /* of TCP */
+	uint16_t ip, tcp;    /* where the headers begin in the frame */
+	uint8_t once, first; /* flags of the last packet, of the first */
+	uint64_t ip_sum;     /* of the IPv4 header, but its length */
+	uint64_t pseudo;     /* of TCP's pseudo-header, but the length */
+	uint64_t tcp_sum;    /* of that and the header, but the sequence number */
 };
 
 struct iface {
@@ -215,6 +215,7 @@ struct cpl_stack {
 	uint32_t icmp_left;
 	bool in_loop;
 	sum_fn sum;			   /* sum_add() for this processor */
+	sum_copy_fn sum_copy;		   /* sum_copy() */
 	struct frame *spare[FRAMES_SPARE]; /* as many are kept at hand */
 	unsigned spare_n;
 	bool batch; /* more frames follow in this call: runs are worth while */
@@ -281,9 +282,14 @@ int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifinde
 void output_run(struct cpl_stack *s, uint64_t now);
 /* The interface went down: what waits for it will not go. */
 void output_flush(struct cpl_stack *s, int ifindex, uint64_t now);
-/* The next frame for the device, or NULL. */
 bool output_again(struct cpl_stack *s, struct frame *f);
+/* The next frame for the device, or NULL. */
 struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now);
+/* See cpl_output_copy(). */
+int output_copy(struct cpl_stack *s, int ifindex, uint8_t *to, size_t size, struct cpl_out *what,
+		uint64_t now);
+/* What the device is to know of F, of which LEN bytes lie at DATA. */
+void output_describe(const struct frame *f, const void *data, uint32_t len, struct cpl_out *out);
 
 /* SUM and that of F's payload, which begins AT bytes into what is summed. */
 uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at);
@@ -293,6 +299,10 @@ uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at);
 bool cut_begin(struct iface *iface, struct frame *f);
 /* The next packet of it; NULL: no memory. */
 struct frame *cut_next(struct cpl_stack *s, struct iface *iface);
+/* The next packet of it to TO, and what it is to WHAT, if that is not NULL: see cpl_output_copy().
+ */
+int cut_copy(struct cpl_stack *s, struct iface *iface, uint8_t *to, size_t size,
+	     struct cpl_out *what);
 
 /* ---- arp.c, nd.c ---- */
 void arp_input(struct cpl_stack *s, int ifindex, const uint8_t *p, uint32_t len, uint64_t now);

@@ -383,8 +383,8 @@ static unsigned code_map(uint64_t ranges[][2], unsigned max)
 static void test_addresses(void **state)
 {
 	struct shim_host *h = &rig.hosts[0];
-	const struct stack_code none = { 0 },
-				ours = { arena_alloc, arena_release, h->arena, sum_best() };
+	const struct stack_code none = { 0 }, ours = { arena_alloc, arena_release, h->arena,
+						       sum_best(), sum_copy_best() };
 	uint64_t ranges[256][2];
 	unsigned n = code_map(ranges, 256), found = 0;
 	const uint64_t *words = (const uint64_t *)(const void *)h->arena;

@@ -212,6 +212,8 @@ static void read_all(struct conn *c, uint64_t now)
 		}
 		c->reading = false;
 		cpl_recv_return(stack, c->handle, bytes, now);
+		if (n < 64) /* that was all */
+			break;
 	}
 	if (c->closing)
 		conn_over(c, 0, now);

@@ -16,10 +16,11 @@
 #include "base/assert.h"
 #include "base/chunk.h"
 
-#define CHUNK_LENT   CHUNK_CLASSES
-#define RELEASED_MIN 64u
-#define RELEASED_MAX (POOL_SLAB_MAX / (uint32_t)sizeof(uint64_t))
-#define RECORDS_SLAB 16384u /* for references and for headers of lent chunks */
+#define CHUNK_LENT    CHUNK_CLASSES
+#define SMALL_CLASSES 2 /* a few of these are kept at hand */
+#define RELEASED_MIN  64u
+#define RELEASED_MAX  (POOL_SLAB_MAX / (uint32_t)sizeof(uint64_t))
+#define RECORDS_SLAB  16384u /* for references and for headers of lent chunks */
 
 static const struct {
 	uint32_t size; /* of the chunk with its header */
@@ -68,14 +69,14 @@ void chunk_mem_destroy(struct chunk_mem *cm)
 /* An object of POOL, if need be in memory that another pool holds in reserve. */
 static void *chunk_mem_alloc(struct chunk_mem *cm, struct pool *pool)
 {
-	void *object = pool_alloc(pool, NULL);
-	uint32_t empty = cm->refs.empty + cm->lent.empty;
+	void *object = pool_take(pool);
+	uint32_t empty = cm->refs.empty + cm->refs.spare_n + cm->lent.empty;
 	unsigned i;
 
 	if (object)
 		return object;
 	for (i = 0; i < CHUNK_CLASSES; i++)
-		empty += cm->classes[i].empty;
+		empty += cm->classes[i].empty + cm->classes[i].spare_n;
 	if (!empty)
 		return NULL;
 	for (i = 0; i < CHUNK_CLASSES; i++)
@@ -161,6 +162,10 @@ void chunk_free(struct chunk_mem *cm, struct chunk *chunk)
 {
 	uint32_t tail;
 
+	if (chunk->cls < SMALL_CLASSES) {
+		pool_give(&cm->classes[chunk->cls], chunk);
+		return;
+	}
 	if (chunk->cls < CHUNK_CLASSES) {
 		pool_free(&cm->classes[chunk->cls], chunk);
 		return;
@@ -236,7 +241,7 @@ static void chunkq_remove(struct chunkq *q, struct chunk_mem *cm, struct chunk_r
 	if (q->hint == ref)
 		q->hint = NULL;
 	list_del(&ref->link);
-	pool_free(&cm->refs, ref);
+	pool_give(&cm->refs, ref);
 	chunk_put(cm, chunk);
 }
 

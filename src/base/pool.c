@@ -30,15 +30,6 @@ struct pool_slab {
 	uint64_t bits[];  /* 1: in use */
 };
 
-/* Under AddressSanitizer an object that is free is out of bounds, where it knows all that happens.
- */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_ASAN
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define POOL_ASAN
-#endif
 #ifdef POOL_ASAN
 #include <sanitizer/asan_interface.h>
 #else
@@ -364,12 +355,15 @@ void pool_destroy(struct pool *pool)
 	pool->slabs = NULL;
 	pool->lowest = NULL;
 	pool->slabs_n = pool->slabs_cap = pool->hole = pool->in_use = pool->empty = 0;
+	pool->spare_n = 0;
 }
 
 void pool_trim(struct pool *pool)
 {
 	uint32_t i;
 
+	while (pool->spare_n)
+		pool_free(pool, pool->spare[--pool->spare_n]);
 	for (i = pool->slabs_n; i-- && pool->empty;) {
 		if (pool->slabs[i] && !pool->slabs[i]->used)
 			slab_release(pool, pool->slabs[i]);

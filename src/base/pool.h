@@ -13,6 +13,19 @@
 #define POOL_NONE     UINT32_MAX
 #define POOL_SLAB_MAX (1u << 20) /* no slab, nor the pool's own directory, is larger */
 
+/* Under AddressSanitizer an object that is free is out of bounds, where it knows all that happens.
+ */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOL_ASAN
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define POOL_ASAN
+#endif
+
+/* As many objects pool_give() keeps at hand: few, since each may keep a slab from going back. */
+#define POOL_SPARE 4
+
 struct pool_slab;
 
 struct pool {
@@ -35,6 +48,8 @@ struct pool {
 	uint32_t in_use;
 	uint32_t limit; /* objects */
 	uint32_t empty; /* slabs with nothing in use */
+	uint32_t spare_n;
+	void *spare[POOL_SPARE]; /* given back by pool_give(): in use, as far as slabs know */
 };
 
 /*
@@ -46,7 +61,7 @@ void pool_init(struct pool *pool, struct mem *mem, uint32_t size, uint32_t align
 	       uint32_t slab_size);
 /* Gives all slabs back, whatever is still in use. */
 void pool_destroy(struct pool *pool);
-/* Gives the slab in reserve back as well: for when another pool is short of memory. */
+/* Gives what is kept at hand back as well: for when another pool is short of memory. */
 void pool_trim(struct pool *pool);
 
 /*
@@ -55,6 +70,26 @@ void pool_trim(struct pool *pool);
  */
 void *pool_alloc(struct pool *pool, uint32_t *index);
 void pool_free(struct pool *pool, void *object);
+
+/*
+ * The same for objects that come and go all the time and are known by their address alone: a few
+ * of those given are taken again before any other. pool_trim() frees them.
+ */
+static inline void *pool_take(struct pool *pool)
+{
+	return pool->spare_n ? pool->spare[--pool->spare_n] : pool_alloc(pool, NULL);
+}
+
+static inline void pool_give(struct pool *pool, void *object)
+{
+#ifndef POOL_ASAN
+	if (pool->spare_n < POOL_SPARE) {
+		pool->spare[pool->spare_n++] = object;
+		return;
+	}
+#endif
+	pool_free(pool, object);
+}
 
 /* The object at INDEX, or NULL if INDEX is out of range or free. */
 void *pool_at(const struct pool *pool, uint32_t index);

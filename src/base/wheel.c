@@ -36,6 +36,7 @@ void wheel_init(struct wheel *wheel, uint64_t now)
 	list_init(&wheel->due);
 	list_init(&wheel->below);
 	memset(wheel->occupied, 0, sizeof(wheel->occupied));
+	wheel->levels = 0;
 	for (level = 0; level < WHEEL_LEVELS; level++) {
 		for (slot = 0; slot < WHEEL_SLOTS; slot++)
 			list_init(&wheel->slots[level][slot]);
@@ -62,6 +63,14 @@ static void wheel_place(struct wheel *wheel, struct wheel_node *node)
 	slot = (tick >> (level * WHEEL_BITS)) & DIGIT_MASK;
 	list_push_back(&wheel->slots[level][slot], &node->link);
 	wheel->occupied[level] |= 1ull << slot;
+	wheel->levels |= (uint8_t)(1u << level);
+}
+
+static inline void slot_empty(struct wheel *wheel, unsigned level, unsigned slot)
+{
+	wheel->occupied[level] &= ~(1ull << slot);
+	if (!wheel->occupied[level])
+		wheel->levels &= (uint8_t) ~(1u << level);
 }
 
 /* Takes NODE off its list. The last of a slot finds the slot: its only neighbour. */
@@ -74,7 +83,7 @@ static void wheel_unlink(struct wheel *wheel, struct wheel_node *node)
 	if (!list_empty(neighbour) || neighbour == &wheel->due || neighbour == &wheel->below)
 		return;
 	slot = (size_t)(neighbour - &wheel->slots[0][0]);
-	wheel->occupied[slot / WHEEL_SLOTS] &= ~(1ull << (slot % WHEEL_SLOTS));
+	slot_empty(wheel, (unsigned)(slot / WHEEL_SLOTS), (unsigned)(slot % WHEEL_SLOTS));
 }
 
 void wheel_start(struct wheel *wheel, struct wheel_node *node, uint64_t deadline)
@@ -106,17 +115,15 @@ static bool wheel_next_slot(const struct wheel *wheel, unsigned *level, unsigned
 {
 	unsigned shift;
 
-	for (*level = 0; *level < WHEEL_LEVELS; (*level)++) {
-		if (!wheel->occupied[*level])
-			continue;
-		*slot = (unsigned)__builtin_ctzll(wheel->occupied[*level]);
-		shift = *level * WHEEL_BITS;
-		/* The digits above from the present tick, this one from the slot, 0 below. */
-		*tick = wheel->tick >> shift >> WHEEL_BITS << WHEEL_BITS;
-		*tick = (*tick | *slot) << shift;
-		return true;
-	}
-	return false;
+	if (!wheel->levels)
+		return false;
+	*level = (unsigned)__builtin_ctz(wheel->levels);
+	*slot = (unsigned)__builtin_ctzll(wheel->occupied[*level]);
+	shift = *level * WHEEL_BITS;
+	/* The digits above from the present tick, this one from the slot, 0 below. */
+	*tick = wheel->tick >> shift >> WHEEL_BITS << WHEEL_BITS;
+	*tick = (*tick | *slot) << shift;
+	return true;
 }
 
 /* Goes on to the next slot that has nodes, at TARGET at the latest: they are to move down. */
@@ -131,7 +138,7 @@ static void wheel_step(struct wheel *wheel, uint64_t target)
 		return;
 	}
 	wheel->tick = tick;
-	wheel->occupied[level] &= ~(1ull << slot);
+	slot_empty(wheel, level, slot);
 	head = &wheel->slots[level][slot];
 	list_push_front(head, &wheel->below);
 	list_del(head);

@@ -31,6 +31,7 @@ struct wheel {
 	struct list due;   /* taken from the slots, not yet handed out */
 	struct list below; /* taken from a slot, not yet placed at a lower level */
 	uint32_t running;
+	uint8_t levels; /* a bit for each level with a slot that has any */
 };
 
 void wheel_init(struct wheel *wheel, uint64_t now);

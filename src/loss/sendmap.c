@@ -69,7 +69,7 @@ void record_free(struct sendmap *map, struct sent *record)
 		map->sack_hint = record_next(map, record);
 	list_del(&record->by_seq);
 	list_del(&record->by_time);
-	pool_free(map->pool, record);
+	pool_give(map->pool, record);
 }
 
 void sendmap_init(struct sendmap *map, struct pool *pool, uint32_t iss, uint64_t now)
@@ -162,7 +162,7 @@ struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint3
 	struct sent *record;
 
 	ASSERT(seq_lt(map->nxt, end));
-	record = pool_alloc(map->pool, NULL);
+	record = pool_take(map->pool);
 	if (!record)
 		return NULL;
 	before_transmission(map, now);
@@ -214,7 +214,7 @@ struct sent *sendmap_split(struct sendmap *map, struct sent *record, uint32_t at
 
 	ASSERT(seq_lt(record->start, at) && seq_lt(at, record->end));
 	ASSERT(!(record->flags & SENT_SACKED));
-	second = pool_alloc(map->pool, NULL);
+	second = pool_take(map->pool);
 	if (!second)
 		return NULL;
 	*second = *record;

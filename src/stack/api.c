@@ -106,8 +106,7 @@ int cpl_output_pending(cpl_stack *s, int ifindex)
 	if (ifindex < 1 || ifindex > IFACES_MAX)
 		return 0;
 	return s->ifaces[ifindex].cutting.frame || !list_empty(&s->ifaces[ifindex].txq) ||
-	       tcp_next_ready(&s->tcp, ifindex) || !list_empty(&s->loop) ||
-	       !list_empty(&s->tcp.reply_queue) || neigh_has_action(&s->neigh);
+	       tcp_next_ready(&s->tcp, ifindex) || output_waits(s);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)

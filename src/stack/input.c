@@ -62,8 +62,11 @@ static bool destination_ok(struct cpl_stack *s, struct packet *pkt)
 		if (!(is & DST_MULTICAST) || group_is_ours(s, dst, pkt->ifindex))
 			return true;
 	} else {
-		if (is & DST_OWN || (is & DST_TENTATIVE && pkt->ip.protocol == IP_ICMP6))
+		if (is & DST_OWN || (is & DST_TENTATIVE && pkt->ip.protocol == IP_ICMP6)) {
+			if (is & DST_OWN && pkt->ip.version == 4 && !s->in_loop)
+				input_plain_learn(s, pkt->p);
 			return true;
+		}
 		if (!(is & DST_TENTATIVE) && pkt->to_us_alone && catch_all_takes(s, pkt, is))
 			return true;
 	}
@@ -94,7 +97,7 @@ static bool checksum_ok(const struct cpl_stack *s, const struct packet *pkt, con
 {
 	uint64_t sum = sum_pseudo(&pkt->ip.src, &pkt->ip.dst, IP_TCP, len);
 
-	return pkt->csum_ok || !sum_finish(s->sum(sum, p, len));
+	return pkt->csum_ok || !sum_finish(sum_any(s->sum, sum, p, len));
 }
 
 static void tcp_deliver(struct cpl_stack *s, const struct packet *pkt, uint64_t now)
@@ -284,6 +287,8 @@ bool input_frame(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, ui
 			      .frame = f->data };
 
 	run_ends(s, now); /* nothing overtakes it */
+	if (input_plain(s, ifindex, f, now))
+		return true;
 	if (f->flags & CPL_FRAME_LEND) {
 		pkt.lent = chunk_lend(&s->chunks, f->data, f->len, f->token);
 		if (!pkt.lent)

@@ -121,8 +121,7 @@ static void output_ether(struct cpl_stack *s, struct frame *f, uint64_t now)
 	}
 }
 
-/* The next hop IS so: DST_*. */
-static void output_hop(struct cpl_stack *s, struct frame *f, uint8_t is, uint64_t now)
+void output_hop(struct cpl_stack *s, struct frame *f, uint8_t is, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[f->ifindex];
 
@@ -354,8 +353,7 @@ static void out_free(struct cpl_stack *s, struct tcp_out *out)
 		chunk_put(&s->chunks, out->pieces[i].chunk);
 }
 
-/* OUT does not leave now: at once again, or when a moment has passed. */
-static void unsent(struct cpl_stack *s, struct tcp_out *out, bool at_once, uint64_t now)
+void output_unsent(struct cpl_stack *s, struct tcp_out *out, bool at_once, uint64_t now)
 {
 	cpl_handle handle = tcb_handle(&s->tcp, out->tcb);
 
@@ -377,12 +375,8 @@ static bool fits_less(struct cpl_stack *s, struct tcb *tcb, const struct cpl_add
 	return tcb->snd_mss < mss;
 }
 
-/*
- * The way from TCB, if it still leads where TCB thinks: OUT was made for that interface, its MTU
- * and what it can cut and sum. Otherwise TCB follows the route, and OUT is not sent: NULL.
- */
-static const struct dst *way_of(struct cpl_stack *s, struct tcp_out *out, const struct cpl_addr *to,
-				uint64_t now)
+const struct dst *output_way(struct cpl_stack *s, struct tcp_out *out, const struct cpl_addr *to,
+			     uint64_t now)
 {
 	struct tcb *tcb = out->tcb;
 	int err, ifindex;
@@ -394,101 +388,14 @@ static const struct dst *way_of(struct cpl_stack *s, struct tcp_out *out, const 
 		if (out->start == out->end) /* an ACK is lost, as on any link */
 			out_free(s, out);
 		else
-			unsent(s, out, false, now);
+			output_unsent(s, out, false, now);
 		return NULL;
 	}
 	ifindex = dst->route.ifindex;
 	if (ifindex == tcb->ifindex)
 		return dst;
-	unsent(s, out, !tcb_route(&s->tcp, tcb, now) && tcb->ifindex == ifindex, now);
+	output_unsent(s, out, !tcb_route(&s->tcp, tcb, now) && tcb->ifindex == ifindex, now);
 	return NULL;
-}
-
-/* What mostly goes: IPv4 without options, TCP with timestamps or none, text in one piece or none.
- */
-static bool is_plain(const struct cpl_stack *s, const struct tcp_out *out)
-{
-	return !(out->seg.opts & ~TCP_HAS_TS) && out->pieces_n <= 1 && !out->gso_size &&
-	       !(out->seg.flags & TCP_SYN) && tcb_is4(out->tcb) && !out->tcb->cold &&
-	       !s->tcp.long_way;
-}
-
-static uint32_t plain_hlen(const struct tcp_seg *seg)
-{
-	return seg->opts ? TCP_HLEN + 12 : TCP_HLEN;
-}
-
-/* The headers of a plain segment, as tcp_build() and ip_build() make them, with both checksums. */
-static void push_plain(struct frame *f, const struct tcp_out *out, sum_fn add, bool offload)
-{
-	const struct tcb *tcb = out->tcb;
-	const struct tcp_seg *seg = &out->seg;
-	uint32_t hlen = plain_hlen(seg), len = hlen + seg->len;
-	uint8_t *ip = frame_push(f, IPV4_HLEN + hlen), *tcp = ip + IPV4_HLEN;
-	uint64_t sum;
-	uint16_t check;
-
-	put32(ip, 0x45u << 24 | (uint32_t)(tcb->tos | out->ect) << 16 | (IPV4_HLEN + len));
-	put32(ip + 4, IPV4_DF);
-	put32(ip + 8, (uint32_t)tcb->ttl << 24 | IP_TCP << 16);
-	memcpy(ip + 12, tcb->node.id.local.b + 12, 4);
-	memcpy(ip + 16, tcb->node.id.remote.b + 12, 4);
-	check = sum_finish(sum_words(0, ip, IPV4_HLEN / 4));
-	memcpy(ip + 10, &check, 2);
-	put32(tcp, (uint32_t)seg->sport << 16 | seg->dport);
-	put32(tcp + 4, seg->seq);
-	put32(tcp + 8, seg->ack);
-	put32(tcp + 12, hlen << 26 | (uint32_t)seg->flags << 16 | seg->wnd);
-	put32(tcp + 16, seg->up);
-	if (seg->opts) {
-		put32(tcp + 20, TCP_OPTS_TS);
-		put32(tcp + 24, seg->tsval);
-		put32(tcp + 28, seg->tsecr);
-	}
-	sum = sum_words(__builtin_bswap32(IP_TCP) + (uint64_t)__builtin_bswap32(len), ip + 12, 2);
-	if (offload) {
-		check = sum_fold(sum);
-		f->csum_start = IPV4_HLEN;
-		f->csum_offset = 16;
-	} else {
-		sum = sum_words(sum, tcp, hlen / 4);
-		if (seg->len)
-			sum = add(sum, f->pieces[0].data, seg->len);
-		check = sum_finish(sum);
-	}
-	memcpy(tcp + 16, &check, 2);
-}
-
-/* False: it is not plain, or does not fit. */
-static bool send_plain(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
-{
-	struct tcb *tcb = out->tcb;
-	const struct dst *dst;
-	struct frame *f;
-
-	if (!is_plain(s, out))
-		return false;
-	dst = way_of(s, out, &tcb->node.id.remote, now);
-	if (!dst)
-		return true;
-	if (IPV4_HLEN + plain_hlen(&out->seg) + out->seg.len > dst->mtu)
-		return false;
-	f = frame_new(s);
-	if (!f) {
-		unsent(s, out, false, now);
-		return true;
-	}
-	if (out->pieces_n)
-		f->pieces[f->pieces_n++] = out->pieces[0];
-	f->payload_len = out->seg.len;
-	f->handle = tcb_handle(&s->tcp, tcb);
-	f->start = out->start;
-	f->end = out->end;
-	f->ifindex = tcb->ifindex;
-	f->next_hop = dst->route.next_hop;
-	push_plain(f, out, s->sum, s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT);
-	output_hop(s, f, dst->hop_is, now);
-	return true;
 }
 
 static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
@@ -509,12 +416,12 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 
 	if (tcb->cold && tcb->cold->route.n)
 		use_route(&h, &tcb->cold->route, options);
-	dst = way_of(s, out, &h.dst, now);
+	dst = output_way(s, out, &h.dst, now);
 	if (!dst)
 		return;
 	f = frame_new(s);
 	if (!f) {
-		unsent(s, out, false, now);
+		output_unsent(s, out, false, now);
 		return;
 	}
 	memcpy(frame_push(f, len), header, len);
@@ -616,7 +523,7 @@ static void run_loop(struct cpl_stack *s, uint64_t now)
 	s->in_loop = false;
 }
 
-void output_run(struct cpl_stack *s, uint64_t now)
+void output_run_all(struct cpl_stack *s, uint64_t now)
 {
 	struct tcp_reply *r;
 
@@ -674,10 +581,9 @@ static struct frame *take_frame(struct cpl_stack *s, int ifindex, uint64_t now)
 		/* Round robin: the next frame is another connection's. */
 		list_del(&tcb->ready);
 		list_push_back(&s->tcp.ifaces[ifindex].ready, &tcb->ready);
-		if (!send_plain(s, &out, now))
+		if (!output_plain(s, &out, now))
 			send_segment(s, &out, now);
-		if (!list_empty(&s->loop) || neigh_has_action(&s->neigh))
-			output_run(s, now);
+		output_run(s, now);
 	}
 	f = list_first(&iface->txq, struct frame, link);
 	list_del(&f->link);

@@ -214,6 +214,10 @@ struct cpl_stack {
 	uint64_t icmp_second;
 	uint32_t icmp_left;
 	bool in_loop;
+	/* IPv4 source and destination of a segment that was let in, as they stand in it: see
+	 * plain.c */
+	uint64_t pair;
+	uint32_t pair_generation;	   /* of the routes then */
 	sum_fn sum;			   /* sum_add() for this processor */
 	sum_copy_fn sum_copy;		   /* sum_copy() */
 	struct frame *spare[FRAMES_SPARE]; /* as many are kept at hand */
@@ -279,7 +283,28 @@ void output_frame(struct cpl_stack *s, struct frame *f, uint64_t now);
  */
 int output_ip(struct cpl_stack *s, struct frame *f, struct ip_hdr *h, int ifindex, uint64_t now);
 /* What TCP wants to say without a connection, what waits on neighbours, what loops back. */
-void output_run(struct cpl_stack *s, uint64_t now);
+void output_run_all(struct cpl_stack *s, uint64_t now);
+static inline bool output_waits(const struct cpl_stack *s)
+{
+	return !list_empty(&s->loop) || !list_empty(&s->tcp.reply_queue) ||
+	       !list_empty(&s->neigh.actions);
+}
+static inline void output_run(struct cpl_stack *s, uint64_t now)
+{
+	if (output_waits(s))
+		output_run_all(s, now);
+}
+/* F is to go to its next_hop, which IS so: DST_*. */
+void output_hop(struct cpl_stack *s, struct frame *f, uint8_t is, uint64_t now);
+/*
+ * The way to TO from OUT's connection, if it still leads where that thinks: OUT was made for that
+ * interface, its MTU and what it can cut and sum. Otherwise the connection follows the route, and
+ * OUT is not sent: NULL.
+ */
+const struct dst *output_way(struct cpl_stack *s, struct tcp_out *out, const struct cpl_addr *to,
+			     uint64_t now);
+/* OUT does not leave now: at once again, or when a moment has passed. */
+void output_unsent(struct cpl_stack *s, struct tcp_out *out, bool at_once, uint64_t now);
 /* The interface went down: what waits for it will not go. */
 void output_flush(struct cpl_stack *s, int ifindex, uint64_t now);
 bool output_again(struct cpl_stack *s, struct frame *f);
@@ -293,6 +318,14 @@ void output_describe(const struct frame *f, const void *data, uint32_t len, stru
 
 /* SUM and that of F's payload, which begins AT bytes into what is summed. */
 uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at);
+
+/* ---- plain.c ---- */
+/* F is a segment that mostly comes: it was dealt with. False: nothing was done. */
+bool input_plain(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now);
+/* The source and destination of the packet at IP, IPv4, are a peer and ours alone. */
+void input_plain_learn(struct cpl_stack *s, const uint8_t *ip);
+/* OUT is a segment that mostly goes: it was sent, or could not be. False: nothing was done. */
+bool output_plain(struct cpl_stack *s, struct tcp_out *out, uint64_t now);
 
 /* ---- cut.c ---- */
 /* Whether F has to be cut for the device of IFACE: then it is IFACE's, and cut_next() follows. */

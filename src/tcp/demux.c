@@ -377,8 +377,17 @@ struct conn_slot *tcp_slot(struct tcp *tcp, cpl_handle h)
 
 struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h)
 {
-	const struct conn_slot *slot = tcp_slot(tcp, h);
+	const struct demux *d = &tcp->demux;
+	const struct conn_slot *slot;
 
+	/* What is called is often what a segment came for. */
+	if (d->met && d->met_kind == KIND_TCB) {
+		struct tcb *tcb = container_of(d->met, struct tcb, node);
+
+		if (tcb_handle(tcp, tcb) == h)
+			return tcb;
+	}
+	slot = tcp_slot(tcp, h);
 	if (!slot)
 		return NULL;
 	if (ref_kind(slot->ref) == KIND_REST)

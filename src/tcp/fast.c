@@ -12,16 +12,13 @@
 /* ---- what arrives ---- */
 
 /* Nothing of this segment needs a decision but its ACK and its text. */
-static bool is_expected(const struct tcp *tcp, const struct tcb *tcb, const struct seg_in *in)
+static bool is_expected(const struct tcp *tcp, const struct tcb *tcb, const struct tcp_seg *seg)
 {
-	const struct tcp_seg *seg = &in->tcp;
-
 	/* An established connection has neither sent nor received a FIN. */
 	if (tcb->state != CPL_ESTABLISHED || !tcb->io || seg->seq != tcb->rcv_nxt ||
 	    (seg->flags & ~TCP_PSH) != TCP_ACK || tcp->long_way)
 		return false;
-	if (tcb_has(tcb, TCB_ORPHAN | TCB_PERSIST | TCB_URG_OUT) || tcb->accecn || tcb->ecn ||
-	    in->ip->options_len || in->gso_size || in->lent)
+	if (tcb_has(tcb, TCB_ORPHAN | TCB_PERSIST | TCB_URG_OUT) || tcb->accecn || tcb->ecn)
 		return false;
 	if (!tcb_has(tcb, TCB_TS))
 		return !seg->opts;
@@ -102,16 +99,15 @@ static void all_acked(struct tcp *tcp, struct tcb *tcb, const struct sent *recor
 	io->recovery.t_probe = CPL_NEVER; /* timer_probe_schedule() */
 }
 
-bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
+bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
-	const struct tcp_seg *seg = &in->tcp;
 	const struct sent *record = NULL;
 
-	if (!is_expected(tcp, tcb, in) || !text_fits(tcb, seg) || seg->ack != tcb->snd_nxt)
+	if (!is_expected(tcp, tcb, seg) || !text_fits(tcb, seg) || seg->ack != tcb->snd_nxt)
 		return false;
 	if (tcb->snd_una != tcb->snd_nxt && (!(record = only_record(tcb->io)) || !is_calm(tcb)))
 		return false;
-	if (seg->len && !input_text_next(tcp, tcb, in))
+	if (seg->len && !input_text_next(tcp, tcb, seg))
 		return false;
 	tcb->segs_in++;
 	tcb->data_segs_in += !!seg->len;
@@ -123,7 +119,7 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint6
 		tcb->ts_recent_s = tcp_seconds(now);
 	}
 	if (seg->len)
-		input_text_taken(tcp, tcb, in, now);
+		input_text_taken(tcp, tcb, seg, now);
 	tcb->last_received = now;
 	tcb->probes_n = 0;
 	if (trace_on(tcp->trace))

@@ -355,7 +355,8 @@ void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now)
 	} else if (!found) {
 		no_connection(tcp, &id, in, now);
 	} else if (kind == KIND_TCB) {
-		if (!fast_input(tcp, found, in, now))
+		if (in->gso_size || in->lent || in->ip->options_len ||
+		    !fast_input(tcp, found, &in->tcp, now))
 			segment_arrives(tcp, found, in, now);
 	} else if (kind == KIND_HALF && half_listener(tcp, found)) {
 		half_segment(tcp, found, in, now);

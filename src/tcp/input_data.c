@@ -40,9 +40,8 @@ enum verdict input_urgent(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
  * How big the peer's segments are: what delayed ACKs and SWS avoidance count by. One shorter one is
  * the end of a write; two of the same size in a row are the peer's MSS (as Linux).
  */
-static void measure_mss(struct tcb *tcb, const struct seg_in *in)
+static void measure_mss(struct tcb *tcb, uint32_t len)
 {
-	uint32_t len = in->gso_size && in->gso_size < in->tcp.len ? in->gso_size : in->tcp.len;
 	uint16_t before = tcb->io->last_len;
 
 	if (len > tcb->rcv_mss)
@@ -168,28 +167,28 @@ static enum verdict text_in_order(struct tcp *tcp, struct tcb *tcb, const struct
 	return V_CONTINUE;
 }
 
-bool input_text_next(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in)
+bool input_text_next(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg)
 {
 	struct chunkq *q = &tcb->io->rcvq;
 	uint64_t before = q->bytes;
 
-	if (chunkq_append(q, tcp->chunks, in->tcp.data, in->tcp.len) == in->tcp.len)
+	if (chunkq_append(q, tcp->chunks, seg->data, seg->len) == seg->len)
 		return true;
 	chunkq_trim(q, tcp->chunks, q->bytes - before);
 	return false;
 }
 
 /* As input_text() where nothing is trimmed. */
-void input_text_taken(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
+void input_text_taken(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
-	uint32_t len = in->tcp.len;
+	uint32_t len = seg->len;
 
 	tcb->last_data = now;
-	measure_mss(tcb, in);
+	measure_mss(tcb, len);
 	quick_growth(tcb->io, len);
 	tcb->rcv_nxt += len;
 	tcb->bytes_received += len;
-	text_taken(tcp, tcb, &in->tcp, len, now);
+	text_taken(tcp, tcb, seg, len, now);
 }
 
 enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, bool *fin,
@@ -235,7 +234,7 @@ enum verdict input_text(struct tcp *tcp, struct tcb *tcb, const struct seg_in *i
 	}
 	if (len) {
 		tcb->last_data = now;
-		measure_mss(tcb, in);
+		measure_mss(tcb, in->gso_size && in->gso_size < seg->len ? in->gso_size : seg->len);
 		quick_growth(tcb->io, len);
 		ecn_data(tcp, tcb, in, now);
 	}

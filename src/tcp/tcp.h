@@ -385,15 +385,19 @@ void input_window(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, u
 /* A sample of the round trip, of an ACK when FLIGHT octets were in flight. */
 void input_rtt(struct tcp *tcp, struct tcb *tcb, uint64_t sample, uint32_t flight, uint64_t now);
 void input_rate(struct tcb_io *io, const struct rate_sample *rate);
-/* The text of IN is what comes next, all of it fits: keep it. False: no memory, nothing is kept. */
-bool input_text_next(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in);
+/* The text of SEG is what comes next, all of it fits: keep it. False: no memory, nothing is kept.
+ */
+bool input_text_next(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg);
 /* ... and what follows from it, when the rest of the segment was dealt with. */
-void input_text_taken(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
+void input_text_taken(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 
 /* ---- fast.c ---- */
 
-/* IN is what mostly comes: it was dealt with. False: nothing was done. */
-bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
+/*
+ * SEG, one segment, not lent, without IP options, is what mostly comes: it was dealt with. Looks at
+ * nothing but the header, timestamps, data and len. False: nothing was done.
+ */
+bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 enum fast_pull {
 	FAST_NOT,     /* nothing was done */
 	FAST_SENT,    /* *OUT is what mostly goes */

@@ -115,6 +115,17 @@ uint64_t sum_copy(uint64_t sum, void *to, const void *from, size_t n)
 	return add_rest(sum, p + whole, n - whole);
 }
 
+uint64_t sum_few(uint64_t sum, const uint8_t *p, size_t n)
+{
+	for (; n >= 32; p += 32, n -= 32) {
+		sum = sum_join(sum, load64(p));
+		sum = sum_join(sum, load64(p + 8));
+		sum = sum_join(sum, load64(p + 16));
+		sum = sum_join(sum, load64(p + 24));
+	}
+	return add_rest(sum, p, n);
+}
+
 #ifdef __x86_64__
 #include <immintrin.h>
 

@@ -45,6 +45,14 @@ static inline uint64_t sum_join(uint64_t a, uint64_t b)
 
 	return s + (s < a);
 }
+/* As sum_add(), of a few octets: headers, small segments. */
+uint64_t sum_few(uint64_t sum, const uint8_t *p, size_t n);
+#define SUM_FEW 128u
+/* ADD, or that. */
+static inline uint64_t sum_any(sum_fn add, uint64_t sum, const uint8_t *p, size_t n)
+{
+	return n <= SUM_FEW ? sum_few(sum, p, n) : add(sum, p, n);
+}
 /*
  * The checksum field CHECK (in memory order, as sum_finish() gives it) after one aligned 16-bit
  * word of the data went from OLD to NOW, both in memory order: RFC 1624, equation 3.

@@ -34,8 +34,6 @@
 
 #define WSCALE_MAX 14
 
-#define FLAGS_MASK 0x1ffu
-
 static void sack_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len)
 {
 	unsigned n = (len - 2) / LEN_BLOCK;
@@ -176,7 +174,7 @@ enum tcp_verdict tcp_parse(const uint8_t *p, uint32_t len, const struct cpl_addr
 	seg->dport = get16(p + 2);
 	seg->seq = get32(p + 4);
 	seg->ack = get32(p + 8);
-	seg->flags = get16(p + 12) & FLAGS_MASK;
+	seg->flags = get16(p + 12) & TCP_FLAGS;
 	seg->wnd = get16(p + 14); /* MUST-1: unsigned */
 	seg->up = get16(p + 18);
 	seg->hlen = (uint8_t)hlen;
@@ -321,7 +319,7 @@ unsigned tcp_build(uint8_t p[TCP_HLEN_MAX], const struct tcp_seg *seg)
 	put16(p + 2, seg->dport);
 	put32(p + 4, seg->seq);
 	put32(p + 8, seg->ack);
-	put16(p + 12, (uint16_t)(hlen << 10 | (seg->flags & FLAGS_MASK)));
+	put16(p + 12, (uint16_t)(hlen << 10 | (seg->flags & TCP_FLAGS)));
 	put16(p + 14, seg->wnd);
 	put16(p + 16, 0); /* the checksum: whoever adds the payload */
 	put16(p + 18, seg->up);

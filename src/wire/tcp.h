@@ -16,15 +16,16 @@
 #define TCP_HLEN_MAX 60
 #define TCP_OPTS_TS  0x0101080au /* two nops, kind and length of timestamps (RFC 7323 A) */
 
-#define TCP_FIN 1u
-#define TCP_SYN 2u
-#define TCP_RST 4u
-#define TCP_PSH 8u
-#define TCP_ACK 16u
-#define TCP_URG 32u
-#define TCP_ECE 64u
-#define TCP_CWR 128u
-#define TCP_AE	256u /* RFC 9768 */
+#define TCP_FIN	  1u
+#define TCP_SYN	  2u
+#define TCP_RST	  4u
+#define TCP_PSH	  8u
+#define TCP_ACK	  16u
+#define TCP_URG	  32u
+#define TCP_ECE	  64u
+#define TCP_CWR	  128u
+#define TCP_AE	  256u /* RFC 9768 */
+#define TCP_FLAGS 0x1ffu
 
 /* Options present: the bits of seg_in's "opt" in trace/events.def. */
 #define TCP_HAS_MSS	 1u

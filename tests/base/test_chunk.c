@@ -26,8 +26,11 @@ static void teardown(struct fixture *f)
 {
 	unsigned i;
 
-	for (i = 0; i < CHUNK_CLASSES; i++)
+	for (i = 0; i < CHUNK_CLASSES; i++) {
+		pool_trim(&f->cm.classes[i]);
 		assert_int_equal(f->cm.classes[i].in_use, 0);
+	}
+	pool_trim(&f->cm.refs);
 	assert_int_equal(f->cm.refs.in_use, 0);
 	assert_int_equal(f->cm.lent.in_use, 0);
 	chunk_mem_destroy(&f->cm);

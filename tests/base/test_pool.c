@@ -173,6 +173,39 @@ static void test_reserve(void **state)
 	check_balance(&heap);
 }
 
+/* What is given back is taken first, counts as in use, and is not lost on the way. */
+static void test_spare(void **state)
+{
+	struct heap heap;
+	struct pool pool;
+	void *objects[64];
+	unsigned i, n;
+
+	(void)state;
+	heap_init(&heap, UINT64_MAX);
+	pool_init(&pool, &heap.mem, 256, 64, 64, 4096);
+	for (i = 0; i < 64; i++)
+		objects[i] = pool_take(&pool);
+	assert_null(pool_take(&pool));
+	for (i = 0; i < 64; i++)
+		pool_give(&pool, objects[i]);
+	n = pool.in_use;
+	assert_true(n <= POOL_SPARE);
+	assert_int_equal(pool.spare_n, n);
+	for (i = 0; i < n; i++)
+		assert_ptr_equal(pool_take(&pool), objects[n - 1 - i]);
+	for (; i < 64; i++)
+		assert_non_null(pool_take(&pool));
+	assert_null(pool_take(&pool));
+	for (i = 0; i < 64; i++)
+		pool_give(&pool, objects[i]);
+	pool_trim(&pool);
+	assert_int_equal(pool.in_use, 0);
+	assert_int_equal(pool.spare_n, 0);
+	pool_destroy(&pool);
+	check_balance(&heap);
+}
+
 static void test_no_memory(void **state)
 {
 	struct heap heap;
@@ -296,8 +329,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),	     cmocka_unit_test(test_overhead),
 		cmocka_unit_test(test_lowest_first), cmocka_unit_test(test_at_and_next),
-		cmocka_unit_test(test_reserve),	     cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_reserve),	     cmocka_unit_test(test_spare),
+		cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests_name("base/pool", tests, NULL, NULL);

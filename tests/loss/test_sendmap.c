@@ -37,6 +37,7 @@ static int teardown(void **state)
 	(void)state;
 	sendmap_clear(&map);
 	sendmap_check(&map);
+	pool_trim(&pool);
 	assert_int_equal(pool.in_use, 0);
 	pool_destroy(&pool);
 	assert_int_equal(heap.slabs, 0);

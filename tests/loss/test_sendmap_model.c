@@ -604,6 +604,7 @@ static void run(uint64_t seed, uint64_t operations)
 	sendmap_clear(&map);
 	sendmap_check(&map);
 	assert_true(sendmap_empty(&map));
+	pool_trim(&pool);
 	assert_int_equal(pool.in_use, 0);
 	pool_destroy(&pool);
 	assert_int_equal(heap.slabs, 0);

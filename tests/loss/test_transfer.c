@@ -367,6 +367,7 @@ static void transfer(const struct path *p, uint64_t seed)
 		assert_true(++steps < 100 * SEGMENTS);
 	}
 	assert_int_equal(rcv_nxt, SEGMENTS);
+	pool_trim(&pool);
 	assert_int_equal(pool.in_use, 0);
 	pool_destroy(&pool);
 }

@@ -28,6 +28,8 @@ struct wire {
 struct world {
 	cpl_stack *s[2];
 	cpl_handle listener, h[2];
+	struct cpl_addr addr[2];
+	bool away; /* addr[1] is not there */
 	int ifindex;
 	uint64_t now, rng;
 	unsigned loss, jitter; /* of 256 */
@@ -164,7 +166,7 @@ static void make(struct world *w, bool long_way, uint64_t seed)
 		ic.flags = csum ? CPL_IFACE_CSUM_OUT : 0;
 		w->ifindex = cpl_iface_add(w->s[i], &ic, w->now);
 		assert_int_equal(cpl_addr_add(w->s[i], w->ifindex, &addr, v6 ? 64 : 24, w->now), 0);
-		to.addr = addr;
+		to.addr = w->addr[i] = addr;
 	}
 	w->now += 3 * CPL_SECOND; /* duplicate address detection is over */
 	for (int i = 0; i < 2; i++)
@@ -192,6 +194,8 @@ static void leave(struct world *w, int from)
 			wire->len += out[i].iov[j].len;
 		}
 		put(w, wire->data, wire->len);
+		if (w->loss && !pick(w, 64))
+			wire->data[pick(w, wire->len)] ^= (uint8_t)(1u << pick(w, 8));
 		wire->csum = out[i].csum_offset ? CPL_FRAME_CSUM_PARTIAL : 0;
 		wire->to = !from;
 		wire->due = w->now + 50000 + (pick(w, 256) < w->jitter ? pick(w, 5000000) : 0);
@@ -276,6 +280,17 @@ static void read_some(struct world *w, int i)
 		put(w, got, (size_t)n);
 }
 
+/* What goes to an address that is not there any more is not ours. */
+static void move_away(struct world *w)
+{
+	w->away = !w->away;
+	if (w->away)
+		put_number(w, cpl_addr_del(w->s[1], w->ifindex, &w->addr[1], w->now));
+	else
+		put_number(w, cpl_addr_add(w->s[1], w->ifindex, &w->addr[1],
+					   cpl_addr_is4(&w->addr[1]) ? 24 : 64, w->now));
+}
+
 static void wish(struct world *w, int i)
 {
 	static const enum cpl_option options[] = { CPL_OPT_NODELAY, CPL_OPT_CORK, CPL_OPT_QUICKACK,
@@ -286,6 +301,8 @@ static void wish(struct world *w, int i)
 		cpl_set_option(w->s[i], w->h[i], CPL_OPT_PACING_MAX, 1000000, w->now);
 	if (!pick(w, 20))
 		cpl_set_option(w->s[i], w->h[i], CPL_OPT_WINDOW_CLAMP, 3000, w->now);
+	if (!pick(w, 20) || w->away)
+		move_away(w);
 }
 
 /* A request and its answer. */
@@ -340,6 +357,8 @@ static void run(struct world *w, bool long_way, uint64_t seed, unsigned steps)
 		put_snapshot(w);
 	}
 	w->loss = w->jitter = 0;
+	if (w->away)
+		move_away(w);
 	for (int i = 0; i < 2; i++)
 		put_number(w, cpl_shutdown(w->s[i], w->h[i], w->now));
 	for (int i = 0; i < 200; i++) {

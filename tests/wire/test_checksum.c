@@ -57,6 +57,7 @@ static void test_every_length_and_alignment(void **state)
 
 			assert_int_equal(sum_fold(sum_add(0, p, n)), naive(data, n));
 			assert_int_equal(sum_fold(sum_best()(0, p, n)), naive(data, n));
+			assert_int_equal(sum_fold(sum_few(0, p, n)), naive(data, n));
 			exact_free(p, skew);
 		}
 	}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A short way through IP for what mostly comes and goes: a segment of an established connection
+ * over IPv4, without options but TCP's timestamps. What comes is looked at where it lies, and is
+ * dealt with here only if tcp/fast.c takes it; what goes gets both headers in one piece. All else,
+ * and all that is wrong, is left to the long way as if nothing had been done.
+ */
+#include "stack/stack.h"
+
+#include "wire/bytes.h"
+
+/* ---- what comes ---- */
+
+static uint32_t load32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return v;
+}
+
+static uint64_t load64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return v;
+}
+
+/* The IPv4 packet in F, for this host's link address; *LEN bytes are there. NULL: it is not. */
+static const uint8_t *plain_packet(const struct iface *iface, const struct cpl_frame *f,
+				   uint32_t *len)
+{
+	const uint8_t *p = f->data;
+
+	*len = f->len;
+	if (iface->config.kind == CPL_IFACE_ETHER) {
+		if (f->len < ETHER_HLEN || load32(p) != load32(iface->config.mac) ||
+		    get16(p + 4) != get16(iface->config.mac + 4) || get16(p + 12) != ETHER_IPV4)
+			return NULL;
+		p += ETHER_HLEN;
+		*len -= ETHER_HLEN;
+	}
+	return *len >= IPV4_HLEN + TCP_HLEN ? p : NULL;
+}
+
+/* The header at IP is one of a whole TCP segment from this peer to us, and right. */
+static bool plain_ip(const struct cpl_stack *s, const uint8_t *ip, uint32_t len)
+{
+	uint32_t total = get16(ip + 2);
+
+	return ip[0] == 0x45 && ip[9] == IP_TCP && !(get16(ip + 6) & ~IPV4_DF) &&
+	       load64(ip + 12) == s->pair && s->pair_generation == s->routes.generation &&
+	       total <= len && total >= IPV4_HLEN + TCP_HLEN &&
+	       !sum_finish(sum_few(0, ip, IPV4_HLEN));
+}
+
+/* Source and destination are the peer of TCB and we; IP's are looked at already. */
+static bool is_for(const struct tcb *tcb, const uint8_t *ip, const uint8_t *tcp)
+{
+	const struct conn_id *id = &tcb->node.id;
+
+	return tcb_is4(tcb) && load32(ip + 12) == load32(id->remote.b + 12) &&
+	       load32(ip + 16) == load32(id->local.b + 12) && get16(tcp) == id->rport &&
+	       get16(tcp + 2) == id->lport;
+}
+
+/* As tcp_parse(), but for the checksum. False: it has other options than timestamps, or is cut. */
+static bool plain_tcp(const uint8_t *p, uint32_t len, struct tcp_seg *seg)
+{
+	uint32_t hlen = (p[12] >> 4) * 4u;
+
+	seg->opts = 0;
+	seg->tsval = seg->tsecr = 0;
+	if (hlen == TCP_HLEN + 12 && len >= hlen && get32(p + TCP_HLEN) == TCP_OPTS_TS) {
+		seg->opts = TCP_HAS_TS;
+		seg->tsval = get32(p + TCP_HLEN + 4);
+		seg->tsecr = get32(p + TCP_HLEN + 8);
+	} else if (hlen != TCP_HLEN) {
+		return false;
+	}
+	seg->sport = get16(p);
+	seg->dport = get16(p + 2);
+	seg->seq = get32(p + 4);
+	seg->ack = get32(p + 8);
+	seg->flags = get16(p + 12) & TCP_FLAGS;
+	seg->wnd = get16(p + 14);
+	seg->up = get16(p + 18);
+	seg->hlen = (uint8_t)hlen;
+	seg->wscale = seg->sack_n = 0;
+	seg->mss = 0;
+	seg->data = p + hlen;
+	seg->len = len - hlen;
+	return true;
+}
+
+bool input_plain(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now)
+{
+	const struct iface *iface = &s->ifaces[ifindex];
+	const struct demux *d = &s->tcp.demux;
+	const uint8_t *ip, *p;
+	struct tcp_seg seg;
+	struct tcb *tcb;
+	uint32_t len;
+
+	if (!d->met || d->met_kind != KIND_TCB || f->gso_size || f->flags & CPL_FRAME_LEND ||
+	    !iface->up || s->in_loop)
+		return false;
+	tcb = container_of(d->met, struct tcb, node);
+	ip = plain_packet(iface, f, &len);
+	if (!ip)
+		return false;
+	p = ip + IPV4_HLEN;
+	/* Next in order, which acknowledges all, before anything is summed. */
+	if (get32(p + 4) != tcb->rcv_nxt || get32(p + 8) != tcb->snd_nxt || !is_for(tcb, ip, p) ||
+	    !plain_ip(s, ip, len))
+		return false;
+	len = get16(ip + 2) - IPV4_HLEN;
+	if (!plain_tcp(p, len, &seg) || (s->batch && seg.len))
+		return false; /* more of them may make a run */
+	if (!(f->flags & (CPL_FRAME_CSUM_OK | CPL_FRAME_CSUM_PARTIAL)) &&
+	    sum_finish(sum_any(s->sum,
+			       sum_join(load64(ip + 12), (uint64_t)__builtin_bswap32(IP_TCP) +
+								 __builtin_bswap32(len)),
+			       p, len)))
+		return false;
+	s->tcp.dropped = 0;
+	if (!fast_input(&s->tcp, tcb, &seg, now))
+		return false;
+	s->counters.frames_in++;
+	s->counters.bytes_in += f->len;
+	s->counters.segs_in++;
+	return true;
+}
+
+void input_plain_learn(struct cpl_stack *s, const uint8_t *ip)
+{
+	s->pair = load64(ip + 12);
+	s->pair_generation = s->routes.generation;
+}
+
+/* ---- what goes ---- */
+
+/* What mostly goes: IPv4 without options, TCP with timestamps or none, text in one piece or none.
+ */
+static bool is_plain(const struct cpl_stack *s, const struct tcp_out *out)
+{
+	return !(out->seg.opts & ~TCP_HAS_TS) && out->pieces_n <= 1 && !out->gso_size &&
+	       !(out->seg.flags & TCP_SYN) && tcb_is4(out->tcb) && !out->tcb->cold &&
+	       !s->tcp.long_way;
+}
+
+static uint32_t plain_hlen(const struct tcp_seg *seg)
+{
+	return seg->opts ? TCP_HLEN + 12 : TCP_HLEN;
+}
+
+/* The headers of a plain segment, as tcp_build() and ip_build() make them, with both checksums. */
+static void push_plain(struct frame *f, const struct tcp_out *out, sum_fn add, bool offload)
+{
+	const struct tcb *tcb = out->tcb;
+	const struct tcp_seg *seg = &out->seg;
+	uint32_t hlen = plain_hlen(seg), len = hlen + seg->len;
+	uint8_t *ip = frame_push(f, IPV4_HLEN + hlen), *tcp = ip + IPV4_HLEN;
+	uint64_t sum;
+	uint16_t check;
+
+	put32(ip, 0x45u << 24 | (uint32_t)(tcb->tos | out->ect) << 16 | (IPV4_HLEN + len));
+	put32(ip + 4, IPV4_DF);
+	put32(ip + 8, (uint32_t)tcb->ttl << 24 | IP_TCP << 16);
+	memcpy(ip + 12, tcb->node.id.local.b + 12, 4);
+	memcpy(ip + 16, tcb->node.id.remote.b + 12, 4);
+	check = sum_finish(sum_words(0, ip, IPV4_HLEN / 4));
+	memcpy(ip + 10, &check, 2);
+	put32(tcp, (uint32_t)seg->sport << 16 | seg->dport);
+	put32(tcp + 4, seg->seq);
+	put32(tcp + 8, seg->ack);
+	put32(tcp + 12, hlen << 26 | (uint32_t)seg->flags << 16 | seg->wnd);
+	put32(tcp + 16, seg->up);
+	if (seg->opts) {
+		put32(tcp + 20, TCP_OPTS_TS);
+		put32(tcp + 24, seg->tsval);
+		put32(tcp + 28, seg->tsecr);
+	}
+	sum = sum_words(__builtin_bswap32(IP_TCP) + (uint64_t)__builtin_bswap32(len), ip + 12, 2);
+	if (offload) {
+		check = sum_fold(sum);
+		f->csum_start = IPV4_HLEN;
+		f->csum_offset = 16;
+	} else {
+		sum = sum_few(sum, tcp, hlen);
+		if (seg->len)
+			sum = sum_any(add, sum, f->pieces[0].data, seg->len);
+		check = sum_finish(sum);
+	}
+	memcpy(tcp + 16, &check, 2);
+}
+
+bool output_plain(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
+{
+	struct tcb *tcb = out->tcb;
+	const struct dst *dst;
+	struct frame *f;
+
+	if (!is_plain(s, out))
+		return false;
+	dst = output_way(s, out, &tcb->node.id.remote, now);
+	if (!dst)
+		return true;
+	if (IPV4_HLEN + plain_hlen(&out->seg) + out->seg.len > dst->mtu)
+		return false;
+	f = frame_new(s);
+	if (!f) {
+		output_unsent(s, out, false, now);
+		return true;
+	}
+	if (out->pieces_n)
+		f->pieces[f->pieces_n++] = out->pieces[0];
+	f->payload_len = out->seg.len;
+	f->handle = tcb_handle(&s->tcp, tcb);
+	f->start = out->start;
+	f->end = out->end;
+	f->ifindex = tcb->ifindex;
+	f->next_hop = dst->route.next_hop;
+	push_plain(f, out, s->sum, s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT);
+	output_hop(s, f, dst->hop_is, now);
+	return true;
+}

@@ -163,8 +163,7 @@ static struct cpl_addr addr_of(const struct sockaddr *sa)
 	return addr;
 }
 
-/* Whether the kernel has ADDR, and where. */
-static bool kernel_has(const struct cpl_addr *addr, char name[IF_NAMESIZE])
+bool net_kernel_has(const struct cpl_addr *addr, char name[IF_NAMESIZE])
 {
 	struct ifaddrs *all, *i;
 	bool found = false;
@@ -214,7 +213,7 @@ bool net_reaches(const struct net *net, const struct cpl_addr *addr, struct link
 		return false;
 	}
 	if (cpl_addr_equal(addr, &net->ours4) || cpl_addr_equal(addr, &net->ours6) ||
-	    kernel_has(addr, name))
+	    net_kernel_has(addr, name))
 		return true;
 	if (is_on(four ? "/proc/sys/net/ipv4/ip_forward"
 		       : "/proc/sys/net/ipv6/conf/all/forwarding"))
@@ -360,13 +359,13 @@ static int check_addresses(const struct net *net)
 	const struct cpl_addr *taken[] = { &net->ours4, &net->ours6 };
 	char name[IF_NAMESIZE], text[CPL_ADDR_TEXT];
 
-	if (net->kernel_end && kernel_has(&net->kernel4, name))
+	if (net->kernel_end && net_kernel_has(&net->kernel4, name))
 		return cli_fail(CLI_CANNOT,
 				"10.99.0.1 is on %s already, of another couplet it seems: add "
 				"--namespace, and this one is apart from it",
 				name);
 	for (unsigned i = 0; i < 2 && !net->kernel_end; i++) {
-		if (!has(taken[i]) || !kernel_has(taken[i], name))
+		if (!has(taken[i]) || !net_kernel_has(taken[i], name))
 			continue;
 		cpl_addr_text(taken[i], text);
 		return cli_fail(CLI_CANNOT,

@@ -12,6 +12,7 @@
 #define CLI_NET_H
 
 #include <getopt.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -116,6 +117,8 @@ int net_child_status(const struct net *net);
 /* End it, if it still runs: SIGTERM, and SIGKILL where that is not heard. */
 void net_end_child(struct net *net);
 
+/* Whether the kernel has ADDR, and on which interface. */
+bool net_kernel_has(const struct cpl_addr *addr, char name[IF_NAMESIZE]);
 /*
  * Whether the kernel's end takes packets to ADDR, as its own or to forward them. If not, WHY says
  * why.

@@ -34,8 +34,8 @@ struct run {
 	struct run_link_options options;
 	const char *settings[SETTINGS_MAX];
 	unsigned settings_n;
-	const char *cc; /* NULL: the stack's own choice */
-	bool quiet, verbose;
+	const char *cc;		     /* NULL: the stack's own choice */
+	bool quiet, verbose, placed; /* placed: the user has said where */
 	enum {
 		INLINE_NEVER,
 		INLINE_ALONE,
@@ -319,17 +319,20 @@ static int share(struct run *r)
 	return CLI_OK;
 }
 
+/* The other links are memory of this process, and a capture is written by one. */
+static bool may_inline(const struct run_link_options *o)
+{
+	return !o->capture && o->kind == RUN_LINK_DEVICE &&
+	       (o->device.kind == LINK_TUN || o->device.kind == LINK_TAP);
+}
+
 static int open_all(struct run *r)
 {
 	struct sockets_config config;
 	struct link_why why = { "" };
 	int err;
 
-	/* The other links are memory of this process, and a capture is written by one. */
-	r->options.share =
-		r->inlined != INLINE_NEVER && !r->options.capture &&
-		r->options.kind == RUN_LINK_DEVICE &&
-		(r->options.device.kind == LINK_TUN || r->options.device.kind == LINK_TAP);
+	r->options.share = r->inlined != INLINE_NEVER;
 	err = run_link_open(&r->link, &r->options, &why);
 
 	if (!err) {
@@ -522,26 +525,90 @@ static void defaults(struct run *r)
 	r->options.prefix6 = 64;
 }
 
+/* Of the network of OURS: its first address, or the second if the first is OURS. */
+static struct cpl_addr neighbour(struct cpl_addr ours, unsigned prefix_len)
+{
+	struct cpl_addr a = ours;
+	unsigned bit = prefix_len + (cpl_addr_is4(&ours) ? 96 : 0);
+
+	for (; bit < 128; bit++)
+		a.b[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	a.b[15] |= 1;
+	if (cpl_addr_equal(&a, &ours))
+		a.b[15] ^= 3;
+	return a;
+}
+
+/* The usual addresses, in the first network that the kernel has not, of these 256. */
+static void choose_usual(struct cpl_addr *ours, struct cpl_addr *gateway, bool four, bool kernel)
+{
+	char name[IF_NAMESIZE];
+
+	for (unsigned n = 0; n < 256; n++) {
+		if (four) {
+			*gateway = cpl_addr4(10, 99, (uint8_t)n, 1);
+		} else {
+			memset(gateway, 0, sizeof(*gateway));
+			gateway->b[0] = 0xfd;
+			gateway->b[1] = 0x99;
+			gateway->b[7] = (uint8_t)n;
+			gateway->b[15] = 1;
+		}
+		if (!kernel || !net_kernel_has(gateway, name))
+			break;
+	}
+	*ours = *gateway;
+	ours->b[15] = 2;
+}
+
+static int choose_family(struct run_link_options *o, bool four, bool kernel)
+{
+	struct cpl_addr *ours = four ? &o->ours4 : &o->ours6;
+	struct cpl_addr *gateway = four ? &o->gateway4 : &o->gateway6;
+	char name[IF_NAMESIZE], text[CPL_ADDR_TEXT];
+
+	if (!run_link_has(ours) && !run_link_has(gateway)) {
+		choose_usual(ours, gateway, four, kernel);
+		return CLI_OK;
+	}
+	if (!run_link_has(ours))
+		*ours = neighbour(*gateway, four ? o->prefix4 : o->prefix6);
+	if (!run_link_has(gateway))
+		*gateway = neighbour(*ours, four ? o->prefix4 : o->prefix6);
+	if (!kernel || !net_kernel_has(gateway, name))
+		return CLI_OK;
+	cpl_addr_text(gateway, text);
+	return cli_fail(
+		CLI_CANNOT,
+		"%s is to be the kernel's end of the link, but its %s has it: give --address "
+		"and --gateway of another network",
+		text, name);
+}
+
 /* On an interface that is there they are the user's to give; else there are usual ones. */
 static int choose_addresses(struct run_link_options *o)
 {
-	struct cpl_addr usual[4] = { cpl_addr4(10, 99, 0, 2), cpl_addr4(10, 99, 0, 1) };
-	struct cpl_addr *chosen[4] = { &o->ours4, &o->gateway4, &o->ours6, &o->gateway6 };
+	bool device = o->kind == RUN_LINK_DEVICE,
+	     kernel = device && link_has_kernel_end(&o->device);
+	int status;
 
-	if (o->kind == RUN_LINK_DEVICE && o->device.kind != LINK_SHM &&
-	    !link_has_kernel_end(&o->device))
+	if (device && o->device.kind != LINK_SHM && !kernel)
 		return run_link_has(&o->ours4) || run_link_has(&o->ours6)
 			       ? CLI_OK
 			       : cli_fail(CLI_USAGE,
 					  "--link on %s: which address is the program's? "
 					  "--address A/LEN",
 					  o->device.name);
-	cpl_addr_parse(&usual[2], "fd99::2");
-	cpl_addr_parse(&usual[3], "fd99::1");
-	for (unsigned i = 0; i < 4; i++)
-		if (!run_link_has(chosen[i]))
-			*chosen[i] = usual[i];
-	return CLI_OK;
+	status = choose_family(o, true, kernel);
+	return status ? status : choose_family(o, false, kernel);
+}
+
+/* It is not where it usually is, and the user has not asked for that. */
+static bool moved(const struct run *r)
+{
+	struct cpl_addr usual = cpl_addr4(10, 99, 0, 2);
+
+	return !r->placed && !r->quiet && !cpl_addr_equal(&r->options.ours4, &usual);
 }
 
 static int exit_status(const struct run *r)
@@ -573,6 +640,11 @@ int cmd_run(int argc, char **argv)
 		status = cli_fail(CLI_USAGE, "which command?");
 	if (status == CLI_OK && r->options.publish_n && r->options.kind != RUN_LINK_USER)
 		status = cli_fail(CLI_USAGE, "--publish is for --link user");
+	if (status == CLI_OK && r->inlined != INLINE_NEVER && !may_inline(&r->options))
+		status =
+			cli_fail(CLI_USAGE, "--inline is for --link tun and tap, without --pcapng");
+	r->placed = run_link_has(&r->options.ours4) || run_link_has(&r->options.gateway4) ||
+		    run_link_has(&r->options.ours6) || run_link_has(&r->options.gateway6);
 	if (status == CLI_OK)
 		status = choose_addresses(&r->options);
 	if (status == CLI_OK &&
@@ -598,7 +670,7 @@ int cmd_run(int argc, char **argv)
 	if (status == CLI_OK)
 		status = start(r, argv + optind);
 	if (status == CLI_OK) {
-		if (r->verbose)
+		if (r->verbose || moved(r))
 			introduce(r);
 		serve(r);
 		/* Whoever was killed in the middle of a call may be the program itself. */

@@ -135,11 +135,15 @@ static int check(const char *path, const char *name, struct link_why *why)
 
 int program_find(const char *name, char path[PATH_MAX], struct link_why *why)
 {
+	struct stat st;
 	int err = look_up(name, path);
 
 	if (err == -ENOENT)
 		return link_fail(why, err, "there is no program %s%s", name,
 				 strchr(name, '/') ? "" : " in PATH");
+	if (err == -EACCES && stat(name, &st) == 0)
+		return link_fail(why, err, "cannot run %s: it is %s", name,
+				 S_ISDIR(st.st_mode) ? "a directory" : "not executable");
 	if (err)
 		return link_fail(why, err, "cannot run %s: %s", name, strerror(-err));
 	return check(path, name, why);

@@ -387,6 +387,20 @@ def couplet_to_couplet():
         world.write_sysctl("net/ipv4/ip_forward", 0)
 
 
+def two_at_once():
+    """Each is told where it is; what the kernel has already is not given to it again."""
+    with kernel_nginx(), Run("sleep", "60"):
+        done = on_couplet("curl", "-gsS", "http://10.99.1.1:8000/small")
+        assert sha256(done.stdout) == SUMS["small"]
+        assert b"curl is at 10.99.1.2 and fd99:0:0:1::2; the kernel is" in done.stderr, done
+        done = on_couplet("true", options=("--link", "tun", "--gateway", KERNELS[4]), ok=False)
+        assert done.returncode == 3 and b"give --address and --gateway" in done.stderr, done
+        # An address alone says where the kernel is: first in the same network.
+        done = on_couplet("curl", "-gsS", "http://10.97.3.1:8000/small",
+                          options=("--link", "tun", "--address", "10.97.3.9/28"))
+        assert sha256(done.stdout) == SUMS["small"]
+
+
 def within_one_run():
     """A server and its client under one couplet run, over the stack's own loopback."""
     done = on_couplet("sh", "-c", f"python3 -m http.server 8081 --directory {scratch('www')} "
@@ -405,7 +419,8 @@ def refusals():
     for argv, status, said in (
             ((scratch("static"),), 3, "statically linked"),
             (("no-such-program",), 3, "there is no program no-such-program in PATH"),
-            ((scratch("www"),), 3, "cannot run"),
+            ((scratch("www"),), 3, "it is a directory"),
+            ((scratch("run.conf"),), 3, "it is not executable"),
             ((), 2, "which command?")):
         done = on_couplet(*argv, ok=False)
         assert done.returncode == status and said in done.stderr.decode(), (argv, done)
@@ -413,7 +428,8 @@ def refusals():
                          (("--set", "net.ipv4.tcp_sack=9"), "not a value that it can have"),
                          (("--set", "net.none"), "NAME=VALUE"), (("--publish", "0"), "1 to 65535"),
                          (("--publish", "[::1:80"), "--publish [::1:80: "),
-                         (("--address", "10.0.0.1/40"), "a length of 1 to 32")):
+                         (("--address", "10.0.0.1/40"), "a length of 1 to 32"),
+                         (("--inline", "all"), "--inline is for --link tun and tap")):
         done = on_couplet("true", options=option, ok=False)
         assert done.returncode == 2 and said in done.stderr.decode(), (option, done)
     assert on_couplet("sh", "-c", "exit 5", ok=False).returncode == 5
@@ -499,6 +515,7 @@ TESTS = [
     ("iperf3 runs both ways, as client and as server", iperf3_runs),
     ("ssh logs in to a kernel's sshd", ssh_logs_in),
     ("curl on Couplet gets from nginx on Couplet", couplet_to_couplet),
+    ("two of them at once do not get in each other's way", two_at_once),
     ("a server and its client in one couplet run", within_one_run),
     ("what can't be run is refused by name", refusals),
     ("calls past the library are refused by name", calls_past_the_library_are_refused),

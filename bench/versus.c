@@ -12,8 +12,13 @@
  *     seconds=4 skip=0 (the first are no result) reps=3 seed=1 jobs=1 (cells at a time)
  *     jitter=0 (ms)  up to so much more on the way of the ACKs: without it what enters a full queue
  *                    and what leaves it keep step, and chance has no part in who is dropped
+ *     later=0 (us)   so much longer is the first's round trip: who comes just when the queue has
+ *                    room; phases=1: instead in each run another part of what a packet takes there
+ *     apart=0 (ms)   so much after one flow the other starts; the first is the first in every other
+ *                    run
  *     late=20 (ms)   runs in which the wire was later than this once are made again
- *     trace=FILE     cwnd of each sender, every 5 ms, in files whose names begin so
+ *     trace=FILE     cwnd of each sender, every 5 ms, and the fate of each segment at the wire,
+ *                    in files whose names begin so
  *     share=cc+kk    instead: flows at once, in one bottleneck; cc=cubic+bbr: one for each flow
  *   The whole table:
  *     versus cc=cubic,reno,bbr rate=50,200 rtt=10,50,100 loss=0,0.001,0.01,0.03 reps=10 jobs=3
@@ -36,10 +41,11 @@
 
 #include "tests/util/flow.h"
 
-#define REPS_MAX  64
-#define CELLS_MAX 512
-#define LIST_MAX  8
-#define TRIES	  4
+#define REPS_MAX    64
+#define CELLS_MAX   512
+#define LIST_MAX    8
+#define TRIES	    4
+#define PACKET_BITS 12000.0
 
 struct cell {
 	char cc[64];
@@ -50,8 +56,9 @@ struct cell {
 
 struct options {
 	const char *who, *share, *trace;
-	double queue, jitter_ms;
+	double queue, jitter_ms, later_us, apart_ms;
 	uint64_t run_ns, skip_ns, late_ns, seed;
+	bool phases;
 	int reps, jobs;
 };
 
@@ -132,24 +139,23 @@ static void prepare(const struct options *o, const struct cell *c, struct flow_r
 			    .loss = c->loss },
 			  { .delay_ns = (uint64_t)(c->rtt_ms * 5e5),
 			    .jitter_ns = (uint64_t)(o->jitter_ms * 1e6) } },
+		.later_ns = (uint64_t)(o->later_us * 1e3),
+		.apart_ns = (uint64_t)(o->apart_ms * 1e6),
 		.run_ns = o->run_ns,
 		.skip_ns = o->skip_ns,
 		.trace = o->trace,
 	};
 }
 
-/* RUN with WHO, again if something held up the wire; *LATE: at least what it was late by. */
-static struct flow_result one(const struct options *o, struct flow_run *run, const char *who,
-			      double *late)
+/* RUN, again if something held up the wire; *LATE: at least what it was late by. */
+static void run_again(const struct options *o, const struct flow_run *run, struct flow_result *r,
+		      double *late)
 {
-	struct flow_result r;
 	uint64_t by = UINT64_MAX;
 
-	run->who[0] = who;
 	for (int i = 0; i < TRIES && by > o->late_ns; i++)
-		by = flows_run(run, &r);
+		by = flows_run(run, r);
 	*late = fmax(*late, (double)by);
-	return r;
 }
 
 static void compare(const struct options *o, const struct cell *c)
@@ -164,7 +170,8 @@ static void compare(const struct options *o, const struct cell *c)
 		run.seed = o->seed + (uint64_t)i;
 		ratio[i] = 0;
 		for (int k = 0; k < 2; k++) {
-			r = one(o, &run, o->who + 3 * k, &late);
+			run.who[0] = o->who + 3 * k;
+			run_again(o, &run, &r, &late);
 			ratio[i] += (k ? -1 : 1) * log(mbit(o, &r) + 0.001);
 			add(o, &sum[k], &r);
 		}
@@ -211,7 +218,10 @@ static void share(const struct options *o, const struct cell *c)
 		double all = 0;
 
 		run.seed = o->seed + (uint64_t)k;
-		late = fmax(late, (double)flows_run(&run, r));
+		if (o->phases)
+			run.later_ns =
+				(uint64_t)(k * PACKET_BITS / (c->rate * 1e6) * 1e9 / o->reps);
+		run_again(o, &run, r, &late);
 		for (unsigned i = 0; i < run.n; i++) {
 			add(o, &sum[i], &r[i]);
 			all += mbit(o, &r[i]);
@@ -290,6 +300,9 @@ int main(int argc, char **argv)
 		.trace = option(argc, argv, "trace", NULL),
 		.queue = atof(option(argc, argv, "queue", "1")),
 		.jitter_ms = atof(option(argc, argv, "jitter", "0")),
+		.later_us = atof(option(argc, argv, "later", "0")),
+		.phases = atoi(option(argc, argv, "phases", "0")),
+		.apart_ms = atof(option(argc, argv, "apart", "0")),
 		.run_ns = (uint64_t)(atof(option(argc, argv, "seconds", "4")) * 1e9),
 		.skip_ns = (uint64_t)(atof(option(argc, argv, "skip", "0")) * 1e9),
 		.late_ns = (uint64_t)(atof(option(argc, argv, "late", "20")) * 1e6),

@@ -49,7 +49,9 @@ struct end {
 	bool kernel, done;
 	struct flow_result result;
 	struct meter meter;
-	FILE *trace;
+	uint64_t begun, start; /* all of it; this one is to */
+	struct wire *out;
+	FILE *trace, *drops;
 	uint64_t traced;
 	/* the kernel's */
 	int fd, report;
@@ -111,24 +113,34 @@ static void meter_take(struct end *e, size_t n, uint64_t now)
 	m->last = now;
 }
 
-static void trace_open(struct end *e)
+/* NULL: no trace is wanted. */
+static FILE *trace_file(const struct end *e, const char *what)
 {
 	char name[200];
+	FILE *file;
 
 	if (!e->run->trace)
-		return;
-	snprintf(name, sizeof(name), "%s.%u.%c", e->run->trace, e->flow, e->kernel ? 'k' : 'c');
-	e->trace = fopen(name, "w");
-	if (!e->trace)
+		return NULL;
+	snprintf(name, sizeof(name), "%s.%u.%c%s", e->run->trace, e->flow, e->kernel ? 'k' : 'c',
+		 what);
+	file = fopen(name, "w");
+	if (!file)
 		die(name);
-	fprintf(e->trace, "# ms cwnd ssthresh (segments) srtt (ms) sent-again\n");
+	return file;
 }
 
-static void trace_line(struct end *e, uint64_t start, uint64_t now, double cwnd, double ssthresh,
-		       double srtt_ms, uint32_t retrans)
+static void trace_open(struct end *e)
+{
+	e->trace = trace_file(e, "");
+	if (e->trace)
+		fprintf(e->trace, "# ms cwnd ssthresh (segments) srtt (ms) sent-again\n");
+}
+
+static void trace_line(struct end *e, uint64_t now, double cwnd, double ssthresh, double srtt_ms,
+		       uint32_t retrans)
 {
 	e->traced = now;
-	fprintf(e->trace, "%.1f %.2f %.2f %.2f %u\n", (double)(now - start) / 1e6, cwnd,
+	fprintf(e->trace, "%.1f %.2f %.2f %.2f %u\n", (double)(now - e->begun) / 1e6, cwnd,
 		ssthresh > 1e6 ? 0 : ssthresh, srtt_ms, retrans);
 }
 
@@ -224,7 +236,7 @@ static void kernel_sends(struct end *e)
 		if (!e->trace || now < e->traced + TRACE_NS)
 			continue;
 		kernel_info(fd, &info);
-		trace_line(e, start, now, info.snd_cwnd, info.snd_ssthresh, info.rtt / 1e3,
+		trace_line(e, now, info.snd_cwnd, info.snd_ssthresh, info.rtt / 1e3,
 			   info.total_retrans);
 	}
 	kernel_info(fd, &info);
@@ -331,6 +343,7 @@ static void start(struct end *e, uint64_t now)
 {
 	struct cpl_endpoint to = { .addr = cpl_addr4(10, 9, 0, 2), .port = PORT };
 
+	e->start = UINT64_MAX;
 	if (e->kernel && write(e->report, "", 1) != 1)
 		die("start");
 	if (e->kernel)
@@ -349,8 +362,8 @@ static void couplet_sends(struct end *e, uint64_t now)
 	if (!e->meter.start)
 		e->meter.start = now;
 	if (e->trace && now >= e->traced + TRACE_NS)
-		trace_line(e, e->meter.start, now, (double)info.cwnd / SEGMENT,
-			   (double)info.ssthresh / SEGMENT, (double)info.srtt / 1e6, info.retrans);
+		trace_line(e, now, (double)info.cwnd / SEGMENT, (double)info.ssthresh / SEGMENT,
+			   (double)info.srtt / 1e6, info.retrans);
 	e->result.retrans = info.retrans;
 	e->result.sent = info.data_segs_out;
 	e->done = now >= e->meter.start + e->run->run_ns;
@@ -380,16 +393,25 @@ static void couplet_work(struct end *e, uint64_t now)
 
 /* ---- The wire -------------------------------------------------------------------------------- */
 
-static void from_kernel(struct end *e, struct wire *wire, uint64_t now)
+static void put(struct end *e, const uint8_t *frame, uint32_t len, uint64_t now)
+{
+	enum wire_fate fate = wire_put(e->out, frame, len, 0, e->flow << FLOW_SHIFT, now, NULL);
+
+	if (e->drops && !e->side)
+		fprintf(e->drops, "%.3f %d %u\n", (double)(now - e->begun) / 1e6, (int)fate,
+			e->out->backlog);
+}
+
+static void from_kernel(struct end *e, uint64_t now)
 {
 	static uint8_t frame[FRAME_MAX];
 	ssize_t n;
 
 	for (int i = 0; i < 64 && (n = read(e->fd, frame, sizeof(frame))) > 0; i++)
-		wire_put(wire, frame, (uint32_t)n, 0, e->flow << FLOW_SHIFT, now, NULL);
+		put(e, frame, (uint32_t)n, now);
 }
 
-static void from_couplet(struct end *e, struct wire *wire, uint64_t now)
+static void from_couplet(struct end *e, uint64_t now)
 {
 	static uint8_t frame[FRAME_MAX];
 	struct cpl_out out[32];
@@ -403,7 +425,7 @@ static void from_couplet(struct end *e, struct wire *wire, uint64_t now)
 				memcpy(frame + len, out[i].iov[k].base, out[i].iov[k].len);
 				len += (uint32_t)out[i].iov[k].len;
 			}
-			wire_put(wire, frame, len, 0, e->flow << FLOW_SHIFT, now, NULL);
+			put(e, frame, len, now);
 			cpl_output_done(e->stack, out[i].token, 1, now);
 		}
 	}
@@ -433,10 +455,12 @@ static uint64_t deliver(struct end *ends, struct wire *wire, uint64_t now)
 	return late;
 }
 
-static void serve(struct end *e, struct wire *out, uint64_t now)
+static void serve(struct end *e, uint64_t now)
 {
+	if (e->start <= now)
+		start(e, now);
 	if (e->kernel) {
-		from_kernel(e, out, now);
+		from_kernel(e, now);
 		if (!e->done)
 			e->done =
 				read(e->report, &e->result, sizeof(e->result)) == sizeof(e->result);
@@ -445,7 +469,7 @@ static void serve(struct end *e, struct wire *out, uint64_t now)
 	if (cpl_deadline(e->stack) <= now)
 		cpl_advance(e->stack, now);
 	couplet_work(e, now);
-	from_couplet(e, out, now);
+	from_couplet(e, now);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -456,28 +480,34 @@ static uint64_t least(uint64_t a, uint64_t b)
 static void rest(struct end ends[2][FLOWS_MAX], unsigned n, const struct wire *wires, uint64_t now)
 {
 	struct pollfd fds[2 * FLOWS_MAX];
-	uint64_t due = least(wire_deadline(&wires[0]), wire_deadline(&wires[1]));
+	uint64_t due = now + 5000000;
 	struct timespec t = { 0, 0 };
 	nfds_t fds_n = 0;
 
+	for (unsigned i = 0; i <= n; i++)
+		due = least(due, wire_deadline(&wires[i]));
 	for (unsigned i = 0; i < 2 * n; i++) {
 		const struct end *e = &ends[i & 1][i / 2];
 
+		due = least(due, e->start);
 		if (e->kernel)
 			fds[fds_n++] = (struct pollfd){ .fd = e->fd, .events = POLLIN };
 		else
 			due = least(due, cpl_deadline(e->stack));
 	}
-	due = least(due, now + 5000000);
 	if (due < now + SPIN_NS)
 		return;
 	t.tv_nsec = (long)(due - now - SPIN_NS);
 	ppoll(fds, fds_n, &t, NULL);
 }
 
-static void end_open(struct end *e, const struct flow_run *run, unsigned side, unsigned flow)
+static void end_open(struct end *e, const struct flow_run *run, unsigned side, unsigned flow,
+		     uint64_t begun)
 {
-	*e = (struct end){ .run = run, .side = side, .flow = flow, .fd = -1 };
+	*e = (struct end){ .run = run, .side = side, .flow = flow, .fd = -1, .begun = begun };
+	e->start = UINT64_MAX;
+	if (!side)
+		e->drops = trace_file(e, ".queue");
 	e->kernel = run->who[flow][side] == 'k';
 	if (e->kernel)
 		kernel_open(e);
@@ -487,6 +517,8 @@ static void end_open(struct end *e, const struct flow_run *run, unsigned side, u
 
 static void end_close(struct end *e)
 {
+	if (e->drops)
+		fclose(e->drops);
 	if (!e->kernel) {
 		cpl_stack_free(e->stack);
 		if (e->trace)
@@ -510,28 +542,34 @@ static bool all_done(struct end ends[2][FLOWS_MAX], unsigned n)
 uint64_t flows_run(const struct flow_run *run, struct flow_result *result)
 {
 	static struct end ends[2][FLOWS_MAX];
-	struct wire wires[2];
-	uint64_t late = 0, give_up;
+	struct wire wires[1 + FLOWS_MAX]; /* data; the ACKs of each */
+	uint64_t late = 0, begun = loop_clock(), give_up;
 
 	prctl(PR_SET_TIMERSLACK, 1);
-	for (unsigned side = 2; side--;) {
-		wire_init(&wires[side], &run->wire[side], run->seed * 2 + side);
-		for (unsigned i = 0; i < run->n; i++)
-			end_open(&ends[side][i], run, side, i);
+	wire_init(&wires[0], &run->wire[0], run->seed * 2);
+	for (unsigned i = 0; i < run->n; i++) {
+		struct wire_params back = run->wire[1];
+
+		if (!i)
+			back.delay_ns += run->later_ns;
+		wire_init(&wires[1 + i], &back, run->seed * 2 + 1 + (i << 16));
+		for (unsigned side = 2; side--;) {
+			end_open(&ends[side][i], run, side, i, begun);
+			ends[side][i].out = &wires[side ? 1 + i : 0];
+		}
 	}
 	for (unsigned i = 0; i < run->n; i++)
-		start(&ends[0][(i + run->seed) % run->n], loop_clock());
+		ends[0][(i + run->seed) % run->n].start = loop_clock() + i * run->apart_ns;
 	give_up = loop_clock() + run->run_ns + 30 * SECOND;
 	while (!all_done(ends, run->n) && loop_clock() < give_up) {
-		uint64_t now = loop_clock();
+		uint64_t now = loop_clock(), l;
 
-		for (unsigned side = 0; side < 2; side++) {
-			uint64_t l = deliver(ends[!side], &wires[side], now);
-
+		for (unsigned i = 0; i <= run->n; i++) {
+			l = deliver(ends[!i], &wires[i], now);
 			late = l > late ? l : late;
 		}
 		for (unsigned i = 0; i < 2 * run->n; i++)
-			serve(&ends[i & 1][i / 2], &wires[i & 1], now);
+			serve(&ends[i & 1][i / 2], now);
 		rest(ends, run->n, wires, now);
 	}
 	for (unsigned i = 0; i < run->n; i++) {
@@ -541,7 +579,7 @@ uint64_t flows_run(const struct flow_run *run, struct flow_result *result)
 		end_close(&ends[0][i]);
 		end_close(&ends[1][i]);
 	}
-	wire_destroy(&wires[0]);
-	wire_destroy(&wires[1]);
+	for (unsigned i = 0; i <= run->n; i++)
+		wire_destroy(&wires[i]);
 	return late;
 }

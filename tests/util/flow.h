@@ -26,12 +26,14 @@ struct flow_run {
 	const char *who[FLOWS_MAX]; /* "ck": Couplet sends, the kernel receives */
 	const char *cc[FLOWS_MAX];  /* of the sender */
 	unsigned n;
-	struct wire_params wire[2]; /* data, ACKs: shared by all flows */
+	struct wire_params wire[2]; /* data: shared by all flows; ACKs: a way for each */
+	uint64_t later_ns;	    /* so much longer is the first's way */
+	uint64_t apart_ns; /* one starts so much after the other: the first first if SEED is even */
 	uint64_t seed;
 	uint64_t run_ns,
-		skip_ns; /* for so long; what the receiver gets in the first is no result */
-	const char
-		*trace; /* NULL: none; or what the names of files begin with: the senders' cwnd */
+		skip_ns;   /* for so long; what the receiver gets in the first is no result */
+	const char *trace; /* NULL: none; or what the names of files begin with: the senders' cwnd,
+			    * and when each segment came to the wire, its fate, octets waiting */
 };
 
 /* RESULT: one for each flow. Returns by how much the wire was late at most, in ns. */

@@ -11,7 +11,8 @@
 #include "base/mem.h"
 
 #define POOL_NONE     UINT32_MAX
-#define POOL_SLAB_MAX (1u << 20) /* no slab, nor the pool's own directory, is larger */
+#define POOL_SLAB_MAX (1u << 20) /* no slab, nor a table of the pool's own, is larger */
+#define POOL_SLABS    (POOL_SLAB_MAX / sizeof(void *)) /* in one pool, at most */
 
 /* Under AddressSanitizer an object that is free is out of bounds, where it knows all that happens.
  */
@@ -28,22 +29,32 @@
 
 struct pool_slab;
 
+/* Which slabs touch an aligned piece of the address space. */
+struct pool_windows {
+	uint32_t *pieces[2]; /* of one open-addressed table */
+	uint32_t size;	     /* entries; a power of 2, or 0 */
+};
+
 struct pool {
 	struct mem *mem;
 	struct pool_slab **slabs; /* directory, by index >> slab_shift; holes are NULL */
 	struct pool_slab *lowest; /* with a free object; NULL: to be found */
 	uint64_t *open;		  /* a bit for each slab with a free object ... */
 	uint64_t *open_words;	  /* ... and one for each word of those that is not 0 */
-	uint32_t *windows;	  /* which slabs touch an aligned piece of the address space */
-	uint32_t slabs_n;	  /* entries of the directory in use */
+	struct pool_windows windows;
+	struct pool_windows old; /* the smaller table before, while there are ... */
+	uint32_t old_first;	 /* ... slabs in it: from this number on ... */
+	uint32_t old_end;	 /* ... to before this; equal: none */
+	uint32_t slabs_n;	 /* entries of the directory in use */
 	uint32_t slabs_cap;
 	uint32_t hole; /* no hole of the directory lies before it */
 	uint32_t windows_shift;
 	uint32_t object_size; /* rounded up to the alignment */
 	uint32_t object_reciprocal;
 	uint32_t align;
-	uint32_t slab_size;
-	uint32_t first; /* offset of a slab's first object; 0: it depends on where the slab is */
+	uint32_t slab_size;  /* of its memory */
+	uint32_t extent;     /* of it, with its header and objects */
+	uint32_t first;	     /* offset of a slab's first object */
 	uint32_t slab_shift; /* 2^slab_shift objects in each slab */
 	uint32_t in_use;
 	uint32_t limit; /* objects */
@@ -59,6 +70,11 @@ struct pool {
  */
 void pool_init(struct pool *pool, struct mem *mem, uint32_t size, uint32_t align, uint32_t limit,
 	       uint32_t slab_size);
+/*
+ * The slab size to aim at, SLAB_SIZE or more, with which LIMIT objects of SIZE find room: a pool
+ * has POOL_SLABS slabs at most.
+ */
+uint32_t pool_slab_size(uint32_t size, uint32_t limit, uint32_t slab_size);
 /* Gives all slabs back, whatever is still in use. */
 void pool_destroy(struct pool *pool);
 /* Gives what is kept at hand back as well: for when another pool is short of memory. */
@@ -99,8 +115,7 @@ static inline void *pool_get(const struct pool *pool, uint32_t index)
 	char *slab = (char *)pool->slabs[index >> pool->slab_shift];
 	uint32_t i = index & ((1u << pool->slab_shift) - 1);
 
-	return pool->first ? slab + pool->first + (size_t)i * pool->object_size
-			   : pool_at(pool, index);
+	return slab + pool->first + (size_t)i * pool->object_size;
 }
 uint32_t pool_index(const struct pool *pool, const void *object);
 

@@ -42,6 +42,17 @@ static void fastopen_init(struct tcp *tcp)
 	pool_init(&f->pending, tcp->mem, sizeof(struct fastopen_pending), 8, 65536, SLAB / 16);
 }
 
+/*
+ * Of as many objects as the config says: where they are millions, in larger slabs. What fills whole
+ * cache lines has them for itself.
+ */
+static void conns_pool(struct tcp *tcp, struct pool *pool, uint32_t size, uint32_t limit,
+		       uint32_t slab_size)
+{
+	pool_init(pool, tcp->mem, size, size % 64 ? 8 : 64, limit,
+		  pool_slab_size(size, limit, slab_size));
+}
+
 void tcp_configure(struct tcp *tcp)
 {
 	const struct cpl_config *cfg = tcp->config;
@@ -63,18 +74,18 @@ int tcp_init(struct tcp *tcp, uint64_t now)
 	tcp_configure(tcp);
 	for (unsigned i = 0; i < PORT_TABLE; i++)
 		tcp->port_table[i] = (uint32_t)prng_u64(tcp->prng);
-	pool_init(&tcp->slots, mem, sizeof(struct conn_slot), 8, cfg->conns_max, SLAB);
-	pool_init(&tcp->tcbs, mem, sizeof(struct tcb), 8, cfg->conns_max, SLAB);
+	conns_pool(tcp, &tcp->slots, sizeof(struct conn_slot), cfg->conns_max, SLAB);
+	conns_pool(tcp, &tcp->tcbs, sizeof(struct tcb), cfg->conns_max, SLAB);
 	for (uint32_t i = 0; i < REST_CLASSES; i++)
-		pool_init(&tcp->rests[i], mem, (i + 1) * REST_STEP, 8,
-			  cfg->conns_max < REST_MAX ? cfg->conns_max : REST_MAX, SLAB);
-	pool_init(&tcp->rest_timers, mem, sizeof(struct rest_timer), 8, cfg->conns_max, SLAB / 4);
-	pool_init(&tcp->ios, mem, sizeof(struct tcb_io), 8, cfg->conns_max, SLAB);
-	pool_init(&tcp->colds, mem, sizeof(struct tcb_cold), 8, cfg->conns_max, SLAB / 4);
-	pool_init(&tcp->accecns, mem, sizeof(struct accecn), 8, cfg->conns_max, SLAB / 4);
+		conns_pool(tcp, &tcp->rests[i], (i + 1) * REST_STEP,
+			   cfg->conns_max < REST_MAX ? cfg->conns_max : REST_MAX, SLAB);
+	conns_pool(tcp, &tcp->rest_timers, sizeof(struct rest_timer), cfg->conns_max, SLAB / 4);
+	conns_pool(tcp, &tcp->ios, sizeof(struct tcb_io), cfg->conns_max, SLAB);
+	conns_pool(tcp, &tcp->colds, sizeof(struct tcb_cold), cfg->conns_max, SLAB / 4);
+	conns_pool(tcp, &tcp->accecns, sizeof(struct accecn), cfg->conns_max, SLAB / 4);
+	conns_pool(tcp, &tcp->halves, sizeof(struct half_open), cfg->half_open_max, SLAB);
+	conns_pool(tcp, &tcp->time_waits, sizeof(struct time_wait), cfg->time_wait_max, SLAB);
 	pool_init(&tcp->listeners, mem, sizeof(struct listener), 8, 65536, SLAB / 8);
-	pool_init(&tcp->halves, mem, sizeof(struct half_open), 8, cfg->half_open_max, SLAB);
-	pool_init(&tcp->time_waits, mem, sizeof(struct time_wait), 8, cfg->time_wait_max, SLAB);
 	pool_init(&tcp->time_wait_addrs, mem, sizeof(struct time_wait_addr), 8, cfg->time_wait_max,
 		  SLAB / 16);
 	pool_init(&tcp->sents, mem, sizeof(struct sent), 8, UINT32_MAX >> 3, SLAB);

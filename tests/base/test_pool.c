@@ -12,6 +12,7 @@
 #include "tests/util/heap.h"
 
 #define OBJECTS 5000u
+#define TABLES	3u /* of a pool's own: the directory, bits, windows */
 
 static uint64_t seed = 1;
 
@@ -155,16 +156,16 @@ static void test_reserve(void **state)
 	assert_int_equal(1u << pool.slab_shift, 8);
 	for (i = 0; i < 64; i++)
 		objects[i] = pool_alloc(&pool, NULL);
-	assert_int_equal(heap.slabs, 8 + 1);
+	assert_int_equal(heap.slabs, 8 + TABLES);
 	directory = heap.bytes - 8 * (uint64_t)pool.slab_size;
 	for (i = 0; i < 64; i++)
 		pool_free(&pool, objects[i]);
 	assert_int_equal(pool.in_use, 0);
-	assert_int_equal(heap.slabs, 1 + 1);
+	assert_int_equal(heap.slabs, 1 + TABLES);
 	objects[0] = pool_alloc(&pool, NULL);
-	assert_int_equal(heap.slabs, 1 + 1);
+	assert_int_equal(heap.slabs, 1 + TABLES);
 	pool_trim(&pool);
-	assert_int_equal(heap.slabs, 1 + 1);
+	assert_int_equal(heap.slabs, 1 + TABLES);
 	pool_free(&pool, objects[0]);
 	pool_trim(&pool);
 	assert_int_equal(heap.bytes, directory);
@@ -195,7 +196,7 @@ static void test_spare(void **state)
 	for (i = 0; i < n; i++)
 		assert_ptr_equal(pool_take(&pool), objects[n - 1 - i]);
 	for (; i < 64; i++)
-		assert_non_null(pool_take(&pool));
+		assert_non_null(objects[i] = pool_take(&pool));
 	assert_null(pool_take(&pool));
 	for (i = 0; i < 64; i++)
 		pool_give(&pool, objects[i]);
@@ -213,13 +214,13 @@ static void test_no_memory(void **state)
 	unsigned left, i;
 
 	(void)state;
-	for (left = 0; left < 4; left++) {
+	for (left = 0; left < 6; left++) {
 		heap_init(&heap, UINT64_MAX);
 		pool_init(&pool, &heap.mem, 1000, 8, 100, 1);
 		heap.left = left;
 		for (i = 0; pool_alloc(&pool, NULL); i++)
 			;
-		assert_int_equal(i, left ? left - 1 : 0);
+		assert_int_equal(i, left > TABLES ? left - TABLES : 0);
 		heap.left = UINT64_MAX;
 		assert_non_null(pool_alloc(&pool, NULL));
 		pool_destroy(&pool);
@@ -233,6 +234,77 @@ static void test_no_memory(void **state)
 	assert_true(heap.mem.used <= 10000);
 	pool_destroy(&pool);
 	check_balance(&heap);
+}
+
+/* One object to a slab, so that the tables grow again and again: a part at a time. */
+static void test_growth(void **state)
+{
+	static void *objects[20000];
+	struct heap heap;
+	struct pool pool;
+	unsigned moving = 0;
+
+	(void)state;
+	heap_init(&heap, UINT64_MAX);
+	pool_init(&pool, &heap.mem, 24, 8, 20000, 1);
+	for (uint32_t i = 0; i < 20000; i++) {
+		uint32_t first = pool.old_first, cap = pool.slabs_cap, index;
+
+		if (i >= 8 && i == cap) { /* it grows now: not without all that this takes */
+			heap.left = random_below(TABLES + 1);
+			assert_null(pool_alloc(&pool, NULL));
+			heap.left = UINT64_MAX;
+			first = pool.old_first;
+			cap = pool.slabs_cap;
+		}
+		objects[i] = pool_alloc(&pool, &index);
+		assert_int_equal(index, i);
+		if (cap == pool.slabs_cap && first)
+			assert_true(pool.old_first - first <= 8);
+		moving += pool.old_first != pool.old_end;
+		/* Wherever an object's slab is entered by now, it is found. */
+		for (unsigned k = 0; k < 4; k++) {
+			index = random_below(i + 1);
+			assert_int_equal(pool_index(&pool, objects[index]), index);
+		}
+		if (i % 3 == 0) {
+			index = random_below(i + 1);
+			pool_free(&pool, objects[index]);
+			objects[index] = pool_alloc(&pool, &index);
+		}
+	}
+	assert_true(moving > 1000);
+	pool_destroy(&pool);
+	check_balance(&heap);
+
+	/* Given up in the middle. */
+	pool_init(&pool, &heap.mem, 24, 8, 20000, 1);
+	for (uint32_t i = 0; i < 1026; i++)
+		pool_alloc(&pool, NULL);
+	assert_true(pool.old_first < pool.old_end);
+	pool_destroy(&pool);
+	check_balance(&heap);
+}
+
+/* As many objects as were asked for fit into as many slabs as there may be. */
+static void test_slab_size(void **state)
+{
+	static const uint32_t sizes[] = { 24, 40, 96, 512, 1552 };
+	struct heap heap;
+	struct pool pool;
+
+	(void)state;
+	heap_init(&heap, UINT64_MAX);
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		for (uint32_t limit = 1; limit <= 20000000; limit = limit * 7 / 4 + 1) {
+			uint32_t slab = pool_slab_size(sizes[i], limit, 4096);
+
+			assert_true(slab >= 4096 && slab <= POOL_SLAB_MAX);
+			pool_init(&pool, &heap.mem, sizes[i], 8, limit, slab);
+			assert_true((uint64_t)POOL_SLABS << pool.slab_shift >= limit);
+		}
+	}
+	assert_int_equal(pool_slab_size(512, 100000, 65536), 65536);
 }
 
 struct object {
@@ -327,7 +399,8 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),	     cmocka_unit_test(test_overhead),
+		cmocka_unit_test(test_sizes),	     cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_slab_size),    cmocka_unit_test(test_overhead),
 		cmocka_unit_test(test_lowest_first), cmocka_unit_test(test_at_and_next),
 		cmocka_unit_test(test_reserve),	     cmocka_unit_test(test_spare),
 		cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_random),

@@ -2,17 +2,15 @@
 /*
  * What the rules of couplet doctor cost on 100,000 sockets, all well, or all in one trouble: time
  * for one socket, which must not grow with their number. No socket is made: the records are.
- *
- *   diagnose [SOCKETS]
  */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
+#include "bench/options.h"
 #include "tests/view/ends.h"
 #include "view/diagnose.h"
+
+static const char usage[] = "diagnose [sockets=100000]\n";
 
 enum kind {
 	HEALTHY,
@@ -128,9 +126,10 @@ static void run(struct cpl_info *pass[3], size_t n, enum kind kind)
 
 int main(int argc, char **argv)
 {
-	size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000;
+	size_t n = (size_t)option_number(argc, argv, "sockets", 100000);
 	struct cpl_info *pass[3];
 
+	options_check(argc, argv, usage);
 	for (unsigned i = 0; i < 3; i++) {
 		pass[i] = calloc(n ? n : 1, sizeof(*pass[i]));
 		if (!pass[i])

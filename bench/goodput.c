@@ -3,43 +3,32 @@
  * What congestion control and loss recovery make of 1,500 simulated paths, and of flows that share
  * one (sim/golden.h): goodput, what is sent again, gaps, queueing, fairness. In virtual time: the
  * figures are the same on every machine, and stand in tests/sim/golden.txt.
- *
- *   goodput               a cut of the table, and plots
- *   goodput plots [dir=out/plots]
- *                         only these: dir/NAME.svg, by gnuplot (bench/goodput.gp)
- *   goodput all           all of the table: five minutes of one core
- *   goodput check [all]   compute the cut, or all, and compare with tests/sim/golden.txt, in TAP: a
- *                         row fails if it differs more than is tolerated (golden_differs()); one
- *                         that only drifts is printed, too
- *   KEY=A,B...            only rows of these: kind=one,shared loss=0,0.1,bursts rtt= rate= queue=
- *                         flows= cc= other=none,...
- *   shard=I/N             only every N-th row, from the I-th on (1 is the first)
- *   series=MS             the first row over time, a line each MS, instead of the figures
- *   seconds=60            so much of it, and of what is plotted over time
  */
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <couplet/couplet.h>
 
+#include "bench/options.h"
 #include "sim/golden.h"
+
+static const char usage[] =
+	"goodput               a cut of the table, and plots\n"
+	"goodput plots [dir=out/plots]\n"
+	"                      only these: dir/NAME.svg, by gnuplot (bench/goodput.gp)\n"
+	"goodput all           all of the table: five minutes of one core\n"
+	"goodput check [all]   compute the cut, or all, and compare with\n"
+	"                      tests/sim/golden.txt, in TAP: a row fails if it differs\n"
+	"                      more than is tolerated (golden_differs()); one that only\n"
+	"                      drifts is printed, too\n"
+	"KEY=A,B...            only rows of these: kind=one,shared loss=0,0.1,bursts\n"
+	"                      rtt= rate= queue= flows= cc= other=none,...\n"
+	"shard=I/N             only every N-th row, from the I-th on (1 is the first)\n"
+	"series=MS             the first row over time, a line each MS, no figures\n"
+	"seconds=60            so much of it, and of what is plotted over time\n";
 
 #define TABLE "tests/sim/golden.txt"
 #define PLOTS "bench/goodput.gp"
 
 static struct golden_row rows[GOLDEN_ROWS];
-
-static const char *option(int argc, char **argv, const char *key, const char *fallback)
-{
-	size_t n = strlen(key);
-
-	for (int i = 1; i < argc; i++)
-		if (!strncmp(argv[i], key, n) && argv[i][n] == '=')
-			return argv[i] + n + 1;
-	return fallback;
-}
 
 /* WORD is one of LIST, or there is no list. */
 static bool listed(const char *list, const char *word)
@@ -119,11 +108,12 @@ int main(int argc, char **argv)
 {
 	bool all = false, check = false;
 	unsigned n = golden_rows(rows), shard = 1, shards = 1, k = 0, bad = 0, done = 0;
-	unsigned series = (unsigned)strtoul(option(argc, argv, "series", "0"), NULL, 10);
+	unsigned series = (unsigned)option_number(argc, argv, "series", 0);
 	const char *seconds = option(argc, argv, "seconds", "60");
 	const char *dir = option(argc, argv, "dir", "out/plots");
 	FILE *table = NULL;
 
+	options_check(argc, argv, usage);
 	if (argc > 1 && !strcmp(argv[1], "plots"))
 		return draw(argv[0], dir, seconds);
 	for (int i = 1; i < argc; i++) {

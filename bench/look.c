@@ -2,9 +2,6 @@
 /*
  * What looking at many connections costs, beside ss(8) of iproute2 doing the same: as root, in a
  * network namespace of its own, with connections over loopback that this program makes.
- *
- *   look [sockets=100000] [reps=5]
- *
  * Each repetition does every piece of work once, in turn. What counts are the ratios within a
  * repetition, and of those the median: of time, and, which other work on the machine disturbs less,
  * of the processor's time.
@@ -21,10 +18,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include <arpa/inet.h>
@@ -34,12 +27,19 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "bench/options.h"
 #include "link/kernel_if.h"
 #include "source/bpf_source.h"
 #include "source/owner.h"
 #include "source/select.h"
 #include "source/source.h"
 #include "view/netstat.h"
+
+static const char usage[] =
+	"look [sockets=100000] [reps=5]\n"
+	"What it prints: load, once; collect, owners, print (netstat: by sock_diag;\n"
+	"full: each whole control block in hand) and pair, as ratios to ss.\n"
+	"COUPLET in the environment: the command, unless out/release/couplet.\n";
 
 /* A process may hold so many sockets: RLIMIT_NOFILE is often 20,000. */
 #define SOCKETS_EACH 18000
@@ -291,16 +291,6 @@ static int by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static unsigned argument(int argc, char **argv, const char *name, unsigned otherwise)
-{
-	size_t len = strlen(name);
-
-	for (int i = 1; i < argc; i++)
-		if (strncmp(argv[i], name, len) == 0 && argv[i][len] == '=')
-			return (unsigned)strtoul(argv[i] + len + 1, NULL, 10);
-	return otherwise;
-}
-
 struct measured {
 	double time[REPS_MAX], processor[REPS_MAX];
 };
@@ -339,11 +329,12 @@ static int report(const struct measured *m, unsigned reps)
 int main(int argc, char **argv)
 {
 	static struct measured m[WORKS];
-	unsigned sockets = argument(argc, argv, "sockets", 100000);
-	unsigned reps = argument(argc, argv, "reps", 5);
+	unsigned sockets = (unsigned)option_number(argc, argv, "sockets", 100000);
+	unsigned reps = (unsigned)option_number(argc, argv, "reps", 5);
 	double began, processor;
 	int err;
 
+	options_check(argc, argv, usage);
 	couplet = getenv("COUPLET") ? getenv("COUPLET") : "out/release/couplet";
 	if (reps < 1 || reps > REPS_MAX)
 		reps = 5;

@@ -3,27 +3,27 @@
  * Very many connections: both ends in one process, on one core, nothing but memory between them.
  * How fast they open, what memory they take when they rest, what a part of them loses by the others
  * when it is active, and by `couplet netstat` listing all of them meanwhile; what comes back.
- *
- *   many [n=1000000] [ipv6=0] [active=1] [seconds=2] [dump=1]
- *
- * ACTIVE percent have a 64-byte request under way at each moment; a request's time is from
- * cpl_send() to the answer in cpl_recv(). They are measured alone first, in stacks of their own.
  */
 #include <couplet/couplet.h>
 
 #include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/options.h"
 #include "host/config.h"
 #include "host/control.h"
+
+static const char usage[] =
+	"many [n=1000000] [ipv6=0] [active=1] [seconds=2] [dump=1]\n"
+	"\n"
+	"ACTIVE percent have a 64-byte request under way at each moment; a request's time\n"
+	"is from cpl_send() to the answer in cpl_recv(). They are measured alone first,\n"
+	"in stacks of their own. dump=0: no `couplet netstat` beside them.\n";
 
 #define BATCH	 32
 #define PORT	 1000
@@ -59,16 +59,6 @@ static void die(const char *what, long err)
 {
 	fprintf(stderr, "many: %s: error %ld\n", what, err);
 	exit(1);
-}
-
-static long option(int argc, char **argv, const char *key, long fallback)
-{
-	size_t n = strlen(key);
-
-	for (int i = 1; i < argc; i++)
-		if (!strncmp(argv[i], key, n) && argv[i][n] == '=')
-			return atol(argv[i] + n + 1);
-	return fallback;
 }
 
 static double resident_mb(void)
@@ -384,13 +374,15 @@ static void dumps(const char *self, long n, long every)
 
 int main(int argc, char **argv)
 {
-	long n = option(argc, argv, "n", 1000000), percent = option(argc, argv, "active", 1);
-	uint64_t for_ns = (uint64_t)option(argc, argv, "seconds", 2) * CPL_SECOND, t;
+	long n = option_number(argc, argv, "n", 1000000),
+	     percent = option_number(argc, argv, "active", 1);
+	uint64_t for_ns = (uint64_t)option_number(argc, argv, "seconds", 2) * CPL_SECOND, t;
 	long active = n * percent / 100, every;
 	struct figures alone, among;
 	double before, after;
 
-	ipv6 = option(argc, argv, "ipv6", 0);
+	options_check(argc, argv, usage);
+	ipv6 = option_number(argc, argv, "ipv6", 0);
 	active = active < 1 ? 1 : active;
 	every = n / active;
 	clients = calloc((size_t)n, sizeof(*clients));
@@ -426,7 +418,7 @@ int main(int argc, char **argv)
 	activity(n, every, for_ns / 2, 0);
 	among = activity(n, every, for_ns, 0);
 	print("active, beside all others", among);
-	if (option(argc, argv, "dump", 1))
+	if (option_number(argc, argv, "dump", 1))
 		dumps(argv[0], n, every);
 	printf("beside all others / alone: speed %.2f, p99 %.2f\n", among.rate / alone.rate,
 	       among.p99_us / alone.p99_us);

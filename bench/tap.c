@@ -4,15 +4,6 @@
  * own; in turn with it the same client and the loop without a protocol on the same link
  * (noproto.h), which is that link's limit, and the kernel against itself over the loopback device:
  * each row has both ratios. Needs root, or a user that may make namespaces.
- *
- *   tap [MODE] [KEY=VALUE ...]   MODE: k2s (from the kernel), s2k (to the kernel), rr, churn; or
- *                                all
- *   mb=1024 n=20000 conc=8 reps=3 offload=1 mtu=1500
- *   sndbuf=BYTES        of Couplet (0: as large as it grows by itself)
- *   link=tap|tun        a device of the kernel's
- *   link=packet|packet3|xdp   one end of a veth pair; packet3: blocks of packets
- *   link=shm            memory shared with the client's process; the client is Couplet's
- *   spin=US             both servers, and Couplet's client, look for so long before they sleep (0)
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,10 +12,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -34,7 +21,22 @@
 #include "host/loop.h"
 #include "host/netns.h"
 #include "bench/noproto.h"
+#include "bench/options.h"
 #include "link/kernel_if.h"
+
+static const char usage[] =
+	"tap [MODE] [KEY=VALUE ...]\n"
+	"MODE: k2s (from the kernel), s2k (to the kernel), rr, churn, or all\n"
+	"mb=1024             of the bulk rows\n"
+	"n=20000 conc=8      round trips or connections; so many connections at a time\n"
+	"reps=3              each of the three servers in turn, so often\n"
+	"mtu=1500 offload=1\n"
+	"sndbuf=BYTES        of Couplet (0: as large as it grows by itself)\n"
+	"link=tap|tun        a device of the kernel's\n"
+	"link=packet|packet3|xdp   one end of a veth pair; packet3: blocks of packets\n"
+	"link=shm            memory shared with the client's process, which has Couplet\n"
+	"spin=US             servers, and Couplet's client, look so long before they\n"
+	"                    sleep (0)\n";
 
 #define PORT	 5001
 #define BLOCK	 65536
@@ -62,16 +64,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "tap: %s: %s\n", what, strerror(errno));
 	_exit(1);
-}
-
-static const char *option(int argc, char **argv, const char *key, const char *fallback)
-{
-	size_t n = strlen(key);
-
-	for (int i = 1; i < argc; i++)
-		if (!strncmp(argv[i], key, n) && argv[i][n] == '=')
-			return argv[i] + n + 1;
-	return fallback;
 }
 
 /* ---- the server, on Couplet ---- */
@@ -164,8 +156,8 @@ static int open_veth(struct link **link, const char *kind, uint32_t mtu, bool of
 /* The link with the kernel's TCP at its other end, 10.88.0.1. */
 static struct link *open_device(int argc, char **argv)
 {
-	uint32_t mtu = (uint32_t)atoi(option(argc, argv, "mtu", "1500"));
-	bool offload = atoi(option(argc, argv, "offload", "1"));
+	uint32_t mtu = (uint32_t)option_number(argc, argv, "mtu", 1500);
+	bool offload = option_number(argc, argv, "offload", 1);
 	const char *kind = option(argc, argv, "link", "tap"), *theirs = "theirs";
 	struct cpl_addr kernel = cpl_addr4(10, 88, 0, 1);
 	bool tap = !strcmp(kind, "tap"), tun = !strcmp(kind, "tun");
@@ -524,8 +516,7 @@ static struct took client(const char *address, long n, long conc)
 /* One measurement: Gbit/s, or a second. */
 static double measure(int argc, char **argv, enum who who, double *p99_us)
 {
-	long n = atol(option(argc, argv, "n", "20000")),
-	     conc = atol(option(argc, argv, "conc", "8"));
+	long n = option_number(argc, argv, "n", 20000), conc = option_number(argc, argv, "conc", 8);
 	struct took took;
 	int ready[2];
 	char byte;
@@ -577,7 +568,7 @@ static void say_ratio(const char *to, const double *a, const double *b, int n)
 static void row(int argc, char **argv)
 {
 	double got[WHOS][REPS_MAX], p99[WHOS][REPS_MAX];
-	int reps = atoi(option(argc, argv, "reps", "3"));
+	int reps = (int)option_number(argc, argv, "reps", 3);
 
 	if (reps < 1 || reps > REPS_MAX)
 		reps = 3;
@@ -605,9 +596,10 @@ int main(int argc, char **argv)
 	struct link_why why;
 	bool any = false;
 
-	total_bytes = (uint64_t)atol(option(argc, argv, "mb", "1024")) << 20;
-	sndbuf = (uint64_t)atol(option(argc, argv, "sndbuf", "0"));
-	spin_ns = (uint64_t)atol(option(argc, argv, "spin", "0")) * 1000;
+	options_check(argc, argv, usage);
+	total_bytes = (uint64_t)option_number(argc, argv, "mb", 1024) << 20;
+	sndbuf = (uint64_t)option_number(argc, argv, "sndbuf", 0);
+	spin_ns = (uint64_t)option_number(argc, argv, "spin", 0) * 1000;
 	if (netns_enter(argv, &why)) {
 		fprintf(stderr, "tap: %s\n", why.text);
 		return 3;

@@ -5,25 +5,6 @@
  * receiver waits for the next segment (99 of 100 wait less); and what each of several flows gets of
  * one bottleneck. Needs root, or a user that may make namespaces.
  *
- *   versus [KEY=VALUE ...]
- *     who=cc,kk      two kinds of run in turn: sender and receiver, c Couplet, k the kernel
- *     cc=cubic       congestion control of the sender; several with commas
- *     loss=0,0.01 rtt=10,50 (ms) rate=50 (Mbit/s) queue=1 (BDP)
- *     seconds=4 skip=0 (the first are no result) reps=3 seed=1 jobs=1 (cells at a time)
- *     jitter=0 (ms)  up to so much more on the way of the ACKs: without it what enters a full queue
- *                    and what leaves it keep step, and chance has no part in who is dropped
- *     later=0 (us)   so much longer is the first's round trip: who comes just when the queue has
- *                    room; phases=1: instead in each run another part of what a packet takes there
- *     apart=0 (ms)   so much after one flow the other starts; the first is the first in every other
- *                    run
- *     late=20 (ms)   runs in which the wire was later than this once are made again
- *     trace=FILE     cwnd of each sender, every 5 ms, and the fate of each segment at the wire,
- *                    in files whose names begin so
- *     share=cc+kk    instead: flows at once, in one bottleneck; cc=cubic+bbr: one for each flow
- *   The whole table:
- *     versus cc=cubic,reno,bbr rate=50,200 rtt=10,50,100 loss=0,0.001,0.01,0.03 reps=10 jobs=3
- *     versus share=cc+kk cc=cubic,reno,bbr rate=50 rtt=10,50,100 loss=0 seconds=20 skip=5 reps=5
- *
  * Loss is that of the data's direction alone. Ratios of goodput are geometric means with the 95%
  * interval, of the others the quotient of all runs together. "outside" names what is not within
  * 0.95 to 1.10 of the second, or exceeds 1.10 of it where less is better.
@@ -31,15 +12,39 @@
  */
 #define _GNU_SOURCE
 #include <math.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/options.h"
 #include "tests/util/flow.h"
+
+static const char usage[] =
+	"versus [KEY=VALUE ...]\n"
+	"who=cc,kk      two kinds of run in turn: sender and receiver, c Couplet, k the\n"
+	"               kernel\n"
+	"cc=cubic       congestion control of the sender; several with commas\n"
+	"loss=0,0.01 rtt=10,50 (ms) rate=50 (Mbit/s) queue=1 (BDP)\n"
+	"seconds=4 skip=0 (the first are no result) reps=3 seed=1\n"
+	"jobs=1         cells at a time\n"
+	"jitter=0 (ms)  up to so much more on the way of the ACKs: without it what enters\n"
+	"               a full queue and what leaves it keep step, and chance has no part\n"
+	"               in who is dropped\n"
+	"later=0 (us)   so much longer is the first's round trip: who comes just when the\n"
+	"               queue has room\n"
+	"phases=1       instead in each run another part of what a packet takes there\n"
+	"apart=0 (ms)   so much after one flow the other starts; the first is the first\n"
+	"               in every other run\n"
+	"late=20 (ms)   runs in which the wire was later than this once are made again\n"
+	"trace=FILE     cwnd of each sender, every 5 ms, and the fate of each segment at\n"
+	"               the wire, in files whose names begin so\n"
+	"share=cc+kk    instead: flows at once, in one bottleneck; cc=cubic+bbr: one for\n"
+	"               each flow\n"
+	"The whole table:\n"
+	"  versus cc=cubic,reno,bbr rate=50,200 rtt=10,50,100 loss=0,0.001,0.01,0.03 \\\n"
+	"         reps=10 jobs=3\n"
+	"  versus share=cc+kk cc=cubic,reno,bbr rate=50 rtt=10,50,100 loss=0 \\\n"
+	"         seconds=20 skip=5 reps=5\n";
 
 #define REPS_MAX    64
 #define CELLS_MAX   512
@@ -67,16 +72,6 @@ struct sum {
 	double mbit, retrans, sent;
 	uint32_t gaps[GAP_BUCKETS];
 };
-
-static const char *option(int argc, char **argv, const char *key, const char *fallback)
-{
-	size_t n = strlen(key);
-
-	for (int i = 1; i < argc; i++)
-		if (!strncmp(argv[i], key, n) && argv[i][n] == '=')
-			return argv[i] + n + 1;
-	return fallback;
-}
 
 /* The words of LIST, separated by commas, as numbers. */
 static int numbers(const char *list, double *value, int max)
@@ -301,14 +296,14 @@ int main(int argc, char **argv)
 		.queue = atof(option(argc, argv, "queue", "1")),
 		.jitter_ms = atof(option(argc, argv, "jitter", "0")),
 		.later_us = atof(option(argc, argv, "later", "0")),
-		.phases = atoi(option(argc, argv, "phases", "0")),
+		.phases = option_number(argc, argv, "phases", 0),
 		.apart_ms = atof(option(argc, argv, "apart", "0")),
 		.run_ns = (uint64_t)(atof(option(argc, argv, "seconds", "4")) * 1e9),
 		.skip_ns = (uint64_t)(atof(option(argc, argv, "skip", "0")) * 1e9),
 		.late_ns = (uint64_t)(atof(option(argc, argv, "late", "20")) * 1e6),
-		.seed = strtoull(option(argc, argv, "seed", "1"), NULL, 10),
-		.reps = atoi(option(argc, argv, "reps", "3")),
-		.jobs = atoi(option(argc, argv, "jobs", "1")),
+		.seed = (uint64_t)option_number(argc, argv, "seed", 1),
+		.reps = (int)option_number(argc, argv, "reps", 3),
+		.jobs = (int)option_number(argc, argv, "jobs", 1),
 	};
 	double loss[LIST_MAX], rtt[LIST_MAX], rate[LIST_MAX];
 	int loss_n = numbers(option(argc, argv, "loss", "0,0.01"), loss, LIST_MAX);
@@ -316,6 +311,7 @@ int main(int argc, char **argv)
 	int rate_n = numbers(option(argc, argv, "rate", "50"), rate, LIST_MAX), n = 0;
 	char names[200], *save, *cc;
 
+	options_check(argc, argv, usage);
 	if (o.reps < 1 || o.reps > REPS_MAX || o.jobs < 1 || o.skip_ns >= o.run_ns ||
 	    (!o.share && strlen(o.who) != 5)) {
 		fprintf(stderr,

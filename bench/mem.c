@@ -1,18 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * In memory, both ends on one core: what the stack itself costs, with nothing but memory between
- * its two ends. Each mode prints one line; `mem MODE [KEY=VALUE ...]`, without a mode: all of them.
- *
- *   bulk   mb=512 gso=0 csum=1    one connection, one way; MSS 1460, or 64 KiB super-segments
- *   rr     n=300000               64-byte requests and answers on one connection
- *   churn  n=100000 conc=16       connect, 64-byte request, answer, close
- *   idle   n=100000               resident memory for each idle established connection, both ends
- *   others n=20000 idle=100       rr while IDLE other connections exist: for growth by callgrind
- *   cores  n=2 reps=5             bulk, rr and churn on one core and on N at once, in turn: N pairs
- *                                 of stacks with the same two addresses, each pair in a thread
- *
- * For instructions: valgrind --tool=callgrind --toggle-collect='measured*' out/release/bench/mem
- * ...
+ * its two ends. See USAGE; for instructions, bench/apart.h.
  */
 #define _GNU_SOURCE
 #include <couplet/couplet.h>
@@ -20,20 +9,28 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <malloc.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-/* A function of its own, which callgrind can find by name. */
-#ifdef __clang__
-#define APART __attribute__((noinline))
-#else
-#define APART __attribute__((noipa))
-#endif
+#include "bench/apart.h"
+#include "bench/options.h"
+
+static const char usage[] =
+	"mem [MODE] [KEY=VALUE ...]\n"
+	"Each mode prints a line; without a mode: all of them.\n"
+	"  bulk   mb=512 gso=0       one connection, one way; MSS 1460, or super-segments\n"
+	"                            of 64 KiB\n"
+	"  copies mb=512             what bulk with gso=1 copies, by memcpy() alone\n"
+	"  rr     n=300000           64-byte requests and answers on one connection\n"
+	"  churn  n=100000 conc=16   connect, 64-byte request, answer, close; so many at\n"
+	"                            a time\n"
+	"  others n=20000 idle=100   rr, and a quarter of churn, beside IDLE others\n"
+	"  idle   n=100000           resident memory of each end of idle connections\n"
+	"  cores  n=2 reps=5         bulk, rr and churn on one core and on N at once, in\n"
+	"                            turn: N pairs of stacks with the same two addresses,\n"
+	"                            each pair in a thread\n";
 
 #define BATCH	  32
 #define FRAME_MAX 66000
@@ -90,16 +87,6 @@ static void die(const char *what, long err)
 {
 	fprintf(stderr, "mem: %s: error %ld\n", what, err);
 	exit(1);
-}
-
-static long option(int argc, char **argv, const char *key, long fallback)
-{
-	size_t n = strlen(key);
-
-	for (int i = 2; i < argc; i++)
-		if (!strncmp(argv[i], key, n) && argv[i][n] == '=')
-			return atol(argv[i] + n + 1);
-	return fallback;
 }
 
 static void open_end(int i, bool gso, uint64_t now)
@@ -262,7 +249,7 @@ APART static uint64_t measured(uint64_t bytes, cpl_handle c, cpl_handle s)
 
 static struct result bulk(int argc, char **argv, long gso)
 {
-	uint64_t bytes = (uint64_t)option(argc, argv, "mb", 512) << 20, t, moved;
+	uint64_t bytes = (uint64_t)option_number(argc, argv, "mb", 512) << 20, t, moved;
 	struct cpl_counters counters;
 	cpl_handle c, s;
 
@@ -281,6 +268,33 @@ static struct result bulk(int argc, char **argv, long gso)
 	    (unsigned long long)counters.segs_retrans);
 	stop();
 	return (struct result){ (double)bytes / 1460, t };
+}
+
+/* The same copies with no stack between them: written, sent, received, read. */
+static void copies(int argc, char **argv)
+{
+	enum {
+		SIZE = 65000
+	};
+	uint64_t bytes = (uint64_t)option_number(argc, argv, "mb", 512) << 20, t;
+	uint8_t *out = malloc(SIZE), *in = malloc(SIZE), *to = malloc(SIZE);
+
+	if (!out || !in || !to)
+		die("memory", -ENOMEM);
+	t = clock_ns();
+	for (uint64_t done = 0; done < bytes; done += SIZE) {
+		memcpy(out, app_buf, SIZE);
+		memcpy(wire_buf[done / SIZE % BATCH], out, SIZE);
+		memcpy(in, wire_buf[done / SIZE % BATCH], SIZE);
+		memcpy(to, in, SIZE);
+		__asm__ volatile("" : : "r"(to) : "memory");
+	}
+	t = clock_ns() - t;
+	printf("copies of 64 KiB, four of each octet: %.2f Gbit/s\n",
+	       (double)bytes * 8 / (double)t);
+	free(out);
+	free(in);
+	free(to);
 }
 
 /* ---- request, response ---- */
@@ -306,7 +320,7 @@ static void pingpong(cpl_handle c, cpl_handle s, long n)
 
 static struct result rr(int argc, char **argv)
 {
-	long n = option(argc, argv, "n", 300000);
+	long n = option_number(argc, argv, "n", 300000);
 	cpl_handle c, s;
 	uint64_t t;
 
@@ -384,7 +398,8 @@ APART static void measured_churn(long n, long conc)
 
 static struct result churn(int argc, char **argv)
 {
-	long n = option(argc, argv, "n", 100000), conc = option(argc, argv, "conc", 16);
+	long n = option_number(argc, argv, "n", 100000),
+	     conc = option_number(argc, argv, "conc", 16);
 	uint64_t t;
 
 	start(false);
@@ -460,26 +475,33 @@ static void settle(void)
 	malloc_trim(0);
 }
 
-static void idle(int argc, char **argv)
+/* N more connections at rest; what each end of them takes, and how fast they were opened. */
+static void at_rest(long n, double *bytes, double *in_slabs, double *a_second)
 {
-	long n = option(argc, argv, "n", 100000);
-	size_t before, after;
-	uint64_t t, slabs_before;
+	uint64_t t, slabs_before = slabs;
+	size_t before = resident();
 
-	start(false);
-	open_idle(100);
-	settle();
-	before = resident();
-	slabs_before = slabs;
 	t = clock_ns();
 	open_idle(n);
 	t = clock_ns() - t;
 	settle();
-	after = resident();
+	*bytes = ((double)resident() - (double)before) / 2 / (double)n;
+	*in_slabs = ((double)slabs - (double)slabs_before) / 2 / (double)n;
+	*a_second = (double)n * 1e9 / (double)t;
+}
+
+static void idle(int argc, char **argv)
+{
+	long n = option_number(argc, argv, "n", 100000);
+	double bytes, in_slabs, a_second;
+
+	start(false);
+	open_idle(100);
+	settle();
+	at_rest(n, &bytes, &in_slabs, &a_second);
 	printf("idle   %ld connections, both ends: %.0f bytes of resident memory for each end "
 	       "(%.0f in slabs), opened at %.0f a second\n",
-	       n, (double)(after - before) / 2 / (double)n,
-	       (double)(slabs - slabs_before) / 2 / (double)n, (double)n * 1e9 / (double)t);
+	       n, bytes, in_slabs, a_second);
 	stop();
 }
 
@@ -490,19 +512,26 @@ APART static void measured_rr(cpl_handle c, cpl_handle s, long n)
 
 static void others(int argc, char **argv)
 {
-	long n = option(argc, argv, "n", 20000), others = option(argc, argv, "idle", 100);
+	long n = option_number(argc, argv, "n", 20000), conns = n / 4 + 1;
+	long others = option_number(argc, argv, "idle", 100);
+	double bytes, in_slabs, a_second;
+	uint64_t began, between;
 	cpl_handle c, s;
-	uint64_t t;
 
 	start(false);
-	open_idle(others);
-	settle();
+	at_rest(others, &bytes, &in_slabs, &a_second);
 	establish(&c, &s);
 	pingpong(c, s, 1000);
-	t = clock_ns();
+	measured_churn(100, 16);
+	count_from_here();
+	began = clock_ns();
 	measured_rr(c, s, n);
-	t = clock_ns() - t;
-	printf("others %ld: %.0f ns a round trip\n", others, (double)t / (double)n);
+	between = clock_ns();
+	measured_churn(conns, 16);
+	printf("others %ld: %.0f ns a round trip, %.0f ns a connection, %.0f bytes for each end, "
+	       "opened at %.0f a second; %ld round trips, %ld connections\n",
+	       others, (double)(between - began) / (double)n,
+	       (double)(clock_ns() - between) / (double)conns, bytes, a_second, n, conns);
 	stop();
 }
 
@@ -573,7 +602,7 @@ static void several_cores(int argc, char **argv)
 {
 	static const char *const names[] = { "bulk: segments", "rr: round trips",
 					     "churn: connections" };
-	long n = option(argc, argv, "n", 2), reps = option(argc, argv, "reps", 5);
+	long n = option_number(argc, argv, "n", 2), reps = option_number(argc, argv, "reps", 5);
 	char *small[] = { argv[0], argv[1], "mb=512", "n=300000", NULL };
 
 	if (n < 1 || n > 64 || reps < 1 || reps > 99)
@@ -592,25 +621,40 @@ static void several_cores(int argc, char **argv)
 	}
 }
 
+static void run_bulk(int argc, char **argv)
+{
+	bulk(argc, argv, option_number(argc, argv, "gso", 0));
+}
+
+static void run_rr(int argc, char **argv)
+{
+	rr(argc, argv);
+}
+
+static void run_churn(int argc, char **argv)
+{
+	churn(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
-	const char *mode = argc > 1 ? argv[1] : "all";
-	bool all = !strcmp(mode, "all");
+	static const struct {
+		const char *name;
+		void (*run)(int argc, char **argv);
+	} modes[] = { { "bulk", run_bulk },	 { "copies", copies }, { "rr", run_rr },
+		      { "churn", run_churn },	 { "others", others }, { "idle", idle },
+		      { "cores", several_cores } };
+	const char *mode = argc > 1 && !strchr(argv[1], '=') ? argv[1] : NULL;
+	bool found = false;
 
-	if (all || !strcmp(mode, "bulk")) {
-		bulk(argc, argv, option(argc, argv, "gso", 0));
-		if (all)
-			bulk(argc, argv, 1);
+	options_check(argc, argv, usage);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (mode && strcmp(mode, modes[i].name))
+			continue;
+		modes[i].run(argc, argv);
+		found = true;
 	}
-	if (all || !strcmp(mode, "rr"))
-		rr(argc, argv);
-	if (all || !strcmp(mode, "churn"))
-		churn(argc, argv);
-	if (all || !strcmp(mode, "others"))
-		others(argc, argv);
-	if (all || !strcmp(mode, "idle"))
-		idle(argc, argv);
-	if (all || !strcmp(mode, "cores"))
-		several_cores(argc, argv);
-	return 0;
+	if (!found)
+		fprintf(stderr, "mem: there is no mode '%s': mem --help lists them\n", mode);
+	return found ? 0 : 2;
 }

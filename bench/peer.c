@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Couplet as one of several stacks that a harness runs on the same work: a shared object is one
- * stack, which the harness loads (twice, under two names, for both ends of a wire in memory), feeds
- * with Ethernet frames and uses through the table PEER. The structures below are that interface.
+ * Couplet as one of several stacks that a harness runs on the same work (bench/peer.h): fed with
+ * Ethernet frames, used through the table PEER.
  *
  * Frames that come in are gathered and handed to the stack together when the harness polls, as a
  * device that is read in batches does: their memory is good until then. CSUM=0 in the environment
@@ -16,33 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the harness offers; USER is its own pointer, C is ours. */
-struct host_api {
-	void (*tx)(int id, const void *frame, uint32_t len);
-	void *(*tx_begin)(int id, uint32_t len); /* where the frame goes; NULL: no room */
-	void (*tx_commit)(int id, uint32_t len);
-	uint64_t (*now_us)(void);
-	void *(*on_accept)(int id, void *c); /* returns USER */
-	void (*on_connected)(int id, void *c, void *user);
-	void (*on_recv)(int id, void *c, void *user, const void *data, uint32_t n, int copied);
-	void (*on_sent)(int id, void *c, void *user); /* there is room */
-	void (*on_eof)(int id, void *c, void *user);
-	void (*on_dead)(int id, void *c, void *user, int err); /* C is gone */
-};
-
-/* What a stack offers. */
-struct peer_plugin {
-	const char *name;
-	int (*init)(const struct host_api *host, int id, uint32_t ip_be, const uint8_t mac[6]);
-	void (*input)(const void *frame, uint32_t len);
-	void (*poll)(void);
-	int (*listen)(uint16_t port);
-	void *(*connect)(uint32_t ip_be, uint16_t port, void *user);
-	uint32_t (*send)(void *c, const void *buf, uint32_t len); /* copies; bytes taken */
-	void (*flush)(void *c);
-	void (*close)(void *c);
-	void (*info)(char *buf, size_t n);
-};
+#include "bench/peer.h"
 
 #define BATCH	  64
 #define MTU	  1500
@@ -60,7 +33,6 @@ static const struct host_api *host;
 static int own_id;
 static cpl_stack *stack;
 static int ifindex;
-static cpl_handle listener;
 static struct conn *dead;
 static struct cpl_frame gathered[BATCH];
 static unsigned gathered_n;
@@ -186,7 +158,7 @@ static void conn_over(struct conn *c, int error, uint64_t now)
 	dead = c;
 }
 
-static void accept_all(uint64_t now)
+static void accept_all(cpl_handle listener, uint64_t now)
 {
 	cpl_handle handle;
 
@@ -224,7 +196,7 @@ static void on_event(const struct cpl_event *ev, uint64_t now)
 	struct conn *c = (struct conn *)(uintptr_t)ev->user;
 
 	if (ev->what & CPL_EV_ACCEPT)
-		accept_all(now);
+		accept_all(ev->handle, now);
 	if (!c)
 		return;
 	if (ev->what & CPL_EV_CONNECTED)
@@ -269,6 +241,7 @@ static void peer_poll(void)
 static int peer_listen(uint16_t port)
 {
 	struct cpl_endpoint local = { .port = port };
+	cpl_handle listener;
 
 	return cpl_listen(stack, &local, 65536, &listener, now_ns());
 }

@@ -19,7 +19,8 @@
 #include "base/pool.h"
 
 #define SLABS_MIN	 8u
-#define MOVE_MAX	 8u /* slabs that one new one takes along to the larger table */
+#define MOVE_MAX	 8u	       /* slabs that one new one takes along to the larger table */
+#define SLAB_AIM	 (252u * 1024) /* larger ones do not come and go as pages do */
 #define PIECE		 ((uint32_t)(POOL_SLAB_MAX / sizeof(uint32_t))) /* entries */
 #define WINDOWS_PER_SLAB 4u /* two are used at most: the table is never more than half full */
 /* An entry of the table: (slab number + 1) * 2, and 1 more if it is for the slab's end. */
@@ -122,9 +123,7 @@ uint32_t pool_slab_size(uint32_t size, uint32_t limit, uint32_t slab_size)
 {
 	uint64_t needed = limit / (POOL_SLABS / 2) * (uint64_t)(size + 16); /* at least */
 
-	return needed > POOL_SLAB_MAX ? POOL_SLAB_MAX
-	       : needed > slab_size   ? (uint32_t)needed
-				      : slab_size;
+	return needed > SLAB_AIM ? SLAB_AIM : needed > slab_size ? (uint32_t)needed : slab_size;
 }
 
 /* ---- From an address to its slab ------------------------------------------------------------ */

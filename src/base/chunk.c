@@ -67,9 +67,9 @@ void chunk_mem_destroy(struct chunk_mem *cm)
 }
 
 /* An object of POOL, if need be in memory that another pool holds in reserve. */
-static void *chunk_mem_alloc(struct chunk_mem *cm, struct pool *pool)
+static void *chunk_mem_find(struct chunk_mem *cm, struct pool *pool)
 {
-	void *object = pool_take(pool);
+	void *object = pool_alloc(pool, NULL);
 	uint32_t empty = cm->refs.empty + cm->refs.spare_n + cm->lent.empty;
 	unsigned i;
 
@@ -86,20 +86,29 @@ static void *chunk_mem_alloc(struct chunk_mem *cm, struct pool *pool)
 	return pool_alloc(pool, NULL);
 }
 
+static inline void *chunk_mem_alloc(struct chunk_mem *cm, struct pool *pool)
+{
+	return pool->spare_n ? pool_take(pool) : chunk_mem_find(cm, pool);
+}
+
 /* ---- Chunks --------------------------------------------------------------------------------- */
 
-static struct chunk *chunk_of_class(struct chunk_mem *cm, unsigned cls)
+static inline void chunk_init(struct chunk *chunk, unsigned cls)
 {
-	struct chunk *chunk = chunk_mem_alloc(cm, &cm->classes[cls]);
-
-	if (!chunk)
-		return NULL;
 	chunk->data = (uint8_t *)(chunk + 1);
 	chunk->cap = class_room(cls);
 	chunk->fill = 0;
 	chunk->refs = 1;
 	chunk->cls = (uint8_t)cls;
 	chunk->token = 0;
+}
+
+static struct chunk *chunk_of_class(struct chunk_mem *cm, unsigned cls)
+{
+	struct chunk *chunk = chunk_mem_alloc(cm, &cm->classes[cls]);
+
+	if (chunk)
+		chunk_init(chunk, cls);
 	return chunk;
 }
 
@@ -247,9 +256,19 @@ static void chunkq_remove(struct chunkq *q, struct chunk_mem *cm, struct chunk_r
 
 void chunkq_clear(struct chunkq *q, struct chunk_mem *cm)
 {
-	while (!list_empty(&q->refs))
-		chunkq_remove(q, cm, list_first(&q->refs, struct chunk_ref, link));
-	q->bytes = 0;
+	struct list *node = q->refs.next, *next;
+
+	for (; node != &q->refs; node = next) {
+		struct chunk_ref *ref = ref_of(node);
+		struct chunk *chunk = ref->chunk;
+
+		next = node->next;
+		pool_give(&cm->refs, ref);
+		chunk_put(cm, chunk);
+	}
+	list_init(&q->refs);
+	q->hint = NULL;
+	q->bytes = q->memory = 0;
 }
 
 /*
@@ -320,8 +339,32 @@ size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *da
 	return taken;
 }
 
+/* A few octets to an empty queue, which is what most of them get; what they need is at hand. */
+static inline void append_first(struct chunkq *q, struct chunk_mem *cm, const void *data,
+				uint32_t n)
+{
+	struct chunk *chunk = pool_take(&cm->classes[0]);
+	struct chunk_ref *ref = pool_take(&cm->refs);
+
+	chunk_init(chunk, 0);
+	memcpy(chunk->data, data, n);
+	chunk->fill = n;
+	ref->chunk = chunk;
+	ref->off = 0;
+	ref->len = n;
+	ref->link.next = ref->link.prev = &q->refs;
+	q->refs.next = q->refs.prev = &ref->link;
+	q->memory = sizeof(*ref) + classes[0].size;
+	q->bytes = n;
+}
+
 size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n)
 {
+	if (n - 1 < class_room(0) && list_empty(&q->refs) && cm->classes[0].spare_n &&
+	    cm->refs.spare_n) {
+		append_first(q, cm, data, (uint32_t)n);
+		return n;
+	}
 	return chunkq_append_part(q, cm, data, n, n);
 }
 
@@ -371,8 +414,11 @@ void chunkq_drop(struct chunkq *q, struct chunk_mem *cm, uint64_t n)
 {
 	struct chunk_ref *ref;
 
-	if (n > q->bytes)
-		n = q->bytes;
+	if (n >= q->bytes) { /* mostly all of it */
+		q->hint_off = 0;
+		chunkq_clear(q, cm);
+		return;
+	}
 	q->bytes -= n;
 	q->hint_off = q->hint_off > n ? q->hint_off - n : 0;
 	while (n) {

@@ -12,6 +12,17 @@ int cpl_steer(const uint8_t key[STEER_KEY_LEN], unsigned cores, int kind, const 
 	return steer_frame(key, cores, kind == CPL_IFACE_ETHER, frame, len);
 }
 
+/* False: F is lent, and was not taken. */
+static bool take(cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now)
+{
+	if (s->run.n) {
+		if (run_joins(s, f))
+			return true;
+		run_ends(s, now); /* nothing overtakes it */
+	}
+	return input_plain(s, ifindex, f, now) || input_frame(s, ifindex, f, now);
+}
+
 int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigned n, uint64_t now)
 {
 	unsigned i = 0;
@@ -19,10 +30,10 @@ int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigne
 	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
 		return -EINVAL;
 	s->batch = n > 1;
-	while (i < n &&
-	       ((s->run.n && run_joins(s, &frames[i])) || input_frame(s, ifindex, &frames[i], now)))
+	while (i < n && take(s, ifindex, &frames[i], now))
 		i++;
-	run_ends(s, now);
+	if (s->run.n)
+		run_ends(s, now);
 	s->batch = false;
 	output_run(s, now);
 	return (int)i;
@@ -89,11 +100,12 @@ int cpl_output_done(cpl_stack *s, uint64_t token, int sent, uint64_t now)
 int cpl_output_copy(cpl_stack *s, int ifindex, void *to, size_t size, struct cpl_out *what,
 		    uint64_t now)
 {
+	struct output_to at = { to, size, what, 0 };
 	int n;
 
 	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
 		return -EINVAL;
-	n = output_copy(s, ifindex, to, size, what, now);
+	n = output_copy(s, ifindex, &at, now);
 	if (n > 0) {
 		s->counters.frames_out++;
 		s->counters.bytes_out += (uint32_t)n;

@@ -13,14 +13,6 @@
 
 #define NO_RUN (TCP_SYN | TCP_FIN | TCP_RST | TCP_URG)
 
-static uint64_t load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, 8);
-	return v;
-}
-
 /* All but what may differ is the same. */
 static bool same_headers(const struct run *run, const uint8_t *p)
 {

@@ -286,9 +286,6 @@ bool input_frame(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, ui
 			      .to_us_alone = true,
 			      .frame = f->data };
 
-	run_ends(s, now); /* nothing overtakes it */
-	if (input_plain(s, ifindex, f, now))
-		return true;
 	if (f->flags & CPL_FRAME_LEND) {
 		pkt.lent = chunk_lend(&s->chunks, f->data, f->len, f->token);
 		if (!pkt.lent)

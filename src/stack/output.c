@@ -564,8 +564,12 @@ bool output_again(struct cpl_stack *s, struct frame *f)
 	return true;
 }
 
-/* The frame that is next in the queue, which is filled where it is empty. */
-static struct frame *take_frame(struct cpl_stack *s, int ifindex, uint64_t now)
+/*
+ * The frame that is next in the queue, which is filled where it is empty. NULL: there is none; or
+ * it went straight to TO, which may be NULL.
+ */
+static struct frame *take_frame(struct cpl_stack *s, int ifindex, struct output_to *to,
+				uint64_t now)
 {
 	struct iface *iface = &s->ifaces[ifindex];
 	struct tcp_out out;
@@ -578,11 +582,14 @@ static struct frame *take_frame(struct cpl_stack *s, int ifindex, uint64_t now)
 			return NULL;
 		if (!tcp_pull(&s->tcp, tcb, &out, now))
 			continue;
-		/* Round robin: the next frame is another connection's. */
-		list_del(&tcb->ready);
-		list_push_back(&s->tcp.ifaces[ifindex].ready, &tcb->ready);
-		if (!output_plain(s, &out, now))
+		if (list_linked(&tcb->ready)) { /* the next frame is another connection's */
+			list_del(&tcb->ready);
+			list_push_back(&s->tcp.ifaces[ifindex].ready, &tcb->ready);
+		}
+		if (!output_plain(s, &out, to, now))
 			send_segment(s, &out, now);
+		if (to && to->len)
+			return NULL;
 		output_run(s, now);
 	}
 	f = list_first(&iface->txq, struct frame, link);
@@ -597,7 +604,7 @@ struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now)
 	struct frame *f;
 
 	if (!iface->cutting.frame) {
-		f = take_frame(s, ifindex, now);
+		f = take_frame(s, ifindex, NULL, now);
 		if (!f || !cut_begin(iface, f))
 			return f;
 	}
@@ -625,35 +632,33 @@ void output_describe(const struct frame *f, const void *data, uint32_t len, stru
 }
 
 /* Too long: it stays the first. */
-static int copy_frame(struct cpl_stack *s, struct frame *f, uint8_t *to, size_t size,
-		      struct cpl_out *what)
+static int copy_frame(struct cpl_stack *s, struct frame *f, const struct output_to *to)
 {
 	uint32_t len = frame_total(f);
 
-	if (what)
-		output_describe(f, to, len, what);
-	if (len > size) {
+	if (to->what)
+		output_describe(f, to->data, len, to->what);
+	if (len > to->size) {
 		queue_first(s, f);
 		return -EMSGSIZE;
 	}
-	frame_flatten(f, to);
+	frame_flatten(f, to->data);
 	frame_free(s, f);
 	return (int)len;
 }
 
-int output_copy(struct cpl_stack *s, int ifindex, uint8_t *to, size_t size, struct cpl_out *what,
-		uint64_t now)
+int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[ifindex];
 	struct frame *f;
 
 	if (!iface->cutting.frame) {
 		output_run(s, now);
-		f = take_frame(s, ifindex, now);
+		f = take_frame(s, ifindex, to, now);
 		if (!f)
-			return 0;
+			return (int)to->len;
 		if (!cut_begin(iface, f))
-			return copy_frame(s, f, to, size, what);
+			return copy_frame(s, f, to);
 	}
-	return cut_copy(s, iface, to, size, what);
+	return cut_copy(s, iface, to->data, to->size, to->what);
 }

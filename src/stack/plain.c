@@ -9,23 +9,14 @@
 
 #include "wire/bytes.h"
 
+/* The sum of the pseudo-header of a segment of LEN octets. */
+static uint64_t plain_pseudo(const uint8_t *ip, uint32_t len)
+{
+	return sum_join(load64(ip + 12),
+			(uint64_t)__builtin_bswap32(IP_TCP) + __builtin_bswap32(len));
+}
+
 /* ---- what comes ---- */
-
-static uint32_t load32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, 4);
-	return v;
-}
-
-static uint64_t load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, 8);
-	return v;
-}
 
 /* The IPv4 packet in F, for this host's link address; *LEN bytes are there. NULL: it is not. */
 static const uint8_t *plain_packet(const struct iface *iface, const struct cpl_frame *f,
@@ -51,8 +42,7 @@ static bool plain_ip(const struct cpl_stack *s, const uint8_t *ip, uint32_t len)
 
 	return ip[0] == 0x45 && ip[9] == IP_TCP && !(get16(ip + 6) & ~IPV4_DF) &&
 	       load64(ip + 12) == s->pair && s->pair_generation == s->routes.generation &&
-	       total <= len && total >= IPV4_HLEN + TCP_HLEN &&
-	       !sum_finish(sum_few(0, ip, IPV4_HLEN));
+	       total <= len && total >= IPV4_HLEN + TCP_HLEN && !sum_finish(sum_20(ip));
 }
 
 /* Source and destination are the peer of TCB and we; IP's are looked at already. */
@@ -119,10 +109,7 @@ bool input_plain(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, ui
 	if (!plain_tcp(p, len, &seg) || (s->batch && seg.len))
 		return false; /* more of them may make a run */
 	if (!(f->flags & (CPL_FRAME_CSUM_OK | CPL_FRAME_CSUM_PARTIAL)) &&
-	    sum_finish(sum_any(s->sum,
-			       sum_join(load64(ip + 12), (uint64_t)__builtin_bswap32(IP_TCP) +
-								 __builtin_bswap32(len)),
-			       p, len)))
+	    sum_finish(sum_any(s->sum, plain_pseudo(ip, len), p, len)))
 		return false;
 	s->tcp.dropped = 0;
 	if (!fast_input(&s->tcp, tcb, &seg, now))
@@ -155,14 +142,13 @@ static uint32_t plain_hlen(const struct tcp_seg *seg)
 	return seg->opts ? TCP_HLEN + 12 : TCP_HLEN;
 }
 
-/* The headers of a plain segment, as tcp_build() and ip_build() make them, with both checksums. */
-static void push_plain(struct frame *f, const struct tcp_out *out, sum_fn add, bool offload)
+/* As tcp_build() and ip_build() make them, with both checksums; SUM: of the text. */
+static void plain_headers(uint8_t *ip, const struct tcp_out *out, uint64_t sum, bool offload)
 {
 	const struct tcb *tcb = out->tcb;
 	const struct tcp_seg *seg = &out->seg;
 	uint32_t hlen = plain_hlen(seg), len = hlen + seg->len;
-	uint8_t *ip = frame_push(f, IPV4_HLEN + hlen), *tcp = ip + IPV4_HLEN;
-	uint64_t sum;
+	uint8_t *tcp = ip + IPV4_HLEN;
 	uint16_t check;
 
 	put32(ip, 0x45u << 24 | (uint32_t)(tcb->tos | out->ect) << 16 | (IPV4_HLEN + len));
@@ -170,7 +156,7 @@ static void push_plain(struct frame *f, const struct tcp_out *out, sum_fn add, b
 	put32(ip + 8, (uint32_t)tcb->ttl << 24 | IP_TCP << 16);
 	memcpy(ip + 12, tcb->node.id.local.b + 12, 4);
 	memcpy(ip + 16, tcb->node.id.remote.b + 12, 4);
-	check = sum_finish(sum_words(0, ip, IPV4_HLEN / 4));
+	check = sum_finish(sum_20(ip));
 	memcpy(ip + 10, &check, 2);
 	put32(tcp, (uint32_t)seg->sport << 16 | seg->dport);
 	put32(tcp + 4, seg->seq);
@@ -182,33 +168,95 @@ static void push_plain(struct frame *f, const struct tcp_out *out, sum_fn add, b
 		put32(tcp + 24, seg->tsval);
 		put32(tcp + 28, seg->tsecr);
 	}
-	sum = sum_words(__builtin_bswap32(IP_TCP) + (uint64_t)__builtin_bswap32(len), ip + 12, 2);
+	sum = sum_join(sum, plain_pseudo(ip, len));
 	if (offload) {
 		check = sum_fold(sum);
-		f->csum_start = IPV4_HLEN;
-		f->csum_offset = 16;
 	} else {
-		sum = sum_few(sum, tcp, hlen);
-		if (seg->len)
-			sum = sum_any(add, sum, f->pieces[0].data, seg->len);
+		sum = sum_join(sum, sum_20(tcp));
+		if (seg->opts)
+			sum = sum_join(sum_join(sum, load64(tcp + 20)), load32(tcp + 28));
 		check = sum_finish(sum);
 	}
 	memcpy(tcp + 16, &check, 2);
 }
 
-bool output_plain(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
+/* Where a packet of LEN octets by way of DST may be written at once, behind its link header. */
+static uint8_t *copy_place(struct cpl_stack *s, const struct dst *dst, uint32_t len,
+			   const struct output_to *to, uint64_t now)
+{
+	const struct iface *iface = &s->ifaces[dst->route.ifindex];
+	struct neigh *n;
+
+	if (!iface->up || dst->hop_is & (DST_OWN | DST_MULTICAST | DST_BROADCAST))
+		return NULL;
+	if (iface->config.kind != CPL_IFACE_ETHER)
+		return len <= to->size ? to->data : NULL;
+	if (ETHER_HLEN + len > to->size)
+		return NULL;
+	n = neigh_find(&s->neigh, dst->route.ifindex, &dst->route.next_hop);
+	if (!n || !neigh_use(&s->neigh, n, now))
+		return NULL;
+	memcpy(to->data, n->mac, 6);
+	memcpy(to->data + 6, iface->config.mac, 6);
+	put16(to->data + 12, ETHER_IPV4);
+	return to->data + ETHER_HLEN;
+}
+
+static void describe_plain(const struct output_to *to, uint16_t ip, uint16_t hlen, bool offload)
+{
+	struct frame f = { .len = hlen };
+
+	if (offload) {
+		f.csum_start = ip + IPV4_HLEN;
+		f.csum_offset = 16;
+	}
+	output_describe(&f, to->data, to->len, to->what);
+}
+
+/* OUT, LEN octets with its IP header, at IP in TO's memory. */
+static void copy_plain(struct cpl_stack *s, const struct tcp_out *out, uint32_t len, bool offload,
+		       uint8_t *ip, struct output_to *to)
+{
+	uint8_t *text = ip + len - out->seg.len;
+	uint64_t sum = 0;
+
+	if (out->pieces_n) {
+		const struct chunk_piece *piece = &out->pieces[0];
+
+		if (offload || piece->len <= SUM_FEW)
+			memcpy(text, piece->data, piece->len);
+		if (!offload)
+			sum = piece->len <= SUM_FEW ? sum_few(0, text, piece->len)
+						    : s->sum_copy(0, text, piece->data, piece->len);
+		chunk_put(&s->chunks, piece->chunk);
+	}
+	plain_headers(ip, out, offload ? 0 : sum, offload);
+	to->len = (uint32_t)(ip - to->data) + len;
+	if (to->what)
+		describe_plain(to, (uint16_t)(ip - to->data), (uint16_t)(text - to->data), offload);
+}
+
+bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to, uint64_t now)
 {
 	struct tcb *tcb = out->tcb;
+	uint32_t hlen = IPV4_HLEN + plain_hlen(&out->seg), len = hlen + out->seg.len;
+	bool offload = s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT;
 	const struct dst *dst;
 	struct frame *f;
+	uint8_t *ip;
 
 	if (!is_plain(s, out))
 		return false;
 	dst = output_way(s, out, &tcb->node.id.remote, now);
 	if (!dst)
 		return true;
-	if (IPV4_HLEN + plain_hlen(&out->seg) + out->seg.len > dst->mtu)
+	if (len > dst->mtu)
 		return false;
+	ip = to ? copy_place(s, dst, len, to, now) : NULL;
+	if (ip) {
+		copy_plain(s, out, len, offload, ip, to);
+		return true;
+	}
 	f = frame_new(s);
 	if (!f) {
 		output_unsent(s, out, false, now);
@@ -222,7 +270,13 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 	f->end = out->end;
 	f->ifindex = tcb->ifindex;
 	f->next_hop = dst->route.next_hop;
-	push_plain(f, out, s->sum, s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT);
+	f->csum_start = offload ? IPV4_HLEN : 0;
+	f->csum_offset = offload ? 16 : 0;
+	plain_headers(frame_push(f, hlen), out,
+		      offload || !out->pieces_n
+			      ? 0
+			      : sum_any(s->sum, 0, out->pieces[0].data, out->pieces[0].len),
+		      offload);
 	output_hop(s, f, dst->hop_is, now);
 	return true;
 }

@@ -310,9 +310,6 @@ void output_flush(struct cpl_stack *s, int ifindex, uint64_t now);
 bool output_again(struct cpl_stack *s, struct frame *f);
 /* The next frame for the device, or NULL. */
 struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now);
-/* See cpl_output_copy(). */
-int output_copy(struct cpl_stack *s, int ifindex, uint8_t *to, size_t size, struct cpl_out *what,
-		uint64_t now);
 /* What the device is to know of F, of which LEN bytes lie at DATA. */
 void output_describe(const struct frame *f, const void *data, uint32_t len, struct cpl_out *out);
 
@@ -324,8 +321,20 @@ uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at);
 bool input_plain(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now);
 /* The source and destination of the packet at IP, IPv4, are a peer and ours alone. */
 void input_plain_learn(struct cpl_stack *s, const uint8_t *ip);
-/* OUT is a segment that mostly goes: it was sent, or could not be. False: nothing was done. */
-bool output_plain(struct cpl_stack *s, struct tcp_out *out, uint64_t now);
+/* Where cpl_output_copy() is to put a frame. */
+struct output_to {
+	uint8_t *data;
+	size_t size;
+	struct cpl_out *what; /* or NULL */
+	uint32_t len;	      /* of the frame that is there now; 0: none yet */
+};
+/*
+ * OUT is a segment that mostly goes: it was sent, or could not be. False: nothing was done. With
+ * TO, it may be there.
+ */
+bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to, uint64_t now);
+/* output.c: see cpl_output_copy(). */
+int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now);
 
 /* ---- cut.c ---- */
 /* Whether F has to be cut for the device of IFACE: then it is IFACE's, and cut_next() follows. */

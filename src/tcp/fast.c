@@ -135,6 +135,29 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 
 /* ---- what leaves ---- */
 
+/* send_data(): N octets into an empty queue, which has room for a segment at least. */
+bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (tcb->state != CPL_ESTABLISHED || !io || io->sndq.bytes || !n || n > tcb->snd_mss ||
+	    n >= tcb->sndbuf || io->marks_n || tcb_has(tcb, TCB_FIN_QUEUED | TCB_CORK) ||
+	    tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16 || tcp->long_way)
+		return false;
+	if (chunkq_append(&io->sndq, tcp->chunks, data, n) != n) {
+		chunkq_clear(&io->sndq, tcp->chunks);
+		return false;
+	}
+	tcb->flags |= TCB_SENT_ALL_DUE; /* written() */
+	tcb->flags &= ~TCB_MORE;
+	tcb->fastopen &= (uint16_t)~FASTOPEN_DEFERRED;
+	tcb_busy(tcb, true, now);
+	io->no_push = false; /* stream_written() */
+	io->forced_push = tcb_write_seq(tcb);
+	tcb_ready(tcp, tcb);
+	return true;
+}
+
 /* Neither loss, nor the pacer, nor a probe, nor the user's wishes say what goes when. */
 static bool sends_plainly(const struct tcp *tcp, const struct tcb *tcb)
 {

@@ -619,6 +619,25 @@ static void check_wakes(const struct tcb *tcb)
 }
 #endif
 
+/*
+ * A segment goes. Where nothing is left to say after it, all that the next look would find is noted
+ * at once: it is off the ready list.
+ */
+static void settle(struct tcb *tcb, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (tcb->state != CPL_ESTABLISHED || !io || tcb->snd_nxt != tcb_write_seq(tcb) ||
+	    tcb_has(tcb, TCB_ACK_NOW | TCB_PROBE | TCB_PERSIST | TCB_WANT_WRITE) || tcb->accecn ||
+	    io->recovery.state != CPL_RECOVERY_OPEN || io->recovery.probe_due || io->map.pending ||
+	    recovery_new_first(&io->recovery))
+		return;
+	if (output_cwnd_room(tcb) >= tcb->snd_mss)
+		sendmap_app_limited(&io->map);
+	tcb_why(tcb, CPL_WHY_IDLE, now);
+	list_del(&tcb->ready);
+}
+
 bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
 	bool live =
@@ -627,12 +646,15 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 
 	if (fast == FAST_NOTHING)
 		list_del(&tcb->ready);
+	else if (fast == FAST_SENT)
+		settle(tcb, now);
 	if (fast != FAST_NOT)
 		return fast == FAST_SENT;
 	if (live && pull_any(tcp, tcb, out, now)) {
 		ecn_out(tcb, out);
 		output_count(tcp, tcb, out, now);
 		timer_update(tcp, tcb);
+		settle(tcb, now);
 #ifdef CPL_DEBUG
 		tcb_check(tcp, tcb);
 #endif

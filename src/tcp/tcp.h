@@ -398,6 +398,8 @@ void input_text_taken(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *se
  * nothing but the header, timestamps, data and len. False: nothing was done.
  */
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
+/* All N octets, without flags, are in the send queue. False: nothing was done. */
+bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now);
 enum fast_pull {
 	FAST_NOT,     /* nothing was done */
 	FAST_SENT,    /* *OUT is what mostly goes */

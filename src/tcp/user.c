@@ -322,6 +322,8 @@ static long send_data(struct tcp *tcp, struct tcb *tcb, const void *data, size_t
 	struct tcb_io *io;
 	size_t room = SIZE_MAX, took;
 
+	if (!flags && fast_send(tcp, tcb, data, n, now))
+		return (long)n;
 	if (!may_write(tcb) || tcb_has(tcb, TCB_FIN_QUEUED))
 		return write_error(tcb);
 	if (!n)
@@ -493,6 +495,8 @@ int tcp_borrow(struct tcp *tcp, struct tcb *tcb, struct chunk_piece *pieces, uns
 
 	if (!io || !io->rcvq.bytes)
 		return (int)nothing_to_read(tcb);
+	if (!tcb_has(tcb, TCB_URG_IN) && chunkq_single(&io->rcvq, pieces))
+		return 1;
 	take = readable(tcb, SIZE_MAX, &skip);
 	if (!take)
 		return (int)nothing_to_read(tcb);

@@ -99,14 +99,18 @@ static bool push_is_read(const struct tcb *tcb)
  */
 void window_after_read(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
-	uint32_t cur = tcb_rcv_wnd(tcb), offer;
+	uint32_t cur = tcb_rcv_wnd(tcb);
 
 	if (!tcb_synchronized(tcb) || tcb_has(tcb, TCB_FIN_RECEIVED) || tcb->state == CPL_TIME_WAIT)
 		return;
 	rcvbuf_autotune(tcp, tcb, now);
-	offer = window_to_offer(tcp, tcb);
-	if ((offer < cur + sws_step(tcb) || offer < 2 * cur) && !push_is_read(tcb))
-		return;
+	if (!push_is_read(tcb)) {
+		uint32_t least = cur + (cur > sws_step(tcb) ? cur : sws_step(tcb));
+
+		/* No window is larger than the buffer. */
+		if (tcb->rcvbuf < least || window_to_offer(tcp, tcb) < least)
+			return;
+	}
 	tcb->flags |= TCB_ACK_NOW;
 	tcb_kick(tcp, tcb);
 }

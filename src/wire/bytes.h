@@ -19,6 +19,23 @@ static inline uint32_t get32(const uint8_t *p)
 	return __builtin_bswap32(v);
 }
 
+/* As they lie there: to be compared or summed. */
+static inline uint32_t load32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return v;
+}
+
+static inline uint64_t load64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return v;
+}
+
 static inline void put16(uint8_t *p, uint16_t v)
 {
 	p[0] = (uint8_t)(v >> 8);

@@ -13,22 +13,6 @@
 
 #include "wire/bytes.h"
 
-static uint64_t load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, 8);
-	return v;
-}
-
-static uint32_t load32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, 4);
-	return v;
-}
-
 /* Fewer than 8 bytes, padded with zeros: RFC 1071 1, "if the total length is odd". */
 static uint64_t load_tail(const uint8_t *p, size_t n)
 {

@@ -12,6 +12,8 @@
 
 #include <couplet/addr.h>
 
+#include "wire/bytes.h"
+
 /*
  * Add N bytes to SUM. A sum starts as 0; two sums are added by sum_join(). A piece may start at an
  * odd offset only through sum_add_at().
@@ -30,12 +32,8 @@ uint64_t sum_pseudo(const struct cpl_addr *src, const struct cpl_addr *dst, uint
 /* Add N words of four bytes, fewer than 2^16 of them, to SUM, which is below 2^63: for headers. */
 static inline uint64_t sum_words(uint64_t sum, const uint8_t *p, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		uint32_t v;
-
-		memcpy(&v, p + 4 * i, 4);
-		sum += v;
-	}
+	for (unsigned i = 0; i < n; i++)
+		sum += load32(p + 4 * i);
 	return sum;
 }
 /* Two sums as one: end-around carry, so that nothing is lost however much was added before. */
@@ -44,6 +42,11 @@ static inline uint64_t sum_join(uint64_t a, uint64_t b)
 	uint64_t s = a + b;
 
 	return s + (s < a);
+}
+/* Of 20 octets: a header without options. */
+static inline uint64_t sum_20(const uint8_t *p)
+{
+	return sum_join(sum_join(load64(p), load64(p + 8)), load32(p + 16));
 }
 /* As sum_add(), of a few octets: headers, small segments. */
 uint64_t sum_few(uint64_t sum, const uint8_t *p, size_t n);

@@ -177,7 +177,20 @@ static void make(struct world *w, bool long_way, uint64_t seed)
 	assert_int_equal(cpl_connect(w->s[0], NULL, &to, &w->h[0], w->now), 0);
 }
 
-/* What one end sends goes on the wire, or is refused, or lost. */
+/* A frame that FROM has sent goes on the wire, if SENT, or is lost. */
+static void on_wire(struct world *w, int from, struct wire *wire, bool csum, bool sent)
+{
+	put(w, wire->data, wire->len);
+	if (w->loss && !pick(w, 64))
+		wire->data[pick(w, wire->len)] ^= (uint8_t)(1u << pick(w, 8));
+	wire->csum = csum ? CPL_FRAME_CSUM_PARTIAL : 0;
+	wire->to = !from;
+	wire->due = w->now + 50000 + (pick(w, 256) < w->jitter ? pick(w, 5000000) : 0);
+	if (sent && w->wire_n < WIRE - 1 && pick(w, 256) >= w->loss)
+		w->wire_n++;
+}
+
+/* The device takes frames, or refuses some. */
 static void leave(struct world *w, int from)
 {
 	struct cpl_out out[8];
@@ -193,15 +206,31 @@ static void leave(struct world *w, int from)
 			memcpy(wire->data + wire->len, out[i].iov[j].base, out[i].iov[j].len);
 			wire->len += out[i].iov[j].len;
 		}
-		put(w, wire->data, wire->len);
-		if (w->loss && !pick(w, 64))
-			wire->data[pick(w, wire->len)] ^= (uint8_t)(1u << pick(w, 8));
-		wire->csum = out[i].csum_offset ? CPL_FRAME_CSUM_PARTIAL : 0;
-		wire->to = !from;
-		wire->due = w->now + 50000 + (pick(w, 256) < w->jitter ? pick(w, 5000000) : 0);
-		if (sent && w->wire_n < WIRE - 1 && pick(w, 256) >= w->loss)
-			w->wire_n++;
+		on_wire(w, from, wire, out[i].csum_offset, sent);
 		put_number(w, cpl_output_done(w->s[from], out[i].token, sent, w->now));
+	}
+}
+
+/* The same into its memory, which has room for most of them. */
+static void leave_copied(struct world *w, int from)
+{
+	size_t size = pick(w, 8) ? FRAME : 40 + pick(w, 80);
+
+	for (uint32_t left = 1 + pick(w, 8); left; left--) {
+		struct wire *wire = &w->wire[w->wire_n];
+		struct cpl_out out;
+		int n = cpl_output_copy(w->s[from], w->ifindex, wire->data, size, &out, w->now);
+
+		put_number(w, n);
+		if (n <= 0)
+			return;
+		wire->len = (uint32_t)n;
+		put_number(w, out.len);
+		put_number(w, out.header_len << 16 | out.csum_start);
+		put_number(w, out.csum_offset << 16 | out.gso_size);
+		assert_ptr_equal(out.iov[0].base, wire->data);
+		assert_int_equal(out.iov[0].len, out.len);
+		on_wire(w, from, wire, out.csum_offset, true);
 	}
 }
 
@@ -252,7 +281,7 @@ static void pass(struct world *w, uint64_t ns)
 static void exchange(struct world *w, uint64_t ns)
 {
 	for (int i = 0; i < 2; i++) {
-		leave(w, i);
+		pick(w, 2) ? leave(w, i) : leave_copied(w, i);
 		arrive(w, !i);
 		tell(w, i);
 	}
@@ -310,7 +339,7 @@ static void round_trip(struct world *w)
 {
 	for (int i = 0; i < 2; i++) {
 		put_number(w, cpl_send(w->s[i], w->h[i], text, 64, 0, w->now));
-		leave(w, i);
+		pick(w, 2) ? leave(w, i) : leave_copied(w, i);
 		pass(w, 60000);
 		arrive(w, !i);
 		read_some(w, !i);

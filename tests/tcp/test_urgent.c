@@ -192,6 +192,25 @@ static void peeking(void **state)
 	bench_end(&b);
 }
 
+/* What is borrowed ends before it, and goes on behind it. */
+static void borrowing(void **state)
+{
+	struct cpl_iov iov[4];
+	cpl_handle h;
+
+	(void)state;
+	bench_begin(&b);
+	h = bench_passive(&b, "mss 1000");
+	send(&b, "PU. 1:11 ack 1 urg 5");
+	assert_int_equal(cpl_recv_borrow(b.stack, h, iov, 4, b.now), 1);
+	assert_int_equal(iov[0].len, 4);
+	assert_int_equal(cpl_recv_return(b.stack, h, 4, b.now), 4);
+	assert_int_equal(cpl_recv_borrow(b.stack, h, iov, 4, b.now), 1);
+	assert_int_equal(iov[0].len, 5);
+	assert_int_equal(*(const uint8_t *)iov[0].base, bench_octet(5));
+	bench_end(&b);
+}
+
 /* CPL_OPT_OOB_INLINE: it stays where it is, and only the mark is known. */
 static void in_line(void **state)
 {
@@ -340,6 +359,7 @@ int main(void)
 		cmocka_unit_test(kept_out_of_the_stream),
 		cmocka_unit_test(kept_until_it_is_read),
 		cmocka_unit_test(peeking),
+		cmocka_unit_test(borrowing),
 		cmocka_unit_test(in_line),
 		cmocka_unit_test(announced_early),
 		cmocka_unit_test(advances),

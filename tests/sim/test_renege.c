@@ -63,7 +63,7 @@ static void short_of_memory(void **state)
 		talk_add(&apps, host[0], &from, host[1], &to, &source, &sink, 0);
 	}
 	/* What it has by then is all that it gets for a while. */
-	net_until(net, 300 * CPL_MS);
+	net_until(net, 200 * CPL_MS);
 	host[1]->alloc_fail = 1;
 	host[1]->alloc_fail_until = 10 * CPL_SECOND;
 	do {

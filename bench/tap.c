@@ -87,7 +87,8 @@ static void serve_source(struct server *s, cpl_handle h, uint64_t now)
 	cpl_close(s->stack, h, now);
 }
 
-static void serve(struct server *s, cpl_handle h, uint64_t now)
+/* ENDS: also look for the end. Else a read that left room took all there was, as in the others. */
+static void serve(struct server *s, cpl_handle h, bool ends, uint64_t now)
 {
 	static uint8_t in[BLOCK];
 	long n;
@@ -96,10 +97,12 @@ static void serve(struct server *s, cpl_handle h, uint64_t now)
 		serve_source(s, h, now);
 		return;
 	}
-	while ((n = cpl_recv(s->stack, h, in, sizeof(in), 0, now)) > 0)
-		if (mode != K2S)
+	do {
+		n = cpl_recv(s->stack, h, in, sizeof(in), 0, now);
+		if (n > 0 && mode != K2S)
 			cpl_send(s->stack, h, in, (size_t)n, 0, now);
-	if (n != -EAGAIN)
+	} while (n == sizeof(in) || (n > 0 && ends));
+	if (n <= 0 && n != -EAGAIN)
 		cpl_close(s->stack, h, now);
 }
 
@@ -109,7 +112,7 @@ static void on_event(void *arg, const struct cpl_event *ev, uint64_t now)
 	cpl_handle h;
 
 	if (ev->handle != s->listener) {
-		serve(s, ev->handle, now);
+		serve(s, ev->handle, ev->what & (CPL_EV_PEER_FIN | CPL_EV_CLOSED), now);
 		return;
 	}
 	while (!cpl_accept(s->stack, s->listener, &h, now)) {
@@ -117,7 +120,7 @@ static void on_event(void *arg, const struct cpl_event *ev, uint64_t now)
 		if (sndbuf)
 			cpl_set_option(s->stack, h, CPL_OPT_SNDBUF, sndbuf, now);
 		s->sent = 0;
-		serve(s, h, now);
+		serve(s, h, true, now);
 	}
 }
 

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/watches.h"
 #include "link/pcapng.h"
 
 #define LINKS_MAX      64
@@ -43,6 +44,13 @@
 #define NO_WAIT_NS     1000
 #define OUT_LEAST      4
 /*
+ * Before it sleeps, the loop offers the core to whoever is to send the next frame: to be called
+ * again afterwards costs less than to fall asleep and to be woken. It does so less and less often
+ * as long as that is in vain, and hardly ever when somebody kept the core for so long.
+ */
+#define YIELD_LONG_NS  (CPL_MS / 2)
+#define YIELD_REST_MAX 4095
+/*
  * A wait that is shorter is given to epoll; for a longer one the timer is set, and then left alone
  * while the deadline moves away from it: setting a timer costs more than a look at a link.
  */
@@ -58,25 +66,23 @@ struct loop_link {
 	unsigned batch; /* frames at once: about OUT_OCTETS */
 };
 
-/* A descriptor of the program's, in the place of its number. */
-struct watch {
-	loop_fd_fn fn; /* NULL: not watched */
-	void *arg;
-	uint32_t generation; /* tells events of an earlier descriptor of the same number */
-};
-
 struct loop {
 	cpl_stack *stack;
 	int epoll;
+	struct watches watches;
 	int wake;
 	int timer;	   /* wakes the loop at timer_at, which may be too early */
 	uint64_t timer_at; /* CPL_NEVER: not set */
 	uint64_t spin_ns;
-	bool waited;	  /* for what came last */
-	uint32_t unheard; /* octets sent since something came in */
+	bool waited;	     /* for what came last */
+	bool yielded;	     /* for what has not come yet */
+	unsigned yield_last; /* this link had a frame last */
+	unsigned yield_rest; /* so many waits go without */
+	unsigned yield_vain; /* ... of so many, after the last in vain */
+	uint32_t unheard;    /* octets sent since something came in */
 	atomic_bool stop;
-	unsigned turns_hot;
-	bool no_pwait2; /* the kernel is older than 5.11 */
+	unsigned unasked; /* turns since epoll was asked */
+	bool no_pwait2;	  /* the kernel is older than 5.11 */
 	loop_event_fn on_event;
 	void *on_event_arg;
 	loop_take_fn on_take;
@@ -89,8 +95,6 @@ struct loop {
 	uint64_t control_after; /* while there is traffic, clients get half of the time */
 	struct loop_link links[LINKS_MAX];
 	unsigned links_n;
-	struct watch *watches;
-	unsigned watches_n;
 	struct cpl_frame frames[LOOP_BATCH];
 	struct cpl_out outs[LOOP_BATCH];
 };
@@ -104,17 +108,9 @@ enum source {
 	SOURCE_WATCH
 };
 
-#define GENERATION_BITS 0xffffffu
-
 static uint64_t source_of(enum source kind, unsigned number)
 {
 	return (uint64_t)kind << 56 | number;
-}
-
-static uint64_t watch_source(const struct watch *w, int fd)
-{
-	return source_of(SOURCE_WATCH, (unsigned)fd) | (uint64_t)(w->generation & GENERATION_BITS)
-							       << 32;
 }
 
 static int poll_ctl(struct loop *l, int op, int fd, uint32_t events, uint64_t source)
@@ -150,6 +146,7 @@ int loop_new(struct loop **loop, cpl_stack *stack, struct link_why *why)
 		return link_fail(why, -ENOMEM, "no memory for a loop");
 	l->stack = stack;
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
+	watches_init(&l->watches, l->epoll, source_of(SOURCE_WATCH, 0));
 	l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	l->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	l->timer_at = CPL_NEVER;
@@ -179,7 +176,7 @@ void loop_free(struct loop *l)
 		close(l->timer);
 	if (l->epoll >= 0)
 		close(l->epoll);
-	free(l->watches);
+	watches_free(&l->watches);
 	free(l);
 }
 
@@ -273,69 +270,19 @@ void loop_pause(struct loop *l, bool paused)
 
 /* ---- Descriptors of the program ------------------------------------------------------------- */
 
-static struct watch *watch_find(struct loop *l, int fd)
-{
-	if (fd < 0 || (unsigned)fd >= l->watches_n || !l->watches[fd].fn)
-		return NULL;
-	return &l->watches[fd];
-}
-
-/* Make a place for descriptor FD. */
-static int watch_grow(struct loop *l, int fd)
-{
-	unsigned n = l->watches_n ? l->watches_n : 64;
-	struct watch *more;
-
-	if ((unsigned)fd < l->watches_n)
-		return 0;
-	while (n <= (unsigned)fd)
-		n *= 2;
-	more = reallocarray(l->watches, n, sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	memset(more + l->watches_n, 0, (n - l->watches_n) * sizeof(*more));
-	l->watches = more;
-	l->watches_n = n;
-	return 0;
-}
-
 int loop_watch(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *arg)
 {
-	struct watch *w;
-	int err;
-
-	if (fd < 0)
-		return -EBADF;
-	if (watch_find(l, fd))
-		return -EEXIST;
-	err = watch_grow(l, fd);
-	if (err)
-		return err;
-	w = &l->watches[fd];
-	w->generation++;
-	err = poll_ctl(l, EPOLL_CTL_ADD, fd, events, watch_source(w, fd));
-	if (err)
-		return err;
-	w->fn = fn;
-	w->arg = arg;
-	return 0;
+	return watches_add(&l->watches, fd, events, fn, arg);
 }
 
 int loop_rewatch(struct loop *l, int fd, uint32_t events)
 {
-	struct watch *w = watch_find(l, fd);
-
-	return w ? poll_ctl(l, EPOLL_CTL_MOD, fd, events, watch_source(w, fd)) : -ENOENT;
+	return watches_change(&l->watches, fd, events);
 }
 
 void loop_unwatch(struct loop *l, int fd)
 {
-	struct watch *w = watch_find(l, fd);
-
-	if (!w)
-		return;
-	poll_ctl(l, EPOLL_CTL_DEL, fd, 0, 0);
-	w->fn = NULL;
+	watches_remove(&l->watches, fd);
 }
 
 /* ---- A turn --------------------------------------------------------------------------------- */
@@ -379,8 +326,8 @@ static uint32_t output_some(struct loop *l, unsigned i, uint64_t now)
 	return octets;
 }
 
-/* True: there is more to send, and a device that takes it. */
-static bool output(struct loop *l, uint64_t now)
+/* True: there is more to send, and a device that takes it. *SENT is set if something was. */
+static bool output(struct loop *l, uint64_t now, bool *sent)
 {
 	bool more = false;
 
@@ -395,6 +342,7 @@ static bool output(struct loop *l, uint64_t now)
 
 			if (!some)
 				break;
+			*sent = true;
 			octets += some;
 			batches++;
 		}
@@ -428,6 +376,15 @@ static int input_some(struct loop *l, struct loop_link *k)
 	return n;
 }
 
+/* In vain: not for AT_LEAST waits, and for twice as many as after the last in vain. */
+static void yield_rest(struct loop *l, unsigned at_least)
+{
+	unsigned more = 2 * l->yield_vain + 1;
+
+	more = more > at_least ? more : at_least;
+	l->yield_vain = l->yield_rest = more < YIELD_REST_MAX ? more : YIELD_REST_MAX;
+}
+
 static int input(struct loop *l, uint64_t now)
 {
 	for (unsigned i = 0; i < l->links_n; i++) {
@@ -446,6 +403,10 @@ static int input(struct loop *l, uint64_t now)
 		if (!n)
 			continue;
 		l->unheard = 0;
+		l->yield_last = i;
+		if (l->yielded)
+			l->yield_vain = 0;
+		l->yielded = false;
 		cpl_input(l->stack, k->ifindex, l->frames, (unsigned)n, now);
 	}
 	return 0;
@@ -511,16 +472,6 @@ static void link_woken(struct loop *l, unsigned i, uint32_t events)
 		unblock(l, i);
 }
 
-static void watch_ready(struct loop *l, int fd, uint64_t source, uint32_t events, uint64_t now)
-{
-	struct watch *w = watch_find(l, fd);
-
-	/* An earlier handler of this turn may have unwatched it, or watched another of its number.
-	 */
-	if (w && watch_source(w, fd) == source)
-		w->fn(w->arg, fd, events, now);
-}
-
 static void dispatch(struct loop *l, const struct epoll_event *event, uint64_t now)
 {
 	unsigned number = (unsigned)event->data.u64;
@@ -542,7 +493,7 @@ static void dispatch(struct loop *l, const struct epoll_event *event, uint64_t n
 		link_woken(l, number, event->events);
 		break;
 	case SOURCE_WATCH:
-		watch_ready(l, (int)number, event->data.u64, event->events, now);
+		watches_ready(&l->watches, event, now);
 		break;
 	}
 }
@@ -576,6 +527,30 @@ static bool spin(struct loop *l, uint64_t until, uint64_t now)
 	return false;
 }
 
+/* True: others ran on this core; the link that had a frame last is read without asking epoll. */
+static bool yield(struct loop *l, uint64_t *now)
+{
+	uint64_t before = *now;
+
+	if (!l->links_n || l->paused || l->on_wait || l->unasked >= HOT_TURNS)
+		return false;
+	if (l->yield_rest) {
+		l->yield_rest--;
+		return false;
+	}
+	sched_yield();
+	*now = loop_clock();
+	if (*now - before < NO_WAIT_NS || *now - before > YIELD_LONG_NS) {
+		yield_rest(l, *now - before < NO_WAIT_NS ? 0 : YIELD_REST_MAX);
+		return false;
+	}
+	l->unasked++;
+	l->waited = true;
+	if (!look_at_links(l, false))
+		l->links[l->yield_last].hot = true;
+	return true;
+}
+
 /*
  * Wait for what there is to do, until UNTIL at most, and note or do what can be done. *ERROR: see
  * loop_on_wait(). Returns the time.
@@ -589,6 +564,12 @@ static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now, int *erro
 
 	if (wait_ns)
 		flush_captures(l);
+	if (l->yielded)
+		yield_rest(l, 0);
+	l->yielded = wait_ns >= SHORT_WAIT && !l->spin_ns && yield(l, &now);
+	if (l->yielded)
+		return now;
+	l->unasked = 0;
 	if (wait_ns && l->spin_ns && spin(l, until, now))
 		wait_ns = 0;
 	if (look_at_links(l, wait_ns != 0))
@@ -626,34 +607,35 @@ static void serve_control(struct loop *l)
 int loop_turn(struct loop *l, uint64_t until)
 {
 	uint64_t now = loop_clock(), deadline;
-	int err = 0;
+	bool any = events(l, now), sent = false, hot;
+	int err;
 
-	events(l, now);
+	if (output(l, now, &sent))
+		until = 0;
 	/* What left may have made room for more. */
-	if (output(l, now) || events(l, now))
+	if ((any || sent) && events(l, now))
 		until = 0;
 	/* Input may make it earlier, but not due by now. */
 	deadline = l->paused ? CPL_NEVER : cpl_deadline(l->stack);
 	until = until < deadline ? until : deadline;
-	if (any_hot(l)) {
-		until = 0;
-		l->turns_hot++;
-	} else {
-		l->turns_hot = HOT_TURNS;
-	}
-	if (l->turns_hot >= HOT_TURNS) {
-		l->turns_hot = 0;
-		now = wait_for(l, until, now, &err);
-		if (err)
-			return err;
-	} else {
+	hot = any_hot(l);
+	if (hot && ++l->unasked < HOT_TURNS) {
 		now = loop_clock();
+		err = input(l, now);
+	} else {
+		until = hot ? 0 : until;
+		do {
+			err = 0;
+			now = wait_for(l, until, now, &err);
+			if (err)
+				return err;
+			err = input(l, now);
+		} while (!err && l->yielded);
 	}
-	err = input(l, now);
 	if (deadline <= now)
 		cpl_advance(l->stack, now);
 	events(l, now);
-	output(l, now);
+	output(l, now, &sent);
 	if (l->control_ready && (!any_hot(l) || now >= l->control_after))
 		serve_control(l);
 	return err;

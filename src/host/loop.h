@@ -43,7 +43,8 @@ int loop_set_control(struct loop *loop, struct control *control);
 /*
  * Look for SPIN_NS whether something comes before sleeping [0]. Where the other side runs on
  * another core, falling asleep and being woken costs several times what a round trip does; where it
- * runs on the same, looking keeps it from running.
+ * runs on the same, looking keeps it from running. Without it, the core is offered once to others
+ * before sleeping, as long as that brings frames.
  */
 void loop_set_spin(struct loop *loop, uint64_t spin_ns);
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,6 +363,79 @@ static void test_quiet(void **state)
 	looped_close(&h);
 }
 
+/* ---- Offering the core before sleeping ------------------------------------------------------- */
+
+static atomic_uint yields;
+static struct fussy *yield_to; /* gets a frame by each */
+static uint64_t yield_takes;
+
+/* In the place of the C library's, for the whole of this program. */
+int sched_yield(void)
+{
+	uint64_t until = loop_clock() + yield_takes;
+
+	yields++;
+	if (yield_to)
+		yield_to->frames++;
+	while (yield_takes && loop_clock() < until)
+		;
+	return 0;
+}
+
+static void on_ready(void *arg, int fd, uint32_t events, uint64_t now)
+{
+	(void)arg, (void)fd, (void)events, (void)now;
+	calls++;
+}
+
+/* So many turns with somebody who keeps the core for TAKES, and sends FRAMES then or nothing. */
+static unsigned yields_in(unsigned turns, uint64_t takes, bool frames)
+{
+	static const struct link_ops ops = { .read = fussy_read,
+					     .write = fussy_write,
+					     .close = fussy_close };
+	struct fussy f = { .link = { .ops = &ops } };
+	int ready = eventfd(1, EFD_NONBLOCK);
+	struct link_why what;
+	struct looped h;
+
+	f.link.fd = eventfd(0, EFD_NONBLOCK);
+	f.link.iface = (struct cpl_iface_config){ .size = sizeof(f.link.iface),
+						  .name = "yields",
+						  .mtu = 1500 };
+	ok(looped_open(&h, &f.link, &what));
+	for (unsigned i = 0; i < 4; i++)
+		ok(loop_turn(h.loop, 0));
+	ok(loop_watch(h.loop, ready, EPOLLIN, on_ready, NULL));
+	yields = calls = 0;
+	yield_takes = takes;
+	yield_to = frames ? &f : NULL;
+	for (unsigned i = 0; i < turns; i++)
+		ok(loop_turn(h.loop, loop_clock() + 100 * CPL_SECOND));
+	yield_to = NULL;
+	yield_takes = 0;
+	looped_close(&h);
+	close(ready);
+	return yields;
+}
+
+static void test_yield(void **state)
+{
+	unsigned n;
+
+	(void)state;
+	/* it helps: used for most waits, and other descriptors have their turn nevertheless */
+	n = yields_in(128, 5000, true);
+	assert_in_range(n, 48, 128);
+	assert_in_range(calls, 4, 32);
+	/* nobody else wants the core, or those who do send nothing: tried less and less often */
+	assert_in_range(yields_in(128, 0, false), 1, 7);
+	assert_in_range(calls, 127, 128);
+	assert_in_range(yields_in(128, 5000, false), 1, 7);
+	/* whoever keeps it for long, keeps it once */
+	assert_int_equal(yields_in(128, 2 * CPL_MS, true), 1);
+}
+
 /* A deadline that comes nearer is heeded, one that moved away costs one turn at most. */
 static void test_timer(void **state)
 {
@@ -408,7 +482,7 @@ int main(void)
 		cmocka_unit_test(test_watches),	 cmocka_unit_test(test_no_descriptor),
 		cmocka_unit_test(test_secret),	 cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_exchange), cmocka_unit_test(test_quiet),
-		cmocka_unit_test(test_timer),
+		cmocka_unit_test(test_timer),	 cmocka_unit_test(test_yield),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

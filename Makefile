@@ -168,9 +168,9 @@ lint: all $(OUT)/lib.a ## check the rules of the house
 format: ## let clang-format-14 write the C sources
 	clang-format-14 -i $$(find include src sim tests bench -name '*.[ch]' 2>/dev/null)
 
-bench: deps ## run the benchmarks
+bench: deps ## run the benchmarks: QUICK=1, REPS=5, PEERS="NAME=FILE.so ..."
 	$(RUN) -j$(JOBS) BUILD=release all benches
-	$(Q)set -e; for b in $(BENCH_SRC:%.c=out/release/%); do echo "$$b"; $$b; done
+	$(Q)bench/table
 benches: $(BENCHES) $(OUT)/bench/libcouplet-peer.so
 FUZZ_SECONDS ?= 60
 fuzz: deps ## run each fuzzer for FUZZ_SECONDS

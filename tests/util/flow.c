@@ -550,7 +550,7 @@ uint64_t flows_run(const struct flow_run *run, struct flow_result *result)
 	for (unsigned i = 0; i < run->n; i++) {
 		struct wire_params back = run->wire[1];
 
-		if (!i)
+		if (i == run->seed / 2 % run->n)
 			back.delay_ns += run->later_ns;
 		wire_init(&wires[1 + i], &back, run->seed * 2 + 1 + (i << 16));
 		for (unsigned side = 2; side--;) {

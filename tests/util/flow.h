@@ -27,7 +27,7 @@ struct flow_run {
 	const char *cc[FLOWS_MAX];  /* of the sender */
 	unsigned n;
 	struct wire_params wire[2]; /* data: shared by all flows; ACKs: a way for each */
-	uint64_t later_ns;	    /* so much longer is the first's way */
+	uint64_t later_ns; /* so much longer is the way of one: of the first if SEED / 2 is even */
 	uint64_t apart_ns; /* one starts so much after the other: the first first if SEED is even */
 	uint64_t seed;
 	uint64_t run_ns,

@@ -70,7 +70,7 @@ static uint32_t id_hash(struct demux *d, const struct conn_id *id)
 	if (d->hashed.rport == id->rport && id_equal(&d->hashed, id))
 		return d->hash;
 	d->hashed = *id;
-	d->hash = (uint32_t)conn_id_hash13(&d->key, id);
+	d->hash = conn_id_hash(&d->bucket_key, id);
 	return d->hash;
 }
 
@@ -133,8 +133,12 @@ static void piece_release(struct tcp *tcp, uint32_t i)
 
 int demux_init(struct tcp *tcp)
 {
-	tcp->demux.buckets = tcp->demux.low = DEMUX_MIN;
-	tcp->demux.hash = (uint32_t)conn_id_hash13(&tcp->demux.key, &tcp->demux.hashed);
+	struct demux *d = &tcp->demux;
+
+	d->buckets = d->low = DEMUX_MIN;
+	for (uint64_t i = 0; i < sizeof(d->bucket_key.k) / sizeof(d->bucket_key.k[0]); i++)
+		d->bucket_key.k[i] = siphash24(&d->key, &i, sizeof(i));
+	d->hash = conn_id_hash(&d->bucket_key, &d->hashed);
 	return piece_ready(tcp, 0) ? 0 : -ENOMEM;
 }
 

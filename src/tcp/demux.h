@@ -21,7 +21,8 @@ enum conn_kind {
 /* The table of connections: chains by keyed hash, grown and shrunk by one bucket at a time. */
 struct demux {
 	struct siphash_key key;
-	uint32_t **pieces; /* of DEMUX_PIECE heads of chains, which are references */
+	struct product_key bucket_key; /* made from KEY */
+	uint32_t **pieces;	       /* of DEMUX_PIECE heads of chains, which are references */
 	uint32_t pieces_max;
 	uint32_t buckets;
 	uint32_t low; /* the largest power of 2 that is not above BUCKETS */
@@ -52,7 +53,19 @@ static inline uint32_t conn_id_ports(const struct conn_id *id)
 	return (uint32_t)id->rport << 16 | id->lport;
 }
 
-/* SipHash of ID: 1-3 for tables, 2-4 for what nobody may predict. */
+/* For the table. */
+static inline uint32_t conn_id_hash(const struct product_key *key, const struct conn_id *id)
+{
+	uint64_t addrs[4];
+
+	if (conn_id_is4(id))
+		return product_hash_12(key, conn_id_addrs4(id), conn_id_ports(id));
+	memcpy(addrs, id->local.b, 16);
+	memcpy(addrs + 2, id->remote.b, 16);
+	return product_hash_36(key, addrs, conn_id_ports(id));
+}
+
+/* SipHash of ID: 1-3 for what is costly to guess, 2-4 for what nobody may predict. */
 static inline uint64_t conn_id_hash13(const struct siphash_key *key, const struct conn_id *id)
 {
 	return conn_id_is4(id) ? siphash13_12(key, conn_id_addrs4(id), conn_id_ports(id))

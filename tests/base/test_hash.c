@@ -59,6 +59,81 @@ static void test_12_octets(void **state)
 		    siphash13(&key, message, 12));
 }
 
+/* The long way. */
+static uint64_t folded(uint64_t a, uint64_t b)
+{
+	uint64_t low = 0, high = 0;
+
+	for (int i = 63; i >= 0; i--) {
+		high = high << 1 | low >> 63;
+		low <<= 1;
+		if (!(a >> i & 1))
+			continue;
+		low += b;
+		high += low < b;
+	}
+	return low ^ high;
+}
+
+static void test_product(void **state)
+{
+	struct prng prng;
+
+	(void)state;
+	prng_seed(&prng, 7);
+	assert_true(product_folded(UINT64_MAX, UINT64_MAX) == (1 ^ (UINT64_MAX - 1)));
+	for (unsigned i = 0; i < 10000; i++) {
+		uint64_t a = prng_u64(&prng), b = prng_u64(&prng);
+
+		assert_true(product_folded(a, b) == folded(a, b));
+	}
+}
+
+/*
+ * Connections of a client that counts its ports, of one that counts servers, of a network of
+ * clients: with whatever key, they spread over buckets as if thrown: the sum of squares of their
+ * counts stays near what chance gives.
+ */
+static void test_product_spreads(void **state)
+{
+	enum {
+		BUCKETS = 1024,
+		ITEMS = 16 * BUCKETS
+	};
+	static unsigned counts[BUCKETS];
+	struct product_key key;
+	struct prng prng;
+
+	(void)state;
+	prng_seed(&prng, 8);
+	for (unsigned round = 0; round < 60; round++) {
+		double chi = 0;
+
+		for (unsigned i = 0; i < 6; i++)
+			key.k[i] = prng_u64(&prng);
+		memset(counts, 0, sizeof(counts));
+		for (uint64_t i = 0; i < ITEMS; i++) {
+			uint64_t words[4] = { 0xfd, i << 56, 0xfd, 1 };
+			uint32_t h;
+
+			if (round % 4 == 0) /* remote << 32 | local; rport << 16 | lport */
+				h = product_hash_12(&key, 0x0200000a0100000a,
+						    80u << 16 | (uint32_t)i);
+			else if (round % 4 == 1)
+				h = product_hash_12(&key, i << 48 | 0x0a0100000a, 443);
+			else if (round % 4 == 2)
+				h = product_hash_36(&key, words, (uint32_t)i);
+			else
+				h = product_hash_36(&key, (uint64_t[4]){ 1, i, 1, ~i }, 7);
+			counts[h % BUCKETS]++;
+		}
+		for (unsigned i = 0; i < BUCKETS; i++)
+			chi += (counts[i] - 16.0) * (counts[i] - 16.0) / 16.0;
+		/* 1,023 degrees of freedom: 99.99% of throws lie below 1,200. */
+		assert_true(chi < 1200);
+	}
+}
+
 static void test_prng(void **state)
 {
 	static const uint64_t want[] = {
@@ -136,9 +211,10 @@ static void test_unit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_siphash24), cmocka_unit_test(test_siphash13),
-		cmocka_unit_test(test_12_octets), cmocka_unit_test(test_prng),
-		cmocka_unit_test(test_below),	  cmocka_unit_test(test_unit),
+		cmocka_unit_test(test_siphash24),	cmocka_unit_test(test_siphash13),
+		cmocka_unit_test(test_12_octets),	cmocka_unit_test(test_product),
+		cmocka_unit_test(test_product_spreads), cmocka_unit_test(test_prng),
+		cmocka_unit_test(test_below),		cmocka_unit_test(test_unit),
 	};
 
 	return cmocka_run_group_tests_name("base/hash", tests, NULL, NULL);

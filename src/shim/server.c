@@ -163,6 +163,7 @@ static bool take(void *arg, uint64_t now)
 		some |= served;
 	} while (served && ++rounds < TAKE_ROUNDS);
 	names_answered(s);
+	refused_say(s, NULL); /* a program that runs the stack has asked */
 	if (next_deadline(s) <= now)
 		expire(s);
 	return some;

@@ -448,12 +448,15 @@ static int64_t do_option(struct call *call, struct held *h, struct shim_answer *
 	if (call->ask.op == SHIM_SETOPT) {
 		len = call->ask.data_len < VALUE_MAX ? call->ask.data_len : VALUE_MAX;
 		memcpy(value, slot->data, len);
-		return socket_setsockopt(s->sockets, h->id, level, name, value, len, s->now);
+		err = socket_setsockopt(s->sockets, h->id, level, name, value, len, s->now);
+		refused_say(s, call->client);
+		return err;
 	}
 	/* It may be read as well: IP_... that take a request in the buffer. */
 	len = call->ask.data_room < VALUE_MAX ? call->ask.data_room : VALUE_MAX;
 	memcpy(value, slot->data, len);
 	err = socket_getsockopt(s->sockets, h->id, level, name, value, &len, s->now);
+	refused_say(s, call->client);
 	/* TCP_SAVED_SYN says with EINVAL how much it is. */
 	answer->data_len = len < VALUE_MAX ? len : VALUE_MAX;
 	if (err)

@@ -113,6 +113,7 @@ struct shim_server {
 	shim_token *ends; /* by descriptor */
 	uint32_t ends_n;
 	uint32_t by_ino[HELD_HASH];
+	unsigned refused_told;	      /* of sockets_refused() */
 	struct set sets[SHIM_EPOLLS]; /* by the engine's place */
 	struct shim_board *board;
 	int board_fd;
@@ -171,6 +172,9 @@ void held_expire(struct shim_server *s);
 void held_owner(struct shim_server *s, struct held *h, const struct client *c, int32_t fd);
 void server_say(struct shim_server *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* server_refused.c: the option that was asked for last, if it is not there. C: NULL: nobody knows.
+ */
+void refused_say(struct shim_server *s, const struct client *c);
 
 /* server_place.c */
 /* s->listener, at s->path. */

@@ -44,7 +44,7 @@ static const struct option_def socket_defs[] = {
 	{ SO_BUSY_POLL, OPT_BUSY_POLL, 0, INT32_MAX, 0, 0 },
 	{ SO_INCOMING_CPU, OPT_INCOMING_CPU, ANY, -1, 0 },
 	{ SO_NO_CHECK, OPT_NO_CHECK, 0, 0, 0, 0 },
-	{ SO_PEEK_OFF, OPT_PEEK_OFF, -1, -1, -1, 0 },
+	{ SO_PEEK_OFF, OPT_PEEK_OFF, ANY, -1, 0 },
 	{ SO_NOFCS, OPT_NOFCS, 0, 0, 0, 0 },
 	{ SO_ZEROCOPY_, OPT_ZEROCOPY, 0, 1, 0, 0 },
 	{ 72 /* SO_BUF_LOCK */, OPT_BUF_LOCK, 0, 3, 0, 0 },
@@ -106,17 +106,25 @@ int option_number(const void *value, socklen_t len, int *v)
 
 int option_lacking(struct sockets *s, int err)
 {
-	s->unsupported++;
-	s->refused_level = s->asked_level;
-	s->refused_name = s->asked_name;
+	struct refused *r = s->refused;
+
+	for (unsigned i = 0; i < s->refused_n; i++, r++)
+		if (r->level == s->asked_level && r->name == s->asked_name)
+			return err;
+	if (s->refused_n < REFUSED_MAX) {
+		*r = (struct refused){ s->asked_level, s->asked_name };
+		s->refused_n++;
+	}
 	return err;
 }
 
-uint64_t sockets_refused(const struct sockets *s, int *level, int *name)
+bool sockets_refused(const struct sockets *s, unsigned i, int *level, int *name)
 {
-	*level = s->refused_level;
-	*name = s->refused_name;
-	return s->unsupported;
+	if (i >= s->refused_n || i >= REFUSED_MAX)
+		return false;
+	*level = s->refused[i].level;
+	*name = s->refused[i].name;
+	return true;
 }
 
 int option_out(void *value, socklen_t *len, const void *from, size_t n)
@@ -300,6 +308,8 @@ static int set_special(struct sockets *s, struct sock *so, int name, const void 
 	case SO_PASSCRED:
 	case SO_PASSSEC:
 		return -EOPNOTSUPP;
+	case SO_PEEK_OFF:
+		return v < 0 ? 0 : option_lacking(s, -EOPNOTSUPP);
 	case SO_ZEROCOPY_: /* sends would have to say when the memory is free again */
 		return v < 0 || v > 1 ? -EINVAL : v ? option_lacking(s, -EOPNOTSUPP) : 0;
 	default:
@@ -463,6 +473,9 @@ int options_get_socket(struct sockets *s, struct sock *so, int name, void *value
 		return *len != sizeof(one) ? -EINVAL : option_out(value, len, &one, sizeof(one));
 	case SO_MEMINFO_:
 		return meminfo_out(s, so, value, len);
+	case SO_PASSCRED:
+	case SO_PASSSEC:
+		return -EOPNOTSUPP;
 	case SO_PEERCRED:
 		return option_out(value, len, &nobody, sizeof(nobody));
 	case SO_INCOMING_NAPI_ID_:

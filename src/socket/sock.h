@@ -150,6 +150,8 @@ struct sock {
 	struct sock_options o;
 };
 
+#define REFUSED_MAX 32
+
 struct sockets {
 	cpl_stack *stack;
 	struct mem *mem;
@@ -159,8 +161,11 @@ struct sockets {
 	struct list epolls_woken; /* epoll_set.woken */
 	uint64_t gen;
 	uint64_t cookies;
-	uint64_t unsupported; /* options and flags that were refused for want of them */
-	int asked_level, asked_name, refused_level, refused_name;
+	int asked_level, asked_name;
+	struct refused {
+		int level, name;
+	} refused[REFUSED_MAX]; /* options that are not there, each once */
+	unsigned refused_n;
 	uint8_t *scratch; /* a datagram, gathered; made on first use */
 	uint32_t somaxconn;
 	struct list kept; /* sysctl.c */

@@ -118,10 +118,11 @@ int socket_getsockopt(struct sockets *s, sock_id id, int level, int name, void *
 int socket_ioctl(struct sockets *s, sock_id id, unsigned long request, int *value, uint64_t now);
 
 /*
- * Options and settings that were refused because there is no such thing here, since the start; the
- * last one's level and name (-1, 0: a sysctl). For whoever logs it.
+ * Options and settings that were refused because there is no such thing here: the I-th of them,
+ * each once, from 0 on; its level and name (-1, 0: a sysctl). False: there are no more. For whoever
+ * logs it.
  */
-uint64_t sockets_refused(const struct sockets *s, int *level, int *name);
+bool sockets_refused(const struct sockets *s, unsigned i, int *level, int *name);
 
 /* ---- Readiness ------------------------------------------------------------------------------ */
 

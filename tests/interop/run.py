@@ -481,6 +481,21 @@ def calls_past_the_library_are_refused():
             assert on_couplet("python3", "-c", code).stdout == b"b'HTTP/1.1 200'\n"
 
 
+def options_that_are_not_there():
+    """Fail as the man page says, and are told of, each once: of the server's calls and inline."""
+    code = ("import socket\n"
+            "s = socket.socket()\n"
+            "for level, name in (6, 31), (1, 26), (6, 31), (1, 50):\n"
+            "    try: s.setsockopt(level, name, b'tls\\0\\1\\0\\0\\0')\n"
+            "    except OSError as e: print(e.errno, end=' ')\n")
+    for inline in ((), ("--inline", "alone")):
+        done = on_couplet("python3", "-c", code, options=("--link", "tun", *inline))
+        assert done.stdout == b"2 92 2 92 ", done
+        said = re.findall(r"couplet run: (?:python3 \(process \d+\)|a program) asks for (\S+), which "
+                          "is not there: refused", done.stderr.decode())
+        assert said == ["TCP_ULP", "SO_ATTACH_FILTER", "SO_ATTACH_BPF"], done
+
+
 def a_killed_program_is_heard_of():
     """SIGKILL in mid-transfer: the other end is told, as by the kernel."""
     with Run("python3", "-c", "import socket, time\ns = socket.create_server(('', 7100))\n"
@@ -519,6 +534,7 @@ TESTS = [
     ("a server and its client in one couplet run", within_one_run),
     ("what can't be run is refused by name", refusals),
     ("calls past the library are refused by name", calls_past_the_library_are_refused),
+    ("options that are not there are refused by name", options_that_are_not_there),
     ("a program that is killed is heard of at the other end", a_killed_program_is_heard_of),
 ]
 

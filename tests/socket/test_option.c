@@ -69,7 +69,7 @@ static void levels(void **state)
 	uint8_t octet = 0x10;
 	socklen_t len = 1;
 	int v = 1, level, name;
-	uint64_t before;
+	unsigned before = 0;
 
 	(void)state;
 	assert_int_equal(net_get(&n, &n.a, u, IPPROTO_TCP, TCP_NODELAY), -EOPNOTSUPP);
@@ -88,10 +88,14 @@ static void levels(void **state)
 	assert_int_equal(octet, 0x10);
 	assert_int_equal(socket_setsockopt(n.a.s, a, IPPROTO_TCP, TCP_NODELAY, &v, 3, n.now),
 			 -EINVAL);
-	/* Multicast is refused, and that is counted. */
-	before = sockets_refused(n.a.s, &level, &name);
+	/* Multicast is refused, and that can be told, once. */
+	while (sockets_refused(n.a.s, before, &level, &name))
+		before++;
 	assert_int_equal(net_set(&n, &n.a, u, IPPROTO_IP, IP_ADD_MEMBERSHIP, 0), -ENODEV);
-	assert_int_equal(sockets_refused(n.a.s, &level, &name), before + 1);
+	assert_int_equal(net_set(&n, &n.a, u, IPPROTO_IP, IP_ADD_MEMBERSHIP, 0), -ENODEV);
+	assert_true(sockets_refused(n.a.s, before, &level, &name));
+	assert_false(sockets_refused(n.a.s, before + 1, &level, &name));
+	assert_true(sockets_refused(n.a.s, before, &level, &name));
 	assert_int_equal(level, IPPROTO_IP);
 	assert_int_equal(name, IP_ADD_MEMBERSHIP);
 	assert_int_equal(net_set(&n, &n.a, a, IPPROTO_IP, IP_ADD_MEMBERSHIP, 0), -EPROTO);

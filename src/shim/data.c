@@ -212,15 +212,44 @@ EXPORT ssize_t write(int fd, const void *data, size_t n)
 	return fd_socket(fd) ? send_one(fd, data, n, 0, NULL, 0) : REAL(write)(fd, data, n);
 }
 
-EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
+/* As the kernel: nothing wanted is not even a look at the socket. FLAGS may be a negative errno. */
+static ssize_t send_vector(int fd, const struct iovec *iov, int n, int flags)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+	int64_t len = n < 0 || n > IOV_MAX ? -EINVAL
+		      : flags < 0	   ? flags
+					   : iov_len(iov, msg.msg_iovlen);
 
-	if (!fd_socket(fd))
-		return REAL(writev)(fd, iov, n);
-	return n < 0 || n > IOV_MAX ? (ssize_t)result_of(-EINVAL)
-				    : (ssize_t)result_of(shim_send(fd, &msg, 0));
+	return (ssize_t)result_of(len > 0 ? shim_send(fd, &msg, flags) : len);
 }
+
+EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	return fd_socket(fd) ? send_vector(fd, iov, n, 0) : REAL(writev)(fd, iov, n);
+}
+
+/* preadv2(2), pwritev2(2): a socket has no place, only flags. Those of send(2), or a negative
+ * errno.
+ */
+static int vector_flags(off64_t at, int flags)
+{
+	const int known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
+
+	if (at != -1)
+		return -ESPIPE;
+	if (flags & ~known)
+		return -EOPNOTSUPP;
+	return flags & RWF_NOWAIT ? MSG_DONTWAIT : 0;
+}
+
+EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off64_t at, int flags)
+{
+	return fd_socket(fd) ? send_vector(fd, iov, n, vector_flags(at, flags))
+			     : REAL(pwritev64v2)(fd, iov, n, at, flags);
+}
+
+EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+	__attribute__((alias("pwritev64v2")));
 
 /* Descriptors may go to another process. Of several messages, the first is not looked at alone. */
 static void descriptors_out(const struct msghdr *msg, unsigned n)
@@ -287,7 +316,7 @@ static int names_out(const struct shim_slot *slot, struct msghdr *msg)
 	else
 		n = 0;
 	msg->msg_controllen = n;
-	msg->msg_flags = (int)a->arg[0] & ~MSG_CMSG_CLOEXEC;
+	msg->msg_flags = (int)a->arg[0] | (slot->request.flags & MSG_CMSG_CLOEXEC);
 	return 0;
 }
 
@@ -326,6 +355,9 @@ int64_t shim_recv(int fd, struct msghdr *msg, int flags)
 
 	if (n < 0)
 		return n;
+	/* Neither waits, in the kernel. */
+	if (flags & MSG_ERRQUEUE || (flags & MSG_OOB && f->type == SOCK_STREAM))
+		flags |= MSG_DONTWAIT;
 	if (msg->msg_control && msg->msg_controllen &&
 	    bad_pointer(msg->msg_control, msg->msg_controllen))
 		return -EFAULT;
@@ -388,15 +420,29 @@ EXPORT ssize_t read(int fd, void *data, size_t n)
 	return n ? recv_one(fd, data, n, 0, NULL, NULL) : 0;
 }
 
-EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
+static ssize_t recv_vector(int fd, const struct iovec *iov, int n, int flags)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+	int64_t len = n < 0 || n > IOV_MAX ? -EINVAL
+		      : flags < 0	   ? flags
+					   : iov_len(iov, msg.msg_iovlen);
 
-	if (!fd_socket(fd))
-		return REAL(readv)(fd, iov, n);
-	return n < 0 || n > IOV_MAX ? (ssize_t)result_of(-EINVAL)
-				    : (ssize_t)result_of(shim_recv(fd, &msg, 0));
+	return (ssize_t)result_of(len > 0 ? shim_recv(fd, &msg, flags) : len);
 }
+
+EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
+{
+	return fd_socket(fd) ? recv_vector(fd, iov, n, 0) : REAL(readv)(fd, iov, n);
+}
+
+EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int n, off64_t at, int flags)
+{
+	return fd_socket(fd) ? recv_vector(fd, iov, n, vector_flags(at, flags))
+			     : REAL(preadv64v2)(fd, iov, n, at, flags);
+}
+
+EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+	__attribute__((alias("preadv64v2")));
 
 /* Descriptors may have come, some of them Couplet's. */
 static void descriptors_in(struct msghdr *msg)
@@ -434,26 +480,36 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 
 EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
-	uint64_t until = UINT64_MAX;
+	uint64_t until = 0;
 	unsigned done = 0;
 	int64_t got = 0;
 
 	if (!fd_socket(fd))
 		return REAL(recvmmsg)(fd, msgs, n, flags, timeout);
-	if (bad_pointer(msgs, n * sizeof(*msgs))) {
-		errno = EFAULT;
-		return -1;
-	}
+	n = n < IOV_MAX ? n : IOV_MAX;
+	if (bad_pointer(msgs, n * sizeof(*msgs)) ||
+	    (timeout && bad_pointer(timeout, sizeof(*timeout))))
+		return (int)result_of(-EFAULT);
+	if (timeout &&
+	    (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000))
+		return (int)result_of(-EINVAL);
 	if (timeout)
 		until = clock_ns() + time_ns(timeout);
-	/* The limit is looked at after each datagram, as recvmmsg(2) confesses. */
-	while (done < n && clock_ns() < until) {
+	while (done < n) {
 		got = shim_recv(fd, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
 		if (got < 0)
 			break;
 		msgs[done++].msg_len = (unsigned)got;
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
+		/* The limit is looked at after each datagram, as recvmmsg(2) confesses. */
+		if (timeout) {
+			uint64_t now = clock_ns();
+
+			*timeout = time_left(until, now < until ? now : until);
+			if (now >= until)
+				break;
+		}
 	}
 	return done || got >= 0 ? (int)done : (int)result_of(got);
 }
@@ -495,7 +551,7 @@ static int64_t file_piece(int out, int in, off_t at, size_t len)
 		n = -errno;
 	}
 	call_end(slot);
-	if (n == -EPIPE)
+	if (n == -EPIPE && fds[out].type == SOCK_STREAM)
 		raise(SIGPIPE);
 	return n;
 }
@@ -508,11 +564,13 @@ EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t count)
 
 	if (!fd_socket(out) && !fd_socket(in))
 		return REAL(sendfile)(out, in, offset, count);
-	at = fd_socket(out) && !fd_socket(in) ? offset ? *offset : lseek(in, 0, SEEK_CUR) : -1;
-	if (at < 0) {
-		errno = EINVAL;
+	at = lseek(in, 0, SEEK_CUR);
+	if (at < 0 && errno == EBADF)
 		return -1;
-	}
+	if (offset)
+		at = *offset;
+	if (at < 0 || !fd_socket(out) || fd_socket(in))
+		return (ssize_t)result_of(-EINVAL);
 	if (count > LEN_MAX)
 		count = LEN_MAX;
 	while (done < count) {

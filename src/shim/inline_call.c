@@ -109,7 +109,7 @@ static long try_recv(struct inline_state *sh, struct work *w, uint64_t now)
 							     : w->msg->msg_namelen);
 	w->msg->msg_namelen = msg.msg_namelen;
 	w->msg->msg_controllen = w->msg->msg_control ? msg.msg_controllen : 0;
-	w->msg->msg_flags = msg.msg_flags & ~MSG_CMSG_CLOEXEC;
+	w->msg->msg_flags = msg.msg_flags | (w->flags & MSG_CMSG_CLOEXEC);
 	return (long)w->done;
 }
 

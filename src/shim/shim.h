@@ -64,7 +64,11 @@
 	X(posix_spawn)                                                                             \
 	X(posix_spawnp)                                                                            \
 	X(ppoll)                                                                                   \
+	X(preadv2)                                                                                 \
+	X(preadv64v2)                                                                              \
 	X(pselect)                                                                                 \
+	X(pwritev2)                                                                                \
+	X(pwritev64v2)                                                                             \
 	X(read)                                                                                    \
 	X(readv)                                                                                   \
 	X(recvfrom)                                                                                \

@@ -196,10 +196,26 @@ static int send6(const struct cmsghdr *h, struct udp_how *how)
 	}
 }
 
+/* To an IPv4 address from a socket of IPv6: of what is IPv6's, the source alone is looked at. */
+static int send_mapped(const struct cmsghdr *h, struct udp_how *how)
+{
+	struct udp_how six = *how;
+	int err;
+
+	if (h->cmsg_type != IPV6_PKTINFO)
+		return 0;
+	err = send6(h, &six);
+	if (err || !(cpl_addr_is4(&six.from.addr) || addr_is_any(&six.from.addr)))
+		return -EINVAL;
+	*how = six;
+	return 0;
+}
+
 int control_send(const struct sock *so, const struct msghdr *msg, struct udp_how *how,
 		 uint16_t *segment)
 {
 	size_t off = 0, room = msg->msg_control ? msg->msg_controllen : 0;
+	bool v4 = cpl_addr_is4(&how->to.addr);
 
 	while (room - off >= sizeof(struct cmsghdr)) {
 		const struct cmsghdr *h = (const void *)((const char *)msg->msg_control + off);
@@ -207,10 +223,10 @@ int control_send(const struct sock *so, const struct msghdr *msg, struct udp_how
 
 		if (h->cmsg_len < sizeof(*h) || h->cmsg_len > room - off)
 			return -EINVAL;
-		if (h->cmsg_level == SOL_IP)
-			err = send4(h, how);
+		if (h->cmsg_level == SOL_IP) /* what is the other family's is not looked at */
+			err = v4 ? send4(h, how) : 0;
 		else if (h->cmsg_level == SOL_IPV6 && so->domain == AF_INET6)
-			err = send6(h, how);
+			err = v4 ? send_mapped(h, how) : send6(h, how);
 		else if (h->cmsg_level == IPPROTO_UDP && h->cmsg_type == 103 /* UDP_SEGMENT */ &&
 			 h->cmsg_len == CMSG_LEN(sizeof(*segment)))
 			memcpy(segment, CMSG_DATA(h), sizeof(*segment));

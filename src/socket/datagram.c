@@ -196,8 +196,9 @@ static int send_whole(struct sockets *s, struct sock *so, struct udp_how *how, c
 {
 	int err = send_all(s, so, how, data, n, segment, now);
 
-	if (err == -EADDRNOTAVAIL && addr_is_any(&how->from.addr))
-		err = -ENETUNREACH;
+	if (err == -EADDRNOTAVAIL) /* a source that control data asked for, and is not ours */
+		err = addr_is_any(&how->from.addr) || cpl_addr_is4(&how->to.addr) ? -ENETUNREACH
+										  : -EINVAL;
 	if (err == -EMSGSIZE)
 		errqueue_local(s, so, &how->to, EMSGSIZE, now);
 	return err;

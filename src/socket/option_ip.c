@@ -110,6 +110,18 @@ static int membership(struct sockets *s, const struct sock *so, bool join)
 	return option_lacking(s, join ? -ENODEV : -EADDRNOTAVAIL);
 }
 
+/* IP_MULTICAST_IF: an address, struct ip_mreq or struct ip_mreqn. */
+static int multicast_from(struct sockets *s, const void *value, socklen_t len)
+{
+	uint32_t words[3] = { 0 }, from;
+
+	if (len < sizeof(words[0]))
+		return -EINVAL;
+	memcpy(words, value, len < sizeof(words) ? len : sizeof(words));
+	from = len < sizeof(struct ip_mreq) ? words[0] : words[1] | words[2];
+	return from ? option_lacking(s, -EADDRNOTAVAIL) : 0;
+}
+
 static void recverr(struct sockets *s, struct sock *so)
 {
 	struct udp_socket *u = sock_udp(s, so);
@@ -131,10 +143,11 @@ static int check_ip(const struct sock *so, int name, socklen_t len, int v)
 		return !len || sock_is_stream(so) ? -EINVAL : 0;
 	case IP_MULTICAST_LOOP:
 	case IP_FREEBIND:
+	case IP_TRANSPARENT:
 	case IP_MINTTL:
 		return !len ? -EINVAL : 0;
 	case 51:
-		return low && high && low > high ? -EINVAL : 0;
+		return len != sizeof(v) || (low && high && low > high) ? -EINVAL : 0;
 	default:
 		return 0;
 	}
@@ -156,7 +169,7 @@ int options_set_ip(struct sockets *s, struct sock *so, int name, const void *val
 	case IP_DROP_SOURCE_MEMBERSHIP:
 		return membership(s, so, false);
 	case IP_MULTICAST_IF:
-		return sock_is_stream(so) ? -EINVAL : option_lacking(s, -EADDRNOTAVAIL);
+		return sock_is_stream(so) ? -EINVAL : multicast_from(s, value, len);
 	case IP_HDRINCL:
 		return -ENOPROTOOPT;
 	default:
@@ -230,7 +243,10 @@ int options_set_ip6(struct sockets *s, struct sock *so, int name, const void *va
 	case IPV6_LEAVE_GROUP:
 		return membership(s, so, name == IPV6_JOIN_GROUP);
 	case IPV6_MULTICAST_IF:
-		return sock_is_stream(so) ? -ENOPROTOOPT : option_lacking(s, -ENODEV);
+		if (sock_is_stream(so))
+			return -ENOPROTOOPT;
+		err = option_number(value, len, &v);
+		return err || !v ? err : option_lacking(s, -ENODEV);
 	case IPV6_MULTICAST_HOPS:
 	case IPV6_MULTICAST_LOOP:
 		if (sock_is_stream(so) && name == IPV6_MULTICAST_HOPS)
@@ -245,6 +261,9 @@ int options_set_ip6(struct sockets *s, struct sock *so, int name, const void *va
 	if (!def)
 		return option_lacking(s, -ENOPROTOOPT);
 	err = option_number(value, len, &v);
+	/* The kernel takes what is short for 0. */
+	if (err && name == IPV6_DONTFRAG && len <= INT32_MAX)
+		err = v = 0;
 	if (err)
 		return err;
 	if (name == IPV6_V6ONLY && sock_has_port(s, so))
@@ -277,6 +296,8 @@ int options_get_ip6(struct sockets *s, struct sock *so, int name, void *value, s
 		err = path_mtu(s, so, &v, now);
 		return err ? err : option_int(value, len, v);
 	}
+	if (name == IPV6_MULTICAST_IF)
+		return option_int(value, len, 0);
 	if (!def)
 		return option_lacking(s, -ENOPROTOOPT);
 	v = so->o.v[def->slot];

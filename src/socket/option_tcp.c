@@ -251,7 +251,7 @@ int options_set_tcp(struct sockets *s, struct sock *so, int name, const void *va
 	if (name == TCP_CONGESTION)
 		return set_congestion(s, so, value, len, now);
 	if (name == TCP_ULP)
-		return option_lacking(s, -ENOENT);
+		return len < 1 ? -EINVAL : option_lacking(s, -ENOENT);
 	if (name == TCP_FASTOPEN_KEY)
 		return fastopen_set_keys(s, value, len);
 	err = option_number(value, len, &v);

@@ -14,7 +14,8 @@ struct option {
 	const char *text;
 	int level, name;
 	char kind; /* i: int; c: int, or an octet as well; b: size of a buffer; t: struct timeval;
-		      l: linger */
+		      l: linger; n: name; x: some number; z: a size;
+		      g: only got */
 };
 
 #define SOL(name, kind)                                                                            \
@@ -52,6 +53,19 @@ static const struct option options[] = {
 	SOL(SO_PROTOCOL, 'i'),
 	SOL(SO_ERROR, 'i'),
 	SOL(SO_ACCEPTCONN, 'i'),
+	SOL(SO_PEEK_OFF, 'i'),
+	SOL(SO_BUSY_POLL, 'i'),
+	SOL(SO_ZEROCOPY, 'i'),
+	SOL(SO_RXQ_OVFL, 'i'),
+	SOL(SO_SELECT_ERR_QUEUE, 'i'),
+	SOL(SO_INCOMING_NAPI_ID, 'i'),
+	SOL(SO_MAX_PACING_RATE, 'i'),
+	SOL(SO_LOCK_FILTER, 'g'),
+	SOL(SO_DETACH_FILTER, 'i'),
+	SOL(SO_ATTACH_FILTER, 'i'),
+	SOL(SO_ATTACH_BPF, 'i'),
+	SOL(SO_PASSCRED, 'i'),
+	SOL(SO_BINDTOIFINDEX, 'g'),
 	SOL(SO_SNDBUF, 'b'),
 	SOL(SO_RCVBUF, 'b'),
 	SOL(SO_RCVTIMEO, 't'),
@@ -76,6 +90,13 @@ static const struct option options[] = {
 	TCP(TCP_THIN_LINEAR_TIMEOUTS, 'i'),
 	TCP(TCP_TIMESTAMP, 'x'),
 	TCP(TCP_INQ, 'i'),
+	TCP(TCP_FASTOPEN_NO_COOKIE, 'i'),
+	TCP(TCP_REPAIR, 'g'),
+	TCP(TCP_THIN_DUPACK, 'i'),
+	TCP(TCP_TX_DELAY, 'g'),
+	TCP(TCP_ULP, 'g'),
+	TCP(TCP_SAVED_SYN, 'g'),
+	TCP(TCP_INFO, 'z'),
 	TCP(TCP_CONGESTION, 'n'),
 	IP4(IP_TOS, 'c'),
 	IP4(IP_TTL, 'c'),
@@ -90,6 +111,12 @@ static const struct option options[] = {
 	IP4(IP_MULTICAST_LOOP, 'c'),
 	IP4(IP_MTU, 'i'),
 	IP4(IP_MINTTL, 'c'),
+	IP4(IP_TRANSPARENT, 'c'),
+	IP4(IP_RECVORIGDSTADDR, 'c'),
+	IP4(IP_OPTIONS, 'g'),
+	IP4(IP_HDRINCL, 'c'),
+	IP4(IP_MULTICAST_IF, 'g'),
+	{ "IP_LOCAL_PORT_RANGE", IPPROTO_IP, 51, 'i' },
 	IP6(IPV6_V6ONLY, 'i'),
 	IP6(IPV6_UNICAST_HOPS, 'i'),
 	IP6(IPV6_MULTICAST_HOPS, 'i'),
@@ -100,6 +127,11 @@ static const struct option options[] = {
 	IP6(IPV6_RECVERR, 'i'),
 	IP6(IPV6_MTU_DISCOVER, 'i'),
 	IP6(IPV6_MTU, 'i'),
+	IP6(IPV6_DONTFRAG, 'i'),
+	IP6(IPV6_FREEBIND, 'i'),
+	IP6(IPV6_MINHOPCOUNT, 'i'),
+	IP6(IPV6_MULTICAST_LOOP, 'i'),
+	IP6(IPV6_MULTICAST_IF, 'g'),
 	{ "an unknown one of SOL_SOCKET", SOL_SOCKET, 9999, 'i' },
 	{ "an unknown one of IPPROTO_TCP", IPPROTO_TCP, 9999, 'i' },
 	{ "an unknown one of IPPROTO_IP", IPPROTO_IP, 9999, 'i' },
@@ -117,6 +149,8 @@ static void show_value(const struct option *o, const void *value, socklen_t len)
 	printf("%u bytes ", len);
 	if (o->kind == 'x')
 		printf("of some time");
+	else if (o->kind == 'z')
+		printf("of something");
 	else if (o->kind == 'n')
 		printf("\"%.16s\"", (const char *)value);
 	else if (o->kind == 'b')

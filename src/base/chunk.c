@@ -368,6 +368,27 @@ size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, s
 	return chunkq_append_part(q, cm, data, n, n);
 }
 
+struct chunk *chunkq_room(struct chunkq *q, struct chunk_mem *cm, uint32_t n, size_t coming)
+{
+	struct chunk_ref *last;
+	struct chunk *chunk;
+
+	if (!list_empty(&q->refs)) {
+		last = list_last(&q->refs, struct chunk_ref, link);
+		chunk = last->chunk;
+		if (last->off + last->len == chunk->fill && chunk->cap - chunk->fill >= n) {
+			chunk_get(chunk);
+			return chunk;
+		}
+	}
+	chunk = chunk_to_append(cm, coming, q->bytes);
+	if (chunk && chunk->cap < n) {
+		chunk_put(cm, chunk);
+		chunk = NULL;
+	}
+	return chunk;
+}
+
 bool chunkq_append_ref(struct chunkq *q, struct chunk_mem *cm, struct chunk *chunk, uint32_t off,
 		       uint32_t len)
 {

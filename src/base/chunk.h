@@ -94,6 +94,12 @@ size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, s
 size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n,
 			  size_t coming);
 /*
+ * The chunk that is to be filled with what Q goes on with, by the caller, who then appends it by
+ * chunkq_append_ref(): the last one of Q, if Q ends where that is filled up to, or a new one, of a
+ * class for COMING bytes. It has room for N bytes and a reference for the caller; NULL: no memory.
+ */
+struct chunk *chunkq_room(struct chunkq *q, struct chunk_mem *cm, uint32_t n, size_t coming);
+/*
  * Append a reference to part of CHUNK, whose count it raises; one that continues the last is joined
  * with it. False: no memory.
  */

@@ -12,14 +12,15 @@ int cpl_steer(const uint8_t key[STEER_KEY_LEN], unsigned cores, int kind, const 
 	return steer_frame(key, cores, kind == CPL_IFACE_ETHER, frame, len);
 }
 
-/* False: F is lent, and was not taken. */
-static bool take(cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now)
+/* MORE frames follow F. False: F is lent, and was not taken. */
+static bool take(cpl_stack *s, int ifindex, const struct cpl_frame *f, unsigned more, uint64_t now)
 {
-	if (s->run.n) {
+	if (s->run.pieces_n) {
 		if (run_joins(s, f))
 			return true;
 		run_ends(s, now); /* nothing overtakes it */
 	}
+	s->batch = more;
 	return input_plain(s, ifindex, f, now) || input_frame(s, ifindex, f, now);
 }
 
@@ -29,12 +30,11 @@ int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigne
 
 	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
 		return -EINVAL;
-	s->batch = n > 1;
-	while (i < n && take(s, ifindex, &frames[i], now))
+	while (i < n && take(s, ifindex, &frames[i], n - 1 - i, now))
 		i++;
-	if (s->run.n)
+	if (s->run.pieces_n)
 		run_ends(s, now);
-	s->batch = false;
+	s->batch = 0;
 	output_run(s, now);
 	return (int)i;
 }

@@ -10,24 +10,29 @@
 
 #define TCP_CHECK 16u /* where the checksum stands in the header */
 
-/* The next LEN bytes of P's payload, shared with it. */
-static void share_payload(struct frame *f, const struct frame *p, struct cutting *c, uint32_t len)
+static void next_piece(struct cutting *c)
+{
+	const struct chunk_piece *p = &c->frame->pieces[++c->piece];
+
+	c->data = p->data;
+	c->here = p->len;
+}
+
+/* The next LEN bytes of payload, shared with F. */
+static void share_payload(struct frame *f, struct cutting *c, uint32_t len)
 {
 	f->payload_len = len;
 	while (len) {
-		const struct chunk_piece *from = &p->pieces[c->piece];
-		uint32_t n = from->len - c->piece_off;
+		uint32_t n;
 
-		if (!n) {
-			c->piece++;
-			c->piece_off = 0;
-			continue;
-		}
-		n = n < len ? n : len;
-		chunk_get(from->chunk);
-		f->pieces[f->pieces_n++] =
-			(struct chunk_piece){ from->data + c->piece_off, n, from->chunk };
-		c->piece_off += n;
+		if (!c->here)
+			next_piece(c);
+		n = c->here < len ? c->here : len;
+		f->pieces[f->pieces_n] =
+			(struct chunk_piece){ c->data, n, c->frame->pieces[c->piece].chunk };
+		chunk_get(f->pieces[f->pieces_n++].chunk);
+		c->data += n;
+		c->here -= n;
 		len -= n;
 	}
 }
@@ -77,6 +82,9 @@ static void prepare(struct cutting *c, struct frame *f, uint32_t link)
 		sum_join(field, (uint16_t)~sum_fold(__builtin_bswap32(c->hlen + f->payload_len)));
 	put32(tcp + 4, 0);
 	c->tcp_sum = sum_join(c->pseudo, sum_add(0, tcp, c->hlen));
+	c->left = f->payload_len;
+	c->data = f->pieces[0].data;
+	c->here = f->pieces[0].len;
 	cut_ip(c, f->ipv6, ip, f->gso_size);
 }
 
@@ -86,61 +94,69 @@ bool cut_begin(struct iface *iface, struct frame *f)
 
 	if (!f->gso_size || iface->config.flags & can)
 		return false;
-	iface->cutting = (struct cutting){ .frame = f };
+	iface->cutting =
+		(struct cutting){ .frame = f, .offload = iface->config.flags & CPL_IFACE_CSUM_OUT };
 	prepare(&iface->cutting, f, iface->config.kind == CPL_IFACE_ETHER ? ETHER_HLEN : 0);
 	return true;
+}
+
+struct frame *cut_stop(struct iface *iface)
+{
+	struct cutting *c = &iface->cutting;
+	struct frame *f = c->frame;
+
+	if (f)
+		f->start += f->payload_len - c->left;
+	*c = (struct cutting){ .frame = NULL };
+	return f;
 }
 
 /*
  * HEAD, as prepare() made it, becomes that of the next packet, of LEN bytes of payload; SUM is that
  * of the payload, unless the checksum is left to the device.
  */
-static void cut_headers(const struct cutting *c, uint8_t *head, uint32_t len, bool offload,
-			uint64_t sum)
+static void cut_headers(const struct cutting *c, uint8_t *head, uint32_t len, uint64_t sum)
 {
-	const struct frame *p = c->frame;
 	uint8_t *tcp = head + c->tcp, flags = 0;
-	uint32_t seq = c->seq + c->off;
 	uint64_t size = __builtin_bswap32(c->hlen + len);
 	uint16_t field;
 
-	if (len != p->gso_size)
-		cut_ip(c, p->ipv6, head + c->ip, len);
-	if (c->off + len == p->payload_len)
+	if (len != c->frame->gso_size)
+		cut_ip(c, c->frame->ipv6, head + c->ip, len);
+	if (len == c->left)
 		flags |= c->once;
-	if (!c->off)
-		flags |= c->first;
-	put32(tcp + 4, seq);
+	flags |= c->first;
+	put32(tcp + 4, c->seq);
 	tcp[13] |= flags;
 	/* The flags' octet is the odd one of its word. */
-	size += __builtin_bswap32(seq) + ((uint64_t)flags << 8);
-	if (offload)
-		field = sum_fold(c->pseudo + __builtin_bswap32(c->hlen + len));
+	if (c->offload)
+		field = sum_fold(c->pseudo + size);
 	else
-		field = sum_finish(sum_join(sum_join(c->tcp_sum, size), sum));
+		field = sum_finish(
+			sum_join(sum, sum_join(c->tcp_sum, size + __builtin_bswap32(c->seq) +
+								   ((uint64_t)flags << 8))));
 	memcpy(tcp + TCP_CHECK, &field, 2);
 }
 
 /* The payload of the next packet. */
 static uint32_t next_len(const struct cutting *c)
 {
-	uint32_t left = c->frame->payload_len - c->off;
-
-	return left < c->frame->gso_size ? left : c->frame->gso_size;
+	return c->left < c->frame->gso_size ? c->left : c->frame->gso_size;
 }
 
 /* A packet of LEN bytes of payload has been cut: what is left. */
 static void cut_done(struct cpl_stack *s, struct cutting *c, uint32_t len)
 {
-	struct frame *p = c->frame;
-
-	c->off += len;
-	if (c->off == p->payload_len) {
-		c->frame = NULL;
-		frame_free(s, p);
-	} else {
-		p->start += len;
+	c->left -= len;
+	c->seq += len;
+	c->first = 0;
+	if (c->left) {
+		c->plain = c->here < c->left ? c->here : c->left - 1;
+		return;
 	}
+	frame_free(s, c->frame);
+	c->frame = NULL;
+	c->plain = 0;
 }
 
 struct frame *cut_next(struct cpl_stack *s, struct iface *iface)
@@ -148,7 +164,6 @@ struct frame *cut_next(struct cpl_stack *s, struct iface *iface)
 	struct cutting *c = &iface->cutting;
 	struct frame *p = c->frame, *f = frame_new(s);
 	uint32_t len = next_len(c);
-	bool offload = iface->config.flags & CPL_IFACE_CSUM_OUT;
 
 	if (!f)
 		return NULL;
@@ -158,41 +173,19 @@ struct frame *cut_next(struct cpl_stack *s, struct iface *iface)
 	f->ifindex = p->ifindex;
 	f->ipv6 = p->ipv6;
 	f->handle = p->handle;
-	f->start = p->start;
-	f->end = c->off + len == p->payload_len ? p->end : p->start + len;
-	if (offload) {
+	f->start = p->start + (p->payload_len - c->left);
+	f->end = len == c->left ? p->end : f->start + len;
+	if (c->offload) {
 		f->csum_start = p->csum_start;
 		f->csum_offset = p->csum_offset;
 	}
-	share_payload(f, p, c, len);
-	cut_headers(c, f->headers + f->off, len, offload, offload ? 0 : frame_sum(f, s->sum, 0, 0));
+	share_payload(f, c, len);
+	cut_headers(c, f->headers + f->off, len, c->offload ? 0 : frame_sum(f, s->sum, 0, 0));
 	cut_done(s, c, len);
 	return f;
 }
 
-/* LEN bytes of payload to TO; their sum, if there is a COPY that makes one. */
-static uint64_t copy_payload(struct cutting *c, uint8_t *to, uint32_t len, sum_copy_fn copy)
-{
-	const struct chunk_piece *from = c->frame->pieces + c->piece;
-	uint32_t done = 0, off = c->piece_off, n;
-	uint64_t sum = 0;
-
-	for (; done < len; done += n, off += n) {
-		if (off == from->len) {
-			from++;
-			off = 0;
-		}
-		n = from->len - off;
-		n = n < len - done ? n : len - done;
-		if (copy)
-			sum = sum_copy_at(copy, sum, to + done, from->data + off, n, done);
-		else
-			memcpy(to + done, from->data + off, n);
-	}
-	c->piece = (uint32_t)(from - c->frame->pieces);
-	c->piece_off = off;
-	return sum;
-}
+/* ---- by copy ---- */
 
 /* N bytes, mostly 40 to 64: two copies of a size known here, which may overlap. */
 static inline void copy_headers(uint8_t *to, const uint8_t *from, uint32_t n)
@@ -205,26 +198,77 @@ static inline void copy_headers(uint8_t *to, const uint8_t *from, uint32_t n)
 	memcpy(to + n - 32, from + n - 32, 32);
 }
 
+/* LEN bytes of payload to TO; their sum, unless that is left to the device. */
+static uint64_t copy_payload(struct cutting *c, uint8_t *to, uint32_t len, sum_copy_fn copy)
+{
+	uint32_t done = 0, n;
+	uint64_t sum = 0;
+
+	for (; done < len; done += n, c->data += n, c->here -= n) {
+		if (!c->here)
+			next_piece(c);
+		n = c->here < len - done ? c->here : len - done;
+		if (c->offload)
+			memcpy(to + done, c->data, n);
+		else
+			sum = sum_copy_at(copy, sum, to + done, c->data, n, done);
+	}
+	return sum;
+}
+
+static void describe(const struct cutting *c, const uint8_t *to, uint32_t len, struct cpl_out *what)
+{
+	output_describe(c->frame, to, len, what);
+	what->gso_size = what->ecn = 0;
+	if (!c->offload)
+		what->csum_start = what->csum_offset = 0;
+}
+
+static __attribute__((noinline)) int copy_any(struct cpl_stack *s, struct cutting *c, uint8_t *to,
+					      size_t size, struct cpl_out *what)
+{
+	uint32_t len = next_len(c), hlen = c->frame->len;
+	uint64_t sum;
+
+	if (what)
+		describe(c, to, hlen + len, what);
+	if (hlen + len > size)
+		return -EMSGSIZE;
+	copy_headers(to, c->frame->headers + c->frame->off, hlen);
+	sum = copy_payload(c, to + hlen, len, s->sum_copy);
+	cut_headers(c, to, len, sum);
+	cut_done(s, c, len);
+	return (int)(hlen + len);
+}
+
+/* Most packets differ from the one before in sequence number, text and checksum alone. */
 int cut_copy(struct cpl_stack *s, struct iface *iface, uint8_t *to, size_t size,
 	     struct cpl_out *what)
 {
 	struct cutting *c = &iface->cutting;
 	const struct frame *p = c->frame;
-	uint32_t len = next_len(c), hlen = p->len;
-	bool offload = iface->config.flags & CPL_IFACE_CSUM_OUT;
-	uint64_t sum;
+	uint32_t len = p->gso_size, hlen = p->len, seq = __builtin_bswap32(c->seq);
+	uint64_t sum = __builtin_bswap32(c->hlen + len);
+	uint16_t field;
 
-	if (what) {
-		output_describe(p, to, hlen + len, what);
-		what->gso_size = what->ecn = 0;
-		if (!offload)
-			what->csum_start = what->csum_offset = 0;
-	}
-	if (hlen + len > size)
-		return -EMSGSIZE;
+	if (c->plain < len || hlen + len > size)
+		return copy_any(s, c, to, size, what);
 	copy_headers(to, p->headers + p->off, hlen);
-	sum = copy_payload(c, to + hlen, len, offload ? NULL : s->sum_copy);
-	cut_headers(c, to, len, offload, sum);
-	cut_done(s, c, len);
+	if (c->offload) {
+		field = sum_fold(c->pseudo + sum);
+		memcpy(to + hlen, c->data, len);
+	} else {
+		sum = sum_join(c->tcp_sum, sum + seq);
+		field = sum_finish(s->sum_copy(sum, to + hlen, c->data, len));
+	}
+	memcpy(to + c->tcp + 4, &seq, 4);
+	memcpy(to + c->tcp + TCP_CHECK, &field, 2);
+	if (what)
+		describe(c, to, hlen + len, what);
+	c->data += len;
+	c->here -= len;
+	c->plain -= len;
+	c->left -= len;
+	c->seq += len;
 	return (int)(hlen + len);
 }

@@ -284,7 +284,8 @@ bool input_frame(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, ui
 			      .gso_size = f->gso_size,
 			      .csum_ok = f->flags & (CPL_FRAME_CSUM_OK | CPL_FRAME_CSUM_PARTIAL),
 			      .to_us_alone = true,
-			      .frame = f->data };
+			      .frame = f->data,
+			      .frame_len = f->len };
 
 	if (f->flags & CPL_FRAME_LEND) {
 		pkt.lent = chunk_lend(&s->chunks, f->data, f->len, f->token);

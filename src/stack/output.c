@@ -536,11 +536,11 @@ void output_run_all(struct cpl_stack *s, uint64_t now)
 void output_flush(struct cpl_stack *s, int ifindex, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[ifindex];
+	struct frame *cut = cut_stop(iface);
 
-	if (iface->cutting.frame) {
+	if (cut) {
 		s->counters.drop_iface_down++;
-		frame_drop(s, iface->cutting.frame, now);
-		iface->cutting.frame = NULL;
+		frame_drop(s, cut, now);
 	}
 	while (!list_empty(&iface->txq)) {
 		struct frame *f = list_first(&iface->txq, struct frame, link);
@@ -609,10 +609,8 @@ struct frame *output_next(struct cpl_stack *s, int ifindex, uint64_t now)
 			return f;
 	}
 	f = cut_next(s, iface);
-	if (!f) {
-		frame_drop(s, iface->cutting.frame, now);
-		iface->cutting.frame = NULL;
-	}
+	if (!f)
+		frame_drop(s, cut_stop(iface), now);
 	return f;
 }
 

@@ -53,13 +53,17 @@ struct frame {
 
 /* The super-segment that is being cut for a device, how far that is, and what all packets share. */
 struct cutting {
-	struct frame *frame; /* NULL: none; its start moves with what has left */
-	uint32_t off;	     /* of its payload */
-	uint32_t piece, piece_off;
-	uint32_t seq;	     /* of its first byte */
+	struct frame *frame; /* NULL: none */
+	const uint8_t *data; /* the payload that is next, and ... */
+	uint32_t here;	     /* ... how much more of its piece there is */
+	uint32_t plain;	     /* ... for packets of full size that are neither first nor last */
+	uint32_t left;	     /* of the payload */
+	uint32_t seq;	     /* of the next */
 	uint32_t hlen;	     /* of TCP */
 	uint16_t ip, tcp;    /* where the headers begin in the frame */
+	uint8_t piece;
 	uint8_t once, first; /* flags of the last packet, of the first */
+	bool offload;	     /* the device makes TCP's checksum */
 	uint64_t ip_sum;     /* of the IPv4 header, but its length */
 	uint64_t pseudo;     /* of TCP's pseudo-header, but the length */
 	uint64_t tcp_sum;    /* of that and the header, but the sequence number */
@@ -163,20 +167,31 @@ struct dst {
 #define RUN_MAX	  48u
 #define RUN_BYTES 65000u
 
-#define RUN_WORDS 15u /* of headers: Ethernet, IPv6, TCP with options */
+/* Headers are compared by so much at once. */
+typedef uint64_t run_word __attribute__((vector_size(16)));
+#define RUN_WORDS 8u /* Ethernet, IPv6, TCP with options */
+#define RUN_LEAST 4u /* a frame that joins is as long at least */
 
 struct run {
 	struct seg_in in; /* the first */
 	struct ip_hdr ip;
-	const uint8_t *head;	   /* its headers, in the caller's frame */
-	uint32_t link, iphl, hlen; /* of the link; of IP; of all */
-	uint32_t mss, total, next;
-	uint32_t words;
-	uint64_t mask[RUN_WORDS]; /* the bits of the headers that are the same in all */
-	uint16_t pseudo;	  /* sum of addresses and protocol */
-	uint16_t ip_sum;	  /* of what is the same in all IPv4 headers */
-	bool closed;		  /* nothing joins any more */
-	unsigned n;		  /* 0: none */
+	unsigned pieces_n;   /* 0: there is no run */
+	uint32_t frame_len;  /* of the first */
+	uint32_t mss;	     /* its text */
+	uint32_t next;	     /* sequence number */
+	uint32_t room;	     /* for text to join; 0: nothing joins any more */
+	uint32_t hlen;	     /* of all headers */
+	uint32_t link, iphl; /* of the link's; of IP's */
+	uint32_t tcp;	     /* where TCP's begins */
+	uint8_t *to, *end;   /* where its text lands; NULL: it stays where it is */
+	struct tcb *tcb;     /* whose text lands */
+	uint16_t tcp_sum;    /* of what is the same in all TCP headers and their pseudo-headers */
+	uint16_t ip_sum;     /* ... in all IPv4 headers */
+	uint16_t flags;	     /* of the last */
+	unsigned words;	     /* of these: */
+	run_word first[RUN_WORDS]; /* the headers */
+	run_word like[RUN_WORDS];  /* what is the same in those that are as long ... */
+	run_word mask[RUN_WORDS];  /* ... and in all */
 	struct seg_piece pieces[RUN_MAX];
 };
 
@@ -222,7 +237,7 @@ struct cpl_stack {
 	sum_copy_fn sum_copy;		   /* sum_copy() */
 	struct frame *spare[FRAMES_SPARE]; /* as many are kept at hand */
 	unsigned spare_n;
-	bool batch; /* more frames follow in this call: runs are worth while */
+	unsigned batch; /* as many frames follow in this call: runs are worth while */
 	struct run run;
 	uint8_t *scratch; /* SCRATCH bytes for cutting a packet, as many for one that loops */
 };
@@ -239,6 +254,7 @@ struct packet {
 	uint32_t gso_size;
 	struct chunk *lent;   /* the whole frame, or NULL */
 	const uint8_t *frame; /* it came in, valid until all of the batch is done; or NULL */
+	uint32_t frame_len;
 };
 
 /* ---- dst.c ---- */
@@ -345,6 +361,8 @@ struct frame *cut_next(struct cpl_stack *s, struct iface *iface);
  */
 int cut_copy(struct cpl_stack *s, struct iface *iface, uint8_t *to, size_t size,
 	     struct cpl_out *what);
+/* What is left of it, as a frame that is the caller's; NULL: there is none. */
+struct frame *cut_stop(struct iface *iface);
 
 /* ---- arp.c, nd.c ---- */
 void arp_input(struct cpl_stack *s, int ifindex, const uint8_t *p, uint32_t len, uint64_t now);

@@ -87,14 +87,14 @@ static void schedule_ack(struct tcp *tcp, struct tcb *tcb, uint32_t len, bool pu
 static bool keep_run(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in)
 {
 	struct chunkq *q = &tcb->io->rcvq;
-
 	uint32_t left = in->tcp.len;
 
 	for (unsigned i = 0; i < in->pieces_n; left -= in->pieces[i++].len) {
 		const struct seg_piece *p = &in->pieces[i];
 		struct seg_in one = { .lent = p->lent };
 
-		if (p->lent && lend_worth(&one, p->len) &&
+		/* It is memory of ours, where the text has landed; or it is lent. */
+		if (p->lent && (p->lent->cls < CHUNK_CLASSES || lend_worth(&one, p->len)) &&
 		    chunkq_append_ref(q, tcp->chunks, p->lent, p->lent_off, p->len))
 			continue;
 		if (chunkq_append_part(q, tcp->chunks, p->data, p->len, left) != p->len)

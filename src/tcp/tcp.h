@@ -117,7 +117,7 @@ struct tcb_bound {
 	bool named; /* by the program: it stays bound when the connection is over */
 };
 
-/* The text of one segment of a run. */
+/* The text of a segment of a run, or of several where it lies in a chunk already. */
 struct seg_piece {
 	const uint8_t *data;
 	uint32_t len;
@@ -172,11 +172,23 @@ void tcp_destroy(struct tcp *tcp);
 /* Takes a segment that passed tcp_parse() with its addresses checked. */
 void tcp_input(struct tcp *tcp, const struct seg_in *in, uint64_t now);
 /*
- * N segments of one connection that follow each other, TOTAL bytes of text: IN is the first, the
- * others have its header, but for sequence number and PSH. All but the last are of one length.
+ * N segments of one connection that follow each other, TOTAL bytes of text in IN's pieces: IN is
+ * the first, the others have its header, but for sequence number and PSH. All but the last are of
+ * one length. TCB is from tcp_run_tcb(), if the text is where tcp_run_room() said; else it is NULL,
+ * and each segment is a piece.
  */
-void tcp_input_run(struct tcp *tcp, struct seg_in *in, const struct seg_piece *pieces, unsigned n,
-		   uint32_t total, uint64_t now);
+void tcp_input_run(struct tcp *tcp, struct tcb *tcb, struct seg_in *in, unsigned n, uint32_t total,
+		   uint64_t now);
+/*
+ * The connection of IN, if IN is what comes next there: NULL else. Text of no more than *WINDOW
+ * octets, IN's included, is taken in one piece, if it comes before anything else happens.
+ */
+struct tcb *tcp_run_tcb(struct tcp *tcp, const struct seg_in *in, uint32_t *window);
+/*
+ * The chunk behind whose filled part that text is to be put, which fills it: with room for N octets
+ * at least, of a class for COMING, and a reference for the caller. NULL: no memory.
+ */
+struct chunk *tcp_run_room(struct tcp *tcp, struct tcb *tcb, uint32_t n, uint32_t coming);
 /* The next segment that TCB wants to send now; false: none, and TCB is off the ready list. */
 bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now);
 /* The device refused the segment of HANDLE with record [start, end). */

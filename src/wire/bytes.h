@@ -20,6 +20,14 @@ static inline uint32_t get32(const uint8_t *p)
 }
 
 /* As they lie there: to be compared or summed. */
+static inline uint16_t load16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, 2);
+	return v;
+}
+
 static inline uint32_t load32(const uint8_t *p)
 {
 	uint32_t v;

@@ -29,7 +29,9 @@ struct net {
 	cpl_stack *stack[2];
 	int ifindex[2];
 	cpl_handle listener, handle[2];
-	bool ether, ipv6, lend;
+	bool ether, ipv6;
+	unsigned lend; /* per cent of frames */
+	bool pad;      /* frames may be longer than what they hold */
 	uint32_t iface_flags;
 	/* What is on its way to each. */
 	uint8_t *frame[2][QUEUE];
@@ -42,9 +44,18 @@ struct net {
 	unsigned batch;	     /* 0: any size */
 };
 
+static unsigned alloc_fails; /* per cent of times */
+static unsigned alloc_failed;
+
 static void *slab_alloc(void *ctx, size_t n)
 {
+	static uint64_t seed = 1;
+
 	(void)ctx;
+	if (rnd(&seed, 100) < alloc_fails) {
+		alloc_failed++;
+		return NULL;
+	}
 	return malloc(n);
 }
 
@@ -140,9 +151,9 @@ static void net_queue(struct net *n, unsigned to, const uint8_t *p, uint32_t len
 {
 	if (n->queued[to] == QUEUE)
 		return;
-	n->frame[to][n->queued[to]] = malloc(len);
-	memcpy(n->frame[to][n->queued[to]], p, len);
-	n->len[to][n->queued[to]++] = len;
+	n->len[to][n->queued[to]] = len + (n->pad ? rnd(&n->seed, 2) * rnd(&n->seed, 60) : 0);
+	n->frame[to][n->queued[to]] = calloc(1, n->len[to][n->queued[to]]);
+	memcpy(n->frame[to][n->queued[to]++], p, len);
 }
 
 /* Loss, damage, and what comes twice or late. */
@@ -213,6 +224,7 @@ static void net_output(struct net *n, unsigned from)
 static void net_input(struct net *n, unsigned to)
 {
 	struct cpl_frame in[QUEUE];
+	bool lent[QUEUE];
 	unsigned done = 0, k;
 
 	while (done < n->queued[to]) {
@@ -224,16 +236,17 @@ static void net_input(struct net *n, unsigned to)
 			in[k] = (struct cpl_frame){ .data = frame, .len = n->len[to][done + k] };
 			if (n->iface_flags & CPL_IFACE_CSUM_OUT)
 				in[k].flags = CPL_FRAME_CSUM_OK;
-			if (n->lend) {
+			lent[k] = rnd(&n->seed, 100) < n->lend;
+			if (lent[k]) {
 				in[k].flags |= CPL_FRAME_LEND;
 				in[k].token = (uintptr_t)frame;
 			}
 		}
 		assert_int_equal(cpl_input(n->stack[to], n->ifindex[to], in, k, n->now), k);
-		if (n->lend)
-			take_back(n, to);
-		for (unsigned i = 0; i < k && !n->lend; i++)
-			free(n->frame[to][done + i]);
+		take_back(n, to);
+		for (unsigned i = 0; i < k; i++)
+			if (!lent[i])
+				free(n->frame[to][done + i]);
 		done += k;
 	}
 	n->queued[to] = 0;
@@ -322,7 +335,8 @@ static void test_stream_through_any_trouble(void **state)
 
 		n.ether = round & 1;
 		n.ipv6 = round & 2;
-		n.lend = round & 4;
+		n.lend = round & 4 ? round & 16 ? 100 : 30 : 0;
+		n.pad = round & 32;
 		net_open(&n, round & 8);
 		net_connect(&n);
 		net_stream(&n, 400000, round % 3 ? 60000 : 3000);
@@ -366,18 +380,80 @@ static void test_a_run_is_answered_once_and_counted_in_segments(void **state)
 
 		n.ether = round & 1;
 		n.ipv6 = round & 2;
-		n.lend = round & 4;
+		n.lend = round & 4 ? 100 : 0;
 		net_open(&n, true);
 		net_connect(&n);
 		net_stream(&n, 3000000, 60000);
 		a = counters_of(&n, 0);
 		b = counters_of(&n, 1);
 		assert_int_equal(a.segs_out, b.segs_in);
+		assert_int_equal(a.frames_out, b.frames_in);
+		assert_int_equal(a.bytes_out, b.bytes_in);
 		cpl_info_get(n.stack[1], n.handle[1], &info, n.now);
 		assert_int_equal(info.data_segs_in, n.packets[1]);
 		assert_true(b.segs_out < b.segs_in / 8); /* not one for two */
 		net_close(&n);
 	}
+}
+
+/* The shortest that may join, less than the headers that are compared at once, padded or not. */
+static void test_short_segments(void **state)
+{
+	uint8_t text[64], got[64];
+
+	(void)state;
+	for (unsigned round = 0; round < 12; round++) {
+		struct net n = { .seed = round, .batch = 64, .pad = round & 1 };
+		uint64_t sent = 0, read = 0;
+		uint32_t size = 8 + round * 2;
+		long r;
+
+		n.ether = round & 4;
+		n.ipv6 = round & 2;
+		net_open(&n, false);
+		net_connect(&n);
+		cpl_set_option(n.stack[0], n.handle[0], CPL_OPT_NODELAY, 1, n.now);
+		for (unsigned turn = 0; turn < 60; turn++) {
+			for (unsigned writes = 0; writes < 12; writes++) {
+				for (unsigned i = 0; i < size; i++)
+					text[i] = octet(sent++);
+				assert_int_equal(cpl_send(n.stack[0], n.handle[0], text, size, 0,
+							  n.now),
+						 size);
+				net_output(&n, 0);
+			}
+			net_turn(&n);
+			while ((r = cpl_recv(n.stack[1], n.handle[1], got, sizeof(got), 0, n.now)) >
+			       0)
+				for (long i = 0; i < r; i++)
+					assert_int_equal(got[i], octet(read++));
+		}
+		assert_int_equal(read, sent);
+		assert_true(n.packets[1] > 60 * 4);
+		assert_int_equal(counters_of(&n, 0).segs_out, counters_of(&n, 1).segs_in);
+		net_close(&n);
+	}
+}
+
+/* What lands is as if it had come alone, if memory fails at any time. */
+static void test_memory_fails(void **state)
+{
+	unsigned failed = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 20; round++) {
+		struct net n = { .seed = round + 1 };
+
+		net_open(&n, true);
+		net_connect(&n);
+		alloc_failed = 0;
+		alloc_fails = 10;
+		net_stream(&n, 1000000, 60000);
+		alloc_fails = 0;
+		failed += alloc_failed;
+		net_close(&n);
+	}
+	assert_true(failed > 20);
 }
 
 int main(void)
@@ -386,6 +462,8 @@ int main(void)
 		cmocka_unit_test(test_stream_through_any_trouble),
 		cmocka_unit_test(test_what_is_cut_is_as_if_sent_one_by_one),
 		cmocka_unit_test(test_a_run_is_answered_once_and_counted_in_segments),
+		cmocka_unit_test(test_short_segments),
+		cmocka_unit_test(test_memory_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,14 @@ static inline uint64_t rate_sample_rate(const struct rate_sample *rate)
 	return rate->delivered / (rate->interval_ns / 1000000000u + 1);
 }
 
+/* Whether A's rate is no less than B's, if it has one at all. */
+static inline bool rate_sample_geq(const struct rate_sample *a, const struct rate_sample *b)
+{
+	__extension__ typedef unsigned __int128 product;
+
+	return (product)a->delivered * b->interval_ns >= (product)b->delivered * a->interval_ns;
+}
+
 /* More than one in so many bytes lost since a record was sent: it was sent into too much. */
 #define LOSS_HIGH_DEN 50
 

@@ -40,6 +40,7 @@ const struct dst *dst_get(struct cpl_stack *s, const struct cpl_addr *addr)
 	if (d->used && d->route_generation == s->routes.generation &&
 	    cpl_addr_equal(&d->addr, addr))
 		return d;
+	s->way = NULL;
 	d->addr = *addr;
 	d->used = true;
 	d->routed = false;
@@ -61,6 +62,7 @@ const struct dst *dst_path(struct cpl_stack *s, const struct cpl_addr *addr,
 	if (*err)
 		return NULL;
 	if (!ifindex && cpl_addr_equal(&route.source, source)) {
+		s->way = NULL;
 		to = d;
 		to->pmtu_generation = s->pmtu.generation;
 		to->routed = true;

@@ -12,8 +12,7 @@
 /* The sum of the pseudo-header of a segment of LEN octets. */
 static uint64_t plain_pseudo(const uint8_t *ip, uint32_t len)
 {
-	return sum_join(load64(ip + 12),
-			(uint64_t)__builtin_bswap32(IP_TCP) + __builtin_bswap32(len));
+	return sum_join(load64(ip + 12), (uint64_t)swap32(IP_TCP) + swap32(len));
 }
 
 /* ---- what comes ---- */
@@ -142,42 +141,68 @@ static uint32_t plain_hlen(const struct tcp_seg *seg)
 	return seg->opts ? TCP_HLEN + 12 : TCP_HLEN;
 }
 
-/* As tcp_build() and ip_build() make them, with both checksums; SUM: of the text. */
+/* The addresses of TCB as they stand in a packet to its peer. */
+static uint64_t pair_out(const struct tcb *tcb)
+{
+	return load32(tcb->node.id.local.b + 12) | (uint64_t)load32(tcb->node.id.remote.b + 12)
+							   << 32;
+}
+
+/*
+ * As tcp_build() and ip_build() make them, with both checksums; SUM: of the text. Summed as they
+ * are made: what was just stored in parts is slow to load as a whole.
+ */
 static void plain_headers(uint8_t *ip, const struct tcp_out *out, uint64_t sum, bool offload)
 {
 	const struct tcb *tcb = out->tcb;
 	const struct tcp_seg *seg = &out->seg;
 	uint32_t hlen = plain_hlen(seg), len = hlen + seg->len;
+	uint64_t pair = pair_out(tcb), word[3], option = 0;
+	uint32_t ttl = swap32((uint32_t)tcb->ttl << 24 | IP_TCP << 16);
+	uint32_t up = swap32(seg->up), tsecr = 0;
 	uint8_t *tcp = ip + IPV4_HLEN;
-	uint16_t check;
 
-	put32(ip, 0x45u << 24 | (uint32_t)(tcb->tos | out->ect) << 16 | (IPV4_HLEN + len));
-	put32(ip + 4, IPV4_DF);
-	put32(ip + 8, (uint32_t)tcb->ttl << 24 | IP_TCP << 16);
-	memcpy(ip + 12, tcb->node.id.local.b + 12, 4);
-	memcpy(ip + 16, tcb->node.id.remote.b + 12, 4);
-	check = sum_finish(sum_20(ip));
-	memcpy(ip + 10, &check, 2);
-	put32(tcp, (uint32_t)seg->sport << 16 | seg->dport);
-	put32(tcp + 4, seg->seq);
-	put32(tcp + 8, seg->ack);
-	put32(tcp + 12, hlen << 26 | (uint32_t)seg->flags << 16 | seg->wnd);
-	put32(tcp + 16, seg->up);
+	word[0] = swap64(0x45ull << 56 | (uint64_t)(tcb->tos | out->ect) << 48 |
+			 (uint64_t)(IPV4_HLEN + len) << 32 | IPV4_DF);
+	ttl |= (uint32_t)sum_finish(sum_join(sum_join(word[0], pair), ttl)) << 16;
+	word[1] = swap64((uint64_t)seg->sport << 48 | (uint64_t)seg->dport << 32 | seg->seq);
+	word[2] = swap64((uint64_t)seg->ack << 32 | hlen << 26 | (uint32_t)seg->flags << 16 |
+			 seg->wnd);
 	if (seg->opts) {
-		put32(tcp + 20, TCP_OPTS_TS);
-		put32(tcp + 24, seg->tsval);
-		put32(tcp + 28, seg->tsecr);
+		option = swap64((uint64_t)TCP_OPTS_TS << 32 | seg->tsval);
+		tsecr = swap32(seg->tsecr);
+		store64(tcp + 20, option);
+		store32(tcp + 28, tsecr);
 	}
-	sum = sum_join(sum, plain_pseudo(ip, len));
+	sum = sum_join(sum, sum_join(pair, (uint64_t)swap32(IP_TCP) + swap32(len)));
 	if (offload) {
-		check = sum_fold(sum);
+		up |= sum_fold(sum);
 	} else {
-		sum = sum_join(sum, sum_20(tcp));
-		if (seg->opts)
-			sum = sum_join(sum_join(sum, load64(tcp + 20)), load32(tcp + 28));
-		check = sum_finish(sum);
+		sum = sum_join(sum, sum_join(word[1], word[2]));
+		up |= sum_finish(sum_join(sum, sum_join(option, (uint64_t)tsecr + up)));
 	}
-	memcpy(tcp + 16, &check, 2);
+	store64(ip, word[0]);
+	store32(ip + 8, ttl);
+	store64(ip + 12, pair);
+	store64(tcp, word[1]);
+	store64(tcp + 8, word[2]);
+	store32(tcp + 16, up);
+}
+
+/* output_way(), where it is that of the last plain segment, without looking it up. */
+static const struct dst *plain_way(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
+{
+	const struct dst *way = s->way;
+	const struct tcb *tcb = out->tcb;
+	uint64_t pair = pair_out(tcb);
+
+	if (way && s->way_pair == pair && way->route_generation == s->routes.generation &&
+	    way->pmtu_generation == s->pmtu.generation && way->route.ifindex == tcb->ifindex)
+		return way;
+	way = output_way(s, out, &tcb->node.id.remote, now);
+	s->way = way == &s->dst_once ? NULL : way;
+	s->way_pair = pair;
+	return way;
 }
 
 /* Where a packet of LEN octets by way of DST may be written at once, behind its link header. */
@@ -247,7 +272,7 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to
 
 	if (!is_plain(s, out))
 		return false;
-	dst = output_way(s, out, &tcb->node.id.remote, now);
+	dst = plain_way(s, out, now);
 	if (!dst)
 		return true;
 	if (len > dst->mtu)

@@ -232,9 +232,11 @@ struct cpl_stack {
 	/* IPv4 source and destination of a segment that was let in, as they stand in it: see
 	 * plain.c */
 	uint64_t pair;
-	uint32_t pair_generation;	   /* of the routes then */
-	sum_fn sum;			   /* sum_add() for this processor */
-	sum_copy_fn sum_copy;		   /* sum_copy() */
+	uint32_t pair_generation; /* of the routes then */
+	const struct dst *way; /* of the last plain segment, or NULL: its entry was changed ... */
+	uint64_t way_pair;     /* ... and source and destination of that */
+	sum_fn sum;	       /* sum_add() for this processor */
+	sum_copy_fn sum_copy;  /* sum_copy() */
 	struct frame *spare[FRAMES_SPARE]; /* as many are kept at hand */
 	unsigned spare_n;
 	unsigned batch; /* as many frames follow in this call: runs are worth while */

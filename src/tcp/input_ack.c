@@ -142,9 +142,8 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_seg *seg,
  */
 void input_rate(struct tcb_io *io, const struct rate_sample *rate)
 {
-	uint64_t bytes_s = rate_sample_rate(rate);
-
-	if (bytes_s && (!rate->app_limited || bytes_s >= rate_sample_rate(&io->rate)))
+	if (rate->interval_ns && rate->delivered &&
+	    (!rate->app_limited || rate_sample_geq(rate, &io->rate)))
 		io->rate = *rate;
 }
 

@@ -44,6 +44,27 @@ static inline uint64_t load64(const uint8_t *p)
 	return v;
 }
 
+static inline void store32(uint8_t *p, uint32_t v)
+{
+	memcpy(p, &v, 4);
+}
+
+static inline void store64(uint8_t *p, uint64_t v)
+{
+	memcpy(p, &v, 8);
+}
+
+/* From and to network byte order. */
+static inline uint32_t swap32(uint32_t v)
+{
+	return __builtin_bswap32(v);
+}
+
+static inline uint64_t swap64(uint64_t v)
+{
+	return __builtin_bswap64(v);
+}
+
 static inline void put16(uint8_t *p, uint16_t v)
 {
 	p[0] = (uint8_t)(v >> 8);
@@ -56,6 +77,6 @@ static inline void put32(uint8_t *p, uint32_t v)
 	memcpy(p, &v, 4);
 }
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "get32 and put32 swap");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "get32, put32 and swap32 swap");
 
 #endif

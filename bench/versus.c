@@ -6,9 +6,10 @@
  * one bottleneck. Needs root, or a user that may make namespaces.
  *
  * Loss is that of the data's direction alone. Ratios of goodput are geometric means with the 95%
- * interval, of the others the quotient of all runs together. "outside" names what is not within
- * 0.95 to 1.10 of the second, or exceeds 1.10 of it where less is better.
- * Run it while nothing else runs, or under chrt -f 20: late frames count as well as lost ones.
+ * interval, of the others the quotient of all runs together. **Bold** is what is not within
+ * 0.95 to 1.10 of the second, or exceeds 1.10 of it where less is better. Shares: means over the
+ * runs. Run it while nothing else runs, or under chrt -f 20: late frames count as well as lost
+ * ones.
  */
 #define _GNU_SOURCE
 #include <math.h>
@@ -32,19 +33,20 @@ static const char usage[] =
 	"               in who is dropped\n"
 	"later=0 (us)   so much longer is one's round trip, of two runs the first's, of two\n"
 	"               the other's: who comes just when the queue has room\n"
-	"phases=1       instead in each run another part of what a packet takes there\n"
+	"phases=0       1: instead in each run another part of what a packet takes there\n"
 	"apart=0 (ms)   so much after one flow the other starts; the first is the first\n"
 	"               in every other run\n"
 	"late=20 (ms)   runs in which the wire was later than this once are made again\n"
 	"trace=FILE     cwnd of each sender, every 5 ms, and the fate of each segment at\n"
 	"               the wire, in files whose names begin so\n"
 	"share=cc+kk    instead: flows at once, in one bottleneck; cc=cubic+bbr: one for\n"
-	"               each flow\n"
+	"               each flow; with phases=1 apart=200 unless told, so that reps= is\n"
+	"               best a multiple of 4\n"
 	"The whole table:\n"
 	"  versus cc=cubic,reno,bbr rate=50,200 rtt=10,50,100 loss=0,0.001,0.01,0.03 \\\n"
 	"         reps=10 jobs=3\n"
 	"  versus share=cc+kk cc=cubic,reno,bbr rate=50 rtt=10,50,100 loss=0 \\\n"
-	"         seconds=20 skip=5 reps=5\n";
+	"         seconds=20 skip=5 reps=16\n";
 
 #define REPS_MAX    64
 #define CELLS_MAX   512
@@ -153,6 +155,11 @@ static void run_again(const struct options *o, const struct flow_run *run, struc
 	*late = fmax(*late, (double)by);
 }
 
+static void figure(double value, bool outside)
+{
+	printf(outside ? "**%.2f**" : "%.2f", value);
+}
+
 static void compare(const struct options *o, const struct cell *c)
 {
 	static struct sum sum[2];
@@ -174,14 +181,14 @@ static void compare(const struct options *o, const struct cell *c)
 	mean = interval(ratio, o->reps, &half);
 	gap[0] = flow_gap_ms(sum[0].gaps, 0.99);
 	gap[1] = flow_gap_ms(sum[1].gaps, 0.99);
-	printf("| %-5s | %4.0f | %3.0f ms | %4.1f%% | %6.2f | %6.2f | %5.3f (%.2f, %.2f) | %5.2f | "
-	       "%5.2f | %4.2f | %6.1f | %6.1f | %4.2f | %4.1f |%s%s%s\n",
-	       c->cc, c->rate, c->rtt_ms, c->loss * 100, sum[0].mbit, sum[1].mbit, exp(mean),
-	       exp(mean - half), exp(mean + half), resent(&sum[0]), resent(&sum[1]),
-	       resent(&sum[0]) / resent(&sum[1]), gap[0], gap[1], gap[0] / gap[1], late / 1e6,
-	       exp(mean) < 0.95 || exp(mean) > 1.10 ? " goodput" : "",
-	       resent(&sum[0]) > 1.1 * resent(&sum[1]) ? " resent" : "",
-	       gap[0] > 1.1 * gap[1] ? " gap" : "");
+	printf("| %s | %g | %g | %g%% | %.2f | %.2f | ", c->cc, c->rate, c->rtt_ms, c->loss * 100,
+	       sum[0].mbit, sum[1].mbit);
+	figure(exp(mean), exp(mean) < 0.95 || exp(mean) > 1.10);
+	printf(" (%.2f, %.2f) | ", exp(mean - half), exp(mean + half));
+	figure(resent(&sum[0]), resent(&sum[0]) > 1.1 * resent(&sum[1]));
+	printf(" | %.2f | %.1f | %.1f | ", resent(&sum[1]), gap[0], gap[1]);
+	figure(gap[0] / gap[1], gap[0] > 1.1 * gap[1]);
+	printf(" | %.1f |\n", late / 1e6);
 }
 
 /* Several flows at once: what the I-th gets of all. */
@@ -224,14 +231,15 @@ static void share(const struct options *o, const struct cell *c)
 		for (unsigned i = 0; i < run.n; i++)
 			part[i][k] = 100 * mbit(o, &r[i]) / all;
 	}
-	printf("| %-10s | %s | %4.0f | %3.0f ms | %4.1f%% ", c->cc, o->share, c->rate, c->rtt_ms,
-	       c->loss * 100);
+	printf("| %s | %s | %g | %g | %g%% ", c->cc, o->share, c->rate, c->rtt_ms, c->loss * 100);
 	for (unsigned i = 0; i < run.n; i++) {
 		mean = interval(part[i], o->reps, &half);
-		printf("| %6.2f | %4.1f%% (%.0f, %.0f) | %5.2f ", sum[i].mbit, mean, mean - half,
+		printf("| %.2f | %.0f%% (%.0f, %.0f) | %.2f ", sum[i].mbit, mean, mean - half,
 		       mean + half, resent(&sum[i]));
 	}
-	printf("| %4.1f |\n", late / 1e6);
+	for (int k = 0; k < o->reps; k++)
+		printf("%s%.0f", k ? " " : "| ", part[0][k]);
+	printf(" | %.1f |\n", late / 1e6);
 }
 
 /* Each cell in a process of its own, JOBS at a time; what they print, in order. */
@@ -274,21 +282,35 @@ static void work(const struct options *o, struct cell *cells, int n)
 static void heading(const struct options *o)
 {
 	if (o->share) {
-		printf("| cc | flows | rate | RTT | loss | Mbit/s, share (95%%) and sent again, "
-		       "%%, of "
-		       "each | | | | | | late, ms |\n|-|-|-|-|-|-|-|-|-|-|-|-|\n");
+		size_t n = (strlen(o->share) + 1) / 3;
+
+		printf("| | flows | Mbit/s | RTT, ms | loss ");
+		for (size_t i = 0; i < n; i++)
+			printf("| %.2s, Mbit/s | share (95%%) | sent again, %% ", o->share + 3 * i);
+		printf("| first's share in each run, %% | late, ms |\n|-|-|-|-|-|-|-|");
+		for (size_t i = 0; i < n; i++)
+			printf("-|-|-|");
+		printf("\n");
 		return;
 	}
-	printf("| cc | rate | RTT | loss | %.2s, Mbit/s | %.2s | ratio (95%%) | sent again, %% | "
-	       "%.2s "
-	       "| ratio | p99 gap, ms | %.2s | ratio | late, ms | outside\n"
-	       "|-|-|-|-|-|-|-|-|-|-|-|-|-|-|-\n",
+	printf("| | Mbit/s | RTT, ms | loss | %.2s | %.2s | ratio (95%%) | sent again, %% | %.2s "
+	       "| gap, ms | %.2s | ratio | late, ms |\n|-|-|-|-|-|-|-|-|-|-|-|-|-|\n",
 	       o->who, o->who + 3, o->who + 3, o->who + 3);
+}
+
+/* WORDS: pairs of sender and receiver with SEPARATOR between them, N at most. */
+static bool pairs(const char *words, char separator, size_t n)
+{
+	for (; n && strspn(words, "ck") == 2; n--, words += 3)
+		if (words[2] != separator)
+			return !words[2];
+	return false;
 }
 
 int main(int argc, char **argv)
 {
 	static struct cell cells[CELLS_MAX];
+	const bool shares = option(argc, argv, "share", NULL);
 	struct options o = {
 		.who = option(argc, argv, "who", "cc,kk"),
 		.share = option(argc, argv, "share", NULL),
@@ -296,8 +318,8 @@ int main(int argc, char **argv)
 		.queue = atof(option(argc, argv, "queue", "1")),
 		.jitter_ms = atof(option(argc, argv, "jitter", "0")),
 		.later_us = atof(option(argc, argv, "later", "0")),
-		.phases = option_number(argc, argv, "phases", 0),
-		.apart_ms = atof(option(argc, argv, "apart", "0")),
+		.phases = option_number(argc, argv, "phases", shares),
+		.apart_ms = atof(option(argc, argv, "apart", shares ? "200" : "0")),
 		.run_ns = (uint64_t)(atof(option(argc, argv, "seconds", "4")) * 1e9),
 		.skip_ns = (uint64_t)(atof(option(argc, argv, "skip", "0")) * 1e9),
 		.late_ns = (uint64_t)(atof(option(argc, argv, "late", "20")) * 1e6),
@@ -313,10 +335,11 @@ int main(int argc, char **argv)
 
 	options_check(argc, argv, usage);
 	if (o.reps < 1 || o.reps > REPS_MAX || o.jobs < 1 || o.skip_ns >= o.run_ns ||
-	    (!o.share && strlen(o.who) != 5)) {
+	    strlen(o.who) != 5 || !pairs(o.who, ',', 2) ||
+	    (shares && !pairs(o.share, '+', FLOWS_MAX))) {
 		fprintf(stderr,
 			"versus: reps= is 1 to %d, jobs= 1 at least, skip= less than "
-			"seconds=, who= like cc,kk\n",
+			"seconds=, who= like cc,kk and share= like cc+kk\n",
 			REPS_MAX);
 		return 2;
 	}

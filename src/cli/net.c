@@ -25,6 +25,7 @@
 #include "source/source.h"
 #include "view/pair.h"
 #include "view/tcb.h"
+#include "wire/ip.h"
 
 #define PREFIX4	    24
 #define PREFIX6	    64
@@ -54,6 +55,10 @@ int net_address(const char *text, struct cpl_addr *addr, unsigned *prefix_len)
 	snprintf(host, sizeof(host), "%.*s", (int)(n < sizeof(host) ? n : 0), text);
 	if (cpl_addr_parse(addr, host))
 		return cli_fail(CLI_USAGE, "%s: no IP address", text);
+	if (addr_is_any(addr) || addr_is_loopback(addr) || addr_is_multicast(addr) ||
+	    addr_is_broadcast(addr))
+		return cli_fail(CLI_USAGE, "%s: not an address that a host on a network can have",
+				text);
 	most = cpl_addr_is4(addr) ? 32 : 128;
 	if (slash && !net_number(slash + 1, 1, most, &len))
 		return cli_fail(CLI_USAGE, "%s: a length of 1 to %u", text, most);

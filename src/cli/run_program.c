@@ -165,8 +165,11 @@ int program_shim(char path[PATH_MAX], struct link_why *why)
 		char name[2 * PATH_MAX];
 
 		snprintf(name, sizeof(name), "%s/%s", self, places[i]);
-		if (realpath(name, path) && access(path, R_OK) == 0)
+		if (!realpath(name, path))
+			continue;
+		if (access(path, R_OK) == 0)
 			return 0;
+		return link_fail(why, -errno, "cannot read %s: %s", path, strerror(errno));
 	}
 	return link_fail(why, -ENOENT,
 			 "libcouplet-shim.so is neither in %s nor in %s/../lib/couplet: build it "

@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -57,7 +58,30 @@ int refuse_install(void)
 #endif
 }
 
-static const char *reason(const struct seccomp_data *d)
+/* How PID got past the shim, by what it has mapped. */
+static const char *way_past(uint32_t pid)
+{
+	char path[32], line[512];
+	bool dynamic = false, shim = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		dynamic |= strstr(line, "/ld-linux") || strstr(line, "/ld-musl");
+		shim |= strstr(line, "/libcouplet-shim.so") != NULL;
+	}
+	if (f)
+		fclose(f);
+	if (shim)
+		return "makes a socket past our library, by a system call of its own";
+	if (dynamic)
+		return "makes a socket without our library: it was started without LD_PRELOAD, as "
+		       "env -i does";
+	return "makes a socket past our library, as statically linked programs do";
+}
+
+static const char *reason(const struct seccomp_data *d, uint32_t pid)
 {
 	int type = (int)d->args[1] & 0xf, protocol = (int)d->args[2];
 
@@ -65,7 +89,7 @@ static const char *reason(const struct seccomp_data *d)
 		return "asks for io_uring, which our library would not see";
 	if ((type == SOCK_STREAM && (!protocol || protocol == IPPROTO_TCP)) ||
 	    (type == SOCK_DGRAM && (!protocol || protocol == IPPROTO_UDP)))
-		return "makes a socket past our library, as statically linked programs do";
+		return way_past(pid);
 	return "asks for a socket that is neither TCP's nor UDP's";
 }
 
@@ -110,7 +134,7 @@ void refuse_next(int fd, char text[256])
 	text[0] = 0;
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &asked))
 		return; /* it has been killed meanwhile */
-	why = reason(&asked.data);
+	why = reason(&asked.data, asked.pid);
 	answer.id = asked.id;
 	err = asked.data.nr == SYS_io_uring_setup ? 0 : kernel_says(&asked.data);
 	if (err) {

@@ -7,10 +7,12 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 
 import world
@@ -66,11 +68,30 @@ def make_files():
                                                           daemon=daemon).encode())
 
 
+INLINE = []
+
+
+def inline(function):
+    """FUNCTION, a test, with the stack in the programs' own threads."""
+    def test():
+        INLINE[:] = ["--inline", "all"]
+        try:
+            function()
+        finally:
+            INLINE.clear()
+    test.tolerated = getattr(function, "tolerated", ())
+    return test
+
+
+def with_inline(options):
+    return (*options, *INLINE) if "tun" in options else options
+
+
 class Run(Program):
     """couplet run --link tun -- ARGV, until the end of the with block."""
 
     def __init__(self, *argv, options=("--link", "tun"), **more):
-        super().__init__(COUPLET, "run", "-v", *options, "--", *argv, **more)
+        super().__init__(COUPLET, "run", "-v", *with_inline(options), "--", *argv, **more)
         self.says("couplet run: ")
 
     def stop(self, signo=signal.SIGTERM, seconds=20):
@@ -79,7 +100,7 @@ class Run(Program):
 
 
 def on_couplet(*argv, options=("--link", "tun"), **more):
-    return run(COUPLET, "run", *options, "--", *argv, **more)
+    return run(COUPLET, "run", *with_inline(options), "--", *argv, **more)
 
 
 def connections(*words):
@@ -429,10 +450,19 @@ def refusals():
                          (("--set", "net.none"), "NAME=VALUE"), (("--publish", "0"), "1 to 65535"),
                          (("--publish", "[::1:80"), "--publish [::1:80: "),
                          (("--address", "10.0.0.1/40"), "a length of 1 to 32"),
+                         (("--address", "127.0.0.1"), "not an address that a host"),
+                         (("--address", "ff02::1"), "not an address that a host"),
                          (("--inline", "all"), "--inline is for --link tun and tap")):
         done = on_couplet("true", options=option, ok=False)
         assert done.returncode == 2 and said in done.stderr.decode(), (option, done)
     assert on_couplet("sh", "-c", "exit 5", ok=False).returncode == 5
+    os.mkdir(scratch("alone"))  # couplet without its library
+    shutil.copy(COUPLET, scratch("alone/couplet"))
+    done = run(scratch("alone/couplet"), "run", "true", ok=False)
+    assert done.returncode == 3 and b"build it with make, or install both" in done.stderr, done
+    done = run("sh", "-c", f"mount -t tmpfs none /dev/net && {COUPLET} run --link tun "
+               "-- true; status=$?; umount /dev/net; exit $status", ok=False)
+    assert done.returncode == 3 and b"load the kernel module tun" in done.stderr, done
     assert on_couplet("sh", "-c", "kill -9 $$", ok=False).returncode == 137
 
 
@@ -467,6 +497,9 @@ def calls_past_the_library_are_refused():
         for word in ("makes a socket past our library", "neither TCP's nor UDP's", "io_uring"):
             assert re.search(r"couplet run: past \(process \d+\) .*" + word + ".*: refused", said), said
         assert said.count("makes a socket past") == 1, said  # once is enough
+    done = on_couplet("env", "-i", sys.executable, "-c", "import socket; socket.socket()", ok=False)
+    assert re.search(rb"python3\S* \(process \d+\) makes a socket without our library: it was started "
+                     rb"without LD_PRELOAD, as env -i does: refused", done.stderr), done
     code = ("import ctypes\n"
             "libc = ctypes.CDLL(None, use_errno=True)\n"
             "fd = libc.syscall(41, 2, 1, 0)\n"
@@ -537,6 +570,9 @@ TESTS = [
     ("options that are not there are refused by name", options_that_are_not_there),
     ("a program that is killed is heard of at the other end", a_killed_program_is_heard_of),
 ]
+
+if SOAK:  # but for what can't be, and who is killed
+    TESTS += [(name + ", inline", inline(function)) for name, function in TESTS[:20]]
 
 if __name__ == "__main__":
     world.main(TESTS, make_files, tools=("curl", "nginx"))

@@ -92,7 +92,8 @@ struct loop {
 	bool paused;
 	struct control *control;
 	bool control_ready;
-	uint64_t control_after; /* while there is traffic, clients get half of the time */
+	bool heard;		/* this turn had a frame */
+	uint64_t control_after; /* while there is traffic, clients get a third of the time */
 	struct loop_link links[LINKS_MAX];
 	unsigned links_n;
 	struct cpl_frame frames[LOOP_BATCH];
@@ -403,6 +404,7 @@ static int input(struct loop *l, uint64_t now)
 		if (!n)
 			continue;
 		l->unheard = 0;
+		l->heard = true;
 		l->yield_last = i;
 		if (l->yielded)
 			l->yield_vain = 0;
@@ -601,7 +603,7 @@ static void serve_control(struct loop *l)
 	l->control_ready = false;
 	control_serve(l->control, began);
 	done = loop_clock();
-	l->control_after = done + (done - began);
+	l->control_after = done + 2 * (done - began);
 }
 
 int loop_turn(struct loop *l, uint64_t until)
@@ -610,6 +612,7 @@ int loop_turn(struct loop *l, uint64_t until)
 	bool any = events(l, now), sent = false, hot;
 	int err;
 
+	l->heard = false;
 	if (output(l, now, &sent))
 		until = 0;
 	/* What left may have made room for more. */
@@ -636,7 +639,7 @@ int loop_turn(struct loop *l, uint64_t until)
 		cpl_advance(l->stack, now);
 	events(l, now);
 	output(l, now, &sent);
-	if (l->control_ready && (!any_hot(l) || now >= l->control_after))
+	if (l->control_ready && ((!any_hot(l) && !l->heard) || now >= l->control_after))
 		serve_control(l);
 	return err;
 }

@@ -436,6 +436,67 @@ static void test_yield(void **state)
 	assert_int_equal(yields_in(128, 2 * CPL_MS, true), 1);
 }
 
+#define LISTENERS 1024
+
+static atomic_bool listed;
+
+static void *list_all(void *arg)
+{
+	struct control_client *client;
+	struct link_why what;
+	unsigned seen = 0;
+
+	if (control_connect(&client, control_path(arg), &what) ||
+	    control_list(client, count_live, &seen))
+		seen = 0;
+	control_disconnect(client);
+	listed = true;
+	return seen == LISTENERS ? NULL : arg;
+}
+
+/* Whoever lists all connections gets a third of the time, also if frames come one by one. */
+static void test_list_beside_traffic(void **state)
+{
+	static const struct link_ops ops = { .read = fussy_read,
+					     .write = fussy_write,
+					     .close = fussy_close };
+	struct fussy f = { .link = { .ops = &ops } };
+	char dir[] = "/tmp/couplet-test-XXXXXX";
+	struct cpl_endpoint at = { .port = 1 };
+	struct control *control;
+	struct looped h;
+	cpl_handle listener;
+	pthread_t thread;
+	void *failed;
+
+	(void)state;
+	f.link.fd = eventfd(0, EFD_NONBLOCK);
+	f.link.iface = (struct cpl_iface_config){ .size = sizeof(f.link.iface),
+						  .name = "listed",
+						  .mtu = 1500 };
+	ok(looped_open(&h, &f.link, &why));
+	assert_non_null(mkdtemp(dir));
+	ok(control_open(&control, h.stack, dir, "listed", &why));
+	ok(loop_set_control(h.loop, control));
+	for (; at.port <= LISTENERS; at.port++)
+		ok(cpl_listen(h.stack, &at, 1, &listener, loop_clock()));
+	yield_takes = 2000;
+	yield_to = &f;
+	yields = 0;
+	pthread_create(&thread, NULL, list_all, control);
+	while (!listed)
+		ok(loop_turn(h.loop, loop_clock() + 2 * CPL_MS));
+	yield_to = NULL;
+	yield_takes = 0;
+	pthread_join(thread, &failed);
+	assert_null(failed);
+	/* 32 are told at once, which takes many times what a frame does */
+	assert_true(yields >= 3 * LISTENERS / 32);
+	looped_close(&h);
+	control_close(control);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 /* A deadline that comes nearer is heeded, one that moved away costs one turn at most. */
 static void test_timer(void **state)
 {
@@ -479,10 +540,15 @@ static void test_secret(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_watches),	 cmocka_unit_test(test_no_descriptor),
-		cmocka_unit_test(test_secret),	 cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_exchange), cmocka_unit_test(test_quiet),
-		cmocka_unit_test(test_timer),	 cmocka_unit_test(test_yield),
+		cmocka_unit_test(test_watches),
+		cmocka_unit_test(test_no_descriptor),
+		cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_timer),
+		cmocka_unit_test(test_yield),
+		cmocka_unit_test(test_list_beside_traffic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,6 +75,7 @@ static struct {
 	uint64_t opened, accepted, calls, failed, dead;
 } h;
 static uint8_t pattern[PATTERN], in[65536];
+static in_addr_t addr[2];
 
 static void die(const char *what)
 {
@@ -283,7 +284,7 @@ static struct conn *call(enum role role, uint16_t port)
 {
 	struct conn *k = conn_new(NULL, role);
 
-	k->c = h.stack[0]->connect(inet_addr("10.77.0.2"), port, k);
+	k->c = h.stack[0]->connect(addr[1], port, k);
 	if (k->c)
 		return k;
 	free(k);
@@ -517,7 +518,8 @@ static void start(char **paths)
 			die("no memory");
 		memset(h.wire[i].slots, 1, SLOTS * SLOT);
 		h.stack[i] = load(paths[i]);
-		if (h.stack[i]->init(&host, i, inet_addr(ip[i]), mac[i]))
+		addr[i] = inet_addr(ip[i]);
+		if (h.stack[i]->init(&host, i, addr[i], mac[i]))
 			die("a stack would not start");
 	}
 	if (h.stack[1]->listen(PORT))

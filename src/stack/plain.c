@@ -227,15 +227,21 @@ static uint8_t *copy_place(struct cpl_stack *s, const struct dst *dst, uint32_t 
 	return to->data + ETHER_HLEN;
 }
 
+/* As output_describe(). */
 static void describe_plain(const struct output_to *to, uint16_t ip, uint16_t hlen, bool offload)
 {
-	struct frame f = { .len = hlen };
+	struct cpl_out *what = to->what;
 
-	if (offload) {
-		f.csum_start = ip + IPV4_HLEN;
-		f.csum_offset = 16;
-	}
-	output_describe(&f, to->data, to->len, to->what);
+	what->iov[0] = (struct cpl_iov){ to->data, to->len };
+	what->iov_n = 1;
+	what->len = to->len;
+	what->csum_start = offload ? ip + IPV4_HLEN : 0;
+	what->csum_offset = offload ? 16 : 0;
+	what->header_len = hlen;
+	what->gso_size = 0;
+	what->ipv6 = what->ecn = 0;
+	what->reserved = 0;
+	what->token = 0;
 }
 
 /* OUT, LEN octets with its IP header, at IP in TO's memory. */

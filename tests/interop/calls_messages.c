@@ -219,7 +219,7 @@ static void several(char family)
 	struct mmsghdr in[4], m[3];
 	struct timespec none = { 0, 0 }, some = { 0, 40000000 }, bad = { 0, 1000000000 };
 	struct timespec minus = { -1, 0 }, *limits[] = { NULL, &none, &some, &bad, &minus };
-	struct timespec before, after;
+	struct timespec before = none, after;
 	int a, b;
 
 	datagram_pair(family, &a, &b);

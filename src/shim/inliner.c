@@ -172,6 +172,14 @@ void inline_begin(void)
 	handled = signals_handled();
 }
 
+bool inline_interrupted(void)
+{
+	if (handled == signals_handled())
+		return false;
+	errno = EINTR;
+	return true;
+}
+
 bool inline_may(void)
 {
 	const struct inliner *in = inliner();
@@ -396,8 +404,7 @@ static int sleep_on(struct pollfd *fds, nfds_t n, uint64_t wait_ns, const sigset
 	sigfillset(&all);
 	pthread_cleanup_push(cancelled, NULL);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	errno = EINTR;
-	if (handled == signals_handled())
+	if (!inline_interrupted())
 		ready = REAL(ppoll)(fds, n, wait_ns == CPL_NEVER ? NULL : &t,
 				    mask ? mask : &before);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

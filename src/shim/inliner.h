@@ -67,6 +67,8 @@ void inline_pass(uint64_t now, bool needed);
 
 /* A call that may wait begins: signals that are handled from now on end its wait. */
 void inline_begin(void);
+/* A handler ran since then: errno is EINTR. */
+bool inline_interrupted(void);
 /*
  * This thread is the one that waits, from now on: false, another is. Only what the server does from
  * now on ends inline_wait(): look once more before that.

@@ -189,8 +189,13 @@ static int64_t poll_inline(struct asked *a, struct pollfd *copy, const struct ti
 			}
 		}
 		ours += others;
-		if (ours || (timeout && clock_ns() >= until))
+		if (ours)
 			break;
+		if (timeout && clock_ns() >= until) {
+			/* As the kernel's do_poll(): a signal counts even if the time is over. */
+			ours = inline_interrupted() ? -1 : 0;
+			break;
+		}
 		ours = INLINE_NOT;
 		if (!inline_drives()) {
 			if (!inline_drive())

@@ -490,8 +490,7 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct 
 	if (bad_pointer(msgs, n * sizeof(*msgs)) ||
 	    (timeout && bad_pointer(timeout, sizeof(*timeout))))
 		return (int)result_of(-EFAULT);
-	if (timeout &&
-	    (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000))
+	if (bad_limit(timeout))
 		return (int)result_of(-EINVAL);
 	if (timeout)
 		until = clock_ns() + time_ns(timeout);

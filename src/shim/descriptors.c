@@ -143,9 +143,17 @@ EXPORT int dup3(int from, int to, int flags)
 
 /* ---- fcntl(2), ioctl(2) --------------------------------------------------------------------- */
 
+static void flags_set(int fd, const struct fd *f, long was, long is)
+{
+	call_simple(SHIM_NONBLOCK, fd, f->token, (is & O_NONBLOCK) != 0, 0, 0);
+	if ((was ^ is) & O_ASYNC)
+		call_simple(SHIM_ASYNC, fd, f->token, (is & O_ASYNC) != 0, 0, 0);
+}
+
 static int fcntl_any(int fd, int command, long arg)
 {
 	const struct fd *f = fd_socket(fd);
+	long was = f && command == F_SETFL ? REAL(fcntl)(fd, F_GETFL) : 0;
 	int result = REAL(fcntl)(fd, command, arg);
 
 	if (result < 0)
@@ -153,7 +161,9 @@ static int fcntl_any(int fd, int command, long arg)
 	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
 		fd_copy(fd, result);
 	else if (command == F_SETFL && f)
-		call_simple(SHIM_NONBLOCK, fd, f->token, (arg & O_NONBLOCK) != 0, 0, 0);
+		flags_set(fd, f, was, arg);
+	else if ((command == F_SETOWN || command == F_SETOWN_EX) && f)
+		call_simple(SHIM_OWNER, fd, f->token, REAL(fcntl)(fd, F_GETOWN), 0, 0);
 	else if (command == F_SETFD && fd_kind(fd) == FD_EPOLL && !(arg & FD_CLOEXEC))
 		epoll_keep(fd);
 	return result;
@@ -172,13 +182,27 @@ EXPORT int fcntl(int fd, int command, ...)
 
 EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
 
+/* What the kernel keeps of a descriptor, whatever it is of: told to the server as well. */
+static int ioctl_kept(int fd, const struct fd *f, unsigned long request, int *value)
+{
+	if (REAL(ioctl)(fd, request, value))
+		return -1;
+	if (request == FIOASYNC)
+		call_simple(SHIM_ASYNC, fd, f->token, *value != 0, 0, 0);
+	else if (request == FIOSETOWN || request == SIOCSPGRP)
+		call_simple(SHIM_OWNER, fd, f->token, *value, 0, 0);
+	return 0;
+}
+
 static int ioctl_socket(int fd, const struct fd *f, unsigned long request, int *value)
 {
 	struct shim_slot *slot;
 	int64_t result;
 
-	if (request == FIOCLEX || request == FIONCLEX)
-		return REAL(ioctl)(fd, request, value);
+	if (request == FIOCLEX || request == FIONCLEX || request == FIOASYNC ||
+	    request == FIOSETOWN || request == FIOGETOWN || request == SIOCSPGRP ||
+	    request == SIOCGPGRP)
+		return ioctl_kept(fd, f, request, value);
 	if (bad_pointer(value, sizeof(*value))) {
 		errno = EFAULT;
 		return -1;
@@ -213,4 +237,11 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	if (!f || (request >= SIOCADDRT && request <= SIOCDEVPRIVATE && request != SIOCOUTQNSD))
 		return REAL(ioctl)(fd, request, arg);
 	return ioctl_socket(fd, f, request, arg);
+}
+
+EXPORT int sockatmark(int fd)
+{
+	int at;
+
+	return ioctl(fd, SIOCATMARK, &at) ? -1 : at;
 }

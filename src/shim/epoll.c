@@ -527,6 +527,10 @@ EXPORT int epoll_pwait2(int set, struct epoll_event *events, int max,
 {
 	if (fd_kind(set) != FD_EPOLL)
 		return REAL(epoll_pwait2)(set, events, max, timeout, mask);
+	if (bad_limit(timeout)) {
+		errno = EINVAL;
+		return -1;
+	}
 	return wait_any(set, events, max, timeout, mask);
 }
 

@@ -349,6 +349,10 @@ EXPORT int pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct 
 
 	if (n <= 0 || n > (int)FDS_MAX || !any_socket(n, in, out, except))
 		return REAL(pselect)(n, in, out, except, timeout, mask);
+	if (bad_limit(timeout)) {
+		errno = EINVAL;
+		return -1;
+	}
 	set = reallocarray(NULL, (size_t)n, sizeof(*set));
 	if (!set) {
 		errno = ENOMEM;

@@ -74,6 +74,8 @@ enum shim_op {
 	SHIM_GETOPT,   /* level, name, room; gives data */
 	SHIM_IOCTL,    /* request, value; gives arg[0] */
 	SHIM_NONBLOCK, /* 0, 1 */
+	SHIM_ASYNC,    /* 0, 1 */
+	SHIM_OWNER,    /* of its signals: a process, or a group if negative */
 	/* Data: shim_poll[arg[0]]. arg[1]: timeout in ns, -1: none; arg[2]: shim_poll_how */
 	SHIM_POLL,
 	SHIM_EPOLL_NEW,	 /* gives token, arg[0]: place on the board; a descriptor (its bell) */

@@ -76,12 +76,16 @@ static void tables_init(struct shim_server *s)
 static void wake(struct shim_server *s, sock_id id)
 {
 	uint32_t round = ++s->round;
+	struct held *told = NULL;
 
 	for (;;) {
 		struct held *h = held_by_id(s, id);
 		struct wait *w;
 		short ready;
 
+		if (h && h != told && (h->async || h->signals_to))
+			signals_tell(s, h);
+		told = h;
 		if (!h || !list_linked(&h->waits))
 			return;
 		w = list_first(&h->waits, struct wait, node);

@@ -519,6 +519,10 @@ static int64_t do_on_socket(struct call *call, struct held *h, struct shim_answe
 		return do_option(call, h, answer);
 	case SHIM_IOCTL:
 		return do_ioctl(call, h, answer);
+	case SHIM_ASYNC:
+		return signals_async(s, h, call->ask.arg[0] != 0);
+	case SHIM_OWNER:
+		return signals_owner(s, h, call->ask.arg[0]);
 	case SHIM_NONBLOCK:
 		socket_set_nonblock(s->sockets, h->id, call->ask.arg[0] != 0);
 		return 0;

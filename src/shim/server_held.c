@@ -271,6 +271,7 @@ void held_drop(struct shim_server *s, struct held *h)
 			call_finish(w->call, -EBADF);
 	}
 	chain_remove(s, h);
+	signals_forget(s, h);
 	wheel_stop(&s->graces, &h->grace);
 	loop_unwatch(s->loop, h->end);
 	close(h->end);

@@ -33,8 +33,12 @@ struct held {
 	uint32_t owner_pid; /* who called last, as told to the engine */
 	int32_t owner_fd;
 	char owner[16];
-	bool told;		 /* of raw octets */
-	bool lingers;		 /* close(2) waits, as SO_LINGER says */
+	bool told;    /* of raw octets */
+	bool lingers; /* close(2) waits, as SO_LINGER says */
+	bool async;   /* O_ASYNC */
+	bool urgent;  /* SIGURG was sent, of the octet at urgent_at */
+	uint32_t urgent_at;
+	int32_t signals_to;	 /* F_SETOWN: a process, or a group if negative; 0: nobody */
 	struct wheel_node grace; /* it hung up, and is about to be heard of by a call */
 	struct list waits;
 };
@@ -172,6 +176,11 @@ void held_expire(struct shim_server *s);
 void held_owner(struct shim_server *s, struct held *h, const struct client *c, int32_t fd);
 void server_say(struct shim_server *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* server_signals.c: F_SETFL, F_SETOWN; something has happened to the socket. */
+int64_t signals_async(struct shim_server *s, struct held *h, bool on);
+int64_t signals_owner(struct shim_server *s, struct held *h, int64_t owner);
+void signals_forget(struct shim_server *s, struct held *h);
+void signals_tell(struct shim_server *s, struct held *h);
 /* server_refused.c: the option that was asked for last, if it is not there. C: NULL: nobody knows.
  */
 void refused_say(struct shim_server *s, const struct client *c);

@@ -221,6 +221,12 @@ static inline struct timespec time_left(uint64_t until, uint64_t now)
 				  (long)((until - now) % 1000000000u) };
 }
 
+/* A time limit that makes no sense: EINVAL. NULL: there is none. */
+static inline bool bad_limit(const struct timespec *t)
+{
+	return t && (t->tv_sec < 0 || t->tv_nsec < 0 || t->tv_nsec >= 1000000000);
+}
+
 /* True if a pointer cannot be one: EFAULT. */
 static inline bool bad_pointer(const void *p, size_t n)
 {

@@ -26,6 +26,21 @@ long socket_recvmsg(struct sockets *s, sock_id id, struct msghdr *msg, int flags
 				  : datagram_receive(s, so, msg, flags, now);
 }
 
+bool socket_urgent(struct sockets *s, sock_id id, uint32_t *at)
+{
+	struct sock *so = sock_get(s, id);
+	struct conn_status st;
+	const struct tcb *tcb;
+
+	if (!so || !sock_is_stream(so))
+		return false;
+	conn_status(s->stack, so->handle, &st);
+	tcb = st.urgent ? conn_tcb(s->stack, so->handle) : NULL;
+	if (tcb)
+		*at = tcb->rcv_up;
+	return tcb != NULL;
+}
+
 /* ---- ioctl(2) ---- */
 
 static int unread(const struct sock *so, const struct conn_status *st)

@@ -114,6 +114,8 @@ int socket_setsockopt(struct sockets *s, sock_id id, int level, int name, const 
 		      socklen_t len, uint64_t now);
 int socket_getsockopt(struct sockets *s, sock_id id, int level, int name, void *value,
 		      socklen_t *len, uint64_t now);
+/* Whether an urgent octet has been told of and is not read, and its sequence number. */
+bool socket_urgent(struct sockets *s, sock_id id, uint32_t *at);
 /* FIONREAD, SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK, FIONBIO; -ENOTTY. */
 int socket_ioctl(struct sockets *s, sock_id id, unsigned long request, int *value, uint64_t now);
 

@@ -7,6 +7,7 @@
 #include "tests/interop/calls.h"
 
 #include <linux/errqueue.h>
+#include <net/if.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
@@ -280,6 +281,13 @@ static void set_int(int fd, int level, int name, int value)
 		printf(" (set %d.%d: %s)", level, name, answer(-1));
 }
 
+static const char *interface_name(unsigned index)
+{
+	static char name[IF_NAMESIZE];
+
+	return if_indextoname(index, name) ? name : "none";
+}
+
 /* What came with the next datagram, and in what room. */
 static void controls(int fd, size_t room)
 {
@@ -304,14 +312,14 @@ static void controls(int fd, size_t room)
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			memcpy(&i4, CMSG_DATA(c), sizeof(i4));
 			printf(", to %s", inet_ntop(AF_INET, &i4.ipi_addr, text, sizeof(text)));
-			printf(" at %s interface %d",
+			printf(" at %s interface %s",
 			       inet_ntop(AF_INET, &i4.ipi_spec_dst, text, sizeof(text)),
-			       i4.ipi_ifindex);
+			       interface_name((unsigned)i4.ipi_ifindex));
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			memcpy(&i6, CMSG_DATA(c), sizeof(i6));
-			printf(", to %s interface %d",
+			printf(", to %s interface %s",
 			       inet_ntop(AF_INET6, &i6.ipi6_addr, text, sizeof(text)),
-			       i6.ipi6_ifindex);
+			       interface_name(i6.ipi6_ifindex));
 		} else {
 			printf(", %d.%d length %zu is %d", c->cmsg_level, c->cmsg_type,
 			       (size_t)c->cmsg_len, number);

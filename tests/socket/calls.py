@@ -21,7 +21,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.abspath(os.environ.get("OUT", "out/release"))
 PROGRAMS = ["calls_states", "calls_options", "calls_names", "calls_ready",
-            "calls_carried", "calls_messages", "calls_ports"]
+            "calls_carried", "calls_messages", "calls_ports", "calls_signals"]
 SECONDS = 60
 
 
@@ -56,7 +56,8 @@ def inline_runs(programs):
     if not os.access("/dev/net/tun", os.W_OK):
         return []
     hows = ("alone", "all") if os.environ.get("SOAK") else ("alone",)
-    short = () if os.environ.get("SOAK") else ("calls_options", "calls_messages", "calls_ports")
+    short = () if os.environ.get("SOAK") else ("calls_options", "calls_messages", "calls_ports",
+                                                   "calls_signals")
     return [(name, how) for name in programs for how in hows
             if name != "calls_names" and name not in short]
 

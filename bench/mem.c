@@ -35,7 +35,7 @@ static const char usage[] =
 
 #define BATCH	   32
 #define FRAME_MAX  66000
-#define GSO_BUFFER (256 << 10)
+#define GSO_BUFFER (128 << 10)
 #define PORT	   80
 
 struct end {

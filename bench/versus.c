@@ -7,9 +7,9 @@
  *
  * Loss is that of the data's direction alone. Ratios of goodput are geometric means with the 95%
  * interval, of the others the quotient of all runs together. **Bold** is what is not within
- * 0.95 to 1.10 of the second, or exceeds 1.10 of it where less is better. Shares: means over the
- * runs. Run it while nothing else runs, or under chrt -f 20: late frames count as well as lost
- * ones.
+ * 0.95 to 1.10 of the second, or exceeds 1.10 of it where less is better. Of shares the
+ * interval is that of pairs of runs, in which each flow was once the first.
+ * Run it while nothing else runs, or under chrt -f 20: late frames count as well as lost ones.
  */
 #define _GNU_SOURCE
 #include <math.h>
@@ -100,6 +100,18 @@ static double interval(const double *value, int n, double *half)
 		squares += pow(value[i] - sum / n, 2);
 	*half = n < 2 ? INFINITY : (n - 1 < 16 ? t[n - 1] : 2.0) * sqrt(squares / (n - 1) / n);
 	return sum / n;
+}
+
+/* The same of what N values are if runs that follow each other are one: each flow was the first. */
+static double interval_of_pairs(const double *value, int n, bool pairs, double *half)
+{
+	double mean[REPS_MAX / 2];
+
+	if (!pairs || n % 2)
+		return interval(value, n, half);
+	for (int i = 0; i < n / 2; i++)
+		mean[i] = (value[2 * i] + value[2 * i + 1]) / 2;
+	return interval(mean, n / 2, half);
 }
 
 static double mbit(const struct options *o, const struct flow_result *r)
@@ -233,7 +245,7 @@ static void share(const struct options *o, const struct cell *c)
 	}
 	printf("| %s | %s | %g | %g | %g%% ", c->cc, o->share, c->rate, c->rtt_ms, c->loss * 100);
 	for (unsigned i = 0; i < run.n; i++) {
-		mean = interval(part[i], o->reps, &half);
+		mean = interval_of_pairs(part[i], o->reps, o->apart_ms > 0, &half);
 		printf("| %.2f | %.0f%% (%.0f, %.0f) | %.2f ", sum[i].mbit, mean, mean - half,
 		       mean + half, resent(&sum[i]));
 	}

@@ -24,7 +24,7 @@
 struct conn {
 	cpl_handle handle; /* 0: closed */
 	void *user;
-	struct conn *next_dead;
+	struct conn *next;
 	int error;
 	bool reading, closing; /* a close while the harness reads waits for its end */
 };
@@ -33,7 +33,7 @@ static const struct host_api *host;
 static int own_id;
 static cpl_stack *stack;
 static int ifindex;
-static struct conn *dead;
+static struct conn *dead, *spare; /* by next */
 static struct cpl_frame gathered[BATCH];
 static unsigned gathered_n;
 static uint32_t frame_flags;
@@ -131,12 +131,13 @@ static void drain(uint64_t now)
 
 static struct conn *conn_new(cpl_handle handle, void *user)
 {
-	struct conn *c = calloc(1, sizeof(*c));
+	struct conn *c = spare;
 
-	if (!c)
+	if (c)
+		spare = c->next;
+	else if (!(c = malloc(sizeof(*c))))
 		abort();
-	c->handle = handle;
-	c->user = user;
+	*c = (struct conn){ .handle = handle, .user = user };
 	cpl_set_user(stack, handle, (uint64_t)(uintptr_t)c);
 	return c;
 }
@@ -154,7 +155,7 @@ static void conn_over(struct conn *c, int error, uint64_t now)
 	touched = true;
 	c->handle = 0;
 	c->error = error;
-	c->next_dead = dead;
+	c->next = dead;
 	dead = c;
 }
 
@@ -232,9 +233,10 @@ static void peer_poll(void)
 	while (dead) {
 		struct conn *c = dead;
 
-		dead = c->next_dead;
+		dead = c->next;
 		host->on_dead(own_id, c, c->user, c->error);
-		free(c);
+		c->next = spare;
+		spare = c;
 	}
 }
 

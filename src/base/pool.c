@@ -513,15 +513,13 @@ void *pool_alloc(struct pool *pool, uint32_t *index)
 	return object;
 }
 
-void pool_free(struct pool *pool, void *object)
+static inline void free_in(struct pool *pool, struct pool_slab *slab, uint32_t i)
 {
-	struct pool_slab *slab = slab_of(pool, object);
-	uint32_t i = slab_position(pool, slab, object);
 	uint32_t word = i / 64;
 
 	ASSERT(slab->bits[word] & 1ull << (i % 64)); /* freed twice */
 	slab->bits[word] &= ~(1ull << (i % 64));
-	pool_poison(pool, object, pool->object_size);
+	pool_poison(pool, slab_object(pool, slab, i), pool->object_size);
 	if (word < slab->hint)
 		slab->hint = word;
 	if (slab->used == slab_objects(pool))
@@ -533,6 +531,20 @@ void pool_free(struct pool *pool, void *object)
 		return;
 	if (++pool->empty > 1)
 		slab_release(pool, slab);
+}
+
+void pool_free(struct pool *pool, void *object)
+{
+	struct pool_slab *slab = slab_of(pool, object);
+
+	free_in(pool, slab, slab_position(pool, slab, object));
+}
+
+void pool_free_at(struct pool *pool, uint32_t index)
+{
+	struct pool_slab *slab = pool->slabs[index >> pool->slab_shift];
+
+	free_in(pool, slab, index & (slab_objects(pool) - 1));
 }
 
 void *pool_at(const struct pool *pool, uint32_t index)

@@ -86,6 +86,8 @@ void pool_trim(struct pool *pool);
  */
 void *pool_alloc(struct pool *pool, uint32_t *index);
 void pool_free(struct pool *pool, void *object);
+/* The same by its index. */
+void pool_free_at(struct pool *pool, uint32_t index);
 
 /*
  * The same for objects that come and go all the time and are known by their address alone: a few

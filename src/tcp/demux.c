@@ -62,12 +62,14 @@ static uint32_t *ref_next(struct tcp *tcp, uint32_t ref)
 
 static bool id_equal(const struct conn_id *a, const struct conn_id *b)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	/* In the ports they mostly differ. */
+	return conn_id_ports(a) == conn_id_ports(b) &&
+	       memcmp(a, b, offsetof(struct conn_id, lport)) == 0;
 }
 
 static uint32_t id_hash(struct demux *d, const struct conn_id *id)
 {
-	if (d->hashed.rport == id->rport && id_equal(&d->hashed, id))
+	if (id_equal(&d->hashed, id))
 		return d->hash;
 	d->hashed = *id;
 	d->hash = conn_id_hash(&d->bucket_key, id);
@@ -229,7 +231,7 @@ void *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind
 	uint32_t hash, ref;
 
 	/* What comes is often of the connection that came last. */
-	if (d->met && d->met->id.rport == id->rport && id_equal(&d->met->id, id)) {
+	if (d->met && id_equal(&d->met->id, id)) {
 		*kind = (enum conn_kind)d->met_kind;
 		return d->met;
 	}
@@ -341,6 +343,17 @@ void demux_del(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 	for (unsigned i = 0; i < DEMUX_JOIN && d->buckets > DEMUX_MIN && d->count < d->buckets / 4;
 	     i++)
 		demux_join(tcp);
+}
+
+void demux_hand_over(struct tcp *tcp, const struct conn_id *id, uint32_t from, uint32_t to)
+{
+	uint32_t *link = link_to(tcp, id_hash(&tcp->demux, id), from);
+
+	*ref_next(tcp, to) = *ref_next(tcp, from);
+	*link = to;
+	/* From a TCB to TIME-WAIT the port stays held as it is. */
+	if (ref_kind(from) == KIND_HALF)
+		port_hold(tcp, id->lport, !tcb_has(ref_tcb(tcp, to), TCB_REUSEADDR));
 }
 
 uint32_t demux_next(struct tcp *tcp, uint32_t *bucket, uint32_t ref)

@@ -94,6 +94,8 @@ void demux_replace(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
 void demux_replace_first(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
 void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref);
 void demux_del(struct tcp *tcp, const struct conn_id *id, uint32_t ref);
+/* TO becomes what ID leads to, instead of FROM: a later state of the same connection. */
+void demux_hand_over(struct tcp *tcp, const struct conn_id *id, uint32_t from, uint32_t to);
 
 /* What comes after REF in the whole table, in no order; REF 0: the first, *BUCKET 0. 0: no more. */
 uint32_t demux_next(struct tcp *tcp, uint32_t *bucket, uint32_t ref);

@@ -83,29 +83,44 @@ cpl_handle half_handle(const struct tcp *tcp, const struct half_open *half)
 	return half->gen ? handle_make(KIND_HALF, pool_index(&tcp->halves, half), half->gen) : 0;
 }
 
-void half_enter(struct tcp *tcp, struct half_open *half, const struct half_open *from)
+void half_enter(struct tcp *tcp, struct half_open *half, uint32_t index,
+		const struct half_open *from)
 {
-	uint32_t index = pool_index(&tcp->halves, half);
-
 	*half = *from;
 	half->link = (struct half_link){ index, index }; /* in no row */
 	listener_of(tcp, half)->half_n++;
 	demux_add(tcp, &half->node.id, ref_make(KIND_HALF, index));
 }
 
-void half_free(struct tcp *tcp, struct half_open *half)
+/* HALF, which has left the table, leaves all others. */
+static void half_gone(struct tcp *tcp, struct half_open *half, uint32_t index)
 {
 	struct listener *l = listener_of(tcp, half);
 
 	row_leave(tcp, half);
-	demux_del(tcp, &half->node.id, ref_make(KIND_HALF, pool_index(&tcp->halves, half)));
 	tcb_cold_free(tcp, half_cold(tcp, half));
 	half->gen = 0;
-	pool_free(&tcp->halves, half);
+	pool_free_at(&tcp->halves, index);
 	if (--l->half_n || l->tcb)
 		return;
 	pool_free(&tcp->listeners, l);
 	tcp->listeners_closed--;
+}
+
+void half_free(struct tcp *tcp, struct half_open *half)
+{
+	uint32_t index = pool_index(&tcp->halves, half);
+
+	demux_del(tcp, &half->node.id, ref_make(KIND_HALF, index));
+	half_gone(tcp, half, index);
+}
+
+void half_hand_over(struct tcp *tcp, struct half_open *half, struct tcb *tcb)
+{
+	uint32_t index = pool_index(&tcp->halves, half);
+
+	demux_hand_over(tcp, &half->node.id, ref_make(KIND_HALF, index), tcb_ref(tcp, tcb));
+	half_gone(tcp, half, index);
 }
 
 /* ---- How long it waits ---- */

@@ -14,12 +14,12 @@ static uint32_t listener_rcv_wnd(const struct tcb *listener)
 static void accept_mss(struct tcp *tcp, struct half_open *half, const struct tcb *listener,
 		       const struct seg_in *in)
 {
-	struct route_result route;
+	const struct route_result *route;
 	int ifindex = in->ifindex;
 
-	if (!route_lookup(tcp->routes, &in->ip->src, addr_is_link_local(&in->ip->src) ? ifindex : 0,
-			  &in->ip->dst, &route))
-		ifindex = route.ifindex;
+	if (!tcp_path(tcp, &in->ip->src, addr_is_link_local(&in->ip->src) ? ifindex : 0,
+		      &in->ip->dst, &route))
+		ifindex = route->ifindex;
 	half->ifindex = (uint8_t)ifindex;
 	half->rcv_mss = tcp_rcv_mss(&in->ip->src, tcp->ifaces[ifindex].mtu);
 	if (listener->cold && listener->cold->maxseg && half->rcv_mss > listener->cold->maxseg)
@@ -227,13 +227,14 @@ static bool may_cookie(const struct tcp *tcp, const struct listener *l, uint32_t
 }
 
 /* Room to remember a SYN; after TIME-WAIT even if the queue is full, as Linux. */
-static struct half_open *half_alloc(struct tcp *tcp, const struct listener *l, uint32_t iss_floor)
+static struct half_open *half_alloc(struct tcp *tcp, const struct listener *l, uint32_t iss_floor,
+				    uint32_t *index)
 {
 	if (syn_queue_full(tcp, l) && !(iss_floor && !l->catch_all))
 		return NULL;
 	if (may_cookie(tcp, l, iss_floor) && tcp->config->syncookies == CPL_SYNCOOKIES_ALWAYS)
 		return NULL;
-	return pool_alloc(&tcp->halves, NULL);
+	return pool_alloc(&tcp->halves, index);
 }
 
 /* No room to remember the SYN: answer with a cookie (RFC 4987 3.6). */
@@ -254,13 +255,14 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 	struct listener *l = listener->listener;
 	struct half_open probe, *half;
 	struct tcp_cookie cookie;
+	uint32_t index;
 
 	if (!has_room(tcp, l, &in->ip->src))
 		return;
 	half_from_syn(tcp, &probe, listener, in, now);
 	if (iss_floor && !seq_gt(probe.iss, iss_floor))
 		probe.iss = iss_floor; /* MAY-2: larger than what the old incarnation used */
-	half = half_alloc(tcp, l, iss_floor);
+	half = half_alloc(tcp, l, iss_floor, &index);
 	if (!half) {
 		if (may_cookie(tcp, l, iss_floor))
 			send_cookie(tcp, listener, &probe, now);
@@ -271,12 +273,13 @@ void listen_syn(struct tcp *tcp, struct tcb *listener, const struct seg_in *in, 
 	save_syn(tcp, &probe, listener, in);
 	if (fastopen_syn(tcp, listener, &probe, in, &cookie, now)) {
 		tcb_cold_free(tcp, half_cold(tcp, &probe));
-		pool_free(&tcp->halves, half);
+		pool_free_at(&tcp->halves, index);
 		return;
 	}
-	half_enter(tcp, half, &probe);
+	half_enter(tcp, half, index, &probe);
 	save_route(tcp, half, listener, in);
-	trace_seg_in(tcp, half_handle(tcp, half), &in->tcp, false, now);
+	if (trace_on(tcp->trace))
+		trace_seg_in(tcp, half_handle(tcp, half), &in->tcp, false, now);
 	TRACE(tcp->trace, now, half_handle(tcp, half), state, CPL_LISTEN, CPL_SYN_RECEIVED);
 	if (l->catch_all) {
 		half_pend(tcp, half);
@@ -382,7 +385,6 @@ void listener_queue(struct tcp *tcp, struct tcb *listener, struct tcb *tcb)
 {
 	struct listener *l = listener->listener;
 
-	demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb));
 	tcb->flags |= TCB_HASHED | TCB_HELD;
 	peer_add(tcp, &tcb->node.id.remote);
 	list_push_back(&l->accept_queue, &tcb->event);
@@ -427,7 +429,7 @@ static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg
 		tcp_drop(tcp, COUNTER_drop_memory);
 		return;
 	}
-	half_free(tcp, half);
+	half_hand_over(tcp, half, tcb);
 	promote(tcp, listener, tcb, now);
 	segment_arrives(tcp, tcb, in, now);
 }
@@ -521,6 +523,7 @@ void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *
 				return;
 			}
 			tcp->counters->cookies_ok++;
+			demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb));
 			promote(tcp, listener, tcb, now);
 			segment_arrives(tcp, tcb, in, now);
 			return;

@@ -106,6 +106,16 @@ static bool port_fits(struct tcp *tcp, const struct conn_id *id, uint32_t answer
 	return (resort || !port_held(tcp, claim)) && !binding_conflicts(tcp, NULL, claim);
 }
 
+/* Of ID without our port: of many connections to one place, all have the same. */
+static uint64_t port_hash(struct tcp *tcp, const struct conn_id *id)
+{
+	if (memcmp(&tcp->port_hashed, id, sizeof(*id)) != 0 || !tcp->port_hash) {
+		tcp->port_hashed = *id;
+		tcp->port_hash = conn_id_hash24(&tcp->port_key, id);
+	}
+	return tcp->port_hash;
+}
+
 /* CLAIM: of who is to be bound; NULL: ID is complete but for the port. */
 static uint16_t choose(struct tcp *tcp, struct conn_id *id, struct port_claim *claim, uint64_t now)
 {
@@ -116,7 +126,7 @@ static uint16_t choose(struct tcp *tcp, struct conn_id *id, struct port_claim *c
 	uint32_t offset, *count;
 
 	id->lport = 0;
-	hash = conn_id_hash24(&tcp->port_key, id);
+	hash = port_hash(tcp, id);
 	offset = (uint32_t)(hash >> 32);
 	count = &tcp->port_table[hash % PORT_TABLE];
 	for (uint32_t i = 0; i < (claim ? 2 * n : n); i++) {

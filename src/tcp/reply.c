@@ -4,7 +4,7 @@
 
 struct tcp_reply *reply_new(struct tcp *tcp, const struct conn_id *id)
 {
-	struct tcp_reply *r = pool_alloc(&tcp->replies, NULL);
+	struct tcp_reply *r = pool_take(&tcp->replies);
 
 	if (!r) {
 		tcp_drop(tcp, COUNTER_drop_tx_queue);
@@ -37,7 +37,7 @@ struct tcp_reply *tcp_next_reply(struct tcp *tcp, uint64_t now)
 
 void tcp_reply_free(struct tcp *tcp, struct tcp_reply *reply)
 {
-	pool_free(&tcp->replies, reply);
+	pool_give(&tcp->replies, reply);
 }
 
 /* RFC 9293 3.5.2 and 3.10.7.1: acceptable to whoever sent the segment. */

@@ -29,9 +29,11 @@ struct tcb *tcb_new(struct tcp *tcp, uint64_t now)
 
 void tcb_free(struct tcp *tcp, struct tcb *tcb)
 {
-	pool_free(&tcp->slots, pool_get(&tcp->slots, tcb->slot));
+	uint32_t ref = tcb_ref(tcp, tcb);
+
+	pool_free_at(&tcp->slots, tcb->slot);
 	tcb->gen = 0;
-	pool_free(&tcp->tcbs, tcb);
+	pool_free_at(&tcp->tcbs, ref_index(ref));
 }
 
 void tcb_init(struct tcp *tcp, struct tcb *tcb, uint64_t now)
@@ -97,7 +99,7 @@ struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	ASSERT(tcb->state != CPL_LISTEN);
 	if (tcb->io)
 		return tcb->io;
-	io = pool_alloc(&tcp->ios, NULL);
+	io = pool_take(&tcp->ios);
 	if (!io)
 		return NULL;
 	io_init(tcp, tcb, io, now);
@@ -166,7 +168,7 @@ static void io_free(struct tcp *tcp, struct tcb *tcb)
 	chunkq_clear(&io->sndq, tcp->chunks);
 	chunkq_clear(&io->rcvq, tcp->chunks);
 	ooo_clear(tcp, io);
-	pool_free(&tcp->ios, io);
+	pool_give(&tcp->ios, io);
 	tcb->io = NULL;
 }
 
@@ -255,14 +257,26 @@ void tcb_ready(struct tcp *tcp, struct tcb *tcb)
 		list_push_back(&tcp->ifaces[tcb->ifindex].ready, &tcb->ready);
 }
 
+static void unhashed(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->flags &= ~TCB_HASHED;
+	if (tcb_has(tcb, TCB_PASSIVE))
+		peer_del(tcp, &tcb->node.id.remote);
+}
+
 static void tcb_unhash(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!tcb_has(tcb, TCB_HASHED))
 		return;
 	demux_del(tcp, &tcb->node.id, tcb_ref(tcp, tcb));
-	tcb->flags &= ~TCB_HASHED;
-	if (tcb_has(tcb, TCB_PASSIVE))
-		peer_del(tcp, &tcb->node.id.remote);
+	unhashed(tcp, tcb);
+}
+
+void tcb_hand_over(struct tcp *tcp, struct tcb *tcb, uint32_t ref)
+{
+	ASSERT(tcb_has(tcb, TCB_HASHED));
+	demux_hand_over(tcp, &tcb->node.id, tcb_ref(tcp, tcb), ref);
+	unhashed(tcp, tcb);
 }
 
 /* Leave all tables and timers, keep what the program can still read. */
@@ -408,11 +422,33 @@ void tcb_set_pmtu(struct tcb *tcb, uint32_t pmtu)
 	tcb_update_mss(tcb);
 }
 
+int tcp_path(struct tcp *tcp, const struct cpl_addr *dst, int ifindex,
+	     const struct cpl_addr *source, const struct route_result **route)
+{
+	static const struct cpl_addr none;
+	struct tcp_path *p = &tcp->path;
+	int err;
+
+	*route = &p->route;
+	source = addr_is_any(source) ? &none : source; /* of one family, or of both */
+	if (p->route.ifindex && p->generation == tcp->routes->generation && p->ifindex == ifindex &&
+	    cpl_addr_equal(&p->dst, dst) && cpl_addr_equal(&p->source, source))
+		return 0;
+	p->ifindex = ifindex;
+	p->dst = *dst;
+	p->source = *source;
+	p->generation = tcp->routes->generation;
+	err = route_lookup(tcp->routes, dst, ifindex, source, &p->route);
+	if (err)
+		p->route.ifindex = 0;
+	return err;
+}
+
 int tcb_route(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct conn_id *id = &tcb->node.id;
 	const struct cpl_addr *dst = &id->remote;
-	struct route_result route;
+	const struct route_result *route;
 	struct cpl_addr first_hop;
 	uint32_t mtu;
 	int err;
@@ -423,21 +459,20 @@ int tcb_route(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		first_hop = cpl_addr4(h[0], h[1], h[2], h[3]);
 		dst = &first_hop;
 	}
-	err = route_lookup(tcp->routes, dst, addr_is_link_local(dst) ? tcb->ifindex : 0,
-			   addr_is_any(&id->local) ? NULL : &id->local, &route);
+	err = tcp_path(tcp, dst, addr_is_link_local(dst) ? tcb->ifindex : 0, &id->local, &route);
 	if (err)
 		return err;
-	if (route.ifindex != tcb->ifindex) {
+	if (route->ifindex != tcb->ifindex) {
 		bool ready = list_linked(&tcb->ready);
 
 		list_del(&tcb->ready);
-		tcb->ifindex = (uint8_t)route.ifindex;
+		tcb->ifindex = (uint8_t)route->ifindex;
 		if (ready)
 			tcb_ready(tcp, tcb);
 	}
 	if (addr_is_any(&id->local))
-		id->local = route.source; /* MUST-44; MUST-45: never changed afterwards */
-	mtu = tcp->ifaces[route.ifindex].mtu;
+		id->local = route->source; /* MUST-44; MUST-45: never changed afterwards */
+	mtu = tcp->ifaces[route->ifindex].mtu;
 	tcb->rcv_mss = tcp_rcv_mss(&id->remote, mtu);
 	if (tcb->cold && tcb->cold->maxseg && tcb->rcv_mss > tcb->cold->maxseg)
 		tcb->rcv_mss = tcb->cold->maxseg;

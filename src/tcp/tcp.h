@@ -51,6 +51,14 @@ struct tcp_iface {
 	bool up;
 };
 
+/* The route that was looked up last, and what for: it holds until the table changes. */
+struct tcp_path {
+	uint32_t generation;
+	int ifindex;
+	struct cpl_addr dst, source; /* source: as asked for; all zero: any */
+	struct route_result route;   /* ifindex 0: none yet */
+};
+
 /* Who has how many connections; see peer.c. */
 struct peers {
 	struct pool pool;
@@ -73,6 +81,9 @@ struct tcp {
 	uint8_t cc_id; /* of new connections */
 
 	struct siphash_key isn_key, ts_key, port_key, cookie_key[2];
+	struct conn_id port_hashed; /* last, with port_key, and ... */
+	uint64_t port_hash;	    /* ... its hash; 0: none yet */
+	struct tcp_path path;	    /* tcp_path() */
 	uint32_t port_table[PORT_TABLE];
 
 	struct pool slots, tcbs, ios, colds, accecns, listeners, halves, time_waits;
@@ -271,6 +282,8 @@ void tcb_check(struct tcp *tcp, const struct tcb *tcb);
 void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now);
 /* Free TCB if it is over and no program holds it. Every entry point ends with this. */
 void tcb_reap(struct tcp *tcp, struct tcb *tcb);
+/* REF takes TCB's place in the table of connections. */
+void tcb_hand_over(struct tcp *tcp, struct tcb *tcb, uint32_t ref);
 void tcb_event(struct tcp *tcp, struct tcb *tcb, uint32_t what);
 /* Bytes that may be written and not sent: CPL_OPT_NOTSENT_LOWAT, or the stack's. */
 uint32_t tcb_notsent_lowat(const struct tcp *tcp, const struct tcb *tcb);
@@ -295,6 +308,9 @@ uint32_t mss_now(const struct tcb *tcb);
 /* The same for new data, which carries accurate ECN's option as well. */
 uint32_t mss_new(const struct tcp *tcp, const struct tcb *tcb);
 uint16_t tcp_rcv_mss(const struct cpl_addr *remote, uint32_t mtu);
+/* route_lookup(), remembered: many connections go to few places. *ROUTE is valid until the next. */
+int tcp_path(struct tcp *tcp, const struct cpl_addr *dst, int ifindex,
+	     const struct cpl_addr *source, const struct route_result **route);
 uint16_t tcp_default_mss(const struct cpl_addr *remote);
 
 /* ---- state.c ---- */
@@ -458,9 +474,12 @@ struct tcb *half_listener(const struct tcp *tcp, const struct half_open *half);
 /* What it has beside its listener, or NULL. */
 struct tcb_cold *half_cold(const struct tcp *tcp, const struct half_open *half);
 cpl_handle half_handle(const struct tcp *tcp, const struct half_open *half);
-/* HALF, just allocated, becomes FROM and enters the tables. */
-void half_enter(struct tcp *tcp, struct half_open *half, const struct half_open *from);
+/* HALF, just allocated as INDEX, becomes FROM and enters the tables. */
+void half_enter(struct tcp *tcp, struct half_open *half, uint32_t index,
+		const struct half_open *from);
 void half_free(struct tcp *tcp, struct half_open *half);
+/* It goes, and TCB takes its place in the table of connections. */
+void half_hand_over(struct tcp *tcp, struct half_open *half, struct tcb *tcb);
 /* The SYN,ACK has gone: wait for its ACK. */
 void half_wait(struct tcp *tcp, struct half_open *half, uint64_t now);
 /* A verdict is awaited: see half_next_event(). */
@@ -483,7 +502,7 @@ void half_segment(struct tcp *tcp, struct half_open *half, const struct seg_in *
 void half_send_synack(struct tcp *tcp, struct half_open *half, uint64_t now);
 /* A connection from a completed handshake. NULL: no memory. */
 struct tcb *half_to_tcb(struct tcp *tcp, const struct half_open *half, uint64_t now);
-/* TCB waits for cpl_accept(). */
+/* TCB, which is in the table of connections, waits for cpl_accept(). */
 void listener_queue(struct tcp *tcp, struct tcb *listener, struct tcb *tcb);
 /* Verdicts of a catch-all's embedder. */
 int half_accept(struct tcp *tcp, struct half_open *half, uint64_t now);

@@ -162,14 +162,15 @@ static void time_wait_restart(struct tcp *tcp, struct time_wait *tw, uint64_t no
 
 void time_wait_free(struct tcp *tcp, struct time_wait *tw, uint64_t now)
 {
+	uint32_t index = pool_index(&tcp->time_waits, tw);
 	struct conn_id id;
 
 	time_wait_id(tcp, tw, &id);
 	TRACE(tcp->trace, now, time_wait_handle(tw), state, CPL_TIME_WAIT, CPL_CLOSED);
 	age_unlink(tcp, tw);
-	demux_del(tcp, &id, ref_make(KIND_TIME_WAIT, pool_index(&tcp->time_waits, tw)));
+	demux_del(tcp, &id, ref_make(KIND_TIME_WAIT, index));
 	addr_put(tcp, tw->local);
-	pool_free(&tcp->time_waits, tw);
+	pool_free_at(&tcp->time_waits, index);
 }
 
 /* ---- What it does ---- */
@@ -208,7 +209,7 @@ static struct time_wait *time_wait_new(struct tcp *tcp, uint32_t *index, uint64_
 	return pool_alloc(&tcp->time_waits, index);
 }
 
-/* The record of TCB, which leaves the table to it. NULL: no memory. */
+/* The record of TCB. NULL: no memory. */
 static struct time_wait *time_wait_of(struct tcp *tcp, const struct tcb *tcb, uint32_t *index,
 				      uint64_t now)
 {
@@ -248,13 +249,13 @@ void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	uint32_t index;
 	struct time_wait *tw = time_wait_of(tcp, tcb, &index, now);
 	bool ack = tcb_has(tcb, TCB_ACK_NOW | TCB_DELACK);
-	struct conn_id id = tcb->node.id;
 
 	tcb_set_state(tcp, tcb, CPL_TIME_WAIT, now);
+	if (tw)
+		tcb_hand_over(tcp, tcb, ref_make(KIND_TIME_WAIT, index));
 	tcb_finish(tcp, tcb, 0, now);
 	if (!tw)
 		return;
-	demux_add(tcp, &id, ref_make(KIND_TIME_WAIT, index));
 	time_wait_start(tcp, tw, index, now);
 	if (ack)
 		time_wait_ack(tcp, tw, now);

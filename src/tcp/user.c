@@ -86,7 +86,8 @@ static int prepare_syn(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcb->snd_una = tcb->snd_nxt = tcb->snd_up = tcb->iss;
 	tcb->flags |= tcp->config->sack ? TCB_SACK : 0;
 	tcb->flags |= tcp->config->timestamps ? TCB_TS : 0;
-	tcb->ts_offset = tcp_ts_offset(tcp, &tcb->node.id);
+	if (tcp->config->timestamps)
+		tcb->ts_offset = tcp_ts_offset(tcp, &tcb->node.id);
 	tcb->rcv_wscale = window_scale(tcp, tcb->rcvbuf) & 15;
 	if (!tcb_io(tcp, tcb, now))
 		return -ENOBUFS;

@@ -104,7 +104,7 @@ struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		return NULL;
 	io_init(tcp, tcb, io, now);
 	tcb->io = io;
-	timer_update(tcp, tcb);
+	timer_was_set(tcp, tcb, io->t_quiet); /* it has no other yet */
 	return io;
 }
 
@@ -160,13 +160,20 @@ static void keep_sums(struct tcb *tcb, const struct tcb_io *io)
 	tcb->delivered_segs += io->map.delivered_segs;
 }
 
+/* Mostly there is nothing in it. */
+static void queue_clear(struct tcp *tcp, struct chunkq *q)
+{
+	if (!list_empty(&q->refs))
+		chunkq_clear(q, tcp->chunks);
+}
+
 static void io_free(struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_io *io = tcb->io;
 
 	sendmap_clear(&io->map);
-	chunkq_clear(&io->sndq, tcp->chunks);
-	chunkq_clear(&io->rcvq, tcp->chunks);
+	queue_clear(tcp, &io->sndq);
+	queue_clear(tcp, &io->rcvq);
 	ooo_clear(tcp, io);
 	pool_give(&tcp->ios, io);
 	tcb->io = NULL;
@@ -295,7 +302,7 @@ static void tcb_detach(struct tcp *tcp, struct tcb *tcb)
 	fastopen_settled(tcp, tcb, false, 0);
 	io->t_rexmt = io->t_delack = io->t_quiet = io->t_cork = CPL_NEVER;
 	sendmap_clear(&io->map);
-	chunkq_clear(&io->sndq, tcp->chunks);
+	queue_clear(tcp, &io->sndq);
 	ooo_clear(tcp, io);
 }
 
@@ -392,7 +399,7 @@ static uint32_t mss_less(const struct tcb *tcb, uint32_t options)
 	return tcb->snd_mss > options + 8 ? tcb->snd_mss - options : tcb->snd_mss;
 }
 
-uint32_t mss_now(const struct tcb *tcb)
+uint32_t mss_with_sack(const struct tcb *tcb)
 {
 	struct tcp_sack blocks[TCP_SACK_MAX];
 	unsigned n = ooo_sack_blocks(tcb, blocks);
@@ -402,7 +409,7 @@ uint32_t mss_now(const struct tcb *tcb)
 	return mss_less(tcb, n ? 4 + 8 * n : 0);
 }
 
-uint32_t mss_new(const struct tcp *tcp, const struct tcb *tcb)
+uint32_t mss_with_accecn(const struct tcp *tcp, const struct tcb *tcb)
 {
 	struct tcp_sack blocks[TCP_SACK_MAX];
 	unsigned n = ooo_sack_blocks(tcb, blocks);

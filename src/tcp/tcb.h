@@ -546,4 +546,23 @@ static inline uint32_t tcb_unsent(const struct tcb *tcb)
 	return seq_gt(end, from) ? end - from : 0;
 }
 
+struct tcp;
+
+uint32_t mss_with_sack(const struct tcb *tcb);
+uint32_t mss_with_accecn(const struct tcp *tcp, const struct tcb *tcb);
+/* Payload of one segment, now that SACK blocks may take their place in the header. */
+static inline uint32_t mss_now(const struct tcb *tcb)
+{
+	const struct tcb_io *io = tcb->io;
+
+	if (!io || (list_empty(&io->ooo_recent) && io->dsack.start == io->dsack.end))
+		return tcb->snd_mss;
+	return mss_with_sack(tcb);
+}
+/* The same for new data, which carries accurate ECN's option as well. */
+static inline uint32_t mss_new(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tcb->accecn ? mss_with_accecn(tcp, tcb) : mss_now(tcb);
+}
+
 #endif

@@ -303,10 +303,6 @@ void tcb_set_pmtu(struct tcb *tcb, uint32_t pmtu);
 void tcb_update_mss(struct tcb *tcb);
 /* How many SACK blocks a header has room for. */
 unsigned sack_room(const struct tcb *tcb);
-/* Payload of one segment, now that SACK blocks may take their place in the header. */
-uint32_t mss_now(const struct tcb *tcb);
-/* The same for new data, which carries accurate ECN's option as well. */
-uint32_t mss_new(const struct tcp *tcp, const struct tcb *tcb);
 uint16_t tcp_rcv_mss(const struct cpl_addr *remote, uint32_t mtu);
 /* route_lookup(), remembered: many connections go to few places. *ROUTE is valid until the next. */
 int tcp_path(struct tcp *tcp, const struct cpl_addr *dst, int ifindex,

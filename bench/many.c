@@ -2,7 +2,8 @@
 /*
  * Very many connections: both ends in one process, on one core, nothing but memory between them.
  * How fast they open, what memory they take when they rest, what a part of them loses by the others
- * when it is active, and by `couplet netstat` listing all of them meanwhile; what comes back.
+ * when it is active, and by `couplet netstat` listing all of them meanwhile; what comes back. And
+ * how long the longest single call takes while they open, rest, close and leave TIME-WAIT.
  *
  * With 10,000 requests under way whatever takes the core away for a moment is in every one of them:
  * so percentiles are of the time in which the process had its core, and that of the wall beside it.
@@ -22,11 +23,12 @@
 #include "host/control.h"
 
 static const char usage[] =
-	"many [n=1000000] [ipv6=0] [active=1] [seconds=2] [dump=1]\n"
+	"many [n=1000000] [ipv6=0] [active=1] [seconds=2] [dump=1] [calls=0]\n"
 	"\n"
 	"ACTIVE percent have a 64-byte request under way at each moment; a request's time\n"
 	"is from cpl_send() to the answer in cpl_recv(). They are measured alone first,\n"
-	"in stacks of their own. dump=0: no `couplet netstat` beside them.\n";
+	"in stacks of their own. dump=0: no `couplet netstat` beside them.\n"
+	"calls=1: nothing of this, but the longest single calls while all open and close.\n";
 
 #define BATCH	 32
 #define PORT	 1000
@@ -87,6 +89,56 @@ static double resident_mb(void)
 	return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1e6;
 }
 
+/* ---- How long a call takes ---- */
+
+enum call {
+	CONNECT,
+	INPUT,
+	OUTPUT,
+	ADVANCE,
+	CLOSE,
+	CALLS
+};
+
+static bool timing;
+static struct {
+	uint64_t n, longest, over_100_us, over_1_ms;
+} calls[CALLS];
+
+/* Of this thread's processor: what others do meanwhile does not count, page faults do. */
+static uint64_t spent_ns(void)
+{
+	return timing ? core_ns() : 0;
+}
+
+static void took(enum call call, uint64_t began)
+{
+	uint64_t ns = spent_ns() - began;
+
+	calls[call].n++;
+	calls[call].over_100_us += ns > CPL_MS / 10;
+	calls[call].over_1_ms += ns > CPL_MS;
+	if (ns > calls[call].longest)
+		calls[call].longest = ns;
+}
+
+static void print_calls(const char *when)
+{
+	static const char *const names[] = { "connect", "input", "output", "advance", "close" };
+
+	printf("%s\n", when);
+	for (int i = 0; i < CALLS; i++)
+		if (calls[i].n)
+			printf("  %-8s %9llu calls, longest %6.0f us, %llu over 100 us, %llu over "
+			       "1 ms\n",
+			       names[i], (unsigned long long)calls[i].n,
+			       (double)calls[i].longest / 1e3,
+			       (unsigned long long)calls[i].over_100_us,
+			       (unsigned long long)calls[i].over_1_ms);
+	fflush(stdout);
+	memset(calls, 0, sizeof(calls));
+}
+
 /* ---- Two stacks ---- */
 
 static struct cpl_addr addr_of(int i)
@@ -116,6 +168,7 @@ static void start(long n)
 		c.memory_max = 32ull << 30;
 		c.conns_max = 20000000;
 		c.half_open_max = 1000000;
+		c.time_wait_max = 20000000;
 		c.port_first = 1024;
 		c.port_last = 65535;
 		if (cpl_stack_new(&ends[i].stack, &c, now))
@@ -147,8 +200,10 @@ static int carry(int from, uint64_t now)
 	struct end *a = &ends[from], *b = &ends[!from];
 	struct cpl_frame in[BATCH];
 	struct cpl_out out[BATCH];
+	uint64_t began = spent_ns();
 	int n = cpl_output(a->stack, a->ifindex, out, BATCH, now);
 
+	took(OUTPUT, began);
 	for (int i = 0; i < n; i++) {
 		uint8_t *p = wire[i];
 
@@ -159,8 +214,11 @@ static int carry(int from, uint64_t now)
 		in[i] = (struct cpl_frame){ .data = wire[i], .len = out[i].len };
 		cpl_output_done(a->stack, out[i].token, 1, now);
 	}
-	if (n > 0)
-		cpl_input(b->stack, b->ifindex, in, (unsigned)n, now);
+	if (n <= 0)
+		return n;
+	began = spent_ns();
+	cpl_input(b->stack, b->ifindex, in, (unsigned)n, now);
+	took(INPUT, began);
 	return n;
 }
 
@@ -179,6 +237,14 @@ static void serve(void)
 	control_after = done + 2 * (done - now);
 }
 
+static void advance(int i, uint64_t now)
+{
+	uint64_t began = spent_ns();
+
+	cpl_advance(ends[i].stack, now);
+	took(ADVANCE, began);
+}
+
 static int turn(uint64_t now)
 {
 	int n = carry(0, now);
@@ -186,7 +252,7 @@ static int turn(uint64_t now)
 	n += carry(1, now);
 	for (int i = 0; i < 2; i++)
 		if (cpl_deadline(ends[i].stack) <= now)
-			cpl_advance(ends[i].stack, now);
+			advance(i, now);
 	serve();
 	return n;
 }
@@ -211,9 +277,12 @@ static void open_all(long n)
 		uint64_t now = clock_ns();
 
 		for (int k = 0; k < BATCH && open < n; k++, open++) {
-			to.port = (uint16_t)(PORT + open / PER_PORT);
-			int err = cpl_connect(ends[0].stack, NULL, &to, &clients[open], now);
+			uint64_t began = spent_ns();
+			int err;
 
+			to.port = (uint16_t)(PORT + open / PER_PORT);
+			err = cpl_connect(ends[0].stack, NULL, &to, &clients[open], now);
+			took(CONNECT, began);
 			if (err)
 				die("connect", err);
 			cpl_set_user(ends[0].stack, clients[open], (uint64_t)open);
@@ -241,7 +310,7 @@ static uint64_t settle(void)
 			uint64_t now;
 
 			while (cpl_deadline(ends[k].stack) <= (now = clock_ns())) {
-				cpl_advance(ends[k].stack, now);
+				advance(k, now);
 				now = clock_ns() - now;
 				longest = now > longest ? now : longest;
 			}
@@ -416,6 +485,43 @@ static struct figures dumps(const char *self, long n, long every)
 	return f;
 }
 
+/* ---- Calls ---- */
+
+/* Each end closes what the other has closed. */
+static void close_all(long n)
+{
+	struct cpl_event ev;
+
+	for (long i = 0; i < n; i++) {
+		uint64_t began = spent_ns();
+
+		cpl_close(ends[0].stack, clients[i], clock_ns());
+		took(CLOSE, began);
+		if (i % BATCH && i != n - 1)
+			continue;
+		while (turn(clock_ns()))
+			while (cpl_next_event(ends[1].stack, &ev))
+				if (ev.what & CPL_EV_PEER_FIN)
+					cpl_close(ends[1].stack, ev.handle, clock_ns());
+	}
+}
+
+static void longest_calls(long n)
+{
+	timing = true;
+	start(n);
+	open_all(n);
+	print_calls("they open");
+	settle();
+	print_calls("they come to rest");
+	close_all(n);
+	print_calls("they close");
+	skew += 60 * CPL_SECOND;
+	settle();
+	print_calls("TIME-WAIT ends");
+	stop();
+}
+
 int main(int argc, char **argv)
 {
 	long n = option_number(argc, argv, "n", 1000000),
@@ -442,6 +548,10 @@ int main(int argc, char **argv)
 	memset(samples, 1, SAMPLES * sizeof(*samples));
 	memset(samples_wall, 1, SAMPLES * sizeof(*samples));
 	signal(SIGPIPE, SIG_IGN);
+	if (option_number(argc, argv, "calls", 0)) {
+		longest_calls(n);
+		return 0;
+	}
 
 	start(active);
 	open_all(active);

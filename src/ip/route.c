@@ -601,3 +601,21 @@ int route_lookup(const struct route_table *t, const struct cpl_addr *dst, int if
 	}
 	return source_select(t, dst, res);
 }
+
+int route_recall(const struct route_table *t, struct route_memo *memo, const struct cpl_addr *dst,
+		 int ifindex, const struct cpl_addr *source)
+{
+	int err;
+
+	if (memo->route.ifindex && memo->generation == t->generation && memo->ifindex == ifindex &&
+	    cpl_addr_equal(&memo->dst, dst) && cpl_addr_equal(&memo->source, source))
+		return 0;
+	memo->generation = t->generation;
+	memo->ifindex = ifindex;
+	memo->dst = *dst;
+	memo->source = *source;
+	err = route_lookup(t, dst, ifindex, source, &memo->route);
+	if (err)
+		memo->route.ifindex = 0;
+	return err;
+}

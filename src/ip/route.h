@@ -88,6 +88,19 @@ void route_set_up(struct route_table *t, int ifindex, bool up);
  */
 int route_lookup(const struct route_table *t, const struct cpl_addr *dst, int ifindex,
 		 const struct cpl_addr *source, struct route_result *res);
+/*
+ * The last answer, and to what. route_recall() is route_lookup() for who asks the same again and
+ * again: MEMO, once all 0, holds it until the table changes.
+ */
+struct route_memo {
+	uint32_t generation;
+	int ifindex;
+	struct cpl_addr dst, source;
+	struct route_result route; /* ifindex 0: there is none */
+};
+
+int route_recall(const struct route_table *t, struct route_memo *memo, const struct cpl_addr *dst,
+		 int ifindex, const struct cpl_addr *source);
 /* Our address entry, tentative ones too, or NULL; valid until the next change. IFINDEX 0: any. */
 struct ip_address *route_our_addr(const struct route_table *t, const struct cpl_addr *addr,
 				  int ifindex);

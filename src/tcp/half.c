@@ -83,13 +83,12 @@ cpl_handle half_handle(const struct tcp *tcp, const struct half_open *half)
 	return half->gen ? handle_make(KIND_HALF, pool_index(&tcp->halves, half), half->gen) : 0;
 }
 
-void half_enter(struct tcp *tcp, struct half_open *half, uint32_t index,
-		const struct half_open *from)
+void half_enter(struct tcp *tcp, struct half_open *half, uint32_t i, const struct half_open *from)
 {
 	*half = *from;
-	half->link = (struct half_link){ index, index }; /* in no row */
+	half->link = (struct half_link){ i, i }; /* in no row */
 	listener_of(tcp, half)->half_n++;
-	demux_add(tcp, &half->node.id, ref_make(KIND_HALF, index));
+	demux_add(tcp, &half->node.id, ref_make(KIND_HALF, i));
 }
 
 /* HALF, which has left the table, leaves all others. */

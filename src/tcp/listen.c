@@ -14,12 +14,11 @@ static uint32_t listener_rcv_wnd(const struct tcb *listener)
 static void accept_mss(struct tcp *tcp, struct half_open *half, const struct tcb *listener,
 		       const struct seg_in *in)
 {
-	const struct route_result *route;
 	int ifindex = in->ifindex;
 
-	if (!tcp_path(tcp, &in->ip->src, addr_is_link_local(&in->ip->src) ? ifindex : 0,
-		      &in->ip->dst, &route))
-		ifindex = route->ifindex;
+	if (!route_recall(tcp->routes, &tcp->path, &in->ip->src,
+			  addr_is_link_local(&in->ip->src) ? ifindex : 0, &in->ip->dst))
+		ifindex = tcp->path.route.ifindex;
 	half->ifindex = (uint8_t)ifindex;
 	half->rcv_mss = tcp_rcv_mss(&in->ip->src, tcp->ifaces[ifindex].mtu);
 	if (listener->cold && listener->cold->maxseg && half->rcv_mss > listener->cold->maxseg)

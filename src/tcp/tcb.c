@@ -429,33 +429,11 @@ void tcb_set_pmtu(struct tcb *tcb, uint32_t pmtu)
 	tcb_update_mss(tcb);
 }
 
-int tcp_path(struct tcp *tcp, const struct cpl_addr *dst, int ifindex,
-	     const struct cpl_addr *source, const struct route_result **route)
-{
-	static const struct cpl_addr none;
-	struct tcp_path *p = &tcp->path;
-	int err;
-
-	*route = &p->route;
-	source = addr_is_any(source) ? &none : source; /* of one family, or of both */
-	if (p->route.ifindex && p->generation == tcp->routes->generation && p->ifindex == ifindex &&
-	    cpl_addr_equal(&p->dst, dst) && cpl_addr_equal(&p->source, source))
-		return 0;
-	p->ifindex = ifindex;
-	p->dst = *dst;
-	p->source = *source;
-	p->generation = tcp->routes->generation;
-	err = route_lookup(tcp->routes, dst, ifindex, source, &p->route);
-	if (err)
-		p->route.ifindex = 0;
-	return err;
-}
-
 int tcb_route(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
 	struct conn_id *id = &tcb->node.id;
 	const struct cpl_addr *dst = &id->remote;
-	const struct route_result *route;
+	const struct route_result *route = &tcp->path.route;
 	struct cpl_addr first_hop;
 	uint32_t mtu;
 	int err;
@@ -466,7 +444,8 @@ int tcb_route(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		first_hop = cpl_addr4(h[0], h[1], h[2], h[3]);
 		dst = &first_hop;
 	}
-	err = tcp_path(tcp, dst, addr_is_link_local(dst) ? tcb->ifindex : 0, &id->local, &route);
+	err = route_recall(tcp->routes, &tcp->path, dst, addr_is_link_local(dst) ? tcb->ifindex : 0,
+			   &id->local);
 	if (err)
 		return err;
 	if (route->ifindex != tcb->ifindex) {

@@ -51,14 +51,6 @@ struct tcp_iface {
 	bool up;
 };
 
-/* The route that was looked up last, and what for: it holds until the table changes. */
-struct tcp_path {
-	uint32_t generation;
-	int ifindex;
-	struct cpl_addr dst, source; /* source: as asked for; all zero: any */
-	struct route_result route;   /* ifindex 0: none yet */
-};
-
 /* Who has how many connections; see peer.c. */
 struct peers {
 	struct pool pool;
@@ -83,7 +75,7 @@ struct tcp {
 	struct siphash_key isn_key, ts_key, port_key, cookie_key[2];
 	struct conn_id port_hashed; /* last, with port_key, and ... */
 	uint64_t port_hash;	    /* ... its hash; 0: none yet */
-	struct tcp_path path;	    /* tcp_path() */
+	struct route_memo path;
 	uint32_t port_table[PORT_TABLE];
 
 	struct pool slots, tcbs, ios, colds, accecns, listeners, halves, time_waits;
@@ -304,9 +296,6 @@ void tcb_update_mss(struct tcb *tcb);
 /* How many SACK blocks a header has room for. */
 unsigned sack_room(const struct tcb *tcb);
 uint16_t tcp_rcv_mss(const struct cpl_addr *remote, uint32_t mtu);
-/* route_lookup(), remembered: many connections go to few places. *ROUTE is valid until the next. */
-int tcp_path(struct tcp *tcp, const struct cpl_addr *dst, int ifindex,
-	     const struct cpl_addr *source, const struct route_result **route);
 uint16_t tcp_default_mss(const struct cpl_addr *remote);
 
 /* ---- state.c ---- */
@@ -470,9 +459,8 @@ struct tcb *half_listener(const struct tcp *tcp, const struct half_open *half);
 /* What it has beside its listener, or NULL. */
 struct tcb_cold *half_cold(const struct tcp *tcp, const struct half_open *half);
 cpl_handle half_handle(const struct tcp *tcp, const struct half_open *half);
-/* HALF, just allocated as INDEX, becomes FROM and enters the tables. */
-void half_enter(struct tcp *tcp, struct half_open *half, uint32_t index,
-		const struct half_open *from);
+/* HALF, just allocated with index I, becomes FROM and enters the tables. */
+void half_enter(struct tcp *tcp, struct half_open *half, uint32_t i, const struct half_open *from);
 void half_free(struct tcp *tcp, struct half_open *half);
 /* It goes, and TCB takes its place in the table of connections. */
 void half_hand_over(struct tcp *tcp, struct half_open *half, struct tcb *tcb);

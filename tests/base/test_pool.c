@@ -372,7 +372,10 @@ static void random_run(uint32_t size, uint32_t align, uint32_t slab_size)
 			if (!object)
 				continue;
 			model[i] = NULL;
-			pool_free(&pool, object);
+			if (step % 2)
+				pool_free(&pool, object);
+			else
+				pool_free_at(&pool, i);
 			assert_null(pool_at(&pool, i));
 			in_use--;
 		}

@@ -19,6 +19,7 @@
 struct fix {
 	struct heap heap;
 	struct route_table t;
+	struct route_memo memo;
 };
 
 static int setup(void **state)
@@ -27,6 +28,7 @@ static int setup(void **state)
 
 	heap_init(&f.heap, 1 << 22);
 	route_init(&f.t, &f.heap.mem);
+	f.memo = (struct route_memo){ 0 };
 	for (int i = 1; i <= 4; i++)
 		route_set_up(&f.t, i, true);
 	*state = &f;
@@ -92,11 +94,20 @@ static int del_route(struct fix *f, const char *prefix, unsigned len, const char
 /* "ifindex next-hop source", or the error. */
 static const char *look(struct fix *f, const char *dst, int ifindex, const char *source)
 {
+	static const struct cpl_addr none;
 	static char s[160];
 	struct cpl_addr d = addr(dst), src = addr(source);
 	struct route_result res;
 	int err = route_lookup(&f->t, &d, ifindex, source ? &src : NULL, &res);
 
+	/* What is remembered, of this or of another table, says the same. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(route_recall(&f->t, &f->memo, &d, ifindex, source ? &src : &none),
+				 err);
+		assert_true(err || (f->memo.route.ifindex == res.ifindex &&
+				    cpl_addr_equal(&f->memo.route.next_hop, &res.next_hop) &&
+				    cpl_addr_equal(&f->memo.route.source, &res.source)));
+	}
 	if (err == -ENETUNREACH)
 		return "unreach";
 	if (err == -EADDRNOTAVAIL)

@@ -558,10 +558,16 @@ size_t chunkq_copy(struct chunkq *q, uint64_t off, void *data, size_t n)
 {
 	struct chunk_walk walk;
 	const uint8_t *from;
+	struct chunk_piece piece;
 	struct chunk *chunk;
 	size_t done = 0;
 	uint32_t len;
 
+	if (!off && chunkq_single(q, &piece)) {
+		n = n < piece.len ? n : piece.len;
+		memcpy(data, piece.data, n);
+		return n;
+	}
 	walk_begin(&walk, q, off, n);
 	while ((len = walk_next(&walk, q, &from, &chunk))) {
 		memcpy((uint8_t *)data + done, from, len);

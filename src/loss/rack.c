@@ -89,22 +89,31 @@ static bool enough_sacked(const struct sendmap *map)
 	return false;
 }
 
-/* RACK_update_reo_wnd() */
-static void update_window(struct rack *rack, const struct sendmap *map,
-			  const struct rack_path *path)
+/* What is missing is lost, unless the path reorders. */
+static bool is_enough(const struct sendmap *map, const struct rack_path *path)
 {
-	bool enough = path->dup_acks >= RACK_DUP_THRESH || enough_sacked(map);
+	return path->in_recovery || path->dup_acks >= RACK_DUP_THRESH || enough_sacked(map);
+}
+
+/* RACK_update_reo_wnd() */
+static inline void set_window(struct rack *rack, bool enough, const struct rack_path *path)
+{
 	/* Before there is a sample, the last delivery stands for it. */
 	uint64_t min_rtt = path->min_rtt_ns ? path->min_rtt_ns : rack->rtt_ns;
 	uint64_t srtt = path->srtt_ns ? path->srtt_ns : rack->rtt_ns;
 	uint64_t window;
 
-	if (!rack->reordering_seen && (path->in_recovery || enough)) {
+	if (enough && !rack->reordering_seen) {
 		rack->reo_wnd_ns = 0;
 		return;
 	}
 	window = min_rtt / 4 * rack->reo_wnd_mult;
 	rack->reo_wnd_ns = window < srtt ? window : srtt;
+}
+
+void rack_quiet(struct rack *rack, const struct rack_path *path)
+{
+	set_window(rack, false, path);
 }
 
 /*
@@ -137,7 +146,7 @@ uint32_t rack_detect(struct rack *rack, struct sendmap *map, const struct rack_p
 	*wait_ns = 0;
 	if (!rack->sampled)
 		return 0;
-	update_window(rack, map, path);
+	set_window(rack, is_enough(map, path), path);
 	/*
 	 * What waits was sent at the latest when the newest delivered one was: one timer, set by
 	 * that, finds all of it expired (section 6.2 step 5 takes the longest wait).
@@ -165,7 +174,7 @@ uint32_t rack_timeout(struct rack *rack, struct sendmap *map, uint32_t mss,
 		lost += first->end - first->start;
 		sendmap_mark_lost(map, first);
 	}
-	update_window(rack, map, path);
+	set_window(rack, is_enough(map, path), path);
 	patience = rack->rtt_ns + rack->reo_wnd_ns;
 	while (!list_empty(&map->by_time)) {
 		struct sent *record = list_first(&map->by_time, struct sent, by_time);

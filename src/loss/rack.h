@@ -53,6 +53,8 @@ void rack_recovered(struct rack *rack);
  */
 uint32_t rack_detect(struct rack *rack, struct sendmap *map, const struct rack_path *path,
 		     uint64_t now, uint64_t *wait_ns);
+/* The same after rack_delivered() where nothing is in flight, outside of recovery: none is lost. */
+void rack_quiet(struct rack *rack, const struct rack_path *path);
 /*
  * Section 6.3: the retransmission timer fired. Lost are the oldest segment, of MSS bytes, and all
  * that is older than an RTT and the reordering window. Returns the bytes marked.

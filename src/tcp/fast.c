@@ -63,14 +63,13 @@ static void recovery_calm(struct tcb *tcb, const struct recovery_ack *ra, uint64
 	struct recovery *rec = &tcb->io->recovery;
 	struct sendmap *map = &tcb->io->map;
 	struct rack_path path = { .srtt_ns = ra->srtt_ns, .min_rtt_ns = ra->min_rtt_ns };
-	uint64_t wait_ns;
 
 	rack_delivered(&rec->rack, sent, end, now);
 	rec->dup_acks = 0;
 	rec->last_advance = acked;
 	if (rec->point_valid && seq_gt(map->una, rec->point))
 		rec->point_valid = false;
-	rack_detect(&rec->rack, map, &path, now, &wait_ns); /* nothing is in flight */
+	rack_quiet(&rec->rack, &path);
 	rec->t_reorder = RECOVERY_NEVER;
 }
 

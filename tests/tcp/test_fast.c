@@ -405,7 +405,7 @@ static void run(struct world *w, bool long_way, uint64_t seed, unsigned steps)
 static void the_same(void **state)
 {
 	struct world *fast = malloc(sizeof(*fast)), *slow = malloc(sizeof(*slow));
-	unsigned seeds = getenv("SOAK") ? 3000 : 200;
+	unsigned seeds = getenv("SOAK") ? 3000 : 80;
 	uint64_t taken = 0;
 
 	(void)state;

@@ -107,7 +107,7 @@ def main():
     used = collections.Counter()
     tests = []
     runs = [(name, None) for name in programs] + inline_runs(programs)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # they wait more than they work
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:  # they wait more than they work
         kernel = dict(zip(programs, pool.map(lambda name: on_the_kernel(path_of(name)), programs)))
         couplet = list(pool.map(lambda run: on_couplet(path_of(run[0]), run[1]), runs))
     for (name, how), lines in zip(runs, couplet):

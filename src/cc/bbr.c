@@ -210,6 +210,17 @@ static void bbr_undo(struct cc *cc, uint64_t now)
 	b->undo_state = BBR_NO_STATE;
 }
 
+static void bbr_tell(const struct cc *cc, struct cc_told *told)
+{
+	const struct bbr *b = (const struct bbr *)(const void *)cc->state;
+
+	told->bw = b->bw;
+	if (b->min_rtt != BBR_NO_RTT) /* through a loopback it takes no time */
+		told->min_rtt = b->min_rtt ? b->min_rtt : 1;
+	told->pacing_gain = pacing_gain(b) * 256 / 100;
+	told->cwnd_gain = cwnd_gain(b) * 256 / 100;
+}
+
 const struct cc_ops cc_bbr = {
 	.name = "bbr",
 	.paces = true,
@@ -220,4 +231,5 @@ const struct cc_ops cc_bbr = {
 	.congestion = bbr_loss,
 	.timeout = bbr_timeout,
 	.undo = bbr_undo,
+	.tell = bbr_tell,
 };

@@ -35,6 +35,15 @@ struct cc {
 	uint64_t state[CC_STATE_BYTES / 8];
 };
 
+/* What a controller knows beyond struct cc, for those who look at it; 0: it does not. */
+struct cc_told {
+	uint64_t bw;			 /* of the path, bytes/s */
+	uint64_t min_rtt;		 /* ns */
+	uint32_t pacing_gain, cwnd_gain; /* in 1/256 */
+	uint32_t alpha;			 /* share of what was marked, in 1/1024 */
+	uint64_t acked, marked;		 /* bytes since alpha was estimated last */
+};
+
 struct cc_ops {
 	const char *name;
 	bool paces;	    /* sets pacing_rate */
@@ -57,6 +66,8 @@ struct cc_ops {
 	void (*undo)(struct cc *cc, uint64_t now);
 	/* Sending starts again after the connection was idle for IDLE_NS, longer than an RTO. */
 	void (*restart)(struct cc *cc, uint64_t idle_ns, uint64_t now);
+	/* Fill what is known of TOLD, all 0; NULL: there is nothing to tell. */
+	void (*tell)(const struct cc *cc, struct cc_told *told);
 };
 
 extern const struct cc_ops cc_reno;

@@ -98,6 +98,15 @@ static void dctcp_restart(struct cc *cc, uint64_t idle_ns, uint64_t now)
 	cc_restart(cc);
 }
 
+static void dctcp_tell(const struct cc *cc, struct cc_told *told)
+{
+	const struct dctcp *d = (const struct dctcp *)(const void *)cc->state;
+
+	told->alpha = d->alpha;
+	told->acked = d->acked;
+	told->marked = d->marked;
+}
+
 const struct cc_ops cc_dctcp = {
 	.name = "dctcp",
 	.needs_ecn = true,
@@ -108,4 +117,5 @@ const struct cc_ops cc_dctcp = {
 	.timeout = dctcp_timeout,
 	.undo = dctcp_undo,
 	.restart = dctcp_restart,
+	.tell = dctcp_tell,
 };

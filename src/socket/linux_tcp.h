@@ -103,6 +103,26 @@ struct linux_tcp_info {
 
 static_assert(sizeof(struct linux_tcp_info) == 280, "the layout is the kernel's");
 
+/* TCP_CC_INFO: of BBR, and of DCTCP. Gains are in 1/256, alpha in 1/1024, the rest in bytes and us.
+ */
+struct linux_bbr_info {
+	uint32_t bw_lo, bw_hi; /* bytes/s */
+	uint32_t min_rtt;
+	uint32_t pacing_gain, cwnd_gain;
+};
+
+struct linux_dctcp_info {
+	uint16_t enabled;  /* 0: the connection has no ECN */
+	uint16_t ce_state; /* what came last was marked */
+	uint32_t alpha;
+	uint32_t ab_ecn, ab_tot;
+};
+
+union linux_cc_info {
+	struct linux_bbr_info bbr;
+	struct linux_dctcp_info dctcp;
+};
+
 /* options */
 #define LINUX_OPT_TIMESTAMPS 1u
 #define LINUX_OPT_SACK	     2u

@@ -218,28 +218,57 @@ int tcp_info_out(struct sockets *s, struct sock *so, void *value, socklen_t *len
 	return option_out(value, len, &ti, sizeof(ti));
 }
 
-/* As struct tcp_bbr_info and tcp_vegas_info of linux/inet_diag.h; nothing for who has nothing. */
+/* What the controller of TCB tells: of one without data in flight, what it begins with. */
+static struct cc_told told_by(const struct tcb *tcb, const struct cc_ops *ops, uint32_t segments,
+			      uint64_t now)
+{
+	struct cc_told told = { 0 };
+	struct cc fresh;
+
+	if (tcb->io) {
+		ops->tell(&tcb->io->cc, &told);
+	} else {
+		cc_init(&fresh, ops, tcb->snd_mss ? tcb->snd_mss : 536, segments, now);
+		ops->tell(&fresh, &told);
+	}
+	if (!told.min_rtt && tcb->rtt.min_us != UINT32_MAX)
+		told.min_rtt = (uint64_t)tcb->rtt.min_us * 1000;
+	return told;
+}
+
+static bool opened(const struct tcb *tcb)
+{
+	return tcb->state != CPL_CLOSED && tcb->state != CPL_LISTEN;
+}
+
+/* As Linux's controllers of these names fill it; nothing of those that tell nothing. */
 int tcp_cc_info_out(struct sockets *s, struct sock *so, void *value, socklen_t *len, uint64_t now)
 {
 	const struct tcb *tcb = conn_tcb(s->stack, so->handle);
-	struct {
-		uint32_t bw_lo, bw_hi, min_rtt, pacing_gain, cwnd_gain;
-	} bbr = { 0, 0, 0, 0, 0 };
+	const struct cc_ops *ops = tcb ? cc_at(tcb->cc_id) : NULL;
+	union linux_cc_info ci = { 0 };
+	struct cc_told told = { 0 };
 
-	(void)now;
-	if (!tcb || tcb->state == CPL_LISTEN || strcmp(cc_at(tcb->cc_id)->name, "bbr") != 0) {
-		*len = 0;
-		return 0;
+	if (!ops || !ops->tell)
+		return option_out(value, len, &ci, 0);
+	if (opened(tcb))
+		told = told_by(tcb, ops, s->stack->config.initial_window, now);
+	if (ops == &cc_bbr) {
+		ci.bbr = (struct linux_bbr_info){ .bw_lo = (uint32_t)told.bw,
+						  .bw_hi = (uint32_t)(told.bw >> 32),
+						  .min_rtt = us(told.min_rtt + 999),
+						  .pacing_gain = told.pacing_gain,
+						  .cwnd_gain = told.cwnd_gain };
+		return option_out(value, len, &ci, sizeof(ci.bbr));
 	}
-	if (tcb->io) {
-		uint64_t rate = tcb->io->cc.pacing_rate;
-
-		bbr.bw_lo = (uint32_t)rate;
-		bbr.bw_hi = (uint32_t)(rate >> 32);
-		bbr.min_rtt = tcb->rtt.min_us;
-		bbr.pacing_gain = bbr.cwnd_gain = 256;
-	}
-	return option_out(value, len, &bbr, sizeof(bbr));
+	/* Without ECN it is Reno by another name, and says so. */
+	if (!opened(tcb) || tcb->ecn & ECN_AGREED || tcb->accecn)
+		ci.dctcp = (struct linux_dctcp_info){ .enabled = 1,
+						      .ce_state = !!(tcb->ecn & ECN_ECHO),
+						      .alpha = told.alpha,
+						      .ab_ecn = (uint32_t)told.marked,
+						      .ab_tot = (uint32_t)told.acked };
+	return option_out(value, len, &ci, sizeof(ci.dctcp));
 }
 
 /* SK_MEMINFO_*: rmem_alloc, rcvbuf, wmem_alloc, sndbuf, fwd_alloc, wmem_queued, optmem, backlog,

@@ -465,6 +465,8 @@ int cpl_set_congestion(cpl_stack *s, cpl_handle handle, const char *name, uint64
 		i++;
 	if (!cc_at(i))
 		return -ENOENT;
+	if (tcb->cc_id == i)
+		return 0; /* it goes on with what it knows, as Linux */
 	tcb->cc_id = (uint8_t)i;
 	if (tcb->state != CPL_LISTEN && tcb->io) {
 		struct cc *cc = &tcb->io->cc;

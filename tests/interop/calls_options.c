@@ -302,6 +302,74 @@ static void buffer(int name, const char *text)
 	close(fd);
 }
 
+/* ---- TCP_CC_INFO ---------------------------------------------------------------------------- */
+
+/* This kernel has it: Couplet has all that are asked for. */
+static bool available(const char *controller)
+{
+	char list[256] = "", *at;
+	FILE *f = fopen("/proc/sys/net/ipv4/tcp_available_congestion_control", "re");
+
+	if (f && !fgets(list, sizeof(list), f))
+		list[0] = 0;
+	if (f)
+		fclose(f);
+	at = strstr(list, controller);
+	return at && (at == list || at[-1] == ' ') && strchr(" \n", at[strlen(controller)]);
+}
+
+/* How much there is to tell, and of what it tells whether it is there: of BBR, five numbers. */
+static void told(int fd, const char *state)
+{
+	uint32_t v[16];
+	socklen_t len = sizeof(v);
+
+	memset(v, 0xee, sizeof(v));
+	printf(" %s %s", state, answer(getsockopt(fd, IPPROTO_TCP, TCP_CC_INFO, v, &len)));
+	printf(" %u", len);
+	if (len >= 20)
+		printf(" bandwidth %d round trip %d gains %d %d", v[0] || v[1], v[2] != 0,
+		       v[3] > 256, v[4] > 256);
+	printf(" beyond %d,", len < sizeof(v) && v[len / 4] != 0xeeeeeeee);
+}
+
+static void controller(char family, const char *name)
+{
+	static const int lengths[] = { 0, 6, -1 };
+	int l = listener(family), a = socket(domain(family), SOCK_STREAM, 0), b;
+	struct name n = name_of(loopback(family), port_of(l));
+	char octets[5000] = { 0 };
+	socklen_t len;
+
+	printf("%c TCP_CC_INFO of %s: set %s", family, name,
+	       answer(setsockopt(a, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name))));
+	setsockopt(l, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name));
+	told(a, "new");
+	told(l, "listening");
+	connect(a, (struct sockaddr *)&n.ss, n.len);
+	b = accept(l, NULL, NULL);
+	for (int i = 0; i < 20; i++) {
+		send(a, octets, sizeof(octets), 0);
+		recv(b, octets, sizeof(octets), MSG_WAITALL);
+		await_sent(a);
+	}
+	told(a, "sent");
+	for (unsigned i = 0; i < 3; i++) {
+		len = (socklen_t)lengths[i];
+		printf(" length %d %s", lengths[i],
+		       answer(getsockopt(a, IPPROTO_TCP, TCP_CC_INFO, octets, &len)));
+		printf(" %d", (int)len);
+	}
+	printf(" to be set %s", answer(setsockopt(a, IPPROTO_TCP, TCP_CC_INFO, octets, 4)));
+	reset_by(b);
+	await(a, POLLHUP);
+	len = sizeof(octets);
+	printf(" reset %s", answer(getsockopt(a, IPPROTO_TCP, TCP_CC_INFO, octets, &len)));
+	printf(" %u\n", len);
+	close(a);
+	close(l);
+}
+
 /* ---- What is inherited from a listener ------------------------------------------------------- */
 
 static void inherited(const struct option *o, int value)
@@ -360,6 +428,12 @@ int main(void)
 		for (const char *f = "46"; *f; f++)
 			for (const struct option *o = options; o->text; o++)
 				one(*f, *k, o);
+	for (const char *f = "46"; *f; f++) {
+		controller(*f, "reno");
+		controller(*f, "cubic");
+		if (available("bbr"))
+			controller(*f, "bbr");
+	}
 	buffer(SO_SNDBUF, "SO_SNDBUF");
 	buffer(SO_RCVBUF, "SO_RCVBUF");
 	inherited(&keep, 1);

@@ -119,6 +119,72 @@ static void device(void **state)
 	assert_string_equal(name, "net0");
 }
 
+/* TCP_CC_INFO of CONTROLLER: how much, into INFO. */
+static socklen_t cc_info(struct side *side, sock_id id, const char *controller,
+			 union linux_cc_info *info)
+{
+	socklen_t len = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	assert_int_equal(socket_setsockopt(side->s, id, IPPROTO_TCP, TCP_CONGESTION, controller,
+					   (socklen_t)strlen(controller), n.now),
+			 0);
+	assert_int_equal(socket_getsockopt(side->s, id, IPPROTO_TCP, TCP_CC_INFO, info, &len,
+					   n.now),
+			 0);
+	return len;
+}
+
+/* What BBR's model has; DCTCP's share of marks, where there is ECN; of others, nothing. */
+static void controllers(void **state)
+{
+	sock_id l = net_listen(&n, &n.b, 81), fresh = net_tcp(&n.a), with, got;
+	static const char data[20000];
+	union linux_cc_info ci;
+
+	(void)state;
+	assert_int_equal(cc_info(&n.a, a, "reno", &ci), 0);
+	assert_int_equal(cc_info(&n.a, a, "cubic", &ci), 0);
+	assert_int_equal(cc_info(&n.a, fresh, "bbr", &ci), 20);
+	assert_int_equal(ci.bbr.pacing_gain, 0);
+	assert_int_equal(cc_info(&n.a, a, "bbr", &ci), 20);
+	assert_int_equal(ci.bbr.bw_lo, 0);
+	for (int i = 0; i < 40; i++) { /* a time comes when its ACKs take some */
+		assert_int_equal(net_send(&n, &n.a, a, data, 1000, 0), 1000);
+		net_run(&n, 100 * CPL_MS);
+		while (net_recv(&n, &n.b, b, (char[4096]){ 0 }, 4096, 0) > 0)
+			;
+	}
+	assert_int_equal(cc_info(&n.a, a, "bbr", &ci), 20);
+	assert_in_range(ci.bbr.bw_lo, 24000, 25000); /* 1,000 octets in 40 ms */
+	assert_int_equal(ci.bbr.bw_hi, 0);
+	assert_in_range(ci.bbr.min_rtt, 1, 50000);
+	assert_in_range(ci.bbr.cwnd_gain, 128, 600);
+	/* No ECN: DCTCP is Reno. */
+	assert_int_equal(cc_info(&n.a, a, "dctcp", &ci), 16);
+	assert_int_equal(ci.dctcp.enabled, 0);
+	assert_int_equal(ci.dctcp.alpha, 0);
+	with = net_tcp(&n.a);
+	assert_int_equal(cc_info(&n.a, with, "dctcp", &ci), 16);
+	assert_int_equal(ci.dctcp.enabled, 1);
+	assert_int_equal(ci.dctcp.alpha, 0);
+	net_connect(&n, &n.a, with, "10.0.0.2", 81);
+	net_run(&n, 0);
+	got = net_accept(&n, &n.b, l);
+	assert_int_equal(cc_info(&n.a, with, "dctcp", &ci), 16);
+	assert_int_equal(ci.dctcp.enabled, 1);
+	assert_int_equal(ci.dctcp.alpha, 1024); /* RFC 8257 3.3: it begins with the worst */
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(net_send(&n, &n.a, with, data, 4000, 0), 4000);
+		net_run(&n, 100 * CPL_MS);
+		while (net_recv(&n, &n.b, got, (char[4096]){ 0 }, 4096, 0) > 0)
+			;
+		cc_info(&n.a, with, "dctcp", &ci);
+	}
+	assert_int_equal(ci.dctcp.ab_ecn, 0);
+	assert_int_equal(ci.dctcp.ce_state, 0);
+}
+
 /* TCP_SAVE_SYN: read once, or never; nothing of it is left (net_end() looks). */
 static void saved_syn(void **state)
 {
@@ -363,6 +429,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(device, setup, teardown),
 		cmocka_unit_test_setup_teardown(tcp_info, setup, teardown),
 		cmocka_unit_test_setup_teardown(tcp_info_delivered, setup, teardown),
+		cmocka_unit_test_setup_teardown(controllers, setup, teardown),
 		cmocka_unit_test_setup_teardown(saved_syn, setup, teardown),
 		cmocka_unit_test_setup_teardown(corked, setup, teardown),
 		cmocka_unit_test_setup_teardown(ioctls, setup, teardown),

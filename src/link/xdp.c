@@ -58,7 +58,7 @@ struct xdp {
 
 /* libxdp, as far as it is not inline. */
 static struct {
-	void *library;
+	void *handle;
 	__typeof__(&xsk_umem__create) umem_create;
 	__typeof__(&xsk_umem__delete) umem_delete;
 	__typeof__(&xsk_socket__create) socket_create;
@@ -259,7 +259,7 @@ static int no_bpf_words(enum libbpf_print_level level, const char *format, va_li
 
 static int load_library(struct link_why *why)
 {
-	void *l = lib.library;
+	void *l = lib.handle;
 
 	if (l)
 		return 0;
@@ -280,7 +280,7 @@ static int load_library(struct link_why *why)
 		return link_fail(why, -ENOSYS, "libxdp.so.1 is not the one that was built for");
 	}
 	lib.set_print(no_words);
-	lib.library = l;
+	lib.handle = l;
 	return 0;
 }
 

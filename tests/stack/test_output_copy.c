@@ -18,6 +18,7 @@
 #include <couplet/couplet.h>
 
 #include "tests/util/bytes.h"
+#include "tests/util/heap.h"
 
 #define FRAME_MAX 66000u
 #define ROUNDS	  400u
@@ -31,6 +32,7 @@ enum {
 };
 
 struct trio {
+	struct heap heap;
 	cpl_stack *stack[STACKS];
 	int ifindex[STACKS];
 	cpl_handle handle[STACKS], listener;
@@ -41,19 +43,6 @@ struct trio {
 	uint8_t frame[FRAME_MAX], copy[FRAME_MAX + 8];
 	unsigned frames, cut, whole, too_long;
 };
-
-static void *slab_alloc(void *ctx, size_t n)
-{
-	(void)ctx;
-	return malloc(n);
-}
-
-static void slab_release(void *ctx, void *p, size_t n)
-{
-	(void)ctx;
-	(void)n;
-	free(p);
-}
 
 static struct cpl_addr addr_of(const struct trio *t, bool peer)
 {
@@ -76,8 +65,9 @@ static void open_stack(struct trio *t, unsigned i)
 	struct cpl_config c;
 
 	cpl_config_init(&c);
-	c.alloc = slab_alloc;
-	c.release = slab_release;
+	c.alloc = heap_alloc;
+	c.release = heap_release;
+	c.alloc_ctx = &t->heap;
 	c.secret[0] = peer ? 2 : 1;
 	assert_int_equal(cpl_stack_new(&t->stack[i], &c, t->now), 0);
 	t->ifindex[i] = cpl_iface_add(t->stack[i], &ic, t->now);
@@ -192,6 +182,7 @@ static void same_frames(uint8_t kind, bool ipv6, uint32_t flags)
 	struct cpl_counters c[2];
 
 	t = (struct trio){ .kind = kind, .ipv6 = ipv6, .flags = flags, .seed = 7 };
+	heap_init(&t.heap, UINT64_MAX);
 	t.now = CPL_SECOND;
 	for (unsigned i = 0; i < STACKS; i++)
 		open_stack(&t, i);
@@ -218,6 +209,7 @@ static void same_frames(uint8_t kind, bool ipv6, uint32_t flags)
 	assert_int_equal(t.whole > 0, (flags & (CPL_IFACE_GSO4 | CPL_IFACE_GSO6)) != 0);
 	for (unsigned i = 0; i < STACKS; i++)
 		cpl_stack_free(t.stack[i]);
+	assert_int_equal(t.heap.slabs, 0);
 }
 
 static void test_same_frames(void **state)
@@ -241,6 +233,7 @@ static void test_no_interface(void **state)
 
 	(void)state;
 	t = (struct trio){ .now = CPL_SECOND };
+	heap_init(&t.heap, UINT64_MAX);
 	open_stack(&t, COPIED);
 	assert_int_equal(cpl_output_copy(t.stack[COPIED], 0, room, sizeof(room), NULL, t.now),
 			 -EINVAL);
@@ -248,6 +241,7 @@ static void test_no_interface(void **state)
 			 -EINVAL);
 	assert_int_equal(cpl_output_copy(t.stack[COPIED], 1, room, sizeof(room), NULL, t.now), 0);
 	cpl_stack_free(t.stack[COPIED]);
+	assert_int_equal(t.heap.slabs, 0);
 }
 
 int main(void)

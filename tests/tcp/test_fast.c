@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "stack/stack.h"
+#include "tests/util/heap.h"
 
 #define WIRE  512
 #define FRAME 2048
@@ -26,6 +27,7 @@ struct wire {
 };
 
 struct world {
+	struct heap heap;
 	cpl_stack *s[2];
 	cpl_handle listener, h[2];
 	struct cpl_addr addr[2];
@@ -41,19 +43,6 @@ struct world {
 };
 
 static uint8_t text[32768];
-
-static void *slab_alloc(void *ctx, size_t n)
-{
-	(void)ctx;
-	return malloc(n);
-}
-
-static void slab_release(void *ctx, void *p, size_t n)
-{
-	(void)ctx;
-	(void)n;
-	free(p);
-}
 
 static uint32_t pick(struct world *w, uint32_t below)
 {
@@ -147,8 +136,9 @@ static void make(struct world *w, bool long_way, uint64_t seed)
 			addr.b[15] = (uint8_t)(i + 1);
 		}
 		cpl_config_init(&c);
-		c.alloc = slab_alloc;
-		c.release = slab_release;
+		c.alloc = heap_alloc;
+		c.release = heap_release;
+		c.alloc_ctx = &w->heap;
 		c.secret[0] = (uint8_t)i;
 		c.secret[1] = (uint8_t)seed;
 		c.timestamps = (uint8_t)ts;
@@ -375,6 +365,7 @@ static void step(struct world *w)
 static void run(struct world *w, bool long_way, uint64_t seed, unsigned steps)
 {
 	memset(w, 0, sizeof(*w));
+	heap_init(&w->heap, UINT64_MAX);
 	w->now = 1000 * CPL_SECOND;
 	w->rng = seed * 0x9e3779b97f4a7c15ull + 1;
 	make(w, long_way, seed);
@@ -400,6 +391,7 @@ static void run(struct world *w, bool long_way, uint64_t seed, unsigned steps)
 		w->short_ways += w->s[i]->tcp.short_ways;
 		cpl_stack_free(w->s[i]);
 	}
+	assert_int_equal(w->heap.slabs, 0);
 }
 
 static void the_same(void **state)

@@ -341,9 +341,10 @@ static bool output(struct loop *l, uint64_t now, bool *sent)
 		       cpl_output_pending(l->stack, k->ifindex)) {
 			uint32_t some = output_some(l, i, now);
 
+			/* What the stack said to itself happened as well, and nothing left. */
+			*sent = true;
 			if (!some)
 				break;
-			*sent = true;
 			octets += some;
 			batches++;
 		}

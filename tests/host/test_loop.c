@@ -524,6 +524,56 @@ static void test_timer(void **state)
 	link_close(ends[1]);
 }
 
+struct caller {
+	cpl_stack *stack;
+	struct cpl_endpoint to;
+	unsigned turns;
+	bool closed;
+};
+
+/* It connects after a turn's input, and takes what came of it. */
+static bool call_oneself(void *arg, uint64_t now)
+{
+	struct caller *c = arg;
+	struct cpl_event event;
+	cpl_handle handle;
+	bool any = false;
+
+	for (; cpl_next_event(c->stack, &event); any = true)
+		c->closed |= (event.what & CPL_EV_CLOSED) != 0;
+	if (++c->turns == 2)
+		ok(cpl_connect(c->stack, NULL, &c->to, &handle, now));
+	return any;
+}
+
+/* What the stack says to itself: nothing leaves by a link, and yet something happened. */
+static void test_own_address(void **state)
+{
+	struct link_pipe_config pipe_config = { .wake = true };
+	struct caller c = { .to = { .addr = cpl_addr4(10, 0, 0, 1), .port = 9 } };
+	struct link *ends[2];
+	struct looped h;
+	uint64_t began;
+
+	(void)state;
+	ok(link_pipe_open(ends, &pipe_config, &why));
+	ok(looped_open(&h, ends[0], &why));
+	ok(looped_addr(&h, &c.to.addr, 24));
+	for (unsigned i = 0; i < 40; i++) /* then it does sleep */
+		ok(loop_turn(h.loop, loop_clock() + CPL_MS));
+	c.stack = h.stack;
+	loop_on_take(h.loop, call_oneself, &c);
+	ok(loop_turn(h.loop, 0));
+	assert_int_equal(c.turns, 2);
+	began = loop_clock();
+	while (!c.closed)
+		ok(loop_turn(h.loop, began + 20 * CPL_SECOND));
+	assert_true(loop_clock() < began + 10 * CPL_SECOND);
+	loop_on_take(h.loop, NULL, NULL);
+	looped_close(&h);
+	link_close(ends[1]);
+}
+
 /* Two configurations have two secrets. */
 static void test_secret(void **state)
 {
@@ -540,15 +590,11 @@ static void test_secret(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_watches),
-		cmocka_unit_test(test_no_descriptor),
-		cmocka_unit_test(test_secret),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_exchange),
-		cmocka_unit_test(test_quiet),
-		cmocka_unit_test(test_timer),
-		cmocka_unit_test(test_yield),
-		cmocka_unit_test(test_list_beside_traffic),
+		cmocka_unit_test(test_watches),	 cmocka_unit_test(test_no_descriptor),
+		cmocka_unit_test(test_secret),	 cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_exchange), cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_timer),	 cmocka_unit_test(test_own_address),
+		cmocka_unit_test(test_yield),	 cmocka_unit_test(test_list_beside_traffic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

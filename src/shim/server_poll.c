@@ -19,8 +19,7 @@
 #include "shim/server_inside.h"
 
 #define POLLS_MAX (SHIM_DATA / sizeof(struct shim_poll))
-/* Programs that accept once in each turn, as nginx does, accept the sooner the more are told of. */
-#define TAKE_MAX  512u
+#define TAKE_MAX  512u /* what nginx asks for */
 _Static_assert(TAKE_MAX * sizeof(struct shim_event) <= SHIM_DATA, "no room for events");
 
 static void bell_ring(int bell)

@@ -183,6 +183,59 @@ static void exclusive(void **state)
 	assert_int_equal(woken[0], set);
 }
 
+/* Who accepts one a turn gets to accept, however many clients have something to say. */
+static void accepts_among_many(void **state)
+{
+	enum {
+		CLIENTS = 100,
+		WAITING = 12
+	};
+	struct socket_event e[CLIENTS + 1];
+	sock_id clients[CLIENTS], conns[CLIENTS], more;
+	unsigned told[CLIENTS] = { 0 }, turns = 0, all = 0, most = 0, n_told;
+
+	(void)state;
+	assert_int_equal(ctl(EPOLL_CTL_ADD, listener, CLIENTS, EPOLLIN), 0);
+	for (int i = 0; i < CLIENTS; i++) {
+		net_pair(&n, listener, 80, &clients[i], &conns[i]);
+		assert_int_equal(ctl(EPOLL_CTL_ADD, conns[i], i, EPOLLIN | EPOLLET), 0);
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		net_send(&n, &n.a, clients[i], "x", 1, 0);
+	for (int i = 0; i < WAITING; i++) {
+		more = net_tcp(&n.a);
+		net_connect(&n, &n.a, more, "10.0.0.2", 80);
+	}
+	net_run(&n, 0);
+	for (; turns < WAITING; turns++) {
+		bool accepted = false;
+
+		n_told = take(e, CLIENTS + 1);
+		if (n_told > most)
+			most = n_told;
+		for (unsigned i = 0; i < n_told; i++) {
+			if (e[i].data < CLIENTS) {
+				told[e[i].data]++;
+				net_send(&n, &n.a, clients[e[i].data], "x", 1, 0);
+				continue;
+			}
+			net_accept(&n, &n.b, listener);
+			accepted = true;
+		}
+		assert_true(accepted);
+	}
+	assert_in_range(most, 2, 17);
+	/* and the others get their turns */
+	for (int i = 0; i < CLIENTS; i++) {
+		assert_in_range(told[i], 1, 2);
+		all += told[i];
+	}
+	assert_int_equal(all, WAITING * 16);
+	/* nobody waits any more: all that is ready at once */
+	n_told = take(e, CLIENTS + 1);
+	assert_int_equal(n_told, CLIENTS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +246,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(old_news, setup, teardown),
 		cmocka_unit_test_setup_teardown(exclusive, setup, teardown),
+		cmocka_unit_test_setup_teardown(accepts_among_many, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,6 +107,7 @@ CASE(burst)
 CASE(asleep)
 CASE(signals)
 CASE(storm)
+CASE(limit)
 CASE(threads)
 CASE(libc)
 CASE(inetd)
@@ -469,6 +470,7 @@ int main(int argc, char **argv)
 	};
 	const struct CMUnitTest inlined[] = {
 		IN_BOTH,
+		WITH_ECHO(limit),
 		WITH_ECHO(ended),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_killed_inside),

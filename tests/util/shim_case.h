@@ -37,6 +37,7 @@ int case_mixed(void);
 int case_burst(void);
 int case_asleep(void);
 int case_signals(void);
+int case_limit(void);
 int case_storm(void);
 /* shim_cases_crowd.c */
 int case_crowd(char **argv);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Of the programs of shim_cases.h: waiting for several things, asleep, and signals meanwhile. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/util/shim_case.h"
@@ -207,6 +209,54 @@ int case_signals(void)
 	alarms = 0;
 	CHECK(write(fd, "x", 1) == -1 && errno == EPIPE && alarms == 1);
 	CHECK(send(fd, "x", 1, MSG_NOSIGNAL) == -1 && errno == EPIPE && alarms == 1);
+	return 0;
+}
+
+/* ---- At the end of a time limit -------------------------------------------------------------- */
+
+static int looks; /* at the clock, until the signal comes; less than 0: since then */
+static bool looks_count;
+
+/* This program's and, as it stands in the C library's place, that of the library it is run with. */
+__attribute__((visibility("default"))) int clock_gettime(clockid_t id, struct timespec *t)
+{
+	static int (*_Atomic real)(clockid_t, struct timespec *);
+
+	if (!real)
+		real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+	if (looks_count && !--looks)
+		raise(SIGALRM);
+	return real(id, t);
+}
+
+/*
+ * Inline: a signal that comes in a call, at whatever moment, ends it with EINTR, also if its time
+ * is over by then, as in the kernel's do_poll(). The first look is before the call begins to count;
+ * with a limit that is waited for, the last one may be after it was decided.
+ */
+int case_limit(void)
+{
+	struct sigaction act = { .sa_handler = on_alarm };
+	struct pollfd p = { .fd = case_dial(ECHO_PORT), .events = POLLIN };
+	int came[2] = { 0 };
+
+	CHECK(sigaction(SIGALRM, &act, NULL) == 0);
+	for (int at = 2; at < 40; at++)
+		for (int ms = 0; ms < 2; ms++) {
+			int r;
+
+			alarms = 0;
+			looks = at;
+			looks_count = true;
+			r = poll(&p, 1, ms);
+			looks_count = false;
+			if (alarms && (!ms || looks < 0))
+				CHECK(r == -1 && errno == EINTR);
+			else
+				CHECK(r == 0);
+			came[ms] += alarms;
+		}
+	CHECK(came[0] > 2 && came[1] > 5);
 	return 0;
 }
 

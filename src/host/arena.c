@@ -16,13 +16,17 @@
 #include <unistd.h>
 
 #define ARENA_MAGIC 0x616e6572612e6c70ull
-#define FIRST_AT    0x200000000000ull /* far from where programs and sanitizers have theirs */
-#define NEXT_AT	    0x001000000000ull
-#define PLACES	    64u
-#define SMALLEST    6u /* 64 octets: a cache line */
-#define SIZES	    32u
-#define PAGE	    4096u
-#define KEEP_FREE   (32u << 20)
+#ifdef __SANITIZE_THREAD__
+#define FIRST_AT 0x004000000000ull /* where the sanitizer lets a program have memory */
+#else
+#define FIRST_AT 0x200000000000ull /* far from where programs and sanitizers have theirs */
+#endif
+#define NEXT_AT	  0x001000000000ull
+#define PLACES	  64u
+#define SMALLEST  6u /* 64 octets: a cache line */
+#define SIZES	  32u
+#define PAGE	  4096u
+#define KEEP_FREE (32u << 20)
 
 /* One that is free. */
 struct block {

@@ -32,6 +32,7 @@ struct thread {
 	int wakers[DEPTH_MAX];
 	int bell; /* plus 1 */
 	bool bell_given;
+	bool known; /* thread_end() will be called */
 };
 
 static __thread struct thread self __attribute__((tls_model("initial-exec")));
@@ -64,6 +65,8 @@ void thread_forked(void)
 static void thread_end(void *arg)
 {
 	(void)arg;
+	self.known = false;
+	inliner_thread_ends();
 	fds_let_go();
 	if (self.generation != process_generation())
 		return;
@@ -76,6 +79,14 @@ static void thread_end(void *arg)
 __attribute__((constructor)) static void key_make(void)
 {
 	pthread_key_create(&ending, thread_end);
+}
+
+void thread_known(void)
+{
+	if (self.known)
+		return;
+	self.known = true;
+	pthread_setspecific(ending, &self);
 }
 
 int64_t result_of(int64_t result)
@@ -102,8 +113,8 @@ struct shim_slot *call_begin(enum shim_op op, int fd, shim_token token)
 		return NULL;
 	if (self.generation != process_generation()) {
 		fds_let_go();
-		self = (struct thread){ .generation = process_generation() };
-		pthread_setspecific(ending, &self);
+		self = (struct thread){ .generation = process_generation(), .known = self.known };
+		thread_known();
 	}
 	if (self.depth == DEPTH_MAX) {
 		errno = EAGAIN;
@@ -171,16 +182,19 @@ static bool spin(struct shim_slot *slot)
 
 /*
  * Sleep until the state changes. False: a signal was handled, or it took long. The kernel goes on
- * reading after a handler where that is asked for (SA_RESTART), but never polling (signal(7)).
+ * reading after a handler where that is asked for (SA_RESTART), but never polling (signal(7)). The
+ * thread may be cancelled here if it could be before the call, CANCEL, and nowhere else in it.
  */
-static bool sleep_at(int waker, bool ever, bool *gone)
+static bool sleep_at(int waker, bool ever, int cancel, bool *gone)
 {
 	struct pollfd p = { .fd = waker, .events = POLLIN };
 	char octets[8];
 	ssize_t n = -1;
 
+	pthread_setcancelstate(cancel, NULL);
 	if (!ever || REAL(ppoll)(&p, 1, NULL, NULL) == 1)
 		n = REAL(read)(waker, octets, sizeof(octets));
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	*gone = n == 0;
 	return n >= 0;
 }
@@ -196,7 +210,9 @@ static bool sleep_on(struct shim_slot *slot, bool ever)
 	return !(err && (errno == EINTR || errno == ETIMEDOUT));
 }
 
-static void sleep_until_done(struct shim_area *area, struct shim_slot *slot, bool ever, bool *gone)
+/* CANCEL: see sleep_at(). */
+static void sleep_until_done(struct shim_area *area, struct shim_slot *slot, bool ever, int cancel,
+			     bool *gone)
 {
 	uint32_t state = SHIM_ASKED;
 	int *waker = &self.wakers[self.depth - 1];
@@ -209,7 +225,7 @@ static void sleep_until_done(struct shim_area *area, struct shim_slot *slot, boo
 		bool ends = ever || atomic_load(&slot->parked) == SHIM_PARKED_LIMIT;
 		bool handled;
 
-		if (*waker ? sleep_at(*waker - 1, ends, gone) : sleep_on(slot, ends))
+		if (*waker ? sleep_at(*waker - 1, ends, cancel, gone) : sleep_on(slot, ends))
 			continue;
 		handled = errno == EINTR;
 		if (!process_alive())
@@ -219,24 +235,64 @@ static void sleep_until_done(struct shim_area *area, struct shim_slot *slot, boo
 	}
 }
 
+/* The thread is cancelled in a call, which must end before another can have its slot. */
+static void abandon(void *arg)
+{
+	struct shim_slot *slot = arg;
+	struct shim_area *area = process_area();
+	bool gone = false;
+	int fd;
+
+	atomic_store(&slot->cancel, 1);
+	ask(area, slot_number(slot), &gone);
+	if (!gone)
+		sleep_until_done(area, slot, false, PTHREAD_CANCEL_DISABLE, &gone);
+	inliner_waits(-1);
+	/* A connection that came at last. */
+	fd = gone ? -1 : call_descriptor(slot, true);
+	if (fd >= 0)
+		REAL(close)(fd);
+	call_end(slot);
+}
+
+/* pthreads(7): the calls that may be ended so, of those that wait. */
+static bool may_be_cancelled(enum shim_op op)
+{
+	return op == SHIM_CONNECT || op == SHIM_ACCEPT || op == SHIM_SEND || op == SHIM_RECV ||
+	       op == SHIM_POLL;
+}
+
+static void sleep_for(struct shim_area *area, struct shim_slot *slot, bool ever, int cancel,
+		      bool *gone)
+{
+	enum shim_op op = (enum shim_op)slot->request.op;
+
+	pthread_cleanup_push(abandon, slot);
+	sleep_until_done(area, slot, ever, may_be_cancelled(op) ? cancel : PTHREAD_CANCEL_DISABLE,
+			 gone);
+	pthread_cleanup_pop(0);
+}
+
 int64_t call_do(struct shim_slot *slot, bool ever)
 {
 	struct shim_area *area = process_area();
 	bool rang, gone = false;
-	int saved = errno;
+	int saved = errno, cancel;
 
 	if (inline_call(slot)) {
 		errno = saved;
 		return slot->answer.result;
 	}
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	inliner_waits(1);
 	atomic_store(&slot->cancel, 0);
 	atomic_store(&slot->parked, 0);
 	atomic_store(&slot->state, SHIM_ASKED);
 	rang = ask(area, slot_number(slot), &gone);
 	if (!gone && (rang || !process_spins() || !spin(slot)))
-		sleep_until_done(area, slot, ever, &gone);
+		sleep_for(area, slot, ever, cancel, &gone);
 	inliner_waits(-1);
+	pthread_setcancelstate(cancel, NULL);
 	errno = saved;
 	if (gone) {
 		slot->answer = (struct shim_answer){ .result = -ENETDOWN };

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -161,6 +162,7 @@ int64_t shim_send(int fd, const struct msghdr *msg, int flags)
 	err = sendable(msg);
 	if (err)
 		return err;
+	pthread_testcancel();
 	if (inline_may()) {
 		int64_t sent = inline_send(fd, msg, flags & ~MSG_NOSIGNAL, (size_t)n, &done);
 
@@ -363,6 +365,7 @@ int64_t shim_recv(int fd, struct msghdr *msg, int flags)
 		return -EFAULT;
 	if (msg->msg_name && msg->msg_namelen && bad_pointer(msg->msg_name, msg->msg_namelen))
 		return -EFAULT;
+	pthread_testcancel();
 	if (inline_may()) {
 		int64_t got = inline_recv(fd, msg, flags, (size_t)n, &done);
 

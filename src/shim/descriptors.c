@@ -35,7 +35,7 @@ EXPORT int close(int fd)
 	}
 	token = fds[fd].token;
 	id = fds[fd].id;
-	alone = fds[fd].alone == fds_alone();
+	alone = fd_get(fds[fd].alone) == fds_alone();
 	fd_forget(fd);
 	err = REAL(close)(fd);
 	if (kind == FD_EPOLL) {

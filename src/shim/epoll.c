@@ -122,8 +122,7 @@ static bool is_epoll(int set, int fd)
 	return REAL(epoll_ctl)(set, EPOLL_CTL_DEL, fd, &event) && errno == ENOENT;
 }
 
-/* Give the epoll descriptor FD a set. */
-static int set_make(int fd)
+static int set_make_now(int fd)
 {
 	struct shim_slot *slot = call_begin(SHIM_EPOLL_NEW, fd, 0);
 	struct epoll_event event = { .events = EPOLLIN };
@@ -145,7 +144,7 @@ static int set_make(int fd)
 		bell = -1;
 	}
 	if (bell >= 0) {
-		fds[fd].token = slot->answer.sock;
+		fd_set_token(fd, slot->answer.sock);
 		fds[fd].cookie = cookie;
 		fds[fd].id = slot->answer.id;
 		fds[fd].place = (uint32_t)slot->answer.arg[0] % SHIM_EPOLLS;
@@ -157,6 +156,19 @@ static int set_make(int fd)
 	}
 	call_end(slot);
 	return bell < 0 ? -1 : 0;
+}
+
+/* Give the epoll descriptor FD a set, one, however many threads want it. */
+static int set_make(int fd)
+{
+	sigset_t before;
+	int err = 0;
+
+	process_making(&before);
+	if (fd_kind(fd) != FD_EPOLL)
+		err = set_make_now(fd);
+	process_made(&before);
+	return err;
 }
 
 /* ---- Over execve() -------------------------------------------------------------------------- */
@@ -171,7 +183,7 @@ void epoll_keep(int fd)
 	high = fd_hide(pair[0]);
 	if (high >= 0 && fstat(high, &st) == 0 && (unsigned)high < FDS_MAX &&
 	    process_give_holder(fds[fd].place, st.st_ino, fds[fd].cookie, pair[1]) == 0) {
-		fds[high].token = fds[fd].token;
+		fd_set_token(high, fds[fd].token);
 		REAL(fcntl)(high, F_SETFD, 0);
 	}
 	REAL(close)(pair[1]);
@@ -219,7 +231,7 @@ void epoll_arrived(int holder, shim_token token, uint32_t place, uint64_t cookie
 	high = fd_hide(holder);
 	if (high < 0 || (unsigned)high >= FDS_MAX)
 		return;
-	fds[high].token = token;
+	fd_set_token(high, token);
 	REAL(fcntl)(high, F_SETFD, 0);
 	if (!found)
 		epoll_left(token);
@@ -228,7 +240,7 @@ void epoll_arrived(int holder, shim_token token, uint32_t place, uint64_t cookie
 void epoll_left(shim_token token)
 {
 	for (unsigned fd = 0; fd < FDS_MAX; fd++)
-		if (fd_kind((int)fd) == FD_EPOLL && fds[fd].token == token)
+		if (fd_kind((int)fd) == FD_EPOLL && fd_token((int)fd) == token)
 			return;
 	fds_holder_close(token);
 	call_simple(SHIM_EPOLL_FREE, -1, token, 0, 0, 0);
@@ -245,7 +257,7 @@ EXPORT int epoll_ctl(int set, int op, int fd, struct epoll_event *event)
 		inliner_nested();
 	if (!f || (unsigned)set >= FDS_MAX || fd_kind(set) == FD_OWN) {
 		if (op == EPOLL_CTL_ADD && (unsigned)set < FDS_MAX && !fd_socket(set))
-			fds[set].kernel = true;
+			fd_put(fds[set].kernel, true);
 		return REAL(epoll_ctl)(set, op, fd, event);
 	}
 	if (op != EPOLL_CTL_DEL && bad_pointer(event, sizeof(*event))) {
@@ -334,7 +346,7 @@ static void watch_server(int set)
 	struct epoll_event event = { .events = EPOLLONESHOT, .data.u64 = ~fds[set].cookie };
 	int conn = process_conn();
 
-	fds[set].watched = process_generation();
+	fd_put(fds[set].watched, process_generation());
 	if (conn >= 0)
 		REAL(epoll_ctl)(set, EPOLL_CTL_ADD, conn, &event);
 }
@@ -345,12 +357,20 @@ static bool is_rung(int set)
 
 	if (!board || process_is_lost())
 		return true;
-	if (fds[set].watched != process_generation())
+	if (fd_get(fds[set].watched) != process_generation())
 		watch_server(set);
 	return atomic_load_explicit(&board->epoll_ready[fds[set].place], memory_order_acquire);
 }
 
 static const struct timespec zero;
+
+static bool next_turn(int set)
+{
+	uint8_t turn = fd_get(fds[set].turn) ^ 1;
+
+	fd_put(fds[set].turn, turn);
+	return turn;
+}
 
 /* With room for one alone, each kind goes first in turn. Returns 0 if there is nothing. */
 static int take_one(int set, struct epoll_event *event)
@@ -358,8 +378,7 @@ static int take_one(int set, struct epoll_event *event)
 	bool rung = is_rung(set);
 	int n;
 
-	fds[set].turn ^= 1;
-	if (rung && fds[set].turn && take(set, event, 1) == 1)
+	if (rung && next_turn(set) && take(set, event, 1) == 1)
 		return 1;
 	n = take_kernel(set, event, 1, &zero, NULL, &rung);
 	return n ? n : rung ? take(set, event, 1) : 0;
@@ -377,8 +396,8 @@ static int take_both(int set, struct epoll_event *events, int max, const struct 
 			return ours;
 	} else if (is_rung(set)) {
 		/* Half of the room, and what the kernel leaves. */
-		ours = take(set, events, fds[set].kernel ? (max + 1) / 2 : max);
-		if (ours && !fds[set].kernel)
+		ours = take(set, events, fd_get(fds[set].kernel) ? (max + 1) / 2 : max);
+		if (ours && !fd_get(fds[set].kernel))
 			return ours;
 	}
 	*rung = false;
@@ -463,11 +482,10 @@ static int64_t wait_inline(int set, struct epoll_event *events, int max, uint64_
 
 	inline_begin();
 	for (;;) {
-		int room = fds[set].kernel && max > 1 ? (max + 1) / 2 : max;
+		int room = fd_get(fds[set].kernel) && max > 1 ? (max + 1) / 2 : max;
 
 		/* With room for one alone, each kind goes first in turn. */
-		fds[set].turn ^= 1;
-		if (max == 1 && fds[set].kernel && fds[set].turn) {
+		if (max == 1 && fd_get(fds[set].kernel) && next_turn(set)) {
 			n = with_kernel(set, events, max, 0);
 			if (n)
 				break;
@@ -475,7 +493,7 @@ static int64_t wait_inline(int set, struct epoll_event *events, int max, uint64_
 		n = inline_epoll_take(fds[set].id, events, room);
 		if (n == INLINE_NOT)
 			break;
-		if (fds[set].kernel || (!n && ready))
+		if (fd_get(fds[set].kernel) || (!n && ready))
 			n = with_kernel(set, events, max, (int)n);
 		if (n || !until)
 			break;

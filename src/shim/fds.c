@@ -39,7 +39,10 @@ void fd_is(int fd, enum fd_kind kind, struct fd f)
 {
 	/* Whoever had that number before has said that it is free: to the kernel, and here. */
 	fd_kind(fd);
-	fds[fd] = f;
+	/* But who looks through all of them may have come by here: fd_token(). */
+	__atomic_store_n(&fds[fd].token, f.token, __ATOMIC_RELAXED);
+	memcpy((char *)&fds[fd] + sizeof(f.token), (char *)&f + sizeof(f.token),
+	       sizeof(f) - sizeof(f.token));
 	__atomic_store_n(&fd_kinds[fd], (uint8_t)kind, __ATOMIC_RELEASE);
 }
 
@@ -59,7 +62,7 @@ void fd_copy(int from, int to)
 	if ((unsigned)to >= FDS_MAX || kind == FD_OWN)
 		return;
 	if (kind != FD_OTHER) {
-		fds[from].alone = 0;
+		fd_put(fds[from].alone, 0);
 		fd_is(to, kind, fds[from]);
 	} else {
 		fd_forget(to);
@@ -124,7 +127,7 @@ int fd_hide(int fd)
 void fds_own_close(int but)
 {
 	for (unsigned fd = own_first; fd < own_end; fd++)
-		if (fd_kind((int)fd) == FD_OWN && !fds[fd].token && (int)fd != but) {
+		if (fd_kind((int)fd) == FD_OWN && !fd_token((int)fd) && (int)fd != but) {
 			fd_forget((int)fd);
 			REAL(close)((int)fd);
 		}
@@ -133,7 +136,7 @@ void fds_own_close(int but)
 void fds_holder_close(shim_token token)
 {
 	for (unsigned fd = own_first; fd < own_end; fd++)
-		if (fd_kind((int)fd) == FD_OWN && fds[fd].token == token) {
+		if (fd_kind((int)fd) == FD_OWN && fd_token((int)fd) == token) {
 			fd_forget((int)fd);
 			REAL(close)((int)fd);
 		}

@@ -22,9 +22,10 @@
  */
 static bool known(int fd)
 {
-	bool told = fds[fd].told;
+	bool told = fd_get(fds[fd].told);
 
-	fds[fd].told = true;
+	if (!told)
+		fd_put(fds[fd].told, true);
 	return told && fds[fd].id;
 }
 
@@ -246,16 +247,31 @@ int64_t inline_recv(int fd, struct msghdr *msg, int flags, size_t len, size_t *d
 
 /* ---- Descriptors ---------------------------------------------------------------------------- */
 
-/* A token of our own making: as the server's, not to be guessed. */
-static shim_token token_new(uint64_t id)
+static const struct siphash_key *token_key(void)
 {
 	static struct siphash_key key;
+	static _Atomic bool there;
+	sigset_t before;
+
+	if (!there) {
+		process_lock(&before);
+		if (!there)
+			there = process_random(&key, sizeof(key)) == 0;
+		process_unlock(&before);
+	}
+	return there ? &key : NULL;
+}
+
+/* A token of our own making: as the server's, not to be guessed. 0: there is none. */
+static shim_token token_new(uint64_t id)
+{
 	static _Atomic uint64_t count;
+	const struct siphash_key *key = token_key();
 	uint64_t n = atomic_fetch_add(&count, 1) ^ (uint64_t)getpid() << 40, high;
 
-	if (!key.k[0] && process_random(&key, sizeof(key)))
+	if (!key)
 		return 0;
-	high = siphash24(&key, &n, sizeof(n)) << 32;
+	high = siphash24(key, &n, sizeof(n)) << 32;
 	return (high ? high : 1ull << 32) | SOCKET_PLACE(id);
 }
 
@@ -298,8 +314,8 @@ static int made(const int pair[2], uint64_t id, int domain, int type)
 		return -1;
 	}
 	fd_set_socket(pair[0], adopt.token, id, domain, type);
-	fds[pair[0]].alone = fds_alone();
-	fds[pair[0]].told = true;
+	fd_put(fds[pair[0]].alone, fds_alone());
+	fd_put(fds[pair[0]].told, true);
 	return pair[0];
 }
 

@@ -43,7 +43,7 @@ struct inliner {
 	int device, nudge;
 	bool blocked; /* the device took no more */
 	bool spins;
-	bool several; /* the program has been told of more than one ready socket at once */
+	_Atomic bool several; /* the program was told of more than one ready socket at once */
 	uint64_t passed, called;
 	uint64_t put_off; /* since then; 0: no output is */
 	int64_t pause_ns; /* of the program from call to call, smoothed */
@@ -55,7 +55,7 @@ struct inliner {
 };
 
 /* Gone in a child, whichever way it was made. */
-static struct inliner **own;
+static struct inliner *_Atomic *_Atomic own;
 static int descriptors[2];
 
 /* The caller's, while it has the lock. */
@@ -63,10 +63,14 @@ static __thread int error __attribute__((tls_model("initial-exec")));
 static __thread uint64_t waited __attribute__((tls_model("initial-exec")));
 static __thread bool drives __attribute__((tls_model("initial-exec")));
 static __thread unsigned handled __attribute__((tls_model("initial-exec")));
+static __thread uint32_t waits __attribute__((tls_model("initial-exec")));
+static __thread int cancel __attribute__((tls_model("initial-exec")));
 
 static struct inliner *inliner(void)
 {
-	return own ? *own : NULL;
+	struct inliner *_Atomic *at = atomic_load_explicit(&own, memory_order_acquire);
+
+	return at ? atomic_load_explicit(at, memory_order_acquire) : NULL;
 }
 
 /* ---- Attaching ------------------------------------------------------------------------------ */
@@ -83,11 +87,13 @@ void inliner_attach(uint64_t address, const int fds[3], uint64_t key)
 	struct inliner *in = memory(sizeof(*in));
 
 	if (!own) {
-		own = memory(4096);
-		if (own && madvise((void *)own, 4096, MADV_WIPEONFORK)) {
-			munmap((void *)own, 4096);
-			own = NULL;
+		void *page = memory(4096);
+
+		if (page && madvise(page, 4096, MADV_WIPEONFORK)) {
+			munmap(page, 4096);
+			page = NULL;
 		}
+		own = page;
 	}
 	if (!own || !in || arena_map(&in->arena, (void *)(uintptr_t)address, fds[0])) {
 		if (in)
@@ -144,6 +150,7 @@ static void leave(const struct inliner *in)
 {
 	arena_unlock(in->arena);
 	signals_release();
+	pthread_setcancelstate(cancel, NULL);
 	errno = error;
 }
 
@@ -152,6 +159,8 @@ static bool enter(struct inliner *in)
 	int err;
 
 	error = errno;
+	/* Reading and writing the device would be where the thread ends, with the lock. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	signals_hold();
 	err = arena_lock(in->arena);
 	if (!err && leased(in)) {
@@ -160,10 +169,12 @@ static bool enter(struct inliner *in)
 		in->shared->bound = in->key;
 		return true;
 	}
-	if (!err)
+	if (!err) {
 		leave(in);
-	else
+	} else {
 		signals_release();
+		pthread_setcancelstate(cancel, NULL);
+	}
 	return false;
 }
 
@@ -271,7 +282,7 @@ void inline_leave_soon(uint64_t now)
 {
 	struct inliner *in = inliner();
 
-	if (!in->several || in->pause_ns > QUICK_NS ||
+	if (!atomic_load_explicit(&in->several, memory_order_relaxed) || in->pause_ns > QUICK_NS ||
 	    (in->put_off && now - in->put_off >= PUT_OFF_NS))
 		output(in, now);
 	else if (!in->put_off)
@@ -281,7 +292,7 @@ void inline_leave_soon(uint64_t now)
 
 void inline_told(unsigned n)
 {
-	inliner()->several = n > 1;
+	atomic_store_explicit(&inliner()->several, n > 1, memory_order_relaxed);
 }
 
 void inline_pass(uint64_t now, bool needed)
@@ -314,6 +325,8 @@ void inliner_waits(int change)
 	if (!in)
 		return;
 	atomic_fetch_add(&in->shared->waits, (uint32_t)change);
+	waits += (uint32_t)change;
+	thread_known();
 	/* A handler of a signal that interrupted inline_wait(). */
 	if (drives)
 		inline_drive_end();
@@ -338,6 +351,7 @@ bool inline_drive(void)
 	if (!atomic_exchange(&in->driving, true)) {
 		if (atomic_compare_exchange_strong(&in->shared->driver, &nobody, in->key)) {
 			drives = true;
+			thread_known();
 			return true;
 		}
 		atomic_store(&in->driving, false);
@@ -370,6 +384,13 @@ void inline_drive_end(void)
 		process_ring();
 }
 
+void inliner_thread_ends(void)
+{
+	inline_drive_end();
+	if (waits)
+		inliner_waits(-(int)waits);
+}
+
 /* Look for something for as long as a sleep would cost. As ppoll(2). */
 static int spin(const struct inliner *in, struct pollfd *fds, nfds_t n, uint64_t until,
 		const sigset_t *mask)
@@ -385,12 +406,6 @@ static int spin(const struct inliner *in, struct pollfd *fds, nfds_t n, uint64_t
 	return ready;
 }
 
-static void cancelled(void *arg)
-{
-	(void)arg;
-	inline_drive_end();
-}
-
 /*
  * The thread may be cancelled here, as in the kernel's calls. A handler that ran since the call
  * began ends it, also if it came before we sleep.
@@ -399,16 +414,14 @@ static int sleep_on(struct pollfd *fds, nfds_t n, uint64_t wait_ns, const sigset
 {
 	struct timespec t = { (time_t)(wait_ns / CPL_SECOND), (long)(wait_ns % CPL_SECOND) };
 	sigset_t all, before;
-	volatile int ready = -1;
+	int ready = -1;
 
 	sigfillset(&all);
-	pthread_cleanup_push(cancelled, NULL);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (!inline_interrupted())
 		ready = REAL(ppoll)(fds, n, wait_ns == CPL_NEVER ? NULL : &t,
 				    mask ? mask : &before);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_cleanup_pop(0);
 	return ready;
 }
 

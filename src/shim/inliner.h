@@ -65,6 +65,9 @@ void inline_pass(uint64_t now, bool needed);
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
+/* The thread ends, perhaps cancelled while it waited. */
+void inliner_thread_ends(void);
+
 /* A call that may wait begins: signals that are handled from now on end its wait. */
 void inline_begin(void);
 /* A handler ran since then: errno is EINTR. */

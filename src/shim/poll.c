@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,7 @@ static int poll_any(struct pollfd *set, nfds_t n, const struct timespec *timeout
 		}
 	if (!a.ours)
 		return REAL(ppoll)(set, n, timeout, mask);
+	pthread_testcancel();
 	for (nfds_t i = 0; i < n; i++)
 		set[i].revents = 0;
 	if (try_inline(&a, timeout, mask, &result))

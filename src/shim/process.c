@@ -26,7 +26,7 @@
 /* What a child of fork() finds zeroed, whichever way it was made: MADV_WIPEONFORK. */
 struct wiped {
 	_Atomic int attached;
-	_Atomic int lock;
+	_Atomic int lock, making;
 };
 
 static struct wiped *wiped;
@@ -43,34 +43,51 @@ static _Atomic bool lost;
 
 /* ---- Attaching ------------------------------------------------------------------------------ */
 
-static void lock(void)
-{
-	int zero = 0;
+/* Of the threads that have the locks. */
+static int cancel_before, making_cancel;
 
-	while (!atomic_compare_exchange_weak(&wiped->lock, &zero, 1)) {
-		zero = 0;
-		sched_yield();
-	}
-}
-
-static void unlock(void)
+static void lock(_Atomic int *at, sigset_t *before, int *cancel_of_holder)
 {
-	atomic_store(&wiped->lock, 0);
-}
-
-void process_lock(sigset_t *before)
-{
+	int zero = 0, cancel;
 	sigset_t all;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, before);
-	lock();
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	while (!atomic_compare_exchange_weak(at, &zero, 1)) {
+		zero = 0;
+		sched_yield();
+	}
+	*cancel_of_holder = cancel;
+}
+
+static void unlock(_Atomic int *at, const sigset_t *before, const int *cancel_of_holder)
+{
+	int cancel = *cancel_of_holder;
+
+	atomic_store(at, 0);
+	pthread_setcancelstate(cancel, NULL);
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+void process_lock(sigset_t *before)
+{
+	lock(&wiped->lock, before, &cancel_before);
 }
 
 void process_unlock(const sigset_t *before)
 {
-	unlock();
-	pthread_sigmask(SIG_SETMASK, before, NULL);
+	unlock(&wiped->lock, before, &cancel_before);
+}
+
+void process_making(sigset_t *before)
+{
+	lock(&wiped->making, before, &making_cancel);
+}
+
+void process_made(const sigset_t *before)
+{
+	unlock(&wiped->making, before, &making_cancel);
 }
 
 __attribute__((constructor(101))) static void process_init(void)
@@ -295,6 +312,7 @@ static void after_fork_child(void)
 	conn = -1;
 	fds_own_close(heir);
 	thread_forked();
+	pthread_setcancelstate(cancel_before, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 

@@ -25,6 +25,8 @@ int process_give_bell(int slot, int fd);
  * when the server is gone. -1: there is none to be had.
  */
 int process_waker(unsigned slot);
+/* This thread has something that is to be given back when it ends, however it does. */
+void thread_known(void);
 /* In a child of fork(): what this thread had is the parent's. */
 void thread_forked(void);
 /* A call found the server gone. */

@@ -100,6 +100,11 @@ void poll_ask(struct call *call)
 		call_finish(call, ready);
 		return;
 	}
+	/* A signal that came before it was taken: it is asked for once. */
+	if (atomic_load(&call_slot(call)->cancel)) {
+		call_finish(call, -EINTR);
+		return;
+	}
 	/* The bell may be on its way still. */
 	if (call->ask.arg[2] == SHIM_POLL_ARM && call->bell < 0)
 		client_hear(call->client);

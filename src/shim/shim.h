@@ -12,8 +12,9 @@
 #define SHIM_SHIM_H
 
 #include <errno.h>
-#include <stdbool.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -116,19 +117,23 @@ enum fd_kind {
 };
 
 struct fd {
-	shim_token token;
+	shim_token token; /* the first one: fd_is() */
 	uint64_t cookie;  /* of a set: what its bell is known by */
 	uint64_t id;	  /* the engine's, for shim/inliner.h */
 	uint32_t place;	  /* of a set, on the board */
-	uint32_t watched; /* of a set: the attachment whose connection is in it; 0: none */
-	uint32_t alone;	  /* fds_alone() as it was made; 0: it has copies */
 	uint8_t type;	  /* SOCK_* */
 	uint8_t domain;
-	bool told;    /* the server knows that this process has it under this number */
-	bool epoll;   /* it was made by epoll_create(2), as far as is known */
-	bool kernel;  /* of an epoll descriptor: there may be descriptors of the kernel's in it */
-	uint8_t turn; /* of a set: whose it is, with room for one event */
+	bool epoll; /* it was made by epoll_create(2), as far as is known */
+	/* What threads that use it at once may change; nothing else depends on their order. */
+	_Atomic uint32_t watched; /* of a set: the attachment whose connection is in it; 0: none */
+	_Atomic uint32_t alone;	  /* fds_alone() as it was made; 0: it has copies */
+	_Atomic bool told;	  /* the server knows that this process has it under this number */
+	_Atomic bool kernel;  /* of an epoll descriptor: the kernel's descriptors may be in it */
+	_Atomic uint8_t turn; /* of a set: whose it is, with room for one event */
 };
+
+#define fd_get(field)	     atomic_load_explicit(&(field), memory_order_relaxed)
+#define fd_put(field, value) atomic_store_explicit(&(field), value, memory_order_relaxed)
 
 extern uint8_t fd_kinds[FDS_MAX];
 extern struct fd fds[FDS_MAX];
@@ -144,6 +149,20 @@ static inline enum fd_kind fd_kind(int fd)
 static inline const struct fd *fd_socket(int fd)
 {
 	return __builtin_expect(fd_kind(fd) == FD_SOCKET, 0) ? &fds[fd] : NULL;
+}
+
+/*
+ * The token of FD, whatever it is: of one that is not the caller's, and another thread may be about
+ * to use for something else. It is one word: what is there, or what was there before.
+ */
+static inline shim_token fd_token(int fd)
+{
+	return __atomic_load_n(&fds[fd].token, __ATOMIC_RELAXED);
+}
+
+static inline void fd_set_token(int fd, shim_token token)
+{
+	__atomic_store_n(&fds[fd].token, token, __ATOMIC_RELAXED);
 }
 
 /* FD, below FDS_MAX, is KIND from now on, and F what is known of it. */
@@ -170,11 +189,14 @@ void fds_holder_close(shim_token token);
 bool process_served(void);
 const struct shim_board *process_board(void);
 /*
- * Keep other threads out, and signals; for a moment. A child of fork() finds it unlocked, and what
- * is kept so whole.
+ * Keep other threads out, signals, and being cancelled; for a moment. A child of fork() finds it
+ * unlocked, and what is kept so whole.
  */
 void process_lock(sigset_t *before);
 void process_unlock(const sigset_t *before);
+/* The same, of another lock, for one who makes calls meanwhile. */
+void process_making(sigset_t *before);
+void process_made(const sigset_t *before);
 /* Changes with each attachment. */
 uint32_t process_generation(void);
 /* The connection to the server: it hangs up when the server is gone. -1: none. */

@@ -3,6 +3,7 @@
  * addresses and options. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -128,6 +129,7 @@ EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 		errno = EINVAL;
 		return -1;
 	}
+	pthread_testcancel();
 	conn = inline_accept(fd, &name, &name_len, flags);
 	if (conn != INLINE_ASK)
 		return conn < 0 ? -1 : accepted(conn, &name, name_len, addr, len);
@@ -191,7 +193,10 @@ EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	const struct fd *f = fd_socket(fd);
 
-	return f ? with_name(SHIM_CONNECT, fd, f, addr, len) : REAL(connect)(fd, addr, len);
+	if (!f)
+		return REAL(connect)(fd, addr, len);
+	pthread_testcancel();
+	return with_name(SHIM_CONNECT, fd, f, addr, len);
 }
 
 EXPORT int listen(int fd, int backlog)

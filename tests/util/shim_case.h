@@ -38,6 +38,8 @@ int case_burst(void);
 int case_asleep(void);
 int case_signals(void);
 int case_limit(void);
+int case_cancel(void);
+int case_workers(void);
 int case_storm(void);
 /* shim_cases_crowd.c */
 int case_crowd(char **argv);

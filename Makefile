@@ -187,7 +187,7 @@ seed: ## run the simulated network of SEED and say all
 	$(Q)out/$(CHECK_BUILD)/couplet-sim --seed $(SEED) -v
 SOAK_SEEDS ?= 20000
 soak: deps ## SOAK_SEEDS simulated networks, then the long form of the tests on this machine
-	$(RUN) -j$(JOBS) BUILD=release all tests benches
+	$(RUN) -j$(JOBS) BUILD=release all tests examples benches
 	$(RUN) -j$(JOBS) BUILD=debug out/debug/tests/sim/test_seeds
 	$(Q)SEEDS=1-$(SOAK_SEEDS) out/debug/tests/sim/test_seeds
 	$(Q)SOAK=1 tests/run --build release --scale 100 --jobs 1 $(SOAK_PARTS:%=--part %)

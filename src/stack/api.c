@@ -21,6 +21,7 @@ static bool take(cpl_stack *s, int ifindex, const struct cpl_frame *f, unsigned 
 		run_ends(s, now); /* nothing overtakes it */
 	}
 	s->batch = more;
+	s->following = f + 1;
 	return input_plain(s, ifindex, f, now) || input_frame(s, ifindex, f, now);
 }
 

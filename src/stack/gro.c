@@ -250,6 +250,17 @@ static uint32_t run_room(const struct run *run, unsigned batch)
 	return coming < RUN_BYTES - run->mss ? coming : RUN_BYTES - run->mss;
 }
 
+bool run_may_follow(const struct cpl_stack *s, const uint8_t *tcp, uint32_t off, uint32_t seq)
+{
+	const struct cpl_frame *f = s->following;
+	const uint8_t *p;
+
+	if (!s->batch || f->len < off + TCP_HLEN)
+		return false;
+	p = (const uint8_t *)f->data + off;
+	return get32(p + 4) == seq && load32(p) == load32(tcp);
+}
+
 bool run_begins(struct cpl_stack *s, const struct packet *pkt, const struct seg_in *in)
 {
 	struct run *run = &s->run;
@@ -263,7 +274,9 @@ bool run_begins(struct cpl_stack *s, const struct packet *pkt, const struct seg_
 	    in->tcp.len > RUN_BYTES || in->tcp.flags & NO_RUN || !(in->tcp.flags & TCP_ACK) ||
 	    in->tcp.opts & ~(uint32_t)TCP_HAS_TS ||
 	    iphl != (ip->version == 4 ? IPV4_HLEN : IPV6_HLEN) ||
-	    pkt->frame_len < words * sizeof(run_word))
+	    pkt->frame_len < words * sizeof(run_word) ||
+	    !run_may_follow(s, pkt->p + iphl, (uint32_t)(pkt->p - pkt->frame) + iphl,
+			    in->tcp.seq + in->tcp.len))
 		return false;
 	run->in = *in;
 	run->ip = *ip;

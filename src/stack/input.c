@@ -64,7 +64,7 @@ static bool destination_ok(struct cpl_stack *s, struct packet *pkt)
 	} else {
 		if (is & DST_OWN || (is & DST_TENTATIVE && pkt->ip.protocol == IP_ICMP6)) {
 			if (is & DST_OWN && pkt->ip.version == 4 && !s->in_loop)
-				input_plain_learn(s, pkt->p);
+				input_plain_learn(s, pkt);
 			return true;
 		}
 		if (!(is & DST_TENTATIVE) && pkt->to_us_alone && catch_all_takes(s, pkt, is))

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A short way through IP for what mostly comes and goes: a segment of an established connection
- * over IPv4, without options but TCP's timestamps. What comes is looked at where it lies, and is
- * dealt with here only if tcp/fast.c takes it; what goes gets both headers in one piece. All else,
- * and all that is wrong, is left to the long way as if nothing had been done.
+ * A short way through IP for what mostly comes and goes: segments over IPv4, without options of
+ * IP's, between two addresses of which one was found ours and the other good a packet ago. What
+ * comes is looked at where it lies; what tcp/fast.c does not take is parsed, and goes to TCP as by
+ * the long way. Of a connection that is established, with no options but timestamps, what goes gets
+ * both headers in one piece. All else, and all that is wrong, is left to the long way as if nothing
+ * had been done.
  */
 #include "stack/stack.h"
 
@@ -83,46 +85,103 @@ static bool plain_tcp(const uint8_t *p, uint32_t len, struct tcp_seg *seg)
 	return true;
 }
 
-bool input_plain(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now)
+/* Of the connections met lately, that which has the ports of the segment at P. */
+static struct tcb *plain_tcb(const struct demux *d, const uint8_t *p)
 {
-	const struct iface *iface = &s->ifaces[ifindex];
-	const struct demux *d = &s->tcp.demux;
-	const uint8_t *ip, *p;
-	struct tcp_seg seg;
-	struct tcb *tcb;
-	uint32_t len;
+	struct demux_node *node = d->recent[demux_recent((uint32_t)get16(p) << 16 | get16(p + 2))];
 
-	if (!d->met || d->met_kind != KIND_TCB || f->gso_size || f->flags & CPL_FRAME_LEND ||
-	    !iface->up || s->in_loop)
+	return node ? container_of(node, struct tcb, node) : NULL;
+}
+
+/* The header of the packet at IP, which plain_ip() found right: the last one's, but for this. */
+static const struct ip_hdr *plain_header(struct cpl_stack *s, const uint8_t *ip)
+{
+	struct ip_hdr *h = &s->pair_ip;
+
+	h->len = get16(ip + 2);
+	h->tos = ip[1];
+	h->id = get16(ip + 4);
+	h->dont_frag = get16(ip + 6) != 0;
+	h->ttl = ip[8];
+	return h;
+}
+
+/* Any segment of LEN octets behind the header at IP. False: TCP's header is not right. */
+static __attribute__((noinline)) bool input_parsed(struct cpl_stack *s, int ifindex,
+						   const uint8_t *ip, uint32_t len, uint64_t now)
+{
+	struct seg_in in = { .ip = plain_header(s, ip), .ifindex = ifindex };
+
+	if (tcp_parse(ip + IPV4_HLEN, len, &in.ip->src, &in.ip->dst, true, &in.tcp) != TCP_OK)
 		return false;
-	tcb = container_of(d->met, struct tcb, node);
-	ip = plain_packet(iface, f, &len);
-	if (!ip)
-		return false;
-	p = ip + IPV4_HLEN;
-	/* Next in order, which acknowledges all, before anything is summed. */
-	if (get32(p + 4) != tcb->rcv_nxt || get32(p + 8) != tcb->snd_nxt || !is_for(tcb, ip, p) ||
-	    !plain_ip(s, ip, len))
-		return false;
-	len = get16(ip + 2) - IPV4_HLEN;
-	if (!plain_tcp(p, len, &seg) || (s->batch && seg.len))
-		return false; /* more of them may make a run */
-	if (!(f->flags & (CPL_FRAME_CSUM_OK | CPL_FRAME_CSUM_PARTIAL)) &&
-	    sum_finish(sum_any(s->sum, plain_pseudo(ip, len), p, len)))
+	tcp_input(&s->tcp, &in, now);
+	return true;
+}
+
+/* What tcp/fast.c takes: next in order, and it acknowledges all. */
+static bool input_expected(struct cpl_stack *s, const uint8_t *ip, uint32_t len, uint64_t now)
+{
+	const uint8_t *p = ip + IPV4_HLEN;
+	struct tcb *tcb = plain_tcb(&s->tcp.demux, p);
+	struct tcp_seg seg;
+
+	if (!tcb || get32(p + 4) != tcb->rcv_nxt || get32(p + 8) != tcb->snd_nxt ||
+	    !is_for(tcb, ip, p) || !plain_tcp(p, len, &seg))
 		return false;
 	s->tcp.dropped = 0;
+	s->tcp.demux.met = &tcb->node;
+	s->tcp.demux.met_kind = KIND_TCB;
 	if (!fast_input(&s->tcp, tcb, &seg, now))
 		return false;
-	s->counters.frames_in++;
-	s->counters.bytes_in += f->len;
 	s->counters.segs_in++;
 	return true;
 }
 
-void input_plain_learn(struct cpl_stack *s, const uint8_t *ip)
+/* What the packet at IP in F seems to be goes on in the next frame. */
+static bool begins_run(const struct cpl_stack *s, const struct cpl_frame *f, const uint8_t *ip)
 {
-	s->pair = load64(ip + 12);
+	const uint8_t *p = ip + IPV4_HLEN;
+	uint32_t hlen = IPV4_HLEN + (p[12] >> 4) * 4u, len = get16(ip + 2);
+
+	return s->batch && len > hlen &&
+	       run_may_follow(s, p, (uint32_t)(p - (const uint8_t *)f->data),
+			      get32(p + 4) + len - hlen);
+}
+
+bool input_plain(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now)
+{
+	const struct iface *iface = &s->ifaces[ifindex];
+	const uint8_t *ip, *p;
+	uint32_t len;
+
+	if (f->gso_size || f->flags & CPL_FRAME_LEND || !iface->up || s->in_loop || s->tcp.long_way)
+		return false;
+	ip = plain_packet(iface, f, &len);
+	if (!ip)
+		return false;
+	p = ip + IPV4_HLEN;
+	if (begins_run(s, f, ip) || !plain_ip(s, ip, len))
+		return false;
+	len = get16(ip + 2) - IPV4_HLEN;
+	if (!(f->flags & (CPL_FRAME_CSUM_OK | CPL_FRAME_CSUM_PARTIAL)) &&
+	    sum_finish(sum_any(s->sum, plain_pseudo(ip, len), p, len)))
+		return false;
+	if (!input_expected(s, ip, len, now) && !input_parsed(s, ifindex, ip, len, now))
+		return false;
+	s->counters.frames_in++;
+	s->counters.bytes_in += f->len;
+	return true;
+}
+
+void input_plain_learn(struct cpl_stack *s, const struct packet *pkt)
+{
+	s->pair = load64(pkt->p + 12);
 	s->pair_generation = s->routes.generation;
+	s->pair_ip = (struct ip_hdr){ .src = pkt->ip.src,
+				      .dst = pkt->ip.dst,
+				      .version = 4,
+				      .protocol = IP_TCP,
+				      .hlen = IPV4_HLEN };
 }
 
 /* ---- what goes ---- */

@@ -233,13 +233,15 @@ struct cpl_stack {
 	 * plain.c */
 	uint64_t pair;
 	uint32_t pair_generation; /* of the routes then */
+	struct ip_hdr pair_ip;
 	const struct dst *way; /* of the last plain segment, or NULL: its entry was changed ... */
 	uint64_t way_pair;     /* ... and source and destination of that */
 	sum_fn sum;	       /* sum_add() for this processor */
 	sum_copy_fn sum_copy;  /* sum_copy() */
 	struct frame *spare[FRAMES_SPARE]; /* as many are kept at hand */
 	unsigned spare_n;
-	unsigned batch; /* as many frames follow in this call: runs are worth while */
+	unsigned batch;			   /* as many frames follow in this call, ... */
+	const struct cpl_frame *following; /* ... the first of them here */
 	struct run run;
 	uint8_t *scratch; /* SCRATCH bytes for cutting a packet, as many for one that loops */
 };
@@ -277,6 +279,11 @@ void input_ip(struct cpl_stack *s, const uint8_t *p, uint32_t len, struct packet
 /* ---- gro.c ---- */
 /* There is a run, and F joins it: it was taken. */
 bool run_joins(struct cpl_stack *s, const struct cpl_frame *f);
+/*
+ * The frame that follows looks as if it went on at SEQ where a segment ends whose ports are at TCP,
+ * OFF octets into its frame: else a run of one would only cost.
+ */
+bool run_may_follow(const struct cpl_stack *s, const uint8_t *tcp, uint32_t off, uint32_t seq);
 /* IN, the segment of PKT, has been parsed and checked. True: a run begins with it. */
 bool run_begins(struct cpl_stack *s, const struct packet *pkt, const struct seg_in *in);
 /* Hand the run, if there is one, to TCP. */
@@ -338,7 +345,7 @@ uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at);
 /* F is a segment that mostly comes: it was dealt with. False: nothing was done. */
 bool input_plain(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now);
 /* The source and destination of the packet at IP, IPv4, are a peer and ours alone. */
-void input_plain_learn(struct cpl_stack *s, const uint8_t *ip);
+void input_plain_learn(struct cpl_stack *s, const struct packet *pkt);
 /* Where cpl_output_copy() is to put a frame. */
 struct output_to {
 	uint8_t *data;

@@ -228,11 +228,17 @@ static bool rest_is(struct tcp *tcp, uint32_t ref, uint32_t hash, const struct c
 void *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind)
 {
 	struct demux *d = &tcp->demux;
+	struct demux_node **recent = &d->recent[demux_recent(conn_id_ports(id))];
 	uint32_t hash, ref;
 
-	/* What comes is often of the connection that came last. */
+	/* What comes is often of the connection that came last, or of one of the last. */
 	if (d->met && id_equal(&d->met->id, id)) {
 		*kind = (enum conn_kind)d->met_kind;
+		return d->met;
+	}
+	if (*recent && id_equal(&(*recent)->id, id)) {
+		d->met = *recent;
+		*kind = d->met_kind = KIND_TCB;
 		return d->met;
 	}
 	hash = id_hash(d, id);
@@ -255,6 +261,8 @@ void *demux_find(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind
 			if (id_equal(&node->id, id)) {
 				d->met = node;
 				d->met_kind = (uint8_t)*kind;
+				if (*kind == KIND_TCB)
+					*recent = node;
 				return node;
 			}
 			ref = node->next;
@@ -305,12 +313,27 @@ void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 		port_hold(tcp, id->lport, !ref_time_wait(tcp, ref)->reuseaddr);
 }
 
-/* The link in the chain of HASH that leads to REF. */
+/* REF is to change. */
+static void forget_met(struct tcp *tcp, uint32_t ref)
+{
+	struct demux *d = &tcp->demux;
+	struct demux_node *node, **recent;
+
+	d->met = NULL;
+	if (ref_kind(ref) != KIND_TCB)
+		return;
+	node = &ref_tcb(tcp, ref)->node;
+	recent = &d->recent[demux_recent(conn_id_ports(&node->id))];
+	if (*recent == node)
+		*recent = NULL;
+}
+
+/* The link in the chain of HASH that leads to REF, which is to change. */
 static uint32_t *link_to(struct tcp *tcp, uint32_t hash, uint32_t ref)
 {
 	uint32_t *link = demux_head(&tcp->demux, hash);
 
-	tcp->demux.met = NULL; /* something is to change */
+	forget_met(tcp, ref);
 	while (*link && *link != ref)
 		link = ref_next(tcp, *link);
 	ASSERT(*link == ref);

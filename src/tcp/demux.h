@@ -19,6 +19,8 @@ enum conn_kind {
 };
 
 /* The table of connections: chains by keyed hash, grown and shrunk by one bucket at a time. */
+#define DEMUX_RECENT 64u
+
 struct demux {
 	struct siphash_key key;
 	struct product_key bucket_key; /* made from KEY */
@@ -31,6 +33,7 @@ struct demux {
 	struct conn_id hashed;	/* last, and ... */
 	uint32_t hash; /* ... its hash: what is looked for is often added or taken out then */
 	uint8_t met_kind;
+	struct demux_node *recent[DEMUX_RECENT]; /* TCBs found lately, by ports; NULL: none */
 };
 
 /* Of IPv4, what is not the same in all: 12 octets of the 36, and as many rounds fewer. */
@@ -51,6 +54,12 @@ static inline uint64_t conn_id_addrs4(const struct conn_id *id)
 static inline uint32_t conn_id_ports(const struct conn_id *id)
 {
 	return (uint32_t)id->rport << 16 | id->lport;
+}
+
+/* Where in `recent`. */
+static inline uint32_t demux_recent(uint32_t ports)
+{
+	return (ports ^ ports >> 16) % DEMUX_RECENT;
 }
 
 /* For the table. */

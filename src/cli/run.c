@@ -474,6 +474,7 @@ static void serve(struct run *r)
 	struct loop *loop = r->link.loop;
 	uint64_t left = 0;
 
+	program_answer_soon();
 	while (!loop_stopped(loop)) {
 		uint64_t now = loop_clock();
 		bool attached = shim_server_programs(r->server) || shim_server_sockets(r->server);

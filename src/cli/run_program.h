@@ -36,6 +36,13 @@ struct program_config {
  */
 pid_t program_start(const struct program_config *config, int *refusals, struct link_why *why);
 
+/*
+ * The calling thread answers programs that sleep until then: it asks for short slices, which come
+ * the sooner where others want the core, and are no larger share of it (sched_setattr(2), since
+ * Linux 6.12; earlier ones pay no heed).
+ */
+void program_answer_soon(void);
+
 /* Where libcouplet-shim.so is: beside this program, or installed in ../lib/couplet. */
 int program_shim(char path[PATH_MAX], struct link_why *why);
 

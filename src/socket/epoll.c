@@ -14,7 +14,7 @@
 #include <sys/epoll.h>
 
 #define SLAB	      (16u * 1024)
-#define WITH_LISTENER 16u /* reported after a listener */
+#define WITH_LISTENER 4u /* reported after a listener */
 #define NO_EVENTS     (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 #define WITH_EXCL                                                                                  \
 	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)

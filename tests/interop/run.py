@@ -264,6 +264,14 @@ def nginx_serves():
         assert "Socket errors" not in said and "Non-2xx" not in said, said
 
 
+def answers_soon():
+    with Run("sleep", "60") as server:
+        program = run("pgrep", "-P", str(server.child.pid)).stdout.split()[0].decode()
+        ours, its = (re.search(rb"^se.slice\s*:\s*(\d+)", read(f"/proc/{pid}/sched"), re.M)[1]
+                     for pid in (server.child.pid, program))
+        assert int(ours) == 100000 < int(its), (ours, its)
+
+
 def nginx_becomes_a_daemon():
     with Run("nginx", "-p", world.SCRATCH, "-c", scratch("daemon.conf"), "-e",
              scratch("daemon.log")) as server:
@@ -574,6 +582,9 @@ TESTS = [
     ("a program that is killed is heard of at the other end", a_killed_program_is_heard_of),
 ]
 
+if [int(n) for n in os.uname().release.split(".")[:2]] >= [6, 12] and \
+        os.path.exists("/proc/self/sched") and b"se.slice" in read("/proc/self/sched"):
+    TESTS.append(("couplet run has short slices, its program has not", answers_soon))
 if SOAK:  # but for what can't be, and who is killed
     TESTS += [(name + ", inline", inline(function)) for name, function in TESTS[:20]]
 

@@ -187,7 +187,7 @@ static void exclusive(void **state)
 static void accepts_among_many(void **state)
 {
 	enum {
-		CLIENTS = 100,
+		CLIENTS = 40,
 		WAITING = 12
 	};
 	struct socket_event e[CLIENTS + 1];
@@ -224,13 +224,13 @@ static void accepts_among_many(void **state)
 		}
 		assert_true(accepted);
 	}
-	assert_in_range(most, 2, 17);
+	assert_in_range(most, 2, 5);
 	/* and the others get their turns */
 	for (int i = 0; i < CLIENTS; i++) {
 		assert_in_range(told[i], 1, 2);
 		all += told[i];
 	}
-	assert_int_equal(all, WAITING * 16);
+	assert_int_equal(all, WAITING * 4);
 	/* nobody waits any more: all that is ready at once */
 	n_told = take(e, CLIENTS + 1);
 	assert_int_equal(n_told, CLIENTS);

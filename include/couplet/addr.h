@@ -46,7 +46,11 @@ static inline int cpl_addr_is4(const struct cpl_addr *addr)
 
 static inline int cpl_addr_equal(const struct cpl_addr *a, const struct cpl_addr *b)
 {
-	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+	uint64_t x[2], y[2];
+
+	memcpy(x, a->b, sizeof(x));
+	memcpy(y, b->b, sizeof(y));
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
 }
 
 /* Room for any address in text, with its terminating zero. */

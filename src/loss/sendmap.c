@@ -141,7 +141,7 @@ static void before_transmission(struct sendmap *map, uint64_t now)
 	}
 }
 
-/* RECORD has just left and is counted. */
+/* RECORD has just left and is counted; it goes to the end of by_time. */
 static void transmitted(struct sendmap *map, struct sent *record, uint64_t now)
 {
 	record->time = now;
@@ -152,8 +152,6 @@ static void transmitted(struct sendmap *map, struct sent *record, uint64_t now)
 	record->lost_then = (uint32_t)map->lost_total;
 	if (map->app_limited_until)
 		record->flags |= SENT_APP_LIMITED;
-	list_del(&record->by_time);
-	list_push_back(&map->by_time, &record->by_time);
 }
 
 struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint32_t flags,
@@ -166,18 +164,42 @@ struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint3
 	if (!record)
 		return NULL;
 	before_transmission(map, now);
-	*record = (struct sent){
-		.start = map->nxt,
-		.end = end,
-		.flags = flags & (SENT_SYN | SENT_FIN | SENT_URG | SENT_PSH | SENT_APP_LIMITED |
-				  SENT_MTU_PROBE),
-		.mss = mss,
-		.transmissions = 1,
-	};
-	list_init(&record->by_time);
+	record->start = map->nxt;
+	record->end = end;
+	record->flags = flags & (SENT_SYN | SENT_FIN | SENT_URG | SENT_PSH | SENT_APP_LIMITED |
+				 SENT_MTU_PROBE);
+	record->mss = mss;
+	record->transmissions = 1;
 	list_push_back(&map->records, &record->by_seq);
 	map->nxt = end;
 	transmitted(map, record, now);
+	list_push_back(&map->by_time, &record->by_time);
+	return record;
+}
+
+struct sent *sendmap_sent_only(struct sendmap *map, uint32_t len, uint16_t mss, uint32_t flags,
+			       uint64_t now)
+{
+	struct sent *record = pool_take(map->pool);
+
+	DEBUG_ASSERT(list_empty(&map->records) && list_empty(&map->by_time) && !sendmap_pipe(map));
+	if (!record)
+		return NULL;
+	map->first_sent_time = map->delivered_time = now;
+	record->start = map->nxt;
+	record->end = map->nxt + len;
+	record->flags = map->app_limited_until ? flags | SENT_APP_LIMITED : flags;
+	record->mss = mss;
+	record->transmissions = 1;
+	record->time = record->delivered_time = record->first_sent_time = now;
+	record->delivered = map->delivered;
+	record->tx_in_flight = len;
+	record->lost_then = (uint32_t)map->lost_total;
+	record->by_seq.next = record->by_seq.prev = &map->records;
+	map->records.next = map->records.prev = &record->by_seq;
+	record->by_time.next = record->by_time.prev = &map->by_time;
+	map->by_time.next = map->by_time.prev = &record->by_time;
+	map->nxt += len;
 	return record;
 }
 
@@ -193,6 +215,8 @@ void sendmap_resent(struct sendmap *map, struct sent *record, uint64_t now)
 	if (record->transmissions < UINT8_MAX)
 		record->transmissions++;
 	transmitted(map, record, now);
+	list_del(&record->by_time);
+	list_push_back(&map->by_time, &record->by_time);
 }
 
 void sendmap_refused(struct sendmap *map, struct sent *record)

@@ -142,6 +142,9 @@ static inline uint32_t sendmap_pipe(const struct sendmap *map)
  */
 struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint32_t flags,
 			  uint64_t now);
+/* The same of LEN octets where nothing is in flight, and nothing was told of without SACK. */
+struct sent *sendmap_sent_only(struct sendmap *map, uint32_t len, uint16_t mss, uint32_t flags,
+			       uint64_t now);
 /* RECORD, which is not SACKed, was sent again; or, if it was UNSENT, for the first time. */
 void sendmap_resent(struct sendmap *map, struct sent *record, uint64_t now);
 /*

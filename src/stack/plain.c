@@ -211,20 +211,20 @@ static uint64_t pair_out(const struct tcb *tcb)
  * As tcp_build() and ip_build() make them, with both checksums; SUM: of the text. Summed as they
  * are made: what was just stored in parts is slow to load as a whole.
  */
-static void plain_headers(uint8_t *ip, const struct tcp_out *out, uint64_t sum, bool offload)
+static inline void plain_headers(uint8_t *ip, const struct tcb *tcb, const struct tcp_seg *seg,
+				 uint32_t ect, uint64_t sum, bool offload)
 {
-	const struct tcb *tcb = out->tcb;
-	const struct tcp_seg *seg = &out->seg;
 	uint32_t hlen = plain_hlen(seg), len = hlen + seg->len;
 	uint64_t pair = pair_out(tcb), word[3], option = 0;
 	uint32_t ttl = swap32((uint32_t)tcb->ttl << 24 | IP_TCP << 16);
 	uint32_t up = swap32(seg->up), tsecr = 0;
 	uint8_t *tcp = ip + IPV4_HLEN;
 
-	word[0] = swap64(0x45ull << 56 | (uint64_t)(tcb->tos | out->ect) << 48 |
+	word[0] = swap64(0x45ull << 56 | (uint64_t)(tcb->tos | ect) << 48 |
 			 (uint64_t)(IPV4_HLEN + len) << 32 | IPV4_DF);
 	ttl |= (uint32_t)sum_finish(sum_join(sum_join(word[0], pair), ttl)) << 16;
-	word[1] = swap64((uint64_t)seg->sport << 48 | (uint64_t)seg->dport << 32 | seg->seq);
+	word[1] = swap64((uint64_t)tcb->node.id.lport << 48 | (uint64_t)tcb->node.id.rport << 32 |
+			 seg->seq);
 	word[2] = swap64((uint64_t)seg->ack << 32 | hlen << 26 | (uint32_t)seg->flags << 16 |
 			 seg->wnd);
 	if (seg->opts) {
@@ -248,15 +248,22 @@ static void plain_headers(uint8_t *ip, const struct tcp_out *out, uint64_t sum, 
 	store32(tcp + 16, up);
 }
 
-/* output_way(), where it is that of the last plain segment, without looking it up. */
+/* The way of the last plain segment leads to TCB's peer, too. */
+static inline bool is_way(const struct cpl_stack *s, const struct dst *way, const struct tcb *tcb,
+			  uint64_t pair)
+{
+	return way && s->way_pair == pair && way->route_generation == s->routes.generation &&
+	       way->pmtu_generation == s->pmtu.generation && way->route.ifindex == tcb->ifindex;
+}
+
+/* output_way(), if need be: it is looked up. */
 static const struct dst *plain_way(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 {
 	const struct dst *way = s->way;
 	const struct tcb *tcb = out->tcb;
 	uint64_t pair = pair_out(tcb);
 
-	if (way && s->way_pair == pair && way->route_generation == s->routes.generation &&
-	    way->pmtu_generation == s->pmtu.generation && way->route.ifindex == tcb->ifindex)
+	if (is_way(s, way, tcb, pair))
 		return way;
 	way = output_way(s, out, &tcb->node.id.remote, now);
 	s->way = way == &s->dst_once ? NULL : way;
@@ -264,26 +271,43 @@ static const struct dst *plain_way(struct cpl_stack *s, struct tcp_out *out, uin
 	return way;
 }
 
+/* The link header of a packet by way of DST, at TO; returns where the packet itself begins. */
+static inline uint8_t *put_link(const struct iface *iface, const struct neigh *n, uint8_t *to)
+{
+	if (!n)
+		return to;
+	store32(to, load32(n->mac));
+	store16(to + 4, load16(n->mac + 4));
+	store16(to + 6, load16(iface->config.mac));
+	store32(to + 8, load32(iface->config.mac + 2));
+	put16(to + 12, ETHER_IPV4);
+	return to + ETHER_HLEN;
+}
+
+/* A device's memory has room for a packet of LEN octets by way of DST. */
+static inline bool has_place(const struct iface *iface, const struct dst *dst, uint32_t len,
+			     const struct output_to *to)
+{
+	if (!iface->up || dst->hop_is & (DST_OWN | DST_MULTICAST | DST_BROADCAST))
+		return false;
+	return len + (iface->config.kind == CPL_IFACE_ETHER ? ETHER_HLEN : 0) <= to->size;
+}
+
 /* Where a packet of LEN octets by way of DST may be written at once, behind its link header. */
 static uint8_t *copy_place(struct cpl_stack *s, const struct dst *dst, uint32_t len,
 			   const struct output_to *to, uint64_t now)
 {
 	const struct iface *iface = &s->ifaces[dst->route.ifindex];
-	struct neigh *n;
+	struct neigh *n = NULL;
 
-	if (!iface->up || dst->hop_is & (DST_OWN | DST_MULTICAST | DST_BROADCAST))
+	if (!has_place(iface, dst, len, to))
 		return NULL;
-	if (iface->config.kind != CPL_IFACE_ETHER)
-		return len <= to->size ? to->data : NULL;
-	if (ETHER_HLEN + len > to->size)
-		return NULL;
-	n = neigh_find(&s->neigh, dst->route.ifindex, &dst->route.next_hop);
-	if (!n || !neigh_use(&s->neigh, n, now))
-		return NULL;
-	memcpy(to->data, n->mac, 6);
-	memcpy(to->data + 6, iface->config.mac, 6);
-	put16(to->data + 12, ETHER_IPV4);
-	return to->data + ETHER_HLEN;
+	if (iface->config.kind == CPL_IFACE_ETHER) {
+		n = neigh_find(&s->neigh, dst->route.ifindex, &dst->route.next_hop);
+		if (!n || !neigh_use(&s->neigh, n, now))
+			return NULL;
+	}
+	return put_link(iface, n, to->data);
 }
 
 /* As output_describe(). */
@@ -303,27 +327,83 @@ static void describe_plain(const struct output_to *to, uint16_t ip, uint16_t hle
 	what->token = 0;
 }
 
+/* PIECE to TEXT. Returns its sum, 0 with OFFLOAD. */
+static inline uint64_t copy_text(const struct cpl_stack *s, uint8_t *text,
+				 const struct chunk_piece *piece, bool offload)
+{
+	if (offload) {
+		memcpy(text, piece->data, piece->len);
+		return 0;
+	}
+	return piece->len <= SUM_FEW ? sum_copy_few(text, piece->data, piece->len)
+				     : s->sum_copy(0, text, piece->data, piece->len);
+}
+
+/* The packet at IP is complete, with HLEN octets of headers, and LEN in all. */
+static inline void is_copied(const uint8_t *ip, uint32_t hlen, uint32_t len, bool offload,
+			     struct output_to *to)
+{
+	uint32_t link = (uint32_t)(ip - to->data);
+
+	to->len = link + len;
+	if (to->what)
+		describe_plain(to, (uint16_t)link, (uint16_t)(link + hlen), offload);
+}
+
 /* OUT, LEN octets with its IP header, at IP in TO's memory. */
 static void copy_plain(struct cpl_stack *s, const struct tcp_out *out, uint32_t len, bool offload,
 		       uint8_t *ip, struct output_to *to)
 {
-	uint8_t *text = ip + len - out->seg.len;
+	uint32_t hlen = len - out->seg.len;
 	uint64_t sum = 0;
 
 	if (out->pieces_n) {
-		const struct chunk_piece *piece = &out->pieces[0];
-
-		if (offload || piece->len <= SUM_FEW)
-			memcpy(text, piece->data, piece->len);
-		if (!offload)
-			sum = piece->len <= SUM_FEW ? sum_few(0, text, piece->len)
-						    : s->sum_copy(0, text, piece->data, piece->len);
-		chunk_put(&s->chunks, piece->chunk);
+		sum = copy_text(s, ip + hlen, &out->pieces[0], offload);
+		chunk_put(&s->chunks, out->pieces[0].chunk);
 	}
-	plain_headers(ip, out, offload ? 0 : sum, offload);
-	to->len = (uint32_t)(ip - to->data) + len;
-	if (to->what)
-		describe_plain(to, (uint16_t)(ip - to->data), (uint16_t)(text - to->data), offload);
+	plain_headers(ip, out->tcb, &out->seg, out->ect, sum, offload);
+	is_copied(ip, hlen, len, offload, to);
+}
+
+/* The neighbour by way of DST, if it is the last one met, and nothing changes if it is used. */
+static inline struct neigh *neigh_at_hand(const struct cpl_stack *s, const struct dst *dst,
+					  uint64_t now)
+{
+	struct neigh *n = s->neigh.met;
+
+	return n && n->ifindex == dst->route.ifindex && n->state == NEIGH_REACHABLE &&
+			       now < n->deadline && cpl_addr_equal(&n->addr, &dst->route.next_hop)
+		       ? n
+		       : NULL;
+}
+
+bool output_whole(struct cpl_stack *s, struct tcb *tcb, struct output_to *to, uint64_t now)
+{
+	const struct iface *iface = &s->ifaces[tcb->ifindex];
+	bool offload = iface->config.flags & CPL_IFACE_CSUM_OUT;
+	const struct dst *dst = s->way;
+	struct chunk_piece text;
+	struct neigh *n = NULL;
+	struct tcp_seg seg;
+	uint32_t hlen;
+	uint8_t *ip;
+
+	if (tcb->snd_una != tcb->snd_nxt || tcb->cold || !tcb_is4(tcb) ||
+	    !is_way(s, dst, tcb, pair_out(tcb)))
+		return false;
+	hlen = IPV4_HLEN + (tcb_has(tcb, TCB_TS) ? TCP_HLEN + 12 : TCP_HLEN);
+	if (hlen + tcb->snd_mss > dst->mtu || !has_place(iface, dst, hlen + tcb->snd_mss, to))
+		return false;
+	if (iface->config.kind == CPL_IFACE_ETHER && !(n = neigh_at_hand(s, dst, now)))
+		return false;
+	if (!fast_whole(&s->tcp, tcb, &seg, &text, now))
+		return false;
+	if (n && s->neigh.lru.prev != &n->lru)
+		neigh_use(&s->neigh, n, now);
+	ip = put_link(iface, n, to->data);
+	plain_headers(ip, tcb, &seg, 0, copy_text(s, ip + hlen, &text, offload), offload);
+	is_copied(ip, hlen, hlen + seg.len, offload, to);
+	return true;
 }
 
 bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to, uint64_t now)
@@ -362,7 +442,7 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to
 	f->next_hop = dst->route.next_hop;
 	f->csum_start = offload ? IPV4_HLEN : 0;
 	f->csum_offset = offload ? 16 : 0;
-	plain_headers(frame_push(f, hlen), out,
+	plain_headers(frame_push(f, hlen), tcb, &out->seg, out->ect,
 		      offload || !out->pieces_n
 			      ? 0
 			      : sum_any(s->sum, 0, out->pieces[0].data, out->pieces[0].len),

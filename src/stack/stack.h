@@ -358,6 +358,11 @@ struct output_to {
  * TO, it may be there.
  */
 bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to, uint64_t now);
+/*
+ * TCB is ready, and before it nothing else: all that it has to send has left, in TO's memory, which
+ * mostly is so. False: nothing was done.
+ */
+bool output_whole(struct cpl_stack *s, struct tcb *tcb, struct output_to *to, uint64_t now);
 /* output.c: see cpl_output_copy(). */
 int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now);
 

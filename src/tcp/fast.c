@@ -173,40 +173,26 @@ static bool sends_plainly(const struct tcp *tcp, const struct tcb *tcb)
 	       io->dsack.start == io->dsack.end;
 }
 
-/* All LEN octets that there are go as one segment: nothing is in flight, and nothing forbids it. */
+/* Nothing is in flight; and all LEN octets that there are may go as one segment. */
 static bool goes_whole(const struct tcp *tcp, const struct tcb *tcb, uint32_t len, uint64_t now)
 {
 	const struct tcb_io *io = tcb->io;
 
 	/* restart_after_idle(): no RTO is below the least. */
-	return tcb->snd_una == tcb->snd_nxt && len <= tcb->snd_mss && len <= tcb->snd_wnd &&
-	       len <= io->cc.cwnd && tcb->rtt.srtt_ns && now - io->last_sent <= tcp->rto.min_ns &&
-	       !cc_ops(&io->cc)->sent;
+	return len <= tcb->snd_mss && len <= tcb->snd_wnd && len <= io->cc.cwnd &&
+	       tcb->rtt.srtt_ns && now - io->last_sent <= tcp->rto.min_ns && !cc_ops(&io->cc)->sent;
 }
 
 /* output_fill() */
-static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t len, bool push,
+static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint32_t len, bool push,
 		 uint64_t now)
 {
-	struct tcp_seg *seg = &out->seg;
-
-	out->tcb = tcb;
-	out->pieces_n = 1;
-	out->gso_size = 0;
-	out->start = tcb->snd_nxt;
-	out->end = tcb->snd_nxt + len;
-	out->retransmission = false;
-	out->ect = 0;
-	seg->sport = tcb->node.id.lport;
-	seg->dport = tcb->node.id.rport;
 	seg->seq = tcb->snd_nxt;
 	seg->ack = tcb->rcv_nxt;
 	seg->flags = push ? TCP_ACK | TCP_PSH : TCP_ACK;
 	seg->wnd = window_advertise(tcp, tcb);
 	seg->up = 0;
 	seg->opts = 0;
-	seg->mss = 0;
-	seg->wscale = seg->sack_n = 0;
 	seg->tsval = seg->tsecr = 0;
 	seg->len = len;
 	if (tcb_has(tcb, TCB_TS)) {
@@ -216,10 +202,11 @@ static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t
 	}
 }
 
-/* note_new_data() */
+/* note_new_data(); recovery_schedule_probe() of one segment, all that is in flight */
 static void sent_whole(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
+	uint64_t probe = now + tlp_pto_ns(len, mss, tcb->rtt.srtt_ns);
 
 	io->progress = now;
 	tcb->rexmt_n = 0;
@@ -230,44 +217,103 @@ static void sent_whole(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32_t 
 	io->t_cork = CPL_NEVER;
 	output_usage(tcb, io->cc.cwnd - len < mss);
 	timer_rexmt_start(tcp, tcb, now);
-	timer_probe_schedule(tcb, now);
+	if (io->recovery.tlp.out)
+		io->recovery.t_probe = CPL_NEVER;
+	else
+		io->recovery.t_probe = probe < io->t_rexmt ? probe : io->t_rexmt;
 	if (tcb_notsent_lowat(tcp, tcb) != UINT32_MAX)
 		tcb_tell_room(tcp, tcb);
 }
 
-enum fast_pull fast_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+/* output_count(), without what a super-segment and a retransmission ask for. */
+static void count(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint64_t now)
+{
+	tcp->counters->segs_out++;
+	tcb->segs_out++;
+	tcb->data_segs_out++;
+	tcb->bytes_sent += seg->len;
+	tcb->io->last_sent = now;
+	if (trace_on(tcp->trace)) {
+		seg->mss = 0;
+		output_trace(tcp, tcb, seg, false, now);
+	}
+}
+
+/* settle(): nothing is left to say, unless the program waits for room; and tcb_why() before it. */
+static void rests(struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	io->why_ns[io->why] += now - io->why_since;
+	io->why_since = now;
+	io->why = CPL_WHY_SENDING;
+	if (tcb_has(tcb, TCB_ACK_NOW | TCB_WANT_WRITE))
+		return;
+	if (io->cc.cwnd - len >= mss)
+		sendmap_app_limited(&io->map);
+	io->why = CPL_WHY_IDLE;
+	list_del(&tcb->ready);
+}
+
+bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct chunk_piece *text,
+		uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t len, mss = tcb->snd_mss;
 	bool push;
 
-	if (!sends_plainly(tcp, tcb))
-		return FAST_NOT;
+	if (tcb->snd_una != tcb->snd_nxt || !sends_plainly(tcp, tcb))
+		return false;
 	len = tcb_write_seq(tcb) - tcb->snd_nxt;
-	if (!len) {
-		if (tcb_has(tcb, TCB_ACK_NOW | TCB_WANT_WRITE))
-			return FAST_NOT;
-		if (output_cwnd_room(tcb) >= mss)
-			sendmap_app_limited(&io->map);
-		tcb_why(tcb, CPL_WHY_IDLE, now);
-		return FAST_NOTHING;
-	}
-	if (!goes_whole(tcp, tcb, len, now) || !chunkq_single(&io->sndq, out->pieces))
-		return FAST_NOT;
+	if (!len || !goes_whole(tcp, tcb, len, now) || !chunkq_single(&io->sndq, text))
+		return false;
 	push = !io->no_push || io->hold_over || stream_pushed(io, tcb->snd_nxt, len);
-	if (!sendmap_sent(&io->map, tcb->snd_nxt + len, (uint16_t)mss, push ? SENT_PSH : 0, now))
-		return FAST_NOT;
-	chunk_get(out->pieces[0].chunk);
-	fill(tcp, tcb, out, len, push, now);
+	if (!sendmap_sent_only(&io->map, len, (uint16_t)mss, push ? SENT_PSH : 0, now))
+		return false;
+	fill(tcp, tcb, seg, len, push, now);
 	sent_whole(tcp, tcb, len, mss, now);
-	tcb_why(tcb, CPL_WHY_SENDING, now);
 	output_ack_goes(tcp, tcb, false, now);
-	output_count(tcp, tcb, out, now);
+	count(tcp, tcb, seg, now);
 	timer_was_set(tcp, tcb,
 		      io->t_rexmt < io->recovery.t_probe ? io->t_rexmt : io->recovery.t_probe);
+	rests(tcb, len, mss, now);
 #ifdef CPL_DEBUG
 	tcp->short_ways++;
 	tcb_check(tcp, tcb);
 #endif
-	return FAST_SENT;
+	return true;
+}
+
+/* What fill() leaves out, for those who look at all. */
+static void fill_rest(const struct tcb *tcb, struct tcp_out *out)
+{
+	struct tcp_seg *seg = &out->seg;
+
+	chunk_get(out->pieces[0].chunk);
+	out->tcb = (struct tcb *)tcb;
+	out->pieces_n = 1;
+	out->gso_size = 0;
+	out->start = seg->seq;
+	out->end = seg->seq + seg->len;
+	out->retransmission = false;
+	out->ect = 0;
+	seg->sport = tcb->node.id.lport;
+	seg->dport = tcb->node.id.rport;
+	seg->mss = 0;
+	seg->wscale = seg->sack_n = 0;
+}
+
+enum fast_pull fast_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	if (fast_whole(tcp, tcb, &out->seg, out->pieces, now)) {
+		fill_rest(tcb, out);
+		return FAST_SENT;
+	}
+	if (!sends_plainly(tcp, tcb) || tcb_write_seq(tcb) != tcb->snd_nxt ||
+	    tcb_has(tcb, TCB_ACK_NOW | TCB_WANT_WRITE))
+		return FAST_NOT;
+	if (output_cwnd_room(tcb) >= tcb->snd_mss)
+		sendmap_app_limited(&tcb->io->map);
+	tcb_why(tcb, CPL_WHY_IDLE, now);
+	return FAST_NOTHING;
 }

@@ -49,7 +49,16 @@ static void add_accecn(const struct tcp *tcp, const struct tcb *tcb, struct tcp_
 		seg->opts |= TCP_HAS_ACCECN;
 }
 
-void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now)
+void output_trace(struct tcp *tcp, const struct tcb *tcb, const struct tcp_seg *seg, bool again,
+		  uint64_t now)
+{
+	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), seg_out, seg->seq, seg->ack, seg->len,
+	      seg->flags, (uint32_t)seg->wnd, seg->opts,
+	      (uint32_t)seg->mss << 16 | (seg->opts & TCP_HAS_WSCALE ? seg->wscale : 0), seg->tsval,
+	      seg->tsecr, again);
+}
+
+static void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now)
 {
 	const struct tcp_seg *seg = &out->seg;
 	uint32_t n = out->gso_size ? (seg->len + out->gso_size - 1) / out->gso_size : 1;
@@ -66,10 +75,8 @@ void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, u
 		tcb->retrans += n;
 		tcb->bytes_retrans += seg->len;
 	}
-	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), seg_out, seg->seq, seg->ack, seg->len,
-	      seg->flags, (uint32_t)seg->wnd, seg->opts,
-	      (uint32_t)seg->mss << 16 | (seg->opts & TCP_HAS_WSCALE ? seg->wscale : 0), seg->tsval,
-	      seg->tsecr, out->retransmission);
+	if (trace_on(tcp->trace))
+		output_trace(tcp, tcb, seg, out->retransmission, now);
 }
 
 /* Payload [seq, seq + len) of the send queue. False: it cannot be had now. */
@@ -646,8 +653,6 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 
 	if (fast == FAST_NOTHING)
 		list_del(&tcb->ready);
-	else if (fast == FAST_SENT)
-		settle(tcb, now);
 	if (fast != FAST_NOT)
 		return fast == FAST_SENT;
 	if (live && pull_any(tcp, tcb, out, now)) {

@@ -413,6 +413,13 @@ void input_text_taken(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *se
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 /* All N octets, without flags, are in the send queue. False: nothing was done. */
 bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now);
+/*
+ * All that there is to send has left as *SEG, which mostly is so: its sequence number, ACK, flags,
+ * window, timestamps and len are set; TCB knows of it. *TEXT, all of the send queue, has no
+ * reference of its own. False: nothing was done.
+ */
+bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct chunk_piece *text,
+		uint64_t now);
 enum fast_pull {
 	FAST_NOT,     /* nothing was done */
 	FAST_SENT,    /* *OUT is what mostly goes */
@@ -561,7 +568,8 @@ void output_fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t
 uint32_t output_cwnd_room(const struct tcb *tcb);
 /* What was sent, or might have been: LIMITED: cwnd is all in use. */
 void output_usage(struct tcb *tcb, bool limited);
-void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now);
+void output_trace(struct tcp *tcp, const struct tcb *tcb, const struct tcp_seg *seg, bool again,
+		  uint64_t now);
 bool output_attach(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
 		   uint32_t *len, uint32_t mss);
 void output_detach(struct tcp *tcp, struct tcp_out *out);

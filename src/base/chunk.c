@@ -437,7 +437,7 @@ void chunkq_drop(struct chunkq *q, struct chunk_mem *cm, uint64_t n)
 
 	if (n >= q->bytes) { /* mostly all of it */
 		q->hint_off = 0;
-		chunkq_clear(q, cm);
+		chunkq_empty(q, cm);
 		return;
 	}
 	q->bytes -= n;

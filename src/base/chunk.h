@@ -84,6 +84,22 @@ struct chunkq {
 
 void chunkq_init(struct chunkq *q);
 void chunkq_clear(struct chunkq *q, struct chunk_mem *cm);
+/* The same of one that mostly has a single reference. */
+static inline void chunkq_empty(struct chunkq *q, struct chunk_mem *cm)
+{
+	struct list *node = q->refs.next;
+	struct chunk_ref *ref = container_of(node, struct chunk_ref, link);
+
+	if (node == &q->refs || node->next != &q->refs) {
+		chunkq_clear(q, cm);
+		return;
+	}
+	list_init(&q->refs);
+	q->hint = NULL;
+	q->bytes = q->memory = 0;
+	chunk_put(cm, ref->chunk);
+	pool_give(&cm->refs, ref);
+}
 /*
  * Append a copy of N bytes: into the room left in the tail chunk if the queue ends where that is
  * filled up to, then into new chunks, of a class for what is appended and queued already. Returns

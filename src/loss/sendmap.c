@@ -419,39 +419,40 @@ void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap
 	res->rack_acked = res->rack_sampled;
 }
 
-uint64_t sendmap_ack_only(struct sendmap *map, uint64_t now, struct rate_sample *rate)
+void sendmap_ack_only(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
+		      struct rate_sample *told)
 {
 	struct sent *record = list_first(&map->records, struct sent, by_seq);
 	uint32_t len = record_len(record);
 	uint64_t ack_elapsed = now - record->delivered_time;
 	uint64_t send_elapsed = record->time - record->first_sent_time;
+	struct rate_sample rate;
 
 	map->delivered_segs += len <= record->mss ? 1 : many_segments(record, len);
 	map->delivered += len;
 	map->delivered_time = now;
 	map->first_sent_time = record->time;
-	*rate = (struct rate_sample){
-		.prior_delivered = record->delivered,
-		.delivered = map->delivered - record->delivered,
-		.rtt_ns = now > record->time ? now - record->time : 1,
-		.lost = (uint32_t)map->lost_total - record->lost_then,
-		.tx_in_flight = record->tx_in_flight,
-		.app_limited = record->flags & SENT_APP_LIMITED,
-		.has_data = true,
-	};
-	map->lost_hint = map->sack_hint = NULL;
-	record_free(map, record);
-	map->una = map->nxt;
-	map->seen_n = 0;
-	return ack_elapsed > send_elapsed ? ack_elapsed : send_elapsed;
-}
-
-void sendmap_rate_of(struct sendmap *map, uint64_t interval_ns, uint64_t min_rtt_ns,
-		     struct rate_sample *rate)
-{
 	if (map->app_limited_until && map->delivered > map->app_limited_until)
 		map->app_limited_until = 0;
-	rate->interval_ns = interval_ns >= min_rtt_ns ? interval_ns : 0;
+	rate.delivered = map->delivered - record->delivered;
+	rate.interval_ns = ack_elapsed > send_elapsed ? ack_elapsed : send_elapsed;
+	rate.app_limited = record->flags & SENT_APP_LIMITED;
+	if (rate.interval_ns >= min_rtt_ns && rate_sample_tells(&rate, told)) {
+		told->prior_delivered = record->delivered;
+		told->delivered = rate.delivered;
+		told->interval_ns = rate.interval_ns;
+		told->rtt_ns = now > record->time ? now - record->time : 1;
+		told->lost = (uint32_t)map->lost_total - record->lost_then;
+		told->tx_in_flight = record->tx_in_flight;
+		told->app_limited = rate.app_limited;
+		told->has_data = true;
+	}
+	map->lost_hint = map->sack_hint = NULL;
+	list_init(&map->records);
+	list_init(&map->by_time);
+	pool_give(map->pool, record);
+	map->una = map->nxt;
+	map->seen_n = 0;
 }
 
 /* draft-ietf-ccwg-bbr 4.1.2.3, GenerateRateSample(). */

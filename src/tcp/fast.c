@@ -57,44 +57,73 @@ static bool is_calm(const struct tcb *tcb)
 }
 
 /* recovery_on_ack() */
-static void recovery_calm(struct tcb *tcb, const struct recovery_ack *ra, uint64_t sent,
-			  uint32_t end, uint32_t acked, uint64_t now)
+static inline void recovery_calm(struct tcb *tcb, uint64_t sent, uint32_t end, uint32_t acked,
+				 const struct rack_path *path, uint64_t now)
 {
 	struct recovery *rec = &tcb->io->recovery;
-	struct sendmap *map = &tcb->io->map;
-	struct rack_path path = { .srtt_ns = ra->srtt_ns, .min_rtt_ns = ra->min_rtt_ns };
 
 	rack_delivered(&rec->rack, sent, end, now);
 	rec->dup_acks = 0;
 	rec->last_advance = acked;
-	if (rec->point_valid && seq_gt(map->una, rec->point))
+	if (rec->point_valid && seq_gt(end, rec->point))
 		rec->point_valid = false;
-	rack_quiet(&rec->rack, &path);
+	rack_quiet(&rec->rack, path);
 	rec->t_reorder = RECOVERY_NEVER;
 }
 
-/* ack_in_flight() and input_advance(): RECORD is acknowledged, and with it all. */
+/* input_advance(): all that is in flight is acknowledged, up to ACK; no FIN, nothing urgent. */
+static inline void advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t n = ack - io->snd_base;
+
+	tcb->flags &= ~TCB_MORE;
+	if (n == io->sndq.bytes) {
+		chunkq_empty(&io->sndq, tcp->chunks);
+		tcb_busy(tcb, false, now);
+		if (tcb_has(tcb, TCB_SENT_ALL_DUE)) {
+			tcb->flags &= ~TCB_SENT_ALL_DUE;
+			tcb_event(tcp, tcb, CPL_EV_SENT_ALL);
+		}
+	} else {
+		chunkq_drop(&io->sndq, tcp->chunks, n);
+	}
+	io->snd_base = tcb->snd_una = ack;
+	tcb->bytes_acked += n;
+	io->small_end = seq_max(io->small_end, ack);
+	io->push_seq = seq_max(io->push_seq, ack);
+	io->block_seq = seq_max(io->block_seq, ack);
+	io->forced_push = seq_max(io->forced_push, ack);
+	io->progress = now;
+	tcb->rexmt_n = 0;
+	tcb->soft_error = 0;
+	sndbuf_autotune(tcp, tcb);
+	if (tcb_has(tcb, TCB_WANT_WRITE))
+		tcb_tell_room(tcp, tcb);
+}
+
+/* ack_in_flight(): RECORD is acknowledged, and with it all. */
 static void all_acked(struct tcp *tcp, struct tcb *tcb, const struct sent *record, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
-	struct recovery_ack ra = tcb_recovery_path(tcb);
+	/* tcb_recovery_path(), before this sample */
+	struct rack_path path = {
+		.srtt_ns = tcb->rtt.srtt_ns,
+		.min_rtt_ns = tcb->rtt.min_us == UINT32_MAX ? 0 : tcb->rtt.min_us * 1000ull,
+	};
 	uint32_t end = record->end, acked = end - record->start;
-	uint64_t sent = record->time, rtt_ns = now > sent ? now - sent : 1;
-	struct rate_sample rate;
-	uint64_t interval;
+	uint64_t sent = record->time;
 
-	interval = sendmap_ack_only(&io->map, now, &rate);
-	input_advance(tcp, tcb, end, now);
-	input_rtt(tcp, tcb, rtt_ns, acked, now);
-	recovery_calm(tcb, &ra, sent, end, acked, now);
-	sendmap_rate_of(&io->map, interval, tcb->rtt.min_us * 1000ull, &rate);
-	input_rate(io, &rate);
+	input_rtt(tcp, tcb, now > sent ? now - sent : 1, acked, now);
+	sendmap_ack_only(&io->map, tcb->rtt.min_us * 1000ull, now, &io->rate);
+	advance(tcp, tcb, end, now);
+	recovery_calm(tcb, sent, end, acked, &path, now);
 	cc_ops(&io->cc)->ack_unused(&io->cc);
 	if (io->cc.app_limited)
 		sendmap_app_limited(&io->map);
 	io->cc.app_limited = false;
 	io->map.loss = (struct loss_sample){ 0 };
-	timer_rexmt_stop(tcp, tcb);
+	io->t_rexmt = CPL_NEVER;
 	io->recovery.t_probe = CPL_NEVER; /* timer_probe_schedule() */
 }
 
@@ -128,7 +157,9 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 	tcb_check(tcp, tcb);
 #endif
 	timer_was_set(tcp, tcb, tcb->io->t_delack);
-	tcb_kick(tcp, tcb);
+	/* tcb_kick() */
+	if (tcb_has(tcb, TCB_ACK_NOW | TCB_PROBE) || tcb->snd_nxt != tcb_write_seq(tcb))
+		tcb_kick(tcp, tcb);
 	return true;
 }
 

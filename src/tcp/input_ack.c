@@ -136,17 +136,6 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_seg *seg,
 	       !sendmap_empty(&tcb->io->map) && segment_window(tcb, seg) == old_wnd;
 }
 
-/*
- * The delivery rate that a snapshot tells: the newest sample, unless the program gave too little
- * during it; then only if it says more (draft-ietf-ccwg-bbr 4.1, as Linux).
- */
-void input_rate(struct tcb_io *io, const struct rate_sample *rate)
-{
-	if (rate->interval_ns && rate->delivered &&
-	    (!rate->app_limited || rate_sample_geq(rate, &io->rate)))
-		io->rate = *rate;
-}
-
 static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sendmap_result *res,
 				    const struct recovery_ack *ra, struct ecn_marks marks,
 				    uint64_t now)
@@ -165,7 +154,8 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 	if (io->recovery.state > state && io->recovery.state >= CPL_RECOVERY_CWR)
 		ecn_reduced(tcb);
 	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
-	input_rate(io, &res->rate);
+	if (rate_sample_tells(&res->rate, &io->rate))
+		io->rate = res->rate;
 	if (growing || cc_ops(&io->cc)->owns_recovery || cc_ops(&io->cc)->every_ack) {
 		struct ack_event ev = {
 			.now = now,

@@ -397,7 +397,6 @@ void input_window(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, u
 
 /* A sample of the round trip, of an ACK when FLIGHT octets were in flight. */
 void input_rtt(struct tcp *tcp, struct tcb *tcb, uint64_t sample, uint32_t flight, uint64_t now);
-void input_rate(struct tcb_io *io, const struct rate_sample *rate);
 /* The text of SEG is what comes next, all of it fits: keep it. False: no memory, nothing is kept.
  */
 bool input_text_next(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg);

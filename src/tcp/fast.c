@@ -163,6 +163,19 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 	return true;
 }
 
+bool fast_receive(struct tcp *tcp, struct tcb *tcb, size_t n, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (tcb->state != CPL_ESTABLISHED || !io || !n || io->rcvq.bytes != n ||
+	    tcb_has(tcb, TCB_URG_IN) || tcp->long_way)
+		return false;
+	chunkq_empty(&io->rcvq, tcp->chunks);
+	tcb->read_seq += (uint32_t)n;
+	window_after_read(tcp, tcb, now);
+	return true;
+}
+
 /* ---- what leaves ---- */
 
 /* send_data(): N octets into an empty queue, which has room for a segment at least. */
@@ -174,7 +187,8 @@ bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uin
 	    n >= tcb->sndbuf || io->marks_n || tcb_has(tcb, TCB_FIN_QUEUED | TCB_CORK) ||
 	    tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16 || tcp->long_way)
 		return false;
-	if (chunkq_append(&io->sndq, tcp->chunks, data, n) != n) {
+	if (!chunkq_begin(&io->sndq, tcp->chunks, data, n) &&
+	    chunkq_append_part(&io->sndq, tcp->chunks, data, n, n) != n) {
 		chunkq_clear(&io->sndq, tcp->chunks);
 		return false;
 	}

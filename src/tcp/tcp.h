@@ -206,6 +206,11 @@ void tcp_reply_free(struct tcp *tcp, struct tcp_reply *reply);
 uint64_t tcp_deadline(const struct tcp *tcp);
 void tcp_advance(struct tcp *tcp, uint64_t now);
 bool tcp_next_event(struct tcp *tcp, struct cpl_event *event);
+/* There may be one. */
+static inline bool tcp_has_event(const struct tcp *tcp)
+{
+	return !list_empty(&tcp->events) || tcp->halves.in_use;
+}
 
 /* An ICMP error about a segment of ours (RFC 9293 3.9.2.2). */
 struct tcp_icmp {
@@ -412,6 +417,14 @@ void input_text_taken(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *se
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 /* All N octets, without flags, are in the send queue. False: nothing was done. */
 bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now);
+/* All that there is to read is one piece, *PIECE. False: it is not, or nothing was asked. */
+static inline bool fast_borrow(struct tcb *tcb, struct chunk_piece *piece)
+{
+	return tcb->state == CPL_ESTABLISHED && tcb->io && !tcb_has(tcb, TCB_URG_IN) &&
+	       chunkq_single(&tcb->io->rcvq, piece);
+}
+/* N octets, all that there were to read, have been read where they lay. False: nothing was done. */
+bool fast_receive(struct tcp *tcp, struct tcb *tcb, size_t n, uint64_t now);
 /*
  * All that there is to send has left as *SEG, which mostly is so: its sequence number, ACK, flags,
  * window, timestamps and len are set; TCB knows of it. *TEXT, all of the send queue, has no

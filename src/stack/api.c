@@ -2,6 +2,7 @@
 /* The public calls on frames, time, events, connections and snapshots: thin doors to src/tcp. */
 #include "stack/stack.h"
 
+#include "tcp/fast.h"
 #include "wire/steer.h"
 
 /* ---- frames and time ---- */

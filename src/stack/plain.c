@@ -9,6 +9,7 @@
  */
 #include "stack/stack.h"
 
+#include "tcp/fast.h"
 #include "wire/bytes.h"
 
 /* The sum of the pseudo-header of a segment of LEN octets. */

@@ -8,6 +8,7 @@
  * that is only here because the long way takes it is named after it.
  */
 #include "tcp/ecn.h"
+#include "tcp/fast.h"
 
 /* ---- what arrives ---- */
 

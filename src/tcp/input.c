@@ -4,6 +4,7 @@
  * of 3.10.7.4 in the RFC's order. Each check returns a verdict; only segment_arrives() acts on it.
  */
 #include "tcp/ecn.h"
+#include "tcp/fast.h"
 #include "tcp/timewait.h"
 
 #define PAWS_IDLE_S (24u * 24 * 3600) /* RFC 7323 5.5 */

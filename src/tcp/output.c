@@ -6,6 +6,7 @@
  * pulls.
  */
 #include "tcp/ecn.h"
+#include "tcp/fast.h"
 
 /* ---- building ---- */
 
@@ -75,8 +76,7 @@ static void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out 
 		tcb->retrans += n;
 		tcb->bytes_retrans += seg->len;
 	}
-	if (trace_on(tcp->trace))
-		output_trace(tcp, tcb, seg, out->retransmission, now);
+	output_trace(tcp, tcb, seg, out->retransmission, now);
 }
 
 /* Payload [seq, seq + len) of the send queue. False: it cannot be had now. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The user calls: OPEN, SEND, RECEIVE, CLOSE, ABORT (RFC 9293 sections 3.9.1 and 3.10.1 to 3.10.5).
  */
+#include "tcp/fast.h"
 #include "tcp/timewait.h"
 
 /* ---- OPEN ---- */

@@ -117,14 +117,19 @@ static void peer_input(const void *frame, uint32_t len)
 		feed(now_ns());
 }
 
-static void drain(uint64_t now)
+/* False: the device is full, and there may be more for it. */
+static bool drain(uint64_t now)
 {
 	void *p;
 	int n;
 
-	while ((p = host->tx_begin(own_id, FRAME_MAX)) != NULL &&
-	       (n = cpl_output_copy(stack, ifindex, p, FRAME_MAX, NULL, now)) > 0)
+	while ((p = host->tx_begin(own_id, FRAME_MAX)) != NULL) {
+		n = cpl_output_copy(stack, ifindex, p, FRAME_MAX, NULL, now);
+		if (n <= 0)
+			return true;
 		host->tx_commit(own_id, (uint32_t)n);
+	}
+	return false;
 }
 
 /* ---- connections ---- */
@@ -225,10 +230,7 @@ static void peer_poll(void)
 		return;
 	while (cpl_next_event(stack, &ev))
 		on_event(&ev, now);
-	if (cpl_output_pending(stack, ifindex))
-		drain(now);
-	/* What left may have made room, and a device that is full is asked again. */
-	touched = cpl_output_pending(stack, ifindex);
+	touched = !drain(now); /* a device that is full is asked again */
 	due = cpl_deadline(stack);
 	while (dead) {
 		struct conn *c = dead;

@@ -39,14 +39,23 @@ static inline struct cpl_addr cpl_addr4(uint8_t a, uint8_t b, uint8_t c, uint8_t
 /* True if ADDR is an IPv4 address. The IPv4 "any" is ::ffff:0.0.0.0; all zero is "any" of both. */
 static inline int cpl_addr_is4(const struct cpl_addr *addr)
 {
-	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+	static const uint8_t mapped[4] = { 0, 0, 0xff, 0xff };
+	uint64_t zero;
+	uint32_t then, prefix;
 
-	return memcmp(addr->b, mapped, sizeof(mapped)) == 0;
+	memcpy(&zero, addr->b, sizeof(zero));
+	memcpy(&then, addr->b + 8, sizeof(then));
+	memcpy(&prefix, mapped, sizeof(prefix));
+	return zero == 0 && then == prefix;
 }
 
 static inline int cpl_addr_equal(const struct cpl_addr *a, const struct cpl_addr *b)
 {
-	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+	uint64_t x[2], y[2];
+
+	memcpy(x, a->b, sizeof(x));
+	memcpy(y, b->b, sizeof(y));
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
 }
 
 /* Room for any address in text, with its terminating zero. */

@@ -25,7 +25,7 @@
 static const struct {
 	uint32_t size; /* of the chunk with its header */
 	uint32_t per_slab;
-} classes[CHUNK_CLASSES] = { { 512, 32 }, { 2048, 16 }, { 16384, 8 }, { 65536, 4 } };
+} classes[CHUNK_CLASSES] = { { CHUNK_SMALL, 32 }, { 2048, 16 }, { 16384, 8 }, { 65536, 4 } };
 
 static inline uint32_t class_room(unsigned cls)
 {
@@ -100,7 +100,6 @@ static inline void chunk_init(struct chunk *chunk, unsigned cls)
 	chunk->fill = 0;
 	chunk->refs = 1;
 	chunk->cls = (uint8_t)cls;
-	chunk->token = 0;
 }
 
 static struct chunk *chunk_of_class(struct chunk_mem *cm, unsigned cls)
@@ -339,32 +338,10 @@ size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *da
 	return taken;
 }
 
-/* A few octets to an empty queue, which is what most of them get; what they need is at hand. */
-static inline void append_first(struct chunkq *q, struct chunk_mem *cm, const void *data,
-				uint32_t n)
-{
-	struct chunk *chunk = pool_take(&cm->classes[0]);
-	struct chunk_ref *ref = pool_take(&cm->refs);
-
-	chunk_init(chunk, 0);
-	memcpy(chunk->data, data, n);
-	chunk->fill = n;
-	ref->chunk = chunk;
-	ref->off = 0;
-	ref->len = n;
-	ref->link.next = ref->link.prev = &q->refs;
-	q->refs.next = q->refs.prev = &ref->link;
-	q->memory = sizeof(*ref) + classes[0].size;
-	q->bytes = n;
-}
-
 size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n)
 {
-	if (n - 1 < class_room(0) && list_empty(&q->refs) && cm->classes[0].spare_n &&
-	    cm->refs.spare_n) {
-		append_first(q, cm, data, (uint32_t)n);
+	if (chunkq_begin(q, cm, data, n))
 		return n;
-	}
 	return chunkq_append_part(q, cm, data, n, n);
 }
 
@@ -437,7 +414,7 @@ void chunkq_drop(struct chunkq *q, struct chunk_mem *cm, uint64_t n)
 
 	if (n >= q->bytes) { /* mostly all of it */
 		q->hint_off = 0;
-		chunkq_clear(q, cm);
+		chunkq_empty(q, cm);
 		return;
 	}
 	q->bytes -= n;
@@ -592,19 +569,6 @@ unsigned chunkq_pieces(struct chunkq *q, uint64_t off, uint32_t len, struct chun
 		*covered += pieces[n].len;
 	}
 	return n;
-}
-
-bool chunkq_single(struct chunkq *q, struct chunk_piece *piece)
-{
-	struct chunk_ref *ref;
-
-	if (list_empty(&q->refs) || q->refs.next != q->refs.prev)
-		return false;
-	ref = list_first(&q->refs, struct chunk_ref, link);
-	q->hint = ref;
-	q->hint_off = 0;
-	*piece = (struct chunk_piece){ ref->chunk->data + ref->off, ref->len, ref->chunk };
-	return true;
 }
 
 void chunkq_check(const struct chunkq *q)

@@ -11,12 +11,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/pool.h"
 
 #define CHUNK_CLASSES 4 /* 512 B, 2 KiB, 16 KiB, 64 KiB of data, headers within */
+#define CHUNK_SMALL   512u
 
 struct chunk {
 	uint8_t *data; /* start of the memory */
@@ -84,12 +86,57 @@ struct chunkq {
 
 void chunkq_init(struct chunkq *q);
 void chunkq_clear(struct chunkq *q, struct chunk_mem *cm);
+/* The same of one that mostly has a single reference. */
+static inline void chunkq_empty(struct chunkq *q, struct chunk_mem *cm)
+{
+	struct list *node = q->refs.next;
+	struct chunk_ref *ref = container_of(node, struct chunk_ref, link);
+
+	if (node == &q->refs || node->next != &q->refs) {
+		chunkq_clear(q, cm);
+		return;
+	}
+	list_init(&q->refs);
+	q->hint = NULL;
+	q->bytes = q->memory = 0;
+	chunk_put(cm, ref->chunk);
+	pool_give(&cm->refs, ref);
+}
 /*
  * Append a copy of N bytes: into the room left in the tail chunk if the queue ends where that is
  * filled up to, then into new chunks, of a class for what is appended and queued already. Returns
  * the bytes taken: fewer when memory is short.
  */
 size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n);
+/*
+ * The same of N bytes to an empty queue, which is what most of them get, all or nothing: false if
+ * that needs more than a small chunk, or what is not at hand.
+ */
+static inline bool chunkq_begin(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n)
+{
+	struct chunk_ref *ref;
+	struct chunk *chunk;
+
+	if (n - 1 >= CHUNK_SMALL - sizeof(*chunk) || !list_empty(&q->refs) ||
+	    !cm->classes[0].spare_n || !cm->refs.spare_n)
+		return false;
+	chunk = pool_take(&cm->classes[0]);
+	ref = pool_take(&cm->refs);
+	chunk->data = (uint8_t *)(chunk + 1);
+	chunk->cap = CHUNK_SMALL - (uint32_t)sizeof(*chunk);
+	chunk->fill = (uint32_t)n;
+	chunk->refs = 1;
+	chunk->cls = 0;
+	memcpy(chunk->data, data, n);
+	ref->chunk = chunk;
+	ref->off = 0;
+	ref->len = (uint32_t)n;
+	ref->link.next = ref->link.prev = &q->refs;
+	q->refs.next = q->refs.prev = &ref->link;
+	q->memory = sizeof(*ref) + CHUNK_SMALL;
+	q->bytes = n;
+	return true;
+}
 /* The same, where COMING bytes, N of them included, are to follow each other. */
 size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n,
 			  size_t coming);
@@ -128,7 +175,18 @@ unsigned chunkq_pieces(struct chunkq *q, uint64_t off, uint32_t len, struct chun
 		       unsigned max, uint32_t *covered);
 
 /* All of Q as one piece, without a reference of its own; false: it is empty, or several. */
-bool chunkq_single(struct chunkq *q, struct chunk_piece *piece);
+static inline bool chunkq_single(struct chunkq *q, struct chunk_piece *piece)
+{
+	struct list *node = q->refs.next;
+	struct chunk_ref *ref = container_of(node, struct chunk_ref, link);
+
+	if (node == &q->refs || node->next != &q->refs)
+		return false;
+	q->hint = ref;
+	q->hint_off = 0;
+	*piece = (struct chunk_piece){ ref->chunk->data + ref->off, ref->len, ref->chunk };
+	return true;
+}
 
 /* All sums hold; asserts. For tests and checks of a whole connection. O(chunks). */
 void chunkq_check(const struct chunkq *q);

@@ -40,6 +40,16 @@ static inline bool rate_sample_geq(const struct rate_sample *a, const struct rat
 	return (product)a->delivered * b->interval_ns >= (product)b->delivered * a->interval_ns;
 }
 
+/*
+ * The delivery rate that a snapshot tells, TOLD so far: the newest sample, unless the program gave
+ * too little during it; then only if it says more (draft-ietf-ccwg-bbr 4.1, as Linux).
+ */
+static inline bool rate_sample_tells(const struct rate_sample *rate, const struct rate_sample *told)
+{
+	return rate->interval_ns && rate->delivered &&
+	       (!rate->app_limited || rate_sample_geq(rate, told));
+}
+
 /* More than one in so many bytes lost since a record was sent: it was sent into too much. */
 #define LOSS_HIGH_DEN 50
 

@@ -266,7 +266,7 @@ bool neigh_use(struct neigh_table *t, struct neigh *n, uint64_t now)
 		return true;
 	case NEIGH_REACHABLE:
 	case NEIGH_DELAY:
-		if (!n->is_static) {
+		if (!n->is_static && t->lru.prev != &n->lru) {
 			list_del(&n->lru);
 			list_push_back(&t->lru, &n->lru);
 		}

@@ -28,7 +28,7 @@ uint32_t rtt_flight_samples(uint32_t flight_size, uint32_t mss)
 }
 
 /* AVERAGE moved towards SAMPLE by 1/DIVISOR of what is between them, rounded to the nearest. */
-static uint64_t smooth(uint64_t average, uint64_t sample, uint64_t divisor)
+static inline uint64_t smooth(uint64_t average, uint64_t sample, uint64_t divisor)
 {
 	if (sample >= average)
 		return average + (sample - average + divisor / 2) / divisor;
@@ -58,8 +58,15 @@ void rtt_sample(struct rtt *rtt, uint64_t sample_ns, uint32_t flight_samples)
 	}
 	error = sample_ns > rtt->srtt_ns ? sample_ns - rtt->srtt_ns : rtt->srtt_ns - sample_ns;
 	/* RFC 6298 2.3: RTTVAR first, with the old SRTT. */
-	rtt->rttvar_ns = smooth(rtt->rttvar_ns, error, (uint64_t)BETA_DIVISOR * flight_samples);
-	rtt->srtt_ns = smooth(rtt->srtt_ns, sample_ns, (uint64_t)ALPHA_DIVISOR * flight_samples);
+	if (flight_samples == 1) { /* mostly; and no division */
+		rtt->rttvar_ns = smooth(rtt->rttvar_ns, error, BETA_DIVISOR);
+		rtt->srtt_ns = smooth(rtt->srtt_ns, sample_ns, ALPHA_DIVISOR);
+	} else {
+		rtt->rttvar_ns =
+			smooth(rtt->rttvar_ns, error, (uint64_t)BETA_DIVISOR * flight_samples);
+		rtt->srtt_ns =
+			smooth(rtt->srtt_ns, sample_ns, (uint64_t)ALPHA_DIVISOR * flight_samples);
+	}
 	if (!rtt->srtt_ns)
 		rtt->srtt_ns = 1;
 }

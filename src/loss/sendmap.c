@@ -141,7 +141,7 @@ static void before_transmission(struct sendmap *map, uint64_t now)
 	}
 }
 
-/* RECORD has just left and is counted. */
+/* RECORD has just left and is counted; it goes to the end of by_time. */
 static void transmitted(struct sendmap *map, struct sent *record, uint64_t now)
 {
 	record->time = now;
@@ -152,8 +152,6 @@ static void transmitted(struct sendmap *map, struct sent *record, uint64_t now)
 	record->lost_then = (uint32_t)map->lost_total;
 	if (map->app_limited_until)
 		record->flags |= SENT_APP_LIMITED;
-	list_del(&record->by_time);
-	list_push_back(&map->by_time, &record->by_time);
 }
 
 struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint32_t flags,
@@ -166,18 +164,42 @@ struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint3
 	if (!record)
 		return NULL;
 	before_transmission(map, now);
-	*record = (struct sent){
-		.start = map->nxt,
-		.end = end,
-		.flags = flags & (SENT_SYN | SENT_FIN | SENT_URG | SENT_PSH | SENT_APP_LIMITED |
-				  SENT_MTU_PROBE),
-		.mss = mss,
-		.transmissions = 1,
-	};
-	list_init(&record->by_time);
+	record->start = map->nxt;
+	record->end = end;
+	record->flags = flags & (SENT_SYN | SENT_FIN | SENT_URG | SENT_PSH | SENT_APP_LIMITED |
+				 SENT_MTU_PROBE);
+	record->mss = mss;
+	record->transmissions = 1;
 	list_push_back(&map->records, &record->by_seq);
 	map->nxt = end;
 	transmitted(map, record, now);
+	list_push_back(&map->by_time, &record->by_time);
+	return record;
+}
+
+struct sent *sendmap_sent_only(struct sendmap *map, uint32_t len, uint16_t mss, uint32_t flags,
+			       uint64_t now)
+{
+	struct sent *record = pool_take(map->pool);
+
+	DEBUG_ASSERT(list_empty(&map->records) && list_empty(&map->by_time) && !sendmap_pipe(map));
+	if (!record)
+		return NULL;
+	map->first_sent_time = map->delivered_time = now;
+	record->start = map->nxt;
+	record->end = map->nxt + len;
+	record->flags = map->app_limited_until ? flags | SENT_APP_LIMITED : flags;
+	record->mss = mss;
+	record->transmissions = 1;
+	record->time = record->delivered_time = record->first_sent_time = now;
+	record->delivered = map->delivered;
+	record->tx_in_flight = len;
+	record->lost_then = (uint32_t)map->lost_total;
+	record->by_seq.next = record->by_seq.prev = &map->records;
+	map->records.next = map->records.prev = &record->by_seq;
+	record->by_time.next = record->by_time.prev = &map->by_time;
+	map->by_time.next = map->by_time.prev = &record->by_time;
+	map->nxt += len;
 	return record;
 }
 
@@ -193,6 +215,8 @@ void sendmap_resent(struct sendmap *map, struct sent *record, uint64_t now)
 	if (record->transmissions < UINT8_MAX)
 		record->transmissions++;
 	transmitted(map, record, now);
+	list_del(&record->by_time);
+	list_push_back(&map->by_time, &record->by_time);
 }
 
 void sendmap_refused(struct sendmap *map, struct sent *record)
@@ -395,39 +419,40 @@ void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap
 	res->rack_acked = res->rack_sampled;
 }
 
-uint64_t sendmap_ack_only(struct sendmap *map, uint64_t now, struct rate_sample *rate)
+void sendmap_ack_only(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
+		      struct rate_sample *told)
 {
 	struct sent *record = list_first(&map->records, struct sent, by_seq);
 	uint32_t len = record_len(record);
 	uint64_t ack_elapsed = now - record->delivered_time;
 	uint64_t send_elapsed = record->time - record->first_sent_time;
+	struct rate_sample rate;
 
 	map->delivered_segs += len <= record->mss ? 1 : many_segments(record, len);
 	map->delivered += len;
 	map->delivered_time = now;
 	map->first_sent_time = record->time;
-	*rate = (struct rate_sample){
-		.prior_delivered = record->delivered,
-		.delivered = map->delivered - record->delivered,
-		.rtt_ns = now > record->time ? now - record->time : 1,
-		.lost = (uint32_t)map->lost_total - record->lost_then,
-		.tx_in_flight = record->tx_in_flight,
-		.app_limited = record->flags & SENT_APP_LIMITED,
-		.has_data = true,
-	};
-	map->lost_hint = map->sack_hint = NULL;
-	record_free(map, record);
-	map->una = map->nxt;
-	map->seen_n = 0;
-	return ack_elapsed > send_elapsed ? ack_elapsed : send_elapsed;
-}
-
-void sendmap_rate_of(struct sendmap *map, uint64_t interval_ns, uint64_t min_rtt_ns,
-		     struct rate_sample *rate)
-{
 	if (map->app_limited_until && map->delivered > map->app_limited_until)
 		map->app_limited_until = 0;
-	rate->interval_ns = interval_ns >= min_rtt_ns ? interval_ns : 0;
+	rate.delivered = map->delivered - record->delivered;
+	rate.interval_ns = ack_elapsed > send_elapsed ? ack_elapsed : send_elapsed;
+	rate.app_limited = record->flags & SENT_APP_LIMITED;
+	if (rate.interval_ns >= min_rtt_ns && rate_sample_tells(&rate, told)) {
+		told->prior_delivered = record->delivered;
+		told->delivered = rate.delivered;
+		told->interval_ns = rate.interval_ns;
+		told->rtt_ns = now > record->time ? now - record->time : 1;
+		told->lost = (uint32_t)map->lost_total - record->lost_then;
+		told->tx_in_flight = record->tx_in_flight;
+		told->app_limited = rate.app_limited;
+		told->has_data = true;
+	}
+	map->lost_hint = map->sack_hint = NULL;
+	list_init(&map->records);
+	list_init(&map->by_time);
+	pool_give(map->pool, record);
+	map->una = map->nxt;
+	map->seen_n = 0;
 }
 
 /* draft-ietf-ccwg-bbr 4.1.2.3, GenerateRateSample(). */

@@ -142,6 +142,9 @@ static inline uint32_t sendmap_pipe(const struct sendmap *map)
  */
 struct sent *sendmap_sent(struct sendmap *map, uint32_t end, uint16_t mss, uint32_t flags,
 			  uint64_t now);
+/* The same of LEN octets where nothing is in flight, and nothing was told of without SACK. */
+struct sent *sendmap_sent_only(struct sendmap *map, uint32_t len, uint16_t mss, uint32_t flags,
+			       uint64_t now);
 /* RECORD, which is not SACKed, was sent again; or, if it was UNSENT, for the first time. */
 void sendmap_resent(struct sendmap *map, struct sent *record, uint64_t now);
 /*
@@ -163,9 +166,10 @@ struct sent *sendmap_split(struct sendmap *map, struct sent *record, uint32_t at
 void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap_result *res);
 /*
  * The same where ACK is nxt and one record, sent once and neither lost nor SACKed, is all that is
- * in flight. *RATE: as far as the record tells; returns the interval for sendmap_rate_of().
+ * in flight; and sendmap_rate(): TOLD becomes its sample, if that tells more.
  */
-uint64_t sendmap_ack_only(struct sendmap *map, uint64_t now, struct rate_sample *rate);
+void sendmap_ack_only(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
+		      struct rate_sample *told);
 /*
  * SACK blocks, already checked to lie in (una, nxt] with start < end, without DSACK. A block that
  * ends inside a record splits it, at the segments that it was sent in: of a segment that a
@@ -195,10 +199,6 @@ static inline void sendmap_app_limited(struct sendmap *map)
  */
 void sendmap_rate(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
 		  struct sendmap_result *res);
-
-/* The same after sendmap_ack_only(). */
-void sendmap_rate_of(struct sendmap *map, uint64_t interval_ns, uint64_t min_rtt_ns,
-		     struct rate_sample *rate);
 
 /*
  * Mark RECORD lost: its first transmission, and if it is LOST and RETRANS, that retransmission.

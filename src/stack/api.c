@@ -2,6 +2,7 @@
 /* The public calls on frames, time, events, connections and snapshots: thin doors to src/tcp. */
 #include "stack/stack.h"
 
+#include "tcp/fast.h"
 #include "wire/steer.h"
 
 /* ---- frames and time ---- */
@@ -157,6 +158,8 @@ void cpl_advance(cpl_stack *s, uint64_t now)
 
 int cpl_next_event(cpl_stack *s, struct cpl_event *event)
 {
+	if (!tcp_has_event(&s->tcp) && list_empty(&s->udp_events))
+		return 0;
 	return tcp_next_event(&s->tcp, event) || udp_next_event(s, event);
 }
 
@@ -312,7 +315,11 @@ long cpl_send(cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsig
 	      uint64_t now)
 {
 	struct tcb *tcb = called(s, handle);
-	long r = tcb ? tcp_send(&s->tcp, tcb, data, n, flags, now) : tcp_missing(&s->tcp, handle);
+	long r;
+
+	if (tcb && !flags && !trace_on(&s->trace) && fast_send(&s->tcp, tcb, data, n, now))
+		return (long)n;
+	r = tcb ? tcp_send(&s->tcp, tcb, data, n, flags, now) : tcp_missing(&s->tcp, handle);
 
 	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, (uint32_t)n, (uint32_t)(n >> 32),
 	      (uint32_t)r);
@@ -350,6 +357,10 @@ int cpl_recv_borrow(cpl_stack *s, cpl_handle handle, struct cpl_iov *iov, unsign
 	(void)now;
 	if (!max)
 		return -EINVAL;
+	if (tcb && fast_borrow(tcb, pieces)) {
+		iov[0] = (struct cpl_iov){ pieces[0].data, pieces[0].len };
+		return 1;
+	}
 	n = tcb ? tcp_borrow(&s->tcp, tcb, pieces, max < BORROW_MAX ? max : BORROW_MAX)
 		: tcp_missing(&s->tcp, handle);
 	for (int i = 0; i < n; i++)
@@ -359,7 +370,11 @@ int cpl_recv_borrow(cpl_stack *s, cpl_handle handle, struct cpl_iov *iov, unsign
 
 long cpl_recv_return(cpl_stack *s, cpl_handle handle, size_t n, uint64_t now)
 {
-	return n ? cpl_recv(s, handle, NULL, n, 0, now) : 0;
+	struct tcb *tcb = called(s, handle);
+
+	if (!tcb || trace_on(&s->trace) || !fast_receive(&s->tcp, tcb, n, now))
+		return n ? cpl_recv(s, handle, NULL, n, 0, now) : 0;
+	return (long)n;
 }
 
 long cpl_send_chunk(cpl_stack *s, cpl_handle handle, const void *data, uint32_t n, uint64_t token,

@@ -443,7 +443,7 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 		tcp_stalled(&s->tcp, handle, out->start, out->end, now);
 }
 
-static void send_reply(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now)
+static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)
 {
 	struct frame *f = frame_new(s);
 	struct ip_hdr h = { .src = r->id.local,
@@ -464,6 +464,7 @@ static void send_reply(struct cpl_stack *s, const struct tcp_reply *r, uint64_t 
 		f->again = true;
 		output_ip(s, f, &h, addr_is_link_local(&h.dst) ? r->ifindex : 0, now);
 	}
+	tcp_reply_free(&s->tcp, r);
 }
 
 /* ---- what is due ---- */
@@ -527,11 +528,8 @@ void output_run_all(struct cpl_stack *s, uint64_t now)
 	struct tcp_reply *r;
 
 	run_loop(s, now);
-	while ((r = tcp_next_reply(&s->tcp, now)) != NULL) {
-		if (!reply_plain(s, r, now))
-			send_reply(s, r, now);
-		tcp_reply_free(&s->tcp, r);
-	}
+	while ((r = tcp_next_reply(&s->tcp, now)) != NULL)
+		send_reply(s, r, now);
 	neighbour_actions(s, now);
 }
 
@@ -566,6 +564,15 @@ bool output_again(struct cpl_stack *s, struct frame *f)
 	return true;
 }
 
+/* The next frame is another connection's, if TCB is still ready. */
+static inline void move_on(struct cpl_stack *s, struct tcb *tcb)
+{
+	if (!list_linked(&tcb->ready))
+		return;
+	list_del(&tcb->ready);
+	list_push_back(&s->tcp.ifaces[tcb->ifindex].ready, &tcb->ready);
+}
+
 /*
  * The frame that is next in the queue, which is filled where it is empty. NULL: there is none; or
  * it went straight to TO, which may be NULL.
@@ -584,10 +591,7 @@ static struct frame *take_frame(struct cpl_stack *s, int ifindex, struct output_
 			return NULL;
 		if (!tcp_pull(&s->tcp, tcb, &out, now))
 			continue;
-		if (list_linked(&tcb->ready)) { /* the next frame is another connection's */
-			list_del(&tcb->ready);
-			list_push_back(&s->tcp.ifaces[ifindex].ready, &tcb->ready);
-		}
+		move_on(s, tcb);
 		if (!output_plain(s, &out, to, now))
 			send_segment(s, &out, now);
 		if (to && to->len)
@@ -647,7 +651,7 @@ static int copy_frame(struct cpl_stack *s, struct frame *f, const struct output_
 	return (int)len;
 }
 
-int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now)
+static int copy_next(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[ifindex];
 	struct frame *f;
@@ -661,4 +665,22 @@ int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t
 			return copy_frame(s, f, to);
 	}
 	return cut_copy(s, iface, to->data, to->size, to->what);
+}
+
+int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now)
+{
+	struct iface *iface = &s->ifaces[ifindex];
+	struct tcb *tcb;
+
+	/* Mostly nothing waits but a connection or two. */
+	if (!iface->cutting.frame && list_empty(&iface->txq) && !output_waits(s)) {
+		tcb = tcp_next_ready(&s->tcp, ifindex);
+		if (!tcb)
+			return 0;
+		if (output_whole(s, tcb, to, now)) {
+			move_on(s, tcb);
+			return (int)to->len;
+		}
+	}
+	return copy_next(s, ifindex, to, now);
 }

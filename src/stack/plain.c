@@ -111,18 +111,10 @@ static const struct ip_hdr *plain_header(struct cpl_stack *s, const uint8_t *ip)
 static __attribute__((noinline)) bool input_parsed(struct cpl_stack *s, int ifindex,
 						   const uint8_t *ip, uint32_t len, uint64_t now)
 {
-	const uint8_t *p = ip + IPV4_HLEN;
-	struct seg_in in;
+	struct seg_in in = { .ip = plain_header(s, ip), .ifindex = ifindex };
 
-	in.ip = plain_header(s, ip);
-	if ((p[13] & TCP_SYN || !plain_tcp(p, len, &in.tcp)) &&
-	    tcp_parse(p, len, &in.ip->src, &in.ip->dst, true, &in.tcp) != TCP_OK)
+	if (tcp_parse(ip + IPV4_HLEN, len, &in.ip->src, &in.ip->dst, true, &in.tcp) != TCP_OK)
 		return false;
-	in.lent = NULL;
-	in.lent_off = in.gso_size = 0;
-	in.ifindex = ifindex;
-	in.pieces = NULL;
-	in.pieces_n = 0;
 	tcp_input(&s->tcp, &in, now);
 	return true;
 }
@@ -195,74 +187,46 @@ void input_plain_learn(struct cpl_stack *s, const struct packet *pkt)
 
 /* ---- what goes ---- */
 
-/* TCP's options are timestamps or none. */
-static bool is_bare(const struct tcp_seg *seg)
-{
-	return !(seg->opts & ~TCP_HAS_TS) && !(seg->flags & TCP_SYN);
-}
-
-/* What mostly goes: IPv4 without options, text in one piece; or none. */
+/* What mostly goes: IPv4 without options, TCP with timestamps or none, text in one piece or none.
+ */
 static bool is_plain(const struct cpl_stack *s, const struct tcp_out *out)
 {
-	return out->pieces_n <= is_bare(&out->seg) && !out->gso_size && tcb_is4(out->tcb) &&
-	       !out->tcb->cold && !s->tcp.long_way;
+	return !(out->seg.opts & ~TCP_HAS_TS) && out->pieces_n <= 1 && !out->gso_size &&
+	       !(out->seg.flags & TCP_SYN) && tcb_is4(out->tcb) && !out->tcb->cold &&
+	       !s->tcp.long_way;
 }
 
-/* TCP's header with all its options, if it has others than timestamps. */
-struct plain_tcp {
-	uint8_t octets[TCP_HLEN_MAX];
-	uint32_t len; /* of any */
-	bool made;
-};
-
-static inline void plain_tcp_make(struct plain_tcp *h, const struct tcp_seg *seg)
+static uint32_t plain_hlen(const struct tcp_seg *seg)
 {
-	h->made = !is_bare(seg);
-	h->len = h->made ? tcp_build(h->octets, seg) : seg->opts ? TCP_HLEN + 12 : TCP_HLEN;
+	return seg->opts ? TCP_HLEN + 12 : TCP_HLEN;
 }
 
-/* The addresses of ID as they stand in a packet to its peer. */
-static uint64_t pair_out(const struct conn_id *id)
+/* The addresses of TCB as they stand in a packet to its peer. */
+static uint64_t pair_out(const struct tcb *tcb)
 {
-	return load32(id->local.b + 12) | (uint64_t)load32(id->remote.b + 12) << 32;
-}
-
-/* As ip_build() makes it of a packet of LEN octets. */
-static void plain_ip_header(uint8_t *ip, uint64_t pair, uint8_t tos, uint8_t ttl, uint32_t len)
-{
-	uint64_t first =
-		swap64(0x45ull << 56 | (uint64_t)tos << 48 | (uint64_t)len << 32 | IPV4_DF);
-	uint32_t third = swap32((uint32_t)ttl << 24 | IP_TCP << 16);
-
-	third |= (uint32_t)sum_finish(sum_join(sum_join(first, pair), third)) << 16;
-	store64(ip, first);
-	store32(ip + 8, third);
-	store64(ip + 12, pair);
-}
-
-/* A segment without text whose header is made but for its checksum. */
-static void plain_made(uint8_t *tcp, const struct plain_tcp *h, uint64_t pair, bool offload)
-{
-	uint64_t sum = sum_join(pair, (uint64_t)swap32(IP_TCP) + swap32(h->len));
-	uint16_t field;
-
-	memcpy(tcp, h->octets, h->len);
-	field = offload ? sum_fold(sum) : sum_finish(sum_add(sum, h->octets, h->len));
-	memcpy(tcp + 16, &field, 2);
+	return load32(tcb->node.id.local.b + 12) | (uint64_t)load32(tcb->node.id.remote.b + 12)
+							   << 32;
 }
 
 /*
- * As tcp_build() makes it, of LEN octets, with its checksum; SUM: of the text. Summed as it is
- * made: what was just stored in parts is slow to load as a whole.
+ * As tcp_build() and ip_build() make them, with both checksums; SUM: of the text. Summed as they
+ * are made: what was just stored in parts is slow to load as a whole.
  */
-static void plain_bare(uint8_t *tcp, const struct tcp_seg *seg, uint32_t hlen, uint64_t pair,
-		       uint64_t sum, bool offload)
+static inline void plain_headers(uint8_t *ip, const struct tcb *tcb, const struct tcp_seg *seg,
+				 uint32_t ect, uint64_t sum, bool offload)
 {
-	uint64_t word[2], option = 0;
+	uint32_t hlen = plain_hlen(seg), len = hlen + seg->len;
+	uint64_t pair = pair_out(tcb), word[3], option = 0;
+	uint32_t ttl = swap32((uint32_t)tcb->ttl << 24 | IP_TCP << 16);
 	uint32_t up = swap32(seg->up), tsecr = 0;
+	uint8_t *tcp = ip + IPV4_HLEN;
 
-	word[0] = swap64((uint64_t)seg->sport << 48 | (uint64_t)seg->dport << 32 | seg->seq);
-	word[1] = swap64((uint64_t)seg->ack << 32 | hlen << 26 | (uint32_t)seg->flags << 16 |
+	word[0] = swap64(0x45ull << 56 | (uint64_t)(tcb->tos | ect) << 48 |
+			 (uint64_t)(IPV4_HLEN + len) << 32 | IPV4_DF);
+	ttl |= (uint32_t)sum_finish(sum_join(sum_join(word[0], pair), ttl)) << 16;
+	word[1] = swap64((uint64_t)tcb->node.id.lport << 48 | (uint64_t)tcb->node.id.rport << 32 |
+			 seg->seq);
+	word[2] = swap64((uint64_t)seg->ack << 32 | hlen << 26 | (uint32_t)seg->flags << 16 |
 			 seg->wnd);
 	if (seg->opts) {
 		option = swap64((uint64_t)TCP_OPTS_TS << 32 | seg->tsval);
@@ -270,50 +234,37 @@ static void plain_bare(uint8_t *tcp, const struct tcp_seg *seg, uint32_t hlen, u
 		store64(tcp + 20, option);
 		store32(tcp + 28, tsecr);
 	}
-	sum = sum_join(sum, sum_join(pair, (uint64_t)swap32(IP_TCP) + swap32(hlen + seg->len)));
+	sum = sum_join(sum, sum_join(pair, (uint64_t)swap32(IP_TCP) + swap32(len)));
 	if (offload) {
 		up |= sum_fold(sum);
 	} else {
-		sum = sum_join(sum, sum_join(word[0], word[1]));
+		sum = sum_join(sum, sum_join(word[1], word[2]));
 		up |= sum_finish(sum_join(sum, sum_join(option, (uint64_t)tsecr + up)));
 	}
-	store64(tcp, word[0]);
-	store64(tcp + 8, word[1]);
+	store64(ip, word[0]);
+	store32(ip + 8, ttl);
+	store64(ip + 12, pair);
+	store64(tcp, word[1]);
+	store64(tcp + 8, word[2]);
 	store32(tcp + 16, up);
 }
 
-static void plain_headers(uint8_t *ip, const struct tcp_out *out, const struct plain_tcp *h,
-			  uint64_t sum, bool offload)
+/* The way of the last plain segment leads to TCB's peer, too. */
+static inline bool is_way(const struct cpl_stack *s, const struct dst *way, const struct tcb *tcb,
+			  uint64_t pair)
 {
-	const struct tcb *tcb = out->tcb;
-	uint64_t pair = pair_out(&tcb->node.id);
-
-	plain_ip_header(ip, pair, tcb->tos | out->ect, tcb->ttl, IPV4_HLEN + h->len + out->seg.len);
-	if (h->made)
-		plain_made(ip + IPV4_HLEN, h, pair, offload);
-	else
-		plain_bare(ip + IPV4_HLEN, &out->seg, h->len, pair, sum, offload);
-}
-
-/* The way of the last plain segment, if that is the one of PAIR; or NULL. */
-static const struct dst *way_known(const struct cpl_stack *s, uint64_t pair)
-{
-	const struct dst *way = s->way;
-
 	return way && s->way_pair == pair && way->route_generation == s->routes.generation &&
-			       way->pmtu_generation == s->pmtu.generation
-		       ? way
-		       : NULL;
+	       way->pmtu_generation == s->pmtu.generation && way->route.ifindex == tcb->ifindex;
 }
 
-/* output_way(), where it is that of the last plain segment, without looking it up. */
+/* output_way(), if need be: it is looked up. */
 static const struct dst *plain_way(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 {
+	const struct dst *way = s->way;
 	const struct tcb *tcb = out->tcb;
-	uint64_t pair = pair_out(&tcb->node.id);
-	const struct dst *way = way_known(s, pair);
+	uint64_t pair = pair_out(tcb);
 
-	if (way && way->route.ifindex == tcb->ifindex)
+	if (is_way(s, way, tcb, pair))
 		return way;
 	way = output_way(s, out, &tcb->node.id.remote, now);
 	s->way = way == &s->dst_once ? NULL : way;
@@ -321,26 +272,43 @@ static const struct dst *plain_way(struct cpl_stack *s, struct tcp_out *out, uin
 	return way;
 }
 
+/* The link header of a packet by way of DST, at TO; returns where the packet itself begins. */
+static inline uint8_t *put_link(const struct iface *iface, const struct neigh *n, uint8_t *to)
+{
+	if (!n)
+		return to;
+	store32(to, load32(n->mac));
+	store16(to + 4, load16(n->mac + 4));
+	store16(to + 6, load16(iface->config.mac));
+	store32(to + 8, load32(iface->config.mac + 2));
+	put16(to + 12, ETHER_IPV4);
+	return to + ETHER_HLEN;
+}
+
+/* A device's memory has room for a packet of LEN octets by way of DST. */
+static inline bool has_place(const struct iface *iface, const struct dst *dst, uint32_t len,
+			     const struct output_to *to)
+{
+	if (!iface->up || dst->hop_is & (DST_OWN | DST_MULTICAST | DST_BROADCAST))
+		return false;
+	return len + (iface->config.kind == CPL_IFACE_ETHER ? ETHER_HLEN : 0) <= to->size;
+}
+
 /* Where a packet of LEN octets by way of DST may be written at once, behind its link header. */
 static uint8_t *copy_place(struct cpl_stack *s, const struct dst *dst, uint32_t len,
 			   const struct output_to *to, uint64_t now)
 {
 	const struct iface *iface = &s->ifaces[dst->route.ifindex];
-	struct neigh *n;
+	struct neigh *n = NULL;
 
-	if (!iface->up || dst->hop_is & (DST_OWN | DST_MULTICAST | DST_BROADCAST))
+	if (!has_place(iface, dst, len, to))
 		return NULL;
-	if (iface->config.kind != CPL_IFACE_ETHER)
-		return len <= to->size ? to->data : NULL;
-	if (ETHER_HLEN + len > to->size)
-		return NULL;
-	n = neigh_find(&s->neigh, dst->route.ifindex, &dst->route.next_hop);
-	if (!n || !neigh_use(&s->neigh, n, now))
-		return NULL;
-	memcpy(to->data, n->mac, 6);
-	memcpy(to->data + 6, iface->config.mac, 6);
-	put16(to->data + 12, ETHER_IPV4);
-	return to->data + ETHER_HLEN;
+	if (iface->config.kind == CPL_IFACE_ETHER) {
+		n = neigh_find(&s->neigh, dst->route.ifindex, &dst->route.next_hop);
+		if (!n || !neigh_use(&s->neigh, n, now))
+			return NULL;
+	}
+	return put_link(iface, n, to->data);
 }
 
 /* As output_describe(). */
@@ -360,43 +328,96 @@ static void describe_plain(const struct output_to *to, uint16_t ip, uint16_t hle
 	what->token = 0;
 }
 
-/* OUT, LEN octets with its IP header, at IP in TO's memory. */
-static void copy_plain(struct cpl_stack *s, const struct tcp_out *out, const struct plain_tcp *h,
-		       uint32_t len, bool offload, uint8_t *ip, struct output_to *to)
+/* PIECE to TEXT. Returns its sum, 0 with OFFLOAD. */
+static inline uint64_t copy_text(const struct cpl_stack *s, uint8_t *text,
+				 const struct chunk_piece *piece, bool offload)
 {
-	uint8_t *text = ip + len - out->seg.len;
+	if (offload) {
+		memcpy(text, piece->data, piece->len);
+		return 0;
+	}
+	return piece->len <= SUM_FEW ? sum_copy_few(text, piece->data, piece->len)
+				     : s->sum_copy(0, text, piece->data, piece->len);
+}
+
+/* The packet at IP is complete, with HLEN octets of headers, and LEN in all. */
+static inline void is_copied(const uint8_t *ip, uint32_t hlen, uint32_t len, bool offload,
+			     struct output_to *to)
+{
+	uint32_t link = (uint32_t)(ip - to->data);
+
+	to->len = link + len;
+	if (to->what)
+		describe_plain(to, (uint16_t)link, (uint16_t)(link + hlen), offload);
+}
+
+/* OUT, LEN octets with its IP header, at IP in TO's memory. */
+static void copy_plain(struct cpl_stack *s, const struct tcp_out *out, uint32_t len, bool offload,
+		       uint8_t *ip, struct output_to *to)
+{
+	uint32_t hlen = len - out->seg.len;
 	uint64_t sum = 0;
 
 	if (out->pieces_n) {
-		const struct chunk_piece *piece = &out->pieces[0];
-
-		if (offload || piece->len <= SUM_FEW)
-			memcpy(text, piece->data, piece->len);
-		if (!offload)
-			sum = piece->len <= SUM_FEW ? sum_few(0, text, piece->len)
-						    : s->sum_copy(0, text, piece->data, piece->len);
-		chunk_put(&s->chunks, piece->chunk);
+		sum = copy_text(s, ip + hlen, &out->pieces[0], offload);
+		chunk_put(&s->chunks, out->pieces[0].chunk);
 	}
-	plain_headers(ip, out, h, offload ? 0 : sum, offload);
-	to->len = (uint32_t)(ip - to->data) + len;
-	if (to->what)
-		describe_plain(to, (uint16_t)(ip - to->data), (uint16_t)(text - to->data), offload);
+	plain_headers(ip, out->tcb, &out->seg, out->ect, sum, offload);
+	is_copied(ip, hlen, len, offload, to);
+}
+
+/* The neighbour by way of DST, if it is the last one met, and nothing changes if it is used. */
+static inline struct neigh *neigh_at_hand(const struct cpl_stack *s, const struct dst *dst,
+					  uint64_t now)
+{
+	struct neigh *n = s->neigh.met;
+
+	return n && n->ifindex == dst->route.ifindex && n->state == NEIGH_REACHABLE &&
+			       now < n->deadline && cpl_addr_equal(&n->addr, &dst->route.next_hop)
+		       ? n
+		       : NULL;
+}
+
+bool output_whole(struct cpl_stack *s, struct tcb *tcb, struct output_to *to, uint64_t now)
+{
+	const struct iface *iface = &s->ifaces[tcb->ifindex];
+	bool offload = iface->config.flags & CPL_IFACE_CSUM_OUT;
+	const struct dst *dst = s->way;
+	struct chunk_piece text;
+	struct neigh *n = NULL;
+	struct tcp_seg seg;
+	uint32_t hlen;
+	uint8_t *ip;
+
+	if (tcb->snd_una != tcb->snd_nxt || tcb->cold || !tcb_is4(tcb) ||
+	    !is_way(s, dst, tcb, pair_out(tcb)))
+		return false;
+	hlen = IPV4_HLEN + (tcb_has(tcb, TCB_TS) ? TCP_HLEN + 12 : TCP_HLEN);
+	if (hlen + tcb->snd_mss > dst->mtu || !has_place(iface, dst, hlen + tcb->snd_mss, to))
+		return false;
+	if (iface->config.kind == CPL_IFACE_ETHER && !(n = neigh_at_hand(s, dst, now)))
+		return false;
+	if (!fast_whole(&s->tcp, tcb, &seg, &text, now))
+		return false;
+	if (n && s->neigh.lru.prev != &n->lru)
+		neigh_use(&s->neigh, n, now);
+	ip = put_link(iface, n, to->data);
+	plain_headers(ip, tcb, &seg, 0, copy_text(s, ip + hlen, &text, offload), offload);
+	is_copied(ip, hlen, hlen + seg.len, offload, to);
+	return true;
 }
 
 bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to, uint64_t now)
 {
 	struct tcb *tcb = out->tcb;
+	uint32_t hlen = IPV4_HLEN + plain_hlen(&out->seg), len = hlen + out->seg.len;
 	bool offload = s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT;
-	struct plain_tcp header;
 	const struct dst *dst;
 	struct frame *f;
-	uint32_t len;
 	uint8_t *ip;
 
 	if (!is_plain(s, out))
 		return false;
-	plain_tcp_make(&header, &out->seg);
-	len = IPV4_HLEN + header.len + out->seg.len;
 	dst = plain_way(s, out, now);
 	if (!dst)
 		return true;
@@ -404,7 +425,7 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to
 		return false;
 	ip = to ? copy_place(s, dst, len, to, now) : NULL;
 	if (ip) {
-		copy_plain(s, out, &header, len, offload, ip, to);
+		copy_plain(s, out, len, offload, ip, to);
 		return true;
 	}
 	f = frame_new(s);
@@ -422,42 +443,11 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to
 	f->next_hop = dst->route.next_hop;
 	f->csum_start = offload ? IPV4_HLEN : 0;
 	f->csum_offset = offload ? 16 : 0;
-	plain_headers(frame_push(f, IPV4_HLEN + header.len), out, &header,
+	plain_headers(frame_push(f, hlen), tcb, &out->seg, out->ect,
 		      offload || !out->pieces_n
 			      ? 0
 			      : sum_any(s->sum, 0, out->pieces[0].data, out->pieces[0].len),
 		      offload);
-	output_hop(s, f, dst->hop_is, now);
-	return true;
-}
-
-bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now)
-{
-	struct plain_tcp header;
-	const struct dst *dst;
-	struct frame *f;
-	uint64_t pair;
-	uint8_t *ip;
-
-	if (!conn_id_is4(&r->id) || r->route.n || s->tcp.long_way)
-		return false;
-	pair = pair_out(&r->id);
-	dst = way_known(s, pair);
-	if (!dst)
-		return false;
-	plain_tcp_make(&header, &r->seg);
-	f = IPV4_HLEN + header.len <= dst->mtu ? frame_new(s) : NULL;
-	if (!f)
-		return false;
-	f->again = true;
-	f->ifindex = (uint8_t)dst->route.ifindex;
-	f->next_hop = dst->route.next_hop;
-	ip = frame_push(f, IPV4_HLEN + header.len);
-	plain_ip_header(ip, pair, r->tos, r->ttl, IPV4_HLEN + header.len);
-	if (header.made)
-		plain_made(ip + IPV4_HLEN, &header, pair, false);
-	else
-		plain_bare(ip + IPV4_HLEN, &r->seg, header.len, pair, 0, false);
 	output_hop(s, f, dst->hop_is, now);
 	return true;
 }

@@ -344,8 +344,6 @@ uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at);
 /* ---- plain.c ---- */
 /* F is a segment that mostly comes: it was dealt with. False: nothing was done. */
 bool input_plain(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now);
-/* R, if its peer is that of the last plain segment. False: nothing was done. */
-bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now);
 /* The source and destination of the packet at IP, IPv4, are a peer and ours alone. */
 void input_plain_learn(struct cpl_stack *s, const struct packet *pkt);
 /* Where cpl_output_copy() is to put a frame. */
@@ -360,6 +358,11 @@ struct output_to {
  * TO, it may be there.
  */
 bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to, uint64_t now);
+/*
+ * TCB is ready, and before it nothing else: all that it has to send has left, in TO's memory, which
+ * mostly is so. False: nothing was done.
+ */
+bool output_whole(struct cpl_stack *s, struct tcb *tcb, struct output_to *to, uint64_t now);
 /* output.c: see cpl_output_copy(). */
 int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now);
 

@@ -43,7 +43,7 @@ static const struct sent *only_record(const struct tcb_io *io)
 	    map->mtu_probe_lost)
 		return NULL;
 	record = list_first(&map->records, struct sent, by_seq);
-	return record->flags & ~(SENT_PSH | SENT_FIN | SENT_APP_LIMITED) ? NULL : record;
+	return record->flags & ~(SENT_PSH | SENT_APP_LIMITED) ? NULL : record;
 }
 
 /* Neither loss recovery nor the controller has anything to decide at an ACK. */
@@ -58,61 +58,74 @@ static bool is_calm(const struct tcb *tcb)
 }
 
 /* recovery_on_ack() */
-static void recovery_calm(struct tcb *tcb, const struct recovery_ack *ra, uint64_t sent,
-			  uint32_t end, uint32_t acked, uint64_t now)
+static inline void recovery_calm(struct tcb *tcb, uint64_t sent, uint32_t end, uint32_t acked,
+				 const struct rack_path *path, uint64_t now)
 {
 	struct recovery *rec = &tcb->io->recovery;
-	struct sendmap *map = &tcb->io->map;
-	struct rack_path path = { .srtt_ns = ra->srtt_ns, .min_rtt_ns = ra->min_rtt_ns };
 
 	rack_delivered(&rec->rack, sent, end, now);
 	rec->dup_acks = 0;
 	rec->last_advance = acked;
-	if (rec->point_valid && seq_gt(map->una, rec->point))
+	if (rec->point_valid && seq_gt(end, rec->point))
 		rec->point_valid = false;
-	rack_quiet(&rec->rack, &path);
+	rack_quiet(&rec->rack, path);
 	rec->t_reorder = RECOVERY_NEVER;
 }
 
-/* ack_in_flight() and input_advance(): RECORD is acknowledged, and with it all. */
+/* input_advance(): all that is in flight is acknowledged, up to ACK; no FIN, nothing urgent. */
+static inline void advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t n = ack - io->snd_base;
+
+	tcb->flags &= ~TCB_MORE;
+	if (n == io->sndq.bytes) {
+		chunkq_empty(&io->sndq, tcp->chunks);
+		tcb_busy(tcb, false, now);
+		if (tcb_has(tcb, TCB_SENT_ALL_DUE)) {
+			tcb->flags &= ~TCB_SENT_ALL_DUE;
+			tcb_event(tcp, tcb, CPL_EV_SENT_ALL);
+		}
+	} else {
+		chunkq_drop(&io->sndq, tcp->chunks, n);
+	}
+	io->snd_base = tcb->snd_una = ack;
+	tcb->bytes_acked += n;
+	io->small_end = seq_max(io->small_end, ack);
+	io->push_seq = seq_max(io->push_seq, ack);
+	io->block_seq = seq_max(io->block_seq, ack);
+	io->forced_push = seq_max(io->forced_push, ack);
+	io->progress = now;
+	tcb->rexmt_n = 0;
+	tcb->soft_error = 0;
+	sndbuf_autotune(tcp, tcb);
+	if (tcb_has(tcb, TCB_WANT_WRITE))
+		tcb_tell_room(tcp, tcb);
+}
+
+/* ack_in_flight(): RECORD is acknowledged, and with it all. */
 static void all_acked(struct tcp *tcp, struct tcb *tcb, const struct sent *record, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
-	struct recovery_ack ra = tcb_recovery_path(tcb);
+	/* tcb_recovery_path(), before this sample */
+	struct rack_path path = {
+		.srtt_ns = tcb->rtt.srtt_ns,
+		.min_rtt_ns = tcb->rtt.min_us == UINT32_MAX ? 0 : tcb->rtt.min_us * 1000ull,
+	};
 	uint32_t end = record->end, acked = end - record->start;
-	uint64_t sent = record->time, rtt_ns = now > sent ? now - sent : 1;
-	struct rate_sample rate;
-	uint64_t interval;
+	uint64_t sent = record->time;
 
-	interval = sendmap_ack_only(&io->map, now, &rate);
-	input_advance(tcp, tcb, end, now);
-	input_rtt(tcp, tcb, rtt_ns, acked, now);
-	recovery_calm(tcb, &ra, sent, end, acked, now);
-	sendmap_rate_of(&io->map, interval, tcb->rtt.min_us * 1000ull, &rate);
-	input_rate(io, &rate);
+	input_rtt(tcp, tcb, now > sent ? now - sent : 1, acked, now);
+	sendmap_ack_only(&io->map, tcb->rtt.min_us * 1000ull, now, &io->rate);
+	advance(tcp, tcb, end, now);
+	recovery_calm(tcb, sent, end, acked, &path, now);
 	cc_ops(&io->cc)->ack_unused(&io->cc);
 	if (io->cc.app_limited)
 		sendmap_app_limited(&io->map);
 	io->cc.app_limited = false;
 	io->map.loss = (struct loss_sample){ 0 };
-	timer_rexmt_stop(tcp, tcb);
+	io->t_rexmt = CPL_NEVER;
 	io->recovery.t_probe = CPL_NEVER; /* timer_probe_schedule() */
-}
-
-bool fast_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, bool *fin, uint64_t now)
-{
-	const struct sent *record;
-
-	if (seg->ack != tcb->snd_nxt || seg->opts & ~TCP_HAS_TS || tcp->long_way ||
-	    !tcb_synchronized(tcb) || tcb_has(tcb, TCB_PERSIST) || tcb->accecn || tcb->ecn ||
-	    !(record = only_record(tcb->io)) || !is_calm(tcb))
-		return false;
-	*fin = record->flags & SENT_FIN;
-	all_acked(tcp, tcb, record, now);
-#ifdef CPL_DEBUG
-	tcp->short_ways++;
-#endif
-	return true;
 }
 
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
@@ -145,7 +158,22 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 	tcb_check(tcp, tcb);
 #endif
 	timer_was_set(tcp, tcb, tcb->io->t_delack);
-	tcb_kick(tcp, tcb);
+	/* tcb_kick() */
+	if (tcb_has(tcb, TCB_ACK_NOW | TCB_PROBE) || tcb->snd_nxt != tcb_write_seq(tcb))
+		tcb_kick(tcp, tcb);
+	return true;
+}
+
+bool fast_receive(struct tcp *tcp, struct tcb *tcb, size_t n, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	if (tcb->state != CPL_ESTABLISHED || !io || !n || io->rcvq.bytes != n ||
+	    tcb_has(tcb, TCB_URG_IN) || tcp->long_way)
+		return false;
+	chunkq_empty(&io->rcvq, tcp->chunks);
+	tcb->read_seq += (uint32_t)n;
+	window_after_read(tcp, tcb, now);
 	return true;
 }
 
@@ -160,7 +188,8 @@ bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uin
 	    n >= tcb->sndbuf || io->marks_n || tcb_has(tcb, TCB_FIN_QUEUED | TCB_CORK) ||
 	    tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16 || tcp->long_way)
 		return false;
-	if (chunkq_append(&io->sndq, tcp->chunks, data, n) != n) {
+	if (!chunkq_begin(&io->sndq, tcp->chunks, data, n) &&
+	    chunkq_append_part(&io->sndq, tcp->chunks, data, n, n) != n) {
 		chunkq_clear(&io->sndq, tcp->chunks);
 		return false;
 	}
@@ -179,7 +208,7 @@ static bool sends_plainly(const struct tcp *tcp, const struct tcb *tcb)
 {
 	const struct tcb_io *io = tcb->io;
 
-	if (!tcb_synchronized(tcb) || !io || tcp->long_way)
+	if (tcb->state != CPL_ESTABLISHED || !io || tcp->long_way)
 		return false;
 	if (tcb_has(tcb, TCB_PROBE | TCB_PERSIST | TCB_URG_OUT | TCB_CORK | TCB_MORE) ||
 	    tcb->accecn || tcb->ecn || tcb->mtu_cap)
@@ -190,40 +219,26 @@ static bool sends_plainly(const struct tcp *tcp, const struct tcb *tcb)
 	       io->dsack.start == io->dsack.end;
 }
 
-/* All LEN octets that there are go as one segment: nothing is in flight, and nothing forbids it. */
+/* Nothing is in flight; and all LEN octets that there are may go as one segment. */
 static bool goes_whole(const struct tcp *tcp, const struct tcb *tcb, uint32_t len, uint64_t now)
 {
 	const struct tcb_io *io = tcb->io;
 
 	/* restart_after_idle(): no RTO is below the least. */
-	return tcb->snd_una == tcb->snd_nxt && len <= tcb->snd_mss && len <= tcb->snd_wnd &&
-	       len <= io->cc.cwnd && tcb->rtt.srtt_ns && now - io->last_sent <= tcp->rto.min_ns &&
-	       !cc_ops(&io->cc)->sent;
+	return len <= tcb->snd_mss && len <= tcb->snd_wnd && len <= io->cc.cwnd &&
+	       tcb->rtt.srtt_ns && now - io->last_sent <= tcp->rto.min_ns && !cc_ops(&io->cc)->sent;
 }
 
-/* output_fill(): LEN octets, or a FIN. */
-static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t len,
-		 uint16_t flags, uint64_t now)
+/* output_fill() */
+static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint32_t len, bool push,
+		 uint64_t now)
 {
-	struct tcp_seg *seg = &out->seg;
-
-	out->tcb = tcb;
-	out->pieces_n = len != 0;
-	out->gso_size = 0;
-	out->start = tcb->snd_nxt;
-	out->end = tcb->snd_nxt + len + (flags & TCP_FIN);
-	out->retransmission = false;
-	out->ect = 0;
-	seg->sport = tcb->node.id.lport;
-	seg->dport = tcb->node.id.rport;
 	seg->seq = tcb->snd_nxt;
 	seg->ack = tcb->rcv_nxt;
-	seg->flags = flags;
+	seg->flags = push ? TCP_ACK | TCP_PSH : TCP_ACK;
 	seg->wnd = window_advertise(tcp, tcb);
 	seg->up = 0;
 	seg->opts = 0;
-	seg->mss = 0;
-	seg->wscale = seg->sack_n = 0;
 	seg->tsval = seg->tsecr = 0;
 	seg->len = len;
 	if (tcb_has(tcb, TCB_TS)) {
@@ -233,90 +248,118 @@ static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t
 	}
 }
 
-/* note_new_data() of LEN in sequence space. */
-static void sent_whole(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint64_t now)
+/* note_new_data(); recovery_schedule_probe() of one segment, all that is in flight */
+static void sent_whole(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
+	uint64_t probe = now + tlp_pto_ns(len, mss, tcb->rtt.srtt_ns);
 
 	io->progress = now;
 	tcb->rexmt_n = 0;
 	tcb->snd_nxt += len;
+	if (len != mss)
+		io->small_end = tcb->snd_nxt;
 	io->hold_over = false;
 	io->t_cork = CPL_NEVER;
-	output_usage(tcb, io->cc.cwnd - len < tcb->snd_mss);
+	output_usage(tcb, io->cc.cwnd - len < mss);
 	timer_rexmt_start(tcp, tcb, now);
-	timer_probe_schedule(tcb, now);
+	if (io->recovery.tlp.out)
+		io->recovery.t_probe = CPL_NEVER;
+	else
+		io->recovery.t_probe = probe < io->t_rexmt ? probe : io->t_rexmt;
 	if (tcb_notsent_lowat(tcp, tcb) != UINT32_MAX)
 		tcb_tell_room(tcp, tcb);
 }
 
-/* What pull_any() and tcp_pull() do with what leaves. */
-static void leaves(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+/* output_count(), without what a super-segment and a retransmission ask for. */
+static void count(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint64_t now)
 {
-	const struct tcb_io *io = tcb->io;
-
-	tcb_why(tcb, CPL_WHY_SENDING, now);
-	output_ack_goes(tcp, tcb, false, now);
-	output_count(tcp, tcb, out, now);
-	timer_was_set(tcp, tcb,
-		      io->t_rexmt < io->recovery.t_probe ? io->t_rexmt : io->recovery.t_probe);
-#ifdef CPL_DEBUG
-	tcp->short_ways++;
-	tcb_check(tcp, tcb);
-#endif
+	tcp->counters->segs_out++;
+	tcb->segs_out++;
+	tcb->data_segs_out++;
+	tcb->bytes_sent += seg->len;
+	tcb->io->last_sent = now;
+	if (trace_on(tcp->trace)) {
+		seg->mss = 0;
+		output_trace(tcp, tcb, seg, false, now);
+	}
 }
 
-/* The FIN, after all else was sent and acknowledged. */
-static enum fast_pull pull_fin(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+/* settle(): nothing is left to say, unless the program waits for room; and tcb_why() before it. */
+static void rests(struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
-	uint32_t mss = tcb->snd_mss;
 
-	if ((tcb->state != CPL_FIN_WAIT_1 && tcb->state != CPL_LAST_ACK) ||
-	    tcb_has(tcb, TCB_FIN_SENT | TCB_WANT_WRITE) || !tcb_has(tcb, TCB_FIN_QUEUED) ||
-	    tcb->snd_una != tcb->snd_nxt || tcb_write_seq(tcb) != tcb->snd_nxt)
-		return FAST_NOT;
-	if (output_cwnd_room(tcb) >= mss)
+	io->why_ns[io->why] += now - io->why_since;
+	io->why_since = now;
+	io->why = CPL_WHY_SENDING;
+	if (tcb_has(tcb, TCB_ACK_NOW | TCB_WANT_WRITE))
+		return;
+	if (io->cc.cwnd - len >= mss)
 		sendmap_app_limited(&io->map);
-	tcb_why(tcb, CPL_WHY_IDLE, now);
-	if (!sendmap_sent(&io->map, tcb->snd_nxt + 1, (uint16_t)mss, SENT_PSH | SENT_FIN, now))
-		return FAST_NOT;
-	fill(tcp, tcb, out, 0, TCP_ACK | TCP_FIN, now);
-	tcb->flags |= TCB_FIN_SENT;
-	sent_whole(tcp, tcb, 1, now);
-	leaves(tcp, tcb, out, now);
-	return FAST_SENT;
+	io->why = CPL_WHY_IDLE;
+	list_del(&tcb->ready);
 }
 
-enum fast_pull fast_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct chunk_piece *text,
+		uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t len, mss = tcb->snd_mss;
 	bool push;
 
-	if (!sends_plainly(tcp, tcb))
-		return FAST_NOT;
-	if (tcb->state != CPL_ESTABLISHED)
-		return pull_fin(tcp, tcb, out, now);
+	if (tcb->snd_una != tcb->snd_nxt || !sends_plainly(tcp, tcb))
+		return false;
 	len = tcb_write_seq(tcb) - tcb->snd_nxt;
-	if (!len) {
-		if (tcb_has(tcb, TCB_ACK_NOW | TCB_WANT_WRITE))
-			return FAST_NOT;
-		if (output_cwnd_room(tcb) >= mss)
-			sendmap_app_limited(&io->map);
-		tcb_why(tcb, CPL_WHY_IDLE, now);
-		return FAST_NOTHING;
-	}
-	if (!goes_whole(tcp, tcb, len, now) || !chunkq_single(&io->sndq, out->pieces))
-		return FAST_NOT;
+	if (!len || !goes_whole(tcp, tcb, len, now) || !chunkq_single(&io->sndq, text))
+		return false;
 	push = !io->no_push || io->hold_over || stream_pushed(io, tcb->snd_nxt, len);
-	if (!sendmap_sent(&io->map, tcb->snd_nxt + len, (uint16_t)mss, push ? SENT_PSH : 0, now))
-		return FAST_NOT;
+	if (!sendmap_sent_only(&io->map, len, (uint16_t)mss, push ? SENT_PSH : 0, now))
+		return false;
+	fill(tcp, tcb, seg, len, push, now);
+	sent_whole(tcp, tcb, len, mss, now);
+	output_ack_goes(tcp, tcb, false, now);
+	count(tcp, tcb, seg, now);
+	timer_was_set(tcp, tcb,
+		      io->t_rexmt < io->recovery.t_probe ? io->t_rexmt : io->recovery.t_probe);
+	rests(tcb, len, mss, now);
+#ifdef CPL_DEBUG
+	tcp->short_ways++;
+	tcb_check(tcp, tcb);
+#endif
+	return true;
+}
+
+/* What fill() leaves out, for those who look at all. */
+static void fill_rest(const struct tcb *tcb, struct tcp_out *out)
+{
+	struct tcp_seg *seg = &out->seg;
+
 	chunk_get(out->pieces[0].chunk);
-	fill(tcp, tcb, out, len, push ? TCP_ACK | TCP_PSH : TCP_ACK, now);
-	if (len != mss)
-		io->small_end = out->end;
-	sent_whole(tcp, tcb, len, now);
-	leaves(tcp, tcb, out, now);
-	return FAST_SENT;
+	out->tcb = (struct tcb *)tcb;
+	out->pieces_n = 1;
+	out->gso_size = 0;
+	out->start = seg->seq;
+	out->end = seg->seq + seg->len;
+	out->retransmission = false;
+	out->ect = 0;
+	seg->sport = tcb->node.id.lport;
+	seg->dport = tcb->node.id.rport;
+	seg->mss = 0;
+	seg->wscale = seg->sack_n = 0;
+}
+
+enum fast_pull fast_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	if (fast_whole(tcp, tcb, &out->seg, out->pieces, now)) {
+		fill_rest(tcb, out);
+		return FAST_SENT;
+	}
+	if (!sends_plainly(tcp, tcb) || tcb_write_seq(tcb) != tcb->snd_nxt ||
+	    tcb_has(tcb, TCB_ACK_NOW | TCB_WANT_WRITE))
+		return FAST_NOT;
+	if (output_cwnd_room(tcb) >= tcb->snd_mss)
+		sendmap_app_limited(&tcb->io->map);
+	tcb_why(tcb, CPL_WHY_IDLE, now);
+	return FAST_NOTHING;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The short ways of a segment through TCP: see fast.c. */
+/*
+ * Short ways for what mostly comes, goes, is written and is read: each does exactly what the long
+ * way would do, or nothing.
+ */
 #ifndef TCP_FAST_H
 #define TCP_FAST_H
 
@@ -10,13 +13,23 @@
  * nothing but the header, timestamps, data and len. False: nothing was done.
  */
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
-/*
- * SEG, of a connection with a tcb_io, acknowledges all that is in flight, which left once and as
- * one: that was dealt with; *FIN: it was, or ended with, our FIN. False: nothing was done.
- */
-bool fast_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, bool *fin, uint64_t now);
 /* All N octets, without flags, are in the send queue. False: nothing was done. */
 bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now);
+/* All that there is to read is one piece, *PIECE. False: it is not, or nothing was asked. */
+static inline bool fast_borrow(struct tcb *tcb, struct chunk_piece *piece)
+{
+	return tcb->state == CPL_ESTABLISHED && tcb->io && !tcb_has(tcb, TCB_URG_IN) &&
+	       chunkq_single(&tcb->io->rcvq, piece);
+}
+/* N octets, all that there were to read, have been read where they lay. False: nothing was done. */
+bool fast_receive(struct tcp *tcp, struct tcb *tcb, size_t n, uint64_t now);
+/*
+ * All that there is to send has left as *SEG, which mostly is so: its sequence number, ACK, flags,
+ * window, timestamps and len are set; TCB knows of it. *TEXT, all of the send queue, has no
+ * reference of its own. False: nothing was done.
+ */
+bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct chunk_piece *text,
+		uint64_t now);
 enum fast_pull {
 	FAST_NOT,     /* nothing was done */
 	FAST_SENT,    /* *OUT is what mostly goes */

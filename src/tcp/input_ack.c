@@ -4,7 +4,6 @@
  * the send queue, loss recovery and congestion control are told, the send window moves.
  */
 #include "tcp/ecn.h"
-#include "tcp/fast.h"
 
 #define RENEGE_MIN_NS (10 * CPL_MS)
 #define RTT_SANE_MS   600000u /* a timestamp echo older than this is no measurement */
@@ -137,17 +136,6 @@ static bool is_duplicate(const struct tcb *tcb, const struct tcp_seg *seg,
 	       !sendmap_empty(&tcb->io->map) && segment_window(tcb, seg) == old_wnd;
 }
 
-/*
- * The delivery rate that a snapshot tells: the newest sample, unless the program gave too little
- * during it; then only if it says more (draft-ietf-ccwg-bbr 4.1, as Linux).
- */
-void input_rate(struct tcb_io *io, const struct rate_sample *rate)
-{
-	if (rate->interval_ns && rate->delivered &&
-	    (!rate->app_limited || rate_sample_geq(rate, &io->rate)))
-		io->rate = *rate;
-}
-
 static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sendmap_result *res,
 				    const struct recovery_ack *ra, struct ecn_marks marks,
 				    uint64_t now)
@@ -166,7 +154,8 @@ static void tell_congestion_control(struct tcp *tcp, struct tcb *tcb, struct sen
 	if (io->recovery.state > state && io->recovery.state >= CPL_RECOVERY_CWR)
 		ecn_reduced(tcb);
 	sendmap_rate(&io->map, tcb->rtt.min_us * 1000ull, now, res);
-	input_rate(io, &res->rate);
+	if (rate_sample_tells(&res->rate, &io->rate))
+		io->rate = res->rate;
 	if (growing || cc_ops(&io->cc)->owns_recovery || cc_ops(&io->cc)->every_ack) {
 		struct ack_event ev = {
 			.now = now,
@@ -261,10 +250,9 @@ static void await_reneged(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcp->counters->sack_renegings++;
 }
 
-/* Returns whether our FIN was acknowledged. */
-static bool ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
+static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
+			  struct sendmap_result *res, uint64_t now)
 {
-	struct sendmap_result result = { 0 }, *res = &result;
 	const struct tcp_seg *seg = &in->tcp;
 	struct tcb_io *io = tcb->io;
 	uint32_t flight = io->map.nxt - io->map.una, old_wnd = tcb->snd_wnd;
@@ -291,7 +279,7 @@ static bool ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	tell_congestion_control(tcp, tcb, res, &ra, marks, now);
 	plpmtu_result(tcb, res->mtu_probe, now);
 	if (tcb_has(tcb, TCB_PERSIST))
-		return res->fin;
+		return;
 	if (sendmap_empty(&io->map))
 		timer_rexmt_stop(tcp, tcb);
 	else if (ra.advanced && is_reneging(io))
@@ -299,10 +287,9 @@ static bool ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	else if (ra.advanced)
 		timer_rexmt_start(tcp, tcb, now); /* RFC 6298 5.3 */
 	if (!sendmap_empty(&io->map) && is_reneging(io))
-		return res->fin;
+		return;
 	if (ra.advanced || io->map.sacked || sendmap_empty(&io->map))
 		timer_probe_schedule(tcb, now);
-	return res->fin;
 }
 
 /* The acknowledgment of our FIN moves the state on (3.10.7.4, fifth). */
@@ -351,7 +338,7 @@ static enum verdict handshake_ack(struct tcp *tcp, struct tcb *tcb, const struct
 enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
 {
 	const struct tcp_seg *seg = &in->tcp;
-	bool fin = false;
+	struct sendmap_result res = { 0 };
 	enum verdict v;
 
 	if (!(seg->flags & TCP_ACK)) {
@@ -371,13 +358,11 @@ enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in
 	/* With nothing in flight a DSACK still tells what the last retransmission was for. */
 	/* An ACK from before SND.UNA has news, too, if it has SACK blocks (as Linux). */
 	if (tcb->io && (seq_geq(seg->ack, tcb->snd_una) || seg->opts & TCP_HAS_SACK) &&
-	    (!sendmap_empty(&tcb->io->map) || (seg->opts & TCP_HAS_SACK))) {
-		if (!fast_ack(tcp, tcb, seg, &fin, now))
-			fin = ack_in_flight(tcp, tcb, in, now);
-	} else if (tcb->accecn && seq_geq(seg->ack, tcb->snd_una)) {
+	    (!sendmap_empty(&tcb->io->map) || (seg->opts & TCP_HAS_SACK)))
+		ack_in_flight(tcp, tcb, in, &res, now);
+	else if (tcb->accecn && seq_geq(seg->ack, tcb->snd_una))
 		accecn_feedback(tcp, tcb, seg, 0);
-	}
 	input_window(tcp, tcb, seg, now);
 	probe_answered(tcb);
-	return fin ? fin_acked(tcp, tcb, now) : V_CONTINUE;
+	return res.fin ? fin_acked(tcp, tcb, now) : V_CONTINUE;
 }

@@ -50,7 +50,16 @@ static void add_accecn(const struct tcp *tcp, const struct tcb *tcb, struct tcp_
 		seg->opts |= TCP_HAS_ACCECN;
 }
 
-void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now)
+void output_trace(struct tcp *tcp, const struct tcb *tcb, const struct tcp_seg *seg, bool again,
+		  uint64_t now)
+{
+	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), seg_out, seg->seq, seg->ack, seg->len,
+	      seg->flags, (uint32_t)seg->wnd, seg->opts,
+	      (uint32_t)seg->mss << 16 | (seg->opts & TCP_HAS_WSCALE ? seg->wscale : 0), seg->tsval,
+	      seg->tsecr, again);
+}
+
+static void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now)
 {
 	const struct tcp_seg *seg = &out->seg;
 	uint32_t n = out->gso_size ? (seg->len + out->gso_size - 1) / out->gso_size : 1;
@@ -67,10 +76,7 @@ void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, u
 		tcb->retrans += n;
 		tcb->bytes_retrans += seg->len;
 	}
-	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), seg_out, seg->seq, seg->ack, seg->len,
-	      seg->flags, (uint32_t)seg->wnd, seg->opts,
-	      (uint32_t)seg->mss << 16 | (seg->opts & TCP_HAS_WSCALE ? seg->wscale : 0), seg->tsval,
-	      seg->tsecr, out->retransmission);
+	output_trace(tcp, tcb, seg, out->retransmission, now);
 }
 
 /* Payload [seq, seq + len) of the send queue. False: it cannot be had now. */
@@ -628,17 +634,14 @@ static void settle(struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 
-	bool fin = tcb_has(tcb, TCB_FIN_SENT);
-
-	if ((tcb->state != CPL_ESTABLISHED && !fin) || !io ||
-	    tcb->snd_nxt != tcb_write_seq(tcb) + fin ||
+	if (tcb->state != CPL_ESTABLISHED || !io || tcb->snd_nxt != tcb_write_seq(tcb) ||
 	    tcb_has(tcb, TCB_ACK_NOW | TCB_PROBE | TCB_PERSIST | TCB_WANT_WRITE) || tcb->accecn ||
 	    io->recovery.state != CPL_RECOVERY_OPEN || io->recovery.probe_due || io->map.pending ||
 	    recovery_new_first(&io->recovery))
 		return;
 	if (output_cwnd_room(tcb) >= tcb->snd_mss)
 		sendmap_app_limited(&io->map);
-	tcb_why(tcb, fin ? CPL_WHY_CLOSED : CPL_WHY_IDLE, now);
+	tcb_why(tcb, CPL_WHY_IDLE, now);
 	list_del(&tcb->ready);
 }
 
@@ -650,8 +653,6 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 
 	if (fast == FAST_NOTHING)
 		list_del(&tcb->ready);
-	else if (fast == FAST_SENT)
-		settle(tcb, now);
 	if (fast != FAST_NOT)
 		return fast == FAST_SENT;
 	if (live && pull_any(tcp, tcb, out, now)) {

@@ -206,6 +206,11 @@ void tcp_reply_free(struct tcp *tcp, struct tcp_reply *reply);
 uint64_t tcp_deadline(const struct tcp *tcp);
 void tcp_advance(struct tcp *tcp, uint64_t now);
 bool tcp_next_event(struct tcp *tcp, struct cpl_event *event);
+/* There may be one. */
+static inline bool tcp_has_event(const struct tcp *tcp)
+{
+	return !list_empty(&tcp->events) || tcp->halves.in_use;
+}
 
 /* An ICMP error about a segment of ours (RFC 9293 3.9.2.2). */
 struct tcp_icmp {
@@ -397,7 +402,6 @@ void input_window(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, u
 
 /* A sample of the round trip, of an ACK when FLIGHT octets were in flight. */
 void input_rtt(struct tcp *tcp, struct tcb *tcb, uint64_t sample, uint32_t flight, uint64_t now);
-void input_rate(struct tcb_io *io, const struct rate_sample *rate);
 /* The text of SEG is what comes next, all of it fits: keep it. False: no memory, nothing is kept.
  */
 bool input_text_next(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg);
@@ -545,7 +549,8 @@ void output_fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t
 uint32_t output_cwnd_room(const struct tcb *tcb);
 /* What was sent, or might have been: LIMITED: cwnd is all in use. */
 void output_usage(struct tcb *tcb, bool limited);
-void output_count(struct tcp *tcp, struct tcb *tcb, const struct tcp_out *out, uint64_t now);
+void output_trace(struct tcp *tcp, const struct tcb *tcb, const struct tcp_seg *seg, bool again,
+		  uint64_t now);
 bool output_attach(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
 		   uint32_t *len, uint32_t mss);
 void output_detach(struct tcp *tcp, struct tcp_out *out);

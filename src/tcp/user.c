@@ -497,8 +497,6 @@ int tcp_borrow(struct tcp *tcp, struct tcb *tcb, struct chunk_piece *pieces, uns
 
 	if (!io || !io->rcvq.bytes)
 		return (int)nothing_to_read(tcb);
-	if (!tcb_has(tcb, TCB_URG_IN) && chunkq_single(&io->rcvq, pieces))
-		return 1;
 	take = readable(tcb, SIZE_MAX, &skip);
 	if (!take)
 		return (int)nothing_to_read(tcb);

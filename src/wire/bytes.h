@@ -44,6 +44,11 @@ static inline uint64_t load64(const uint8_t *p)
 	return v;
 }
 
+static inline void store16(uint8_t *p, uint16_t v)
+{
+	memcpy(p, &v, 2);
+}
+
 static inline void store32(uint8_t *p, uint32_t v)
 {
 	memcpy(p, &v, 4);

@@ -63,10 +63,15 @@ static void test_every_length_and_alignment(void **state)
 	}
 }
 
+static uint64_t copy_few(uint64_t sum, void *to, const void *from, size_t n)
+{
+	return sum_join(sum, sum_copy_few(to, from, n));
+}
+
 /* The copy is one, nothing behind it is touched, and the sum is that of the bytes. */
 static void test_copies(void **state)
 {
-	const sum_copy_fn copies[] = { sum_copy, sum_copy_best() };
+	const sum_copy_fn copies[] = { sum_copy, sum_copy_best(), copy_few };
 	static const size_t sizes[] = { 1460, 8948, 65535, 65536, 65537, 65599, 140000 };
 	static uint8_t data[140000], to[140010];
 	uint64_t seed = 4;
@@ -76,7 +81,7 @@ static void test_copies(void **state)
 	for (unsigned i = 0; i < 700 + 7; i++) {
 		size_t n = i < 700 ? i : sizes[i - 700];
 
-		for (unsigned k = 0; k < 2; k++) {
+		for (unsigned k = 0; k < 3; k++) {
 			for (unsigned skew = 0; skew < (i < 300 ? 9 : 2); skew++) {
 				uint8_t *p = exact_copy(data, n, skew);
 

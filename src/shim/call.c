@@ -323,6 +323,18 @@ int64_t call_simple(enum shim_op op, int fd, shim_token token, int64_t a, int64_
 	return result_of(result);
 }
 
+void thread_prepare(void)
+{
+	struct shim_slot *slot = call_begin(SHIM_POLL, -1, 0);
+
+	if (!slot)
+		return;
+	if (!self.wakers[self.depth - 1])
+		self.wakers[self.depth - 1] = process_waker(slot_number(slot)) + 1;
+	call_end(slot);
+	thread_bell();
+}
+
 /* ---- The thread's bell ---------------------------------------------------------------------- */
 
 int thread_bell(void)

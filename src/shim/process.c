@@ -398,10 +398,15 @@ void slot_free(int slot)
 	process_unlock(&before);
 }
 
+static bool ring_writes, ring_looks; /* shut in: not by sendto(); and poll() may be asked */
+
 bool process_ring(void)
 {
 	struct shim_message m = { .magic = SHIM_MAGIC, .version = SHIM_VERSION, .type = SHIM_RING };
 
+	if (ring_writes) /* a broken pipe would be a signal */
+		return (!ring_looks || process_alive()) &&
+		       (REAL(write)(conn, &m, sizeof(m)) >= 0 || errno == EAGAIN);
 	/* Full: there are rings that it has not heard yet. */
 	return REAL(sendto)(conn, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) >= 0 ||
 	       errno == EAGAIN;
@@ -459,6 +464,20 @@ int process_adopt(const struct shim_adopt *adopt, int end)
 	struct shim_message m = { .type = SHIM_ADOPT, .adopt = *adopt };
 
 	return message_send(conn, &m, end);
+}
+
+void process_shut_in(uint64_t lacks, bool sends, bool polls)
+{
+	struct shim_message m = { .type = SHIM_SHUT_IN, .key = lacks };
+
+	if (!attach())
+		return;
+	if (lacks)
+		message_send(conn, &m, -1);
+	/* write(2) is not told to give up at once. */
+	if (!sends && REAL(fcntl)(conn, F_SETFL, O_NONBLOCK) == 0)
+		ring_writes = true;
+	ring_looks = polls;
 }
 
 int process_random(void *data, size_t n)

@@ -27,6 +27,8 @@ int process_give_bell(int slot, int fd);
 int process_waker(unsigned slot);
 /* This thread has something that is to be given back when it ends, however it does. */
 void thread_known(void);
+/* Have all that this thread's calls will need. */
+void thread_prepare(void);
 /* In a child of fork(): what this thread had is the parent's. */
 void thread_forked(void);
 /* A call found the server gone. */

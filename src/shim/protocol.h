@@ -185,8 +185,16 @@ enum shim_message_type {
 	SHIM_HOLDER,	/* client: the set at place SLOT lives on over execve(): see below */
 	SHIM_HEIR,	/* client: this connection is for a child of the process with KEY */
 	SHIM_GIFT,	/* server: the descriptor of SLOT's answer is attached */
+	SHIM_SHUT_IN,	/* client: its filter of system calls lacks KEY, bits of SHIM_NEEDS() */
 	SHIM_ADOPT,	/* client: `adopt` was made inline; the other end is attached */
 };
+
+/* The system calls that a program's calls make once all is there; to ring, write() will do. */
+#define SHIM_NEEDS(X)                                                                              \
+	X(read)                                                                                    \
+	X(write)                                                                                   \
+	X(ppoll)                                                                                   \
+	X(close)
 
 struct shim_adopt {
 	shim_token token;

@@ -204,6 +204,9 @@ static int message(struct client *c, const struct shim_message *m, int *fd)
 		return set_hold(c, m, fd);
 	case SHIM_RING:
 		return 0;
+	case SHIM_SHUT_IN:
+		shut_in_say(c, m->key);
+		return 0;
 	case SHIM_ADOPT:
 		if (held_adopt(c, &m->adopt, *fd) == 0)
 			*fd = -1;
@@ -269,12 +272,30 @@ static int message_read(struct client *c)
 	return err ? err : 1;
 }
 
+/* It asked: look for more without a ring for a while. */
+static void rung(struct client *c)
+{
+	struct shim_server *s = c->server;
+
+	c->last = s->now;
+	server_worked(s);
+	if (!list_linked(&c->active)) {
+		list_push_back(&s->active, &c->active);
+		if (!s->resting)
+			atomic_store(&c->area->asleep, 0);
+	}
+}
+
+/* Whoever hears it, a ring may have been among what was said: it does not come again. */
 int client_hear(struct client *c)
 {
 	int got = 1;
 
-	for (unsigned i = 0; i < MESSAGES && got > 0; i++)
+	for (unsigned i = 0; i < MESSAGES && got > 0; i++) {
 		got = message_read(c);
+		if (got > 0 && c->area)
+			rung(c);
+	}
 	return got;
 }
 
@@ -285,20 +306,8 @@ static void on_message(void *arg, int fd, uint32_t events, uint64_t now)
 
 	(void)fd, (void)events;
 	s->now = now;
-	if (client_hear(c) < 0) {
+	if (client_hear(c) < 0)
 		client_free(c);
-		return;
-	}
-	if (!c->area)
-		return;
-	/* It asked: look for more without a ring for a while. */
-	c->last = now;
-	server_worked(s);
-	if (!list_linked(&c->active)) {
-		list_push_back(&s->active, &c->active);
-		if (!s->resting)
-			atomic_store(&c->area->asleep, 0);
-	}
 }
 
 /* ---- Requests ------------------------------------------------------------------------------- */

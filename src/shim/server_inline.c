@@ -113,6 +113,8 @@ void inline_left(struct shim_server *s, const struct client *c)
 
 	if (s->shared && c->inlined)
 		atomic_compare_exchange_strong(&s->shared->driver, &key, 0);
+	if (s->shared && c->counted)
+		atomic_fetch_sub(&s->shared->waits, 1);
 }
 
 unsigned inline_offer(struct client *c, struct shim_hello *hello, int fds[3])
@@ -120,7 +122,12 @@ unsigned inline_offer(struct client *c, struct shim_hello *hello, int fds[3])
 	struct shim_server *s = c->server;
 
 	/* It can spoil the memory: whoever runs as another user is not asked to be trusted. */
-	if (!s->shared || c->uid != geteuid())
+	if (s->shared && c->uid != geteuid()) {
+		/* Nor can it say when it waits: as if it always did. */
+		c->counted = true;
+		atomic_fetch_add(&s->shared->waits, 1);
+	}
+	if (!s->shared || c->counted)
 		return 0;
 	c->inlined = true;
 	hello->arena = (uintptr_t)s->arena;

@@ -82,6 +82,7 @@ struct client {
 	uint32_t pid, uid;
 	char program[16];
 	bool inlined;		/* it has the stack's memory */
+	bool counted;		/* among those that wait */
 	struct shim_area *area; /* NULL: has not said hello */
 	struct call *calls[SHIM_SLOTS];
 	uint64_t sets[SHIM_EPOLLS / 64]; /* epoll sets it has */
@@ -174,6 +175,8 @@ int held_leave(struct shim_server *s, struct held *h);
 /* Those for which no call has come. */
 void held_expire(struct shim_server *s);
 void held_owner(struct shim_server *s, struct held *h, const struct client *c, int32_t fd);
+/* C has a filter of its own that lacks these of SHIM_NEEDS(). */
+void shut_in_say(const struct client *c, uint64_t lacks);
 void server_say(struct shim_server *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* server_signals.c: F_SETFL, F_SETOWN; something has happened to the socket. */

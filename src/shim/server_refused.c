@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Options of sockets that Couplet does not have: setsockopt(2) fails as its man page says, and the
- * user is told which it was, each once.
+ * What the user is to be told of. Options of sockets that Couplet does not have: setsockopt(2)
+ * fails as its man page says; which it was, each once. Programs that shut themselves in
+ * (sandbox.c).
  */
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -70,4 +71,22 @@ void refused_say(struct shim_server *s, const struct client *c)
 			snprintf(who, sizeof(who), "%s (process %u)", c->program, c->pid);
 		server_say(s, "%s asks for %s, which is not there: refused", who, text);
 	}
+}
+
+void shut_in_say(const struct client *c, uint64_t lacks)
+{
+#define NAME(name) #name,
+	static const char *const needs[] = { SHIM_NEEDS(NAME) };
+#undef NAME
+	char text[64] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+		if (lacks >> i & 1)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? ", " : "",
+					      needs[i]);
+	server_say(c->server,
+		   "%s (process %u) installs a filter of system calls (seccomp) without %s, which "
+		   "its sockets need: it may end there",
+		   c->program, c->pid, text);
 }

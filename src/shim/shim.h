@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -65,6 +67,7 @@
 	X(posix_spawn)                                                                             \
 	X(posix_spawnp)                                                                            \
 	X(ppoll)                                                                                   \
+	X(prctl)                                                                                   \
 	X(preadv2)                                                                                 \
 	X(preadv64v2)                                                                              \
 	X(pselect)                                                                                 \
@@ -80,6 +83,7 @@
 	X(sendmmsg)                                                                                \
 	X(sendmsg)                                                                                 \
 	X(sendto)                                                                                  \
+	X(setrlimit)                                                                               \
 	X(setsockopt)                                                                              \
 	X(shutdown)                                                                                \
 	X(sigaction)                                                                               \
@@ -203,6 +207,13 @@ uint32_t process_generation(void);
 int process_conn(void);
 /* Give the server FD, which holds the set at PLACE and whose own end is INODE. -1: it can't. */
 int process_give_holder(uint32_t place, uint64_t inode, uint64_t cookie, int fd);
+/*
+ * This process is about to have a filter of system calls that does not let LACKS through, bits by
+ * the order of SHIM_NEEDS(): the server says so. SENDS, POLLS: sendto(2) and ppoll(2) are there.
+ */
+void process_shut_in(uint64_t lacks, bool sends, bool polls);
+/* seccomp(2) by syscall(2), A its arguments: sandbox.c. */
+void sandbox_by_number(const long a[6]);
 /* A call was answered by nobody: the server is gone, and all its sockets with it. */
 bool process_is_lost(void);
 /* The calling thread's bell, an eventfd that the server rings; -1 with errno. */

@@ -382,26 +382,44 @@ def iperf3_runs():
         assert server.wait() == 0
 
 
-def ssh_logs_in():
+def ssh_keys():
+    """Where sshd's and the user's are, anew; the words to start each with."""
     top = scratch("ssh")
-    shutil.rmtree(top, ignore_errors=True)  # of the same test inline
+    shutil.rmtree(top, ignore_errors=True)
     os.makedirs(top, mode=0o700)
     os.makedirs("/run/sshd", exist_ok=True)
     for key in ("host", "user"):
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{top}/{key}")
     world.write(f"{top}/authorized", read(f"{top}/user.pub"))
     os.chmod(f"{top}/authorized", stat.S_IRUSR | stat.S_IWUSR)
-    with Program("/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", "2200", "-h", f"{top}/host",
-                 "-o", f"AuthorizedKeysFile={top}/authorized", "-o", "StrictModes=no", "-o",
-                 "UsePAM=no", "-o", f"PidFile={top}/pid", "-o", "PermitRootLogin=yes") as sshd:
+    server = ("/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", "2200", "-h", f"{top}/host",
+              "-o", f"AuthorizedKeysFile={top}/authorized", "-o", "StrictModes=no", "-o",
+              "UsePAM=no", "-o", f"PidFile={top}/pid", "-o", "PermitRootLogin=yes")
+    client = ("ssh", "-F", "none", "-i", f"{top}/user", "-p", "2200", "-o", "BatchMode=yes", "-o",
+              "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={top}/known")
+    return server, client
+
+
+def ssh_logs_in():
+    server, ssh = ssh_keys()
+    with Program(*server) as sshd:
         sshd.says("listening", 10)
-        ssh = ("ssh", "-F", "none", "-i", f"{top}/user", "-p", "2200", "-o", "BatchMode=yes", "-o",
-               "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={top}/known", KERNELS[4])
-        done = on_couplet(*ssh, f"cat {scratch('www/big')}", timeout=90)
+        done = on_couplet(*ssh, KERNELS[4], f"cat {scratch('www/big')}", timeout=90)
         assert sha256(done.stdout) == SUMS["big"], done.stderr
-        done = on_couplet(*ssh, "cat >" + scratch("ssh/up") + "; exit 3", ok=False, stdin=None,
-                          input=b"up it goes")
+        done = on_couplet(*ssh, KERNELS[4], "cat >" + scratch("ssh/up") + "; exit 3", ok=False,
+                          stdin=None, input=b"up it goes")
         assert done.returncode == 3 and read(scratch("ssh/up")) == b"up it goes", done.stderr
+
+
+def sshd_serves():
+    """Its child that reads what strangers send is in a sandbox, without another descriptor."""
+    server, ssh = ssh_keys()
+    with Run(*server) as sshd:
+        sshd.says("listening", 10)
+        done = run(*ssh, OURS[4], f"cat {scratch('www/big')}", timeout=90)
+        assert sha256(done.stdout) == SUMS["big"], done.stderr
+        done = run(*ssh, OURS[4], "exit 3", ok=False)
+        assert done.returncode == 3, done.stderr
 
 
 def couplet_to_couplet():
@@ -574,6 +592,7 @@ TESTS = [
     ("curl on Couplet gets from nginx on Couplet", couplet_to_couplet),
     ("two of them at once do not get in each other's way", two_at_once),
     ("a server and its client in one couplet run", within_one_run),
+    ("sshd serves a kernel's ssh, from its sandbox", sshd_serves),
     ("what can't be run is refused by name", refusals),
     ("calls past the library are refused by name", calls_past_the_library_are_refused),
     ("options that are not there are refused by name", options_that_are_not_there),

@@ -204,6 +204,22 @@ static void test_raw(void **state)
 	assert_non_null(strstr(text, "test_shim"));
 }
 
+/* A program with a filter of its own goes on, or it is said what the filter lacks. */
+static void test_shut_in(void **state)
+{
+	static const char *const ways[] = { "prctl", "seccomp" };
+	char text[512];
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		expect_case(1, "shut-in", ways[i], NULL, NULL);
+	shim_rig_said(&rig, 1, text);
+	assert_int_equal(shim_rig_wait(start(1, "shut-in", "ppoll", NULL, NULL), 10), 128 + SIGSYS);
+	assert_int_equal(shim_rig_said(&rig, 1, text), 1);
+	assert_non_null(strstr(text, "test_shim"));
+	assert_non_null(strstr(text, "without ppoll, which"));
+}
+
 /* Killed in the middle of whatever it does: all that it had is closed, and its peer is told. */
 static void test_killed(void **state)
 {
@@ -462,8 +478,8 @@ static void test_killed_inside(void **state)
 		WITH_ECHO(closeall), WITH_ECHO(mixed), WITH_ECHO(burst), WITH_ECHO(asleep),        \
 		WITH_ECHO(signals), WITH_ECHO(storm), WITH_ECHO(threads), WITH_ECHO(libc),         \
 		WITH_ECHO(cancel), WITH_ECHO(workers), WITH_ECHO(streams), WITH_ECHO(many),        \
-		WITH_ECHO(crowd), WITH_ECHO(raw), WITH_ECHO(inetd), WITH_ECHO(linger),             \
-		WITH_ECHO(emfile)
+		WITH_ECHO(crowd), WITH_ECHO(raw), WITH_ECHO(inetd), WITH_ECHO(shut_in),            \
+		WITH_ECHO(linger), WITH_ECHO(emfile)
 
 static int reopen(enum shim_rig_how how)
 {

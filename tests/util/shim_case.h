@@ -41,6 +41,8 @@ int case_limit(void);
 int case_cancel(void);
 int case_workers(void);
 int case_storm(void);
+/* shim_cases_shut.c */
+int case_shut_in(char **argv);
 /* shim_cases_crowd.c */
 int case_crowd(char **argv);
 /* shim_cases_lost.c */

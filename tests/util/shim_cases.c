@@ -667,6 +667,8 @@ int shim_case(int argc, char **argv)
 		return case_crowd(argv + 1);
 	if (argc >= 2 && !strcmp(argv[0], "many"))
 		return do_many(argv + 1);
+	if (argc >= 2 && !strcmp(argv[0], "shut-in"))
+		return case_shut_in(argv + 1);
 	if (!strcmp(argv[0], "inetd"))
 		return do_inetd(argv + 1);
 	if (!strcmp(argv[0], "heir") || !strcmp(argv[0], "heirs"))

@@ -25,7 +25,7 @@
 #endif
 
 /* As many objects pool_give() keeps at hand: few, since each may keep a slab from going back. */
-#define POOL_SPARE 4
+#define POOL_SPARE 32
 
 struct pool_slab;
 

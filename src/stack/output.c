@@ -443,7 +443,7 @@ static void send_segment(struct cpl_stack *s, struct tcp_out *out, uint64_t now)
 		tcp_stalled(&s->tcp, handle, out->start, out->end, now);
 }
 
-static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)
+static void send_reply(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now)
 {
 	struct frame *f = frame_new(s);
 	struct ip_hdr h = { .src = r->id.local,
@@ -464,7 +464,6 @@ static void send_reply(struct cpl_stack *s, struct tcp_reply *r, uint64_t now)
 		f->again = true;
 		output_ip(s, f, &h, addr_is_link_local(&h.dst) ? r->ifindex : 0, now);
 	}
-	tcp_reply_free(&s->tcp, r);
 }
 
 /* ---- what is due ---- */
@@ -528,8 +527,11 @@ void output_run_all(struct cpl_stack *s, uint64_t now)
 	struct tcp_reply *r;
 
 	run_loop(s, now);
-	while ((r = tcp_next_reply(&s->tcp, now)) != NULL)
-		send_reply(s, r, now);
+	while ((r = tcp_next_reply(&s->tcp, now)) != NULL) {
+		if (!reply_plain(s, r, now))
+			send_reply(s, r, now);
+		tcp_reply_free(&s->tcp, r);
+	}
 	neighbour_actions(s, now);
 }
 

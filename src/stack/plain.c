@@ -3,9 +3,8 @@
  * A short way through IP for what mostly comes and goes: segments over IPv4, without options of
  * IP's, between two addresses of which one was found ours and the other good a packet ago. What
  * comes is looked at where it lies; what tcp/fast.c does not take is parsed, and goes to TCP as by
- * the long way. Of a connection that is established, with no options but timestamps, what goes gets
- * both headers in one piece. All else, and all that is wrong, is left to the long way as if nothing
- * had been done.
+ * the long way. What goes, of a connection or in its place, gets both headers in one piece. All
+ * else, and all that is wrong, is left to the long way as if nothing had been done.
  */
 #include "stack/stack.h"
 
@@ -111,10 +110,19 @@ static const struct ip_hdr *plain_header(struct cpl_stack *s, const uint8_t *ip)
 static __attribute__((noinline)) bool input_parsed(struct cpl_stack *s, int ifindex,
 						   const uint8_t *ip, uint32_t len, uint64_t now)
 {
-	struct seg_in in = { .ip = plain_header(s, ip), .ifindex = ifindex };
+	const uint8_t *p = ip + IPV4_HLEN;
+	struct seg_in in;
 
-	if (tcp_parse(ip + IPV4_HLEN, len, &in.ip->src, &in.ip->dst, true, &in.tcp) != TCP_OK)
+	in.ip = plain_header(s, ip);
+	/* What a SYN has no option for, is looked for all the same. */
+	if ((p[13] & TCP_SYN || !plain_tcp(p, len, &in.tcp)) &&
+	    tcp_parse(p, len, &in.ip->src, &in.ip->dst, true, &in.tcp) != TCP_OK)
 		return false;
+	in.lent = NULL;
+	in.lent_off = in.gso_size = 0;
+	in.ifindex = ifindex;
+	in.pieces = NULL;
+	in.pieces_n = 0;
 	tcp_input(&s->tcp, &in, now);
 	return true;
 }
@@ -187,13 +195,17 @@ void input_plain_learn(struct cpl_stack *s, const struct packet *pkt)
 
 /* ---- what goes ---- */
 
-/* What mostly goes: IPv4 without options, TCP with timestamps or none, text in one piece or none.
- */
+/* TCP's options are timestamps or none. */
+static bool is_bare(const struct tcp_seg *seg)
+{
+	return !(seg->opts & ~TCP_HAS_TS) && !(seg->flags & TCP_SYN);
+}
+
+/* What mostly goes: IPv4 without options; if TCP has but timestamps, text in one piece; or none. */
 static bool is_plain(const struct cpl_stack *s, const struct tcp_out *out)
 {
-	return !(out->seg.opts & ~TCP_HAS_TS) && out->pieces_n <= 1 && !out->gso_size &&
-	       !(out->seg.flags & TCP_SYN) && tcb_is4(out->tcb) && !out->tcb->cold &&
-	       !s->tcp.long_way;
+	return out->pieces_n <= is_bare(&out->seg) && !out->gso_size && tcb_is4(out->tcb) &&
+	       !out->tcb->cold && !s->tcp.long_way;
 }
 
 static uint32_t plain_hlen(const struct tcp_seg *seg)
@@ -201,32 +213,40 @@ static uint32_t plain_hlen(const struct tcp_seg *seg)
 	return seg->opts ? TCP_HLEN + 12 : TCP_HLEN;
 }
 
-/* The addresses of TCB as they stand in a packet to its peer. */
-static uint64_t pair_out(const struct tcb *tcb)
+/* The addresses of ID as they stand in a packet to its peer. */
+static uint64_t pair_out(const struct conn_id *id)
 {
-	return load32(tcb->node.id.local.b + 12) | (uint64_t)load32(tcb->node.id.remote.b + 12)
-							   << 32;
+	return load32(id->local.b + 12) | (uint64_t)load32(id->remote.b + 12) << 32;
+}
+
+/* As ip_build() makes it of a packet of LEN octets. */
+static inline void plain_ip_header(uint8_t *ip, uint64_t pair, uint32_t tos, uint32_t ttl,
+				   uint32_t len)
+{
+	uint64_t first =
+		swap64(0x45ull << 56 | (uint64_t)tos << 48 | (uint64_t)len << 32 | IPV4_DF);
+	uint32_t third = swap32(ttl << 24 | IP_TCP << 16);
+
+	third |= (uint32_t)sum_finish(sum_join(sum_join(first, pair), third)) << 16;
+	store64(ip, first);
+	store32(ip + 8, third);
+	store64(ip + 12, pair);
 }
 
 /*
- * As tcp_build() and ip_build() make them, with both checksums; SUM: of the text. Summed as they
- * are made: what was just stored in parts is slow to load as a whole.
+ * TCP's header as tcp_build() makes it, with its checksum; SUM: of the text. Summed as it is made:
+ * what was just stored in parts is slow to load as a whole.
  */
-static inline void plain_headers(uint8_t *ip, const struct tcb *tcb, const struct tcp_seg *seg,
-				 uint32_t ect, uint64_t sum, bool offload)
+static inline void plain_tcp_header(uint8_t *tcp, const struct conn_id *id,
+				    const struct tcp_seg *seg, uint64_t pair, uint64_t sum,
+				    bool offload)
 {
 	uint32_t hlen = plain_hlen(seg), len = hlen + seg->len;
-	uint64_t pair = pair_out(tcb), word[3], option = 0;
-	uint32_t ttl = swap32((uint32_t)tcb->ttl << 24 | IP_TCP << 16);
+	uint64_t word[2], option = 0;
 	uint32_t up = swap32(seg->up), tsecr = 0;
-	uint8_t *tcp = ip + IPV4_HLEN;
 
-	word[0] = swap64(0x45ull << 56 | (uint64_t)(tcb->tos | ect) << 48 |
-			 (uint64_t)(IPV4_HLEN + len) << 32 | IPV4_DF);
-	ttl |= (uint32_t)sum_finish(sum_join(sum_join(word[0], pair), ttl)) << 16;
-	word[1] = swap64((uint64_t)tcb->node.id.lport << 48 | (uint64_t)tcb->node.id.rport << 32 |
-			 seg->seq);
-	word[2] = swap64((uint64_t)seg->ack << 32 | hlen << 26 | (uint32_t)seg->flags << 16 |
+	word[0] = swap64((uint64_t)id->lport << 48 | (uint64_t)id->rport << 32 | seg->seq);
+	word[1] = swap64((uint64_t)seg->ack << 32 | hlen << 26 | (uint32_t)seg->flags << 16 |
 			 seg->wnd);
 	if (seg->opts) {
 		option = swap64((uint64_t)TCP_OPTS_TS << 32 | seg->tsval);
@@ -238,23 +258,38 @@ static inline void plain_headers(uint8_t *ip, const struct tcb *tcb, const struc
 	if (offload) {
 		up |= sum_fold(sum);
 	} else {
-		sum = sum_join(sum, sum_join(word[1], word[2]));
+		sum = sum_join(sum, sum_join(word[0], word[1]));
 		up |= sum_finish(sum_join(sum, sum_join(option, (uint64_t)tsecr + up)));
 	}
-	store64(ip, word[0]);
-	store32(ip + 8, ttl);
-	store64(ip + 12, pair);
-	store64(tcp, word[1]);
-	store64(tcp + 8, word[2]);
+	store64(tcp, word[0]);
+	store64(tcp + 8, word[1]);
 	store32(tcp + 16, up);
 }
 
-/* The way of the last plain segment leads to TCB's peer, too. */
-static inline bool is_way(const struct cpl_stack *s, const struct dst *way, const struct tcb *tcb,
-			  uint64_t pair)
+/* Both headers; SUM: of the text, 0 with OFFLOAD. */
+static inline void plain_headers(uint8_t *ip, const struct tcb *tcb, const struct tcp_seg *seg,
+				 uint32_t ect, uint64_t sum, bool offload)
+{
+	const struct conn_id *id = &tcb->node.id;
+	uint64_t pair = pair_out(id);
+
+	plain_ip_header(ip, pair, tcb->tos | ect, tcb->ttl, IPV4_HLEN + plain_hlen(seg) + seg->len);
+	plain_tcp_header(ip + IPV4_HLEN, id, seg, pair, sum, offload);
+}
+
+/* A segment without text, with its header of LEN octets, in which its checksum is missing. */
+static void sum_made(uint8_t *tcp, uint32_t len, uint64_t pair, bool offload)
+{
+	uint64_t sum = sum_join(pair, (uint64_t)swap32(IP_TCP) + swap32(len));
+
+	store16(tcp + 16, offload ? sum_fold(sum) : sum_finish(sum_add(sum, tcp, len)));
+}
+
+/* The way of the last plain segment is that of PAIR, too. */
+static inline bool is_way(const struct cpl_stack *s, const struct dst *way, uint64_t pair)
 {
 	return way && s->way_pair == pair && way->route_generation == s->routes.generation &&
-	       way->pmtu_generation == s->pmtu.generation && way->route.ifindex == tcb->ifindex;
+	       way->pmtu_generation == s->pmtu.generation;
 }
 
 /* output_way(), if need be: it is looked up. */
@@ -262,9 +297,9 @@ static const struct dst *plain_way(struct cpl_stack *s, struct tcp_out *out, uin
 {
 	const struct dst *way = s->way;
 	const struct tcb *tcb = out->tcb;
-	uint64_t pair = pair_out(tcb);
+	uint64_t pair = pair_out(&tcb->node.id);
 
-	if (is_way(s, way, tcb, pair))
+	if (is_way(s, way, pair) && way->route.ifindex == tcb->ifindex)
 		return way;
 	way = output_way(s, out, &tcb->node.id.remote, now);
 	s->way = way == &s->dst_once ? NULL : way;
@@ -351,9 +386,25 @@ static inline void is_copied(const uint8_t *ip, uint32_t hlen, uint32_t len, boo
 		describe_plain(to, (uint16_t)link, (uint16_t)(link + hlen), offload);
 }
 
+/* MADE: TCP's header, of HLEN octets, if it is not bare, but for the checksum. */
+static void put_headers(uint8_t *ip, const struct tcp_out *out, uint32_t hlen, const uint8_t *made,
+			uint64_t sum, bool offload)
+{
+	const struct tcb *tcb = out->tcb;
+	uint64_t pair = pair_out(&tcb->node.id);
+
+	if (is_bare(&out->seg)) {
+		plain_headers(ip, tcb, &out->seg, out->ect, sum, offload);
+		return;
+	}
+	plain_ip_header(ip, pair, tcb->tos | out->ect, tcb->ttl, IPV4_HLEN + hlen);
+	memcpy(ip + IPV4_HLEN, made, hlen);
+	sum_made(ip + IPV4_HLEN, hlen, pair, offload);
+}
+
 /* OUT, LEN octets with its IP header, at IP in TO's memory. */
-static void copy_plain(struct cpl_stack *s, const struct tcp_out *out, uint32_t len, bool offload,
-		       uint8_t *ip, struct output_to *to)
+static void copy_plain(struct cpl_stack *s, const struct tcp_out *out, const uint8_t *made,
+		       uint32_t len, bool offload, uint8_t *ip, struct output_to *to)
 {
 	uint32_t hlen = len - out->seg.len;
 	uint64_t sum = 0;
@@ -362,7 +413,7 @@ static void copy_plain(struct cpl_stack *s, const struct tcp_out *out, uint32_t 
 		sum = copy_text(s, ip + hlen, &out->pieces[0], offload);
 		chunk_put(&s->chunks, out->pieces[0].chunk);
 	}
-	plain_headers(ip, out->tcb, &out->seg, out->ect, sum, offload);
+	put_headers(ip, out, hlen - IPV4_HLEN, made, sum, offload);
 	is_copied(ip, hlen, len, offload, to);
 }
 
@@ -390,7 +441,7 @@ bool output_whole(struct cpl_stack *s, struct tcb *tcb, struct output_to *to, ui
 	uint8_t *ip;
 
 	if (tcb->snd_una != tcb->snd_nxt || tcb->cold || !tcb_is4(tcb) ||
-	    !is_way(s, dst, tcb, pair_out(tcb)))
+	    !is_way(s, dst, pair_out(&tcb->node.id)) || dst->route.ifindex != tcb->ifindex)
 		return false;
 	hlen = IPV4_HLEN + (tcb_has(tcb, TCB_TS) ? TCP_HLEN + 12 : TCP_HLEN);
 	if (hlen + tcb->snd_mss > dst->mtu || !has_place(iface, dst, hlen + tcb->snd_mss, to))
@@ -410,14 +461,17 @@ bool output_whole(struct cpl_stack *s, struct tcb *tcb, struct output_to *to, ui
 bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to, uint64_t now)
 {
 	struct tcb *tcb = out->tcb;
-	uint32_t hlen = IPV4_HLEN + plain_hlen(&out->seg), len = hlen + out->seg.len;
 	bool offload = s->ifaces[tcb->ifindex].config.flags & CPL_IFACE_CSUM_OUT;
+	uint8_t made[TCP_HLEN_MAX];
 	const struct dst *dst;
+	uint32_t hlen, len;
 	struct frame *f;
 	uint8_t *ip;
 
 	if (!is_plain(s, out))
 		return false;
+	hlen = is_bare(&out->seg) ? plain_hlen(&out->seg) : tcp_build(made, &out->seg);
+	len = IPV4_HLEN + hlen + out->seg.len;
 	dst = plain_way(s, out, now);
 	if (!dst)
 		return true;
@@ -425,7 +479,7 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to
 		return false;
 	ip = to ? copy_place(s, dst, len, to, now) : NULL;
 	if (ip) {
-		copy_plain(s, out, len, offload, ip, to);
+		copy_plain(s, out, made, len, offload, ip, to);
 		return true;
 	}
 	f = frame_new(s);
@@ -443,11 +497,44 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to
 	f->next_hop = dst->route.next_hop;
 	f->csum_start = offload ? IPV4_HLEN : 0;
 	f->csum_offset = offload ? 16 : 0;
-	plain_headers(frame_push(f, hlen), tcb, &out->seg, out->ect,
-		      offload || !out->pieces_n
-			      ? 0
-			      : sum_any(s->sum, 0, out->pieces[0].data, out->pieces[0].len),
-		      offload);
+	put_headers(frame_push(f, IPV4_HLEN + hlen), out, hlen, made,
+		    offload || !out->pieces_n
+			    ? 0
+			    : sum_any(s->sum, 0, out->pieces[0].data, out->pieces[0].len),
+		    offload);
+	output_hop(s, f, dst->hop_is, now);
+	return true;
+}
+
+bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now)
+{
+	const struct dst *dst = s->way;
+	bool bare = is_bare(&r->seg);
+	uint8_t made[TCP_HLEN_MAX], *ip;
+	struct frame *f;
+	uint64_t pair;
+	uint32_t hlen;
+
+	if (!conn_id_is4(&r->id) || r->route.n || s->tcp.long_way)
+		return false;
+	pair = pair_out(&r->id);
+	if (!is_way(s, dst, pair))
+		return false;
+	hlen = bare ? plain_hlen(&r->seg) : tcp_build(made, &r->seg);
+	f = IPV4_HLEN + hlen <= dst->mtu ? frame_new(s) : NULL;
+	if (!f)
+		return false;
+	f->again = true;
+	f->ifindex = (uint8_t)dst->route.ifindex;
+	f->next_hop = dst->route.next_hop;
+	ip = frame_push(f, IPV4_HLEN + hlen);
+	plain_ip_header(ip, pair, r->tos, r->ttl, IPV4_HLEN + hlen);
+	if (bare) {
+		plain_tcp_header(ip + IPV4_HLEN, &r->id, &r->seg, pair, 0, false);
+	} else {
+		memcpy(ip + IPV4_HLEN, made, hlen);
+		sum_made(ip + IPV4_HLEN, hlen, pair, false);
+	}
 	output_hop(s, f, dst->hop_is, now);
 	return true;
 }

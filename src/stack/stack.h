@@ -358,6 +358,8 @@ struct output_to {
  * TO, it may be there.
  */
 bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to, uint64_t now);
+/* R, if its peer is that of the last plain segment. False: nothing was done. */
+bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now);
 /*
  * TCB is ready, and before it nothing else: all that it has to send has left, in TO's memory, which
  * mostly is so. False: nothing was done.

@@ -43,7 +43,7 @@ static const struct sent *only_record(const struct tcb_io *io)
 	    map->mtu_probe_lost)
 		return NULL;
 	record = list_first(&map->records, struct sent, by_seq);
-	return record->flags & ~(SENT_PSH | SENT_APP_LIMITED) ? NULL : record;
+	return record->flags & ~(SENT_PSH | SENT_FIN | SENT_APP_LIMITED) ? NULL : record;
 }
 
 /* Neither loss recovery nor the controller has anything to decide at an ACK. */
@@ -72,24 +72,27 @@ static inline void recovery_calm(struct tcb *tcb, uint64_t sent, uint32_t end, u
 	rec->t_reorder = RECOVERY_NEVER;
 }
 
-/* input_advance(): all that is in flight is acknowledged, up to ACK; no FIN, nothing urgent. */
+/* input_advance(): all that is in flight is acknowledged, up to ACK; nothing is urgent. */
 static inline void advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t n = ack - io->snd_base;
 
 	tcb->flags &= ~TCB_MORE;
-	if (n == io->sndq.bytes) {
+	if (n >= io->sndq.bytes) {
+		n = (uint32_t)io->sndq.bytes; /* the FIN is no octet */
 		chunkq_empty(&io->sndq, tcp->chunks);
 		tcb_busy(tcb, false, now);
-		if (tcb_has(tcb, TCB_SENT_ALL_DUE)) {
+		if (tcb_has(tcb, TCB_SENT_ALL_DUE) &&
+		    (!tcb_has(tcb, TCB_FIN_QUEUED) || tcb_has(tcb, TCB_FIN_SENT))) {
 			tcb->flags &= ~TCB_SENT_ALL_DUE;
 			tcb_event(tcp, tcb, CPL_EV_SENT_ALL);
 		}
 	} else {
 		chunkq_drop(&io->sndq, tcp->chunks, n);
 	}
-	io->snd_base = tcb->snd_una = ack;
+	io->snd_base += n;
+	tcb->snd_una = ack;
 	tcb->bytes_acked += n;
 	io->small_end = seq_max(io->small_end, ack);
 	io->push_seq = seq_max(io->push_seq, ack);
@@ -126,6 +129,22 @@ static void all_acked(struct tcp *tcp, struct tcb *tcb, const struct sent *recor
 	io->map.loss = (struct loss_sample){ 0 };
 	io->t_rexmt = CPL_NEVER;
 	io->recovery.t_probe = CPL_NEVER; /* timer_probe_schedule() */
+}
+
+bool fast_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, bool *fin, uint64_t now)
+{
+	const struct sent *record;
+
+	if (seg->ack != tcb->snd_nxt || seg->opts & ~TCP_HAS_TS || tcp->long_way ||
+	    !tcb_synchronized(tcb) || tcb_has(tcb, TCB_PERSIST | TCB_URG_OUT) || tcb->accecn ||
+	    tcb->ecn || !(record = only_record(tcb->io)) || !is_calm(tcb))
+		return false;
+	*fin = record->flags & SENT_FIN;
+	all_acked(tcp, tcb, record, now);
+#ifdef CPL_DEBUG
+	tcp->short_ways++;
+#endif
+	return true;
 }
 
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
@@ -208,7 +227,7 @@ static bool sends_plainly(const struct tcp *tcp, const struct tcb *tcb)
 {
 	const struct tcb_io *io = tcb->io;
 
-	if (tcb->state != CPL_ESTABLISHED || !io || tcp->long_way)
+	if (!io || tcp->long_way)
 		return false;
 	if (tcb_has(tcb, TCB_PROBE | TCB_PERSIST | TCB_URG_OUT | TCB_CORK | TCB_MORE) ||
 	    tcb->accecn || tcb->ecn || tcb->mtu_cap)
@@ -230,12 +249,12 @@ static bool goes_whole(const struct tcp *tcp, const struct tcb *tcb, uint32_t le
 }
 
 /* output_fill() */
-static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint32_t len, bool push,
-		 uint64_t now)
+static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint32_t len,
+		 uint16_t flags, uint64_t now)
 {
 	seg->seq = tcb->snd_nxt;
 	seg->ack = tcb->rcv_nxt;
-	seg->flags = push ? TCP_ACK | TCP_PSH : TCP_ACK;
+	seg->flags = flags;
 	seg->wnd = window_advertise(tcp, tcb);
 	seg->up = 0;
 	seg->opts = 0;
@@ -248,7 +267,10 @@ static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint32_t
 	}
 }
 
-/* note_new_data(); recovery_schedule_probe() of one segment, all that is in flight */
+/*
+ * note_new_data() of LEN in sequence space; recovery_schedule_probe() of one segment, all that is
+ * in flight.
+ */
 static void sent_whole(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
@@ -257,8 +279,6 @@ static void sent_whole(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32_t 
 	io->progress = now;
 	tcb->rexmt_n = 0;
 	tcb->snd_nxt += len;
-	if (len != mss)
-		io->small_end = tcb->snd_nxt;
 	io->hold_over = false;
 	io->t_cork = CPL_NEVER;
 	output_usage(tcb, io->cc.cwnd - len < mss);
@@ -276,17 +296,22 @@ static void count(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint64_
 {
 	tcp->counters->segs_out++;
 	tcb->segs_out++;
-	tcb->data_segs_out++;
-	tcb->bytes_sent += seg->len;
-	tcb->io->last_sent = now;
+	if (seg->len) {
+		tcb->data_segs_out++;
+		tcb->bytes_sent += seg->len;
+		tcb->io->last_sent = now;
+	}
 	if (trace_on(tcp->trace)) {
 		seg->mss = 0;
 		output_trace(tcp, tcb, seg, false, now);
 	}
 }
 
-/* settle(): nothing is left to say, unless the program waits for room; and tcb_why() before it. */
-static void rests(struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
+/*
+ * settle(): nothing is left to say, unless the program waits for room: WHY; and tcb_why() before
+ * it.
+ */
+static void rests(struct tcb *tcb, uint32_t len, uint32_t mss, enum cpl_why why, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 
@@ -297,7 +322,7 @@ static void rests(struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
 		return;
 	if (io->cc.cwnd - len >= mss)
 		sendmap_app_limited(&io->map);
-	io->why = CPL_WHY_IDLE;
+	io->why = (uint8_t)why;
 	list_del(&tcb->ready);
 }
 
@@ -308,7 +333,8 @@ bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct ch
 	uint32_t len, mss = tcb->snd_mss;
 	bool push;
 
-	if (tcb->snd_una != tcb->snd_nxt || !sends_plainly(tcp, tcb))
+	if (tcb->state != CPL_ESTABLISHED || tcb->snd_una != tcb->snd_nxt ||
+	    !sends_plainly(tcp, tcb))
 		return false;
 	len = tcb_write_seq(tcb) - tcb->snd_nxt;
 	if (!len || !goes_whole(tcp, tcb, len, now) || !chunkq_single(&io->sndq, text))
@@ -316,13 +342,15 @@ bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct ch
 	push = !io->no_push || io->hold_over || stream_pushed(io, tcb->snd_nxt, len);
 	if (!sendmap_sent_only(&io->map, len, (uint16_t)mss, push ? SENT_PSH : 0, now))
 		return false;
-	fill(tcp, tcb, seg, len, push, now);
+	fill(tcp, tcb, seg, len, push ? TCP_ACK | TCP_PSH : TCP_ACK, now);
+	if (len != mss)
+		io->small_end = tcb->snd_nxt + len;
 	sent_whole(tcp, tcb, len, mss, now);
 	output_ack_goes(tcp, tcb, false, now);
 	count(tcp, tcb, seg, now);
 	timer_was_set(tcp, tcb,
 		      io->t_rexmt < io->recovery.t_probe ? io->t_rexmt : io->recovery.t_probe);
-	rests(tcb, len, mss, now);
+	rests(tcb, len, mss, CPL_WHY_IDLE, now);
 #ifdef CPL_DEBUG
 	tcp->short_ways++;
 	tcb_check(tcp, tcb);
@@ -335,12 +363,13 @@ static void fill_rest(const struct tcb *tcb, struct tcp_out *out)
 {
 	struct tcp_seg *seg = &out->seg;
 
-	chunk_get(out->pieces[0].chunk);
 	out->tcb = (struct tcb *)tcb;
-	out->pieces_n = 1;
+	out->pieces_n = seg->len != 0;
+	if (seg->len)
+		chunk_get(out->pieces[0].chunk);
 	out->gso_size = 0;
 	out->start = seg->seq;
-	out->end = seg->seq + seg->len;
+	out->end = tcb->snd_nxt;
 	out->retransmission = false;
 	out->ect = 0;
 	seg->sport = tcb->node.id.lport;
@@ -349,8 +378,41 @@ static void fill_rest(const struct tcb *tcb, struct tcp_out *out)
 	seg->wscale = seg->sack_n = 0;
 }
 
+/* The FIN, after all else was sent and acknowledged. */
+static enum fast_pull pull_fin(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t mss = tcb->snd_mss;
+
+	if ((tcb->state != CPL_FIN_WAIT_1 && tcb->state != CPL_LAST_ACK) ||
+	    tcb_has(tcb, TCB_FIN_SENT | TCB_WANT_WRITE) || !tcb_has(tcb, TCB_FIN_QUEUED) ||
+	    tcb->snd_una != tcb->snd_nxt || !sends_plainly(tcp, tcb) ||
+	    tcb_write_seq(tcb) != tcb->snd_nxt || !tcb->rtt.srtt_ns || !tcb->snd_wnd)
+		return FAST_NOT;
+	if (io->cc.cwnd >= mss)
+		sendmap_app_limited(&io->map);
+	if (!sendmap_sent_only(&io->map, 1, (uint16_t)mss, SENT_PSH | SENT_FIN, now))
+		return FAST_NOT;
+	fill(tcp, tcb, &out->seg, 0, TCP_ACK | TCP_FIN, now);
+	tcb->flags |= TCB_FIN_SENT;
+	sent_whole(tcp, tcb, 1, mss, now);
+	output_ack_goes(tcp, tcb, false, now);
+	count(tcp, tcb, &out->seg, now);
+	timer_was_set(tcp, tcb,
+		      io->t_rexmt < io->recovery.t_probe ? io->t_rexmt : io->recovery.t_probe);
+	rests(tcb, 1, mss, CPL_WHY_CLOSED, now);
+	fill_rest(tcb, out);
+#ifdef CPL_DEBUG
+	tcp->short_ways++;
+	tcb_check(tcp, tcb);
+#endif
+	return FAST_SENT;
+}
+
 enum fast_pull fast_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
+	if (tcb->state != CPL_ESTABLISHED)
+		return pull_fin(tcp, tcb, out, now);
 	if (fast_whole(tcp, tcb, &out->seg, out->pieces, now)) {
 		fill_rest(tcb, out);
 		return FAST_SENT;

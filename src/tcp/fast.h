@@ -13,6 +13,11 @@
  * nothing but the header, timestamps, data and len. False: nothing was done.
  */
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
+/*
+ * SEG, of a connection with a tcb_io, acknowledges all that is in flight, which left once and as
+ * one: that was dealt with; *FIN: our FIN was part of it. False: nothing was done.
+ */
+bool fast_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, bool *fin, uint64_t now);
 /* All N octets, without flags, are in the send queue. False: nothing was done. */
 bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now);
 /* All that there is to read is one piece, *PIECE. False: it is not, or nothing was asked. */

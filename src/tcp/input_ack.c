@@ -4,6 +4,7 @@
  * the send queue, loss recovery and congestion control are told, the send window moves.
  */
 #include "tcp/ecn.h"
+#include "tcp/fast.h"
 
 #define RENEGE_MIN_NS (10 * CPL_MS)
 #define RTT_SANE_MS   600000u /* a timestamp echo older than this is no measurement */
@@ -250,9 +251,10 @@ static void await_reneged(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	tcp->counters->sack_renegings++;
 }
 
-static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
-			  struct sendmap_result *res, uint64_t now)
+/* Returns whether our FIN was acknowledged. */
+static bool ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
 {
+	struct sendmap_result result = { 0 }, *res = &result;
 	const struct tcp_seg *seg = &in->tcp;
 	struct tcb_io *io = tcb->io;
 	uint32_t flight = io->map.nxt - io->map.una, old_wnd = tcb->snd_wnd;
@@ -279,7 +281,7 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	tell_congestion_control(tcp, tcb, res, &ra, marks, now);
 	plpmtu_result(tcb, res->mtu_probe, now);
 	if (tcb_has(tcb, TCB_PERSIST))
-		return;
+		return res->fin;
 	if (sendmap_empty(&io->map))
 		timer_rexmt_stop(tcp, tcb);
 	else if (ra.advanced && is_reneging(io))
@@ -287,9 +289,10 @@ static void ack_in_flight(struct tcp *tcp, struct tcb *tcb, const struct seg_in 
 	else if (ra.advanced)
 		timer_rexmt_start(tcp, tcb, now); /* RFC 6298 5.3 */
 	if (!sendmap_empty(&io->map) && is_reneging(io))
-		return;
+		return res->fin;
 	if (ra.advanced || io->map.sacked || sendmap_empty(&io->map))
 		timer_probe_schedule(tcb, now);
+	return res->fin;
 }
 
 /* The acknowledgment of our FIN moves the state on (3.10.7.4, fifth). */
@@ -338,7 +341,7 @@ static enum verdict handshake_ack(struct tcp *tcp, struct tcb *tcb, const struct
 enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now)
 {
 	const struct tcp_seg *seg = &in->tcp;
-	struct sendmap_result res = { 0 };
+	bool fin = false;
 	enum verdict v;
 
 	if (!(seg->flags & TCP_ACK)) {
@@ -358,11 +361,13 @@ enum verdict input_ack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in
 	/* With nothing in flight a DSACK still tells what the last retransmission was for. */
 	/* An ACK from before SND.UNA has news, too, if it has SACK blocks (as Linux). */
 	if (tcb->io && (seq_geq(seg->ack, tcb->snd_una) || seg->opts & TCP_HAS_SACK) &&
-	    (!sendmap_empty(&tcb->io->map) || (seg->opts & TCP_HAS_SACK)))
-		ack_in_flight(tcp, tcb, in, &res, now);
-	else if (tcb->accecn && seq_geq(seg->ack, tcb->snd_una))
+	    (!sendmap_empty(&tcb->io->map) || (seg->opts & TCP_HAS_SACK))) {
+		if (!fast_ack(tcp, tcb, seg, &fin, now))
+			fin = ack_in_flight(tcp, tcb, in, now);
+	} else if (tcb->accecn && seq_geq(seg->ack, tcb->snd_una)) {
 		accecn_feedback(tcp, tcb, seg, 0);
+	}
 	input_window(tcp, tcb, seg, now);
 	probe_answered(tcb);
-	return res.fin ? fin_acked(tcp, tcb, now) : V_CONTINUE;
+	return fin ? fin_acked(tcp, tcb, now) : V_CONTINUE;
 }

@@ -626,22 +626,21 @@ static void check_wakes(const struct tcb *tcb)
 }
 #endif
 
-/*
- * A segment goes. Where nothing is left to say after it, all that the next look would find is noted
- * at once: it is off the ready list.
- */
+/* A segment goes. If nothing is left to say, what the next look would find is noted at once. */
 static void settle(struct tcb *tcb, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
+	bool fin = tcb_has(tcb, TCB_FIN_SENT);
 
-	if (tcb->state != CPL_ESTABLISHED || !io || tcb->snd_nxt != tcb_write_seq(tcb) ||
+	if ((tcb->state != CPL_ESTABLISHED && !fin) || !io ||
+	    tcb->snd_nxt != tcb_write_seq(tcb) + fin ||
 	    tcb_has(tcb, TCB_ACK_NOW | TCB_PROBE | TCB_PERSIST | TCB_WANT_WRITE) || tcb->accecn ||
 	    io->recovery.state != CPL_RECOVERY_OPEN || io->recovery.probe_due || io->map.pending ||
 	    recovery_new_first(&io->recovery))
 		return;
 	if (output_cwnd_room(tcb) >= tcb->snd_mss)
 		sendmap_app_limited(&io->map);
-	tcb_why(tcb, CPL_WHY_IDLE, now);
+	tcb_why(tcb, fin ? CPL_WHY_CLOSED : CPL_WHY_IDLE, now);
 	list_del(&tcb->ready);
 }
 

@@ -31,6 +31,7 @@ struct world {
 	cpl_stack *s[2];
 	cpl_handle listener, h[2];
 	struct cpl_addr addr[2];
+	struct cpl_endpoint to;
 	bool away; /* addr[1] is not there */
 	int ifindex;
 	uint64_t now, rng;
@@ -165,6 +166,7 @@ static void make(struct world *w, bool long_way, uint64_t seed)
 				    &w->listener, w->now),
 			 0);
 	assert_int_equal(cpl_connect(w->s[0], NULL, &to, &w->h[0], w->now), 0);
+	w->to = to;
 }
 
 /* A frame that FROM has sent goes on the wire, if SENT, or is lost. */
@@ -324,6 +326,50 @@ static void wish(struct world *w, int i)
 		move_away(w);
 }
 
+/* The program ends its end of the connection: its direction alone, all, or at once. */
+static void end(struct world *w, int i)
+{
+	uint32_t how = pick(w, 16);
+
+	if (!how)
+		put_number(w, cpl_abort(w->s[i], w->h[i], w->now));
+	else if (how < 6)
+		put_number(w, cpl_shutdown(w->s[i], w->h[i], w->now));
+	else
+		put_number(w, cpl_close(w->s[i], w->h[i], w->now));
+	if (!how || how >= 6)
+		w->h[i] = 0;
+}
+
+/*
+ * The connection ends, or both ends forget it, and another is made, which may end in turn as soon
+ * as an answer to what it asks is there.
+ */
+static void another(struct world *w)
+{
+	int first = (int)pick(w, 2);
+
+	for (int i = 0; i < 2; i++) {
+		if (w->h[first ^ i])
+			end(w, first ^ i);
+		for (uint32_t n = pick(w, 4); n; n--)
+			exchange(w, 60000);
+	}
+	for (int i = 0; i < 2; i++) {
+		if (w->h[i])
+			put_number(w, cpl_close(w->s[i], w->h[i], w->now));
+		w->h[i] = 0;
+	}
+	put_number(w, cpl_connect(w->s[0], NULL, &w->to, &w->h[0], w->now));
+	for (int i = 0; i < 40 && !w->h[1]; i++) {
+		exchange(w, i < 8 ? 60000 : 300 * CPL_MS);
+		if (!w->h[1] && cpl_accept(w->s[1], w->listener, &w->h[1], w->now))
+			w->h[1] = 0;
+		if (pick(w, 2))
+			put_number(w, cpl_send(w->s[0], w->h[0], text, 64, 0, w->now));
+	}
+}
+
 /* A request and its answer. */
 static void round_trip(struct world *w)
 {
@@ -344,8 +390,10 @@ static void step(struct world *w)
 	int i = (int)pick(w, 2);
 	uint32_t what = pick(w, 100);
 
-	if (what < 30)
+	if (what < 27)
 		round_trip(w);
+	else if (what < 30)
+		another(w);
 	else if (what < 50)
 		write_some(w, i);
 	else if (what < 70)

@@ -140,7 +140,7 @@ static int poll_until(struct asked *a, const struct timespec *timeout, const sig
 	struct pollfd few[64], *copy = few;
 	struct timespec left = timeout ? *timeout : (struct timespec){ 0 };
 	uint64_t until = 0, now;
-	int n;
+	int n, err;
 
 	if (timeout)
 		until = clock_ns() + time_ns(&left);
@@ -150,6 +150,7 @@ static int poll_until(struct asked *a, const struct timespec *timeout, const sig
 		errno = ENOMEM;
 		return -1;
 	}
+	inliner_waits_at_bell();
 	for (;;) {
 		n = poll_mixed(a, copy, timeout ? &left : NULL, mask);
 		now = clock_ns();
@@ -157,6 +158,9 @@ static int poll_until(struct asked *a, const struct timespec *timeout, const sig
 			break;
 		left = time_left(until, now);
 	}
+	err = errno;
+	inliner_waits(-1);
+	errno = err;
 	if (copy != few)
 		free(copy);
 	return n;

@@ -589,10 +589,10 @@ TESTS = [
     ("socat echoes, as server and as client", socat_echoes),
     ("iperf3 runs both ways, as client and as server", iperf3_runs),
     ("ssh logs in to a kernel's sshd", ssh_logs_in),
+    ("sshd serves a kernel's ssh, from its sandbox", sshd_serves),
     ("curl on Couplet gets from nginx on Couplet", couplet_to_couplet),
     ("two of them at once do not get in each other's way", two_at_once),
     ("a server and its client in one couplet run", within_one_run),
-    ("sshd serves a kernel's ssh, from its sandbox", sshd_serves),
     ("what can't be run is refused by name", refusals),
     ("calls past the library are refused by name", calls_past_the_library_are_refused),
     ("options that are not there are refused by name", options_that_are_not_there),
@@ -603,7 +603,7 @@ if [int(n) for n in os.uname().release.split(".")[:2]] >= [6, 12] and \
         os.path.exists("/proc/self/sched") and b"se.slice" in read("/proc/self/sched"):
     TESTS.append(("couplet run has short slices, its program has not", answers_soon))
 if SOAK:  # but for what can't be, and who is killed
-    TESTS += [(name + ", inline", inline(function)) for name, function in TESTS[:20]]
+    TESTS += [(name + ", inline", inline(function)) for name, function in TESTS[:21]]
 
 if __name__ == "__main__":
     world.main(TESTS, make_files, tools=("curl", "nginx"))

@@ -109,6 +109,7 @@ CASE(signals)
 CASE(storm)
 CASE(cancel)
 CASE(workers)
+CASE(beside)
 CASE(threads)
 CASE(libc)
 CASE(inetd)
@@ -477,9 +478,9 @@ static void test_killed_inside(void **state)
 	WITH_ECHO(dup), WITH_ECHO(fork), WITH_ECHO(exec), WITH_ECHO(heirs), WITH_ECHO(rights),     \
 		WITH_ECHO(closeall), WITH_ECHO(mixed), WITH_ECHO(burst), WITH_ECHO(asleep),        \
 		WITH_ECHO(signals), WITH_ECHO(storm), WITH_ECHO(threads), WITH_ECHO(libc),         \
-		WITH_ECHO(cancel), WITH_ECHO(workers), WITH_ECHO(streams), WITH_ECHO(many),        \
-		WITH_ECHO(crowd), WITH_ECHO(raw), WITH_ECHO(inetd), WITH_ECHO(shut_in),            \
-		WITH_ECHO(linger), WITH_ECHO(emfile)
+		WITH_ECHO(cancel), WITH_ECHO(workers), WITH_ECHO(beside), WITH_ECHO(streams),      \
+		WITH_ECHO(many), WITH_ECHO(crowd), WITH_ECHO(raw), WITH_ECHO(inetd),               \
+		WITH_ECHO(shut_in), WITH_ECHO(linger), WITH_ECHO(emfile)
 
 static int reopen(enum shim_rig_how how)
 {
@@ -497,8 +498,9 @@ static int reopen(enum shim_rig_how how)
 static int sanitized(void)
 {
 	const struct CMUnitTest threaded[] = {
-		WITH_ECHO(fork),    WITH_ECHO(mixed),  WITH_ECHO(burst),   WITH_ECHO(asleep),
-		WITH_ECHO(threads), WITH_ECHO(cancel), WITH_ECHO(workers), WITH_ECHO(crowd),
+		WITH_ECHO(fork),    WITH_ECHO(mixed),	WITH_ECHO(burst),
+		WITH_ECHO(asleep),  WITH_ECHO(threads), WITH_ECHO(cancel),
+		WITH_ECHO(workers), WITH_ECHO(beside),	WITH_ECHO(crowd),
 	};
 	static const char *const names[] = { "served", "inline, alone", "inline, all" };
 	char library[sizeof(self) + 64];
@@ -543,6 +545,7 @@ int main(int argc, char **argv)
 	/* Where several have the stack in turn; the others under SOAK. */
 	const struct CMUnitTest shared[] = {
 		WITH_ECHO(fork),
+		WITH_ECHO(beside),
 		WITH_ECHO(exec),
 		WITH_ECHO(rights),
 		WITH_ECHO(threads),

@@ -40,6 +40,7 @@ int case_signals(void);
 int case_limit(void);
 int case_cancel(void);
 int case_workers(void);
+int case_beside(void);
 int case_storm(void);
 /* shim_cases_shut.c */
 int case_shut_in(char **argv);

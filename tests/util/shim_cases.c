@@ -656,7 +656,7 @@ int shim_case(int argc, char **argv)
 		{ "threads", do_threads }, { "libc", do_libc },		{ "raw", do_raw },
 		{ "orphan", do_orphan },   { "linger", do_linger },	{ "lost", case_lost },
 		{ "burst", case_burst },   { "storm", case_storm },	{ "limit", case_limit },
-		{ "cancel", case_cancel }, { "workers", case_workers },
+		{ "cancel", case_cancel }, { "workers", case_workers }, { "beside", case_beside },
 	};
 
 	if (argc >= 3 && !strcmp(argv[0], "echo"))

@@ -427,6 +427,40 @@ int case_workers(void)
 	return 0;
 }
 
+/* One process waits, and reads the device if it is inline; the other waits for a pipe as well. */
+int case_beside(void)
+{
+	int fd = case_dial(ECHO_PORT), tube[2], status;
+	struct timespec began, end;
+	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .events = POLLIN } };
+	pid_t pid;
+	char c;
+
+	CHECK(pipe(tube) == 0);
+	p[1].fd = tube[0];
+	pid = fork();
+	if (pid == 0) {
+		struct pollfd quiet = { .fd = case_dial(ECHO_PORT), .events = POLLIN };
+
+		CHECK(write(tube[1], "r", 1) == 1);
+		poll(&quiet, 1, -1);
+		_exit(1);
+	}
+	CHECK(read(tube[0], &c, 1) == 1);
+	usleep(20000); /* let it sleep: what follows is right either way */
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	for (int i = 0; i < 50; i++) {
+		CHECK(write(fd, "x", 1) == 1);
+		CHECK(poll(p, 2, 5000) == 1 && p[0].revents == POLLIN);
+		CHECK(read(fd, &c, 1) == 1 && c == 'x');
+	}
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	CHECK(kill(pid, SIGTERM) == 0 && waitpid(pid, &status, 0) == pid);
+	CHECK(WIFSIGNALED(status));
+	CHECK(end.tv_sec - began.tv_sec < 5); /* nobody is found by chance after a while */
+	return 0;
+}
+
 /* ---- At bad times --------------------------------------------------------------------------- */
 
 #define STORM 2000

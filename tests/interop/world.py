@@ -362,8 +362,12 @@ def send_all(s, data):
 
 def run_one(function, tolerated):
     before = bad_signs(kernel_counters())
+    retransmitted = kernel_counters()["TcpRetransSegs"]
     function()
     after = bad_signs(kernel_counters())
+    if kernel_counters()["TcpRetransSegs"] > retransmitted:
+        # On a busy machine it times out in vain, and again before it hears of the first time.
+        tolerated = (*tolerated, "TcpExtTCPDSACKIgnoredOld")
     grown = {name: after[name] - before.get(name, 0) for name in after}
     bad = {name: n for name, n in grown.items() if n and name not in tolerated}
     assert not bad, f"the kernel has counted {bad}"

@@ -691,10 +691,3 @@ void tcb_kick(struct tcp *tcp, struct tcb *tcb)
 	    (tcb_has(tcb, TCB_FIN_QUEUED) && !tcb_has(tcb, TCB_FIN_SENT)))
 		tcb_ready(tcp, tcb);
 }
-
-struct tcb *tcp_next_ready(struct tcp *tcp, int ifindex)
-{
-	struct list *ready = &tcp->ifaces[ifindex].ready;
-
-	return list_empty(ready) ? NULL : list_first(ready, struct tcb, ready);
-}

@@ -165,3 +165,10 @@ bool tcp_next_event(struct tcp *tcp, struct cpl_event *event)
 	tcb->events = 0;
 	return true;
 }
+
+struct tcb *tcp_next_ready(struct tcp *tcp, int ifindex)
+{
+	struct list *ready = &tcp->ifaces[ifindex].ready;
+
+	return list_empty(ready) ? NULL : list_first(ready, struct tcb, ready);
+}

@@ -294,6 +294,12 @@ void *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind
 	return found;
 }
 
+/* What is new is soon looked for. */
+static void remember(struct demux *d, struct tcb *tcb)
+{
+	d->recent[demux_recent(conn_id_ports(&tcb->node.id))] = &tcb->node;
+}
+
 void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 {
 	struct demux *d = &tcp->demux;
@@ -307,10 +313,14 @@ void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 	*ref_next(tcp, ref) = *head;
 	*head = ref;
 	d->count++;
-	if (ref_kind(ref) == KIND_TCB)
-		port_hold(tcp, id->lport, !tcb_has(ref_tcb(tcp, ref), TCB_REUSEADDR));
-	else if (ref_kind(ref) == KIND_TIME_WAIT)
+	if (ref_kind(ref) == KIND_TCB) {
+		struct tcb *tcb = ref_tcb(tcp, ref);
+
+		remember(d, tcb);
+		port_hold(tcp, id->lport, !tcb_has(tcb, TCB_REUSEADDR));
+	} else if (ref_kind(ref) == KIND_TIME_WAIT) {
 		port_hold(tcp, id->lport, !ref_time_wait(tcp, ref)->reuseaddr);
+	}
 }
 
 /* REF is to change. */
@@ -375,8 +385,12 @@ void demux_hand_over(struct tcp *tcp, const struct conn_id *id, uint32_t from, u
 	*ref_next(tcp, to) = *ref_next(tcp, from);
 	*link = to;
 	/* From a TCB to TIME-WAIT the port stays held as it is. */
-	if (ref_kind(from) == KIND_HALF)
-		port_hold(tcp, id->lport, !tcb_has(ref_tcb(tcp, to), TCB_REUSEADDR));
+	if (ref_kind(from) == KIND_HALF) {
+		struct tcb *tcb = ref_tcb(tcp, to);
+
+		remember(&tcp->demux, tcb);
+		port_hold(tcp, id->lport, !tcb_has(tcb, TCB_REUSEADDR));
+	}
 }
 
 uint32_t demux_next(struct tcp *tcp, uint32_t *bucket, uint32_t ref)
@@ -417,13 +431,13 @@ struct conn_slot *tcp_slot(struct tcp *tcp, cpl_handle h)
 
 struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h)
 {
-	const struct demux *d = &tcp->demux;
+	struct demux *d = &tcp->demux;
 	const struct conn_slot *slot;
+	struct tcb *tcb;
 
-	/* What is called is often what a segment came for. */
+	/* What is called is often what a segment came for, or was called last. */
 	if (d->met && d->met_kind == KIND_TCB) {
-		struct tcb *tcb = container_of(d->met, struct tcb, node);
-
+		tcb = container_of(d->met, struct tcb, node);
 		if (tcb_handle(tcp, tcb) == h)
 			return tcb;
 	}
@@ -432,7 +446,12 @@ struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h)
 		return NULL;
 	if (ref_kind(slot->ref) == KIND_REST)
 		return tcb_wake(tcp, slot->ref);
-	return pool_get(&tcp->tcbs, ref_index(slot->ref));
+	tcb = pool_get(&tcp->tcbs, ref_index(slot->ref));
+	if (tcb_has(tcb, TCB_HASHED)) {
+		d->met = &tcb->node;
+		d->met_kind = KIND_TCB;
+	}
+	return tcb;
 }
 
 const struct tcb *tcp_look(struct tcp *tcp, cpl_handle h)

@@ -34,6 +34,11 @@
 
 #define WSCALE_MAX 14
 
+/* Options in a row: SACK permitted by itself, or before a timestamp; window scale. */
+#define NOPS_SACK_OK (OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK_OK << 8 | LEN_SACK_OK)
+#define SACK_OK_TS   (OPT_SACK_OK << 24 | LEN_SACK_OK << 16 | OPT_TS << 8 | LEN_TS)
+#define NOP_WSCALE   (OPT_NOP << 8 | OPT_WSCALE)
+
 static void sack_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len)
 {
 	unsigned n = (len - 2) / LEN_BLOCK;
@@ -155,6 +160,30 @@ static bool options_parse(struct tcp_seg *seg, const uint8_t *p, const uint8_t *
 	return true;
 }
 
+/*
+ * The options of most SYNs, as Linux and tcp_build() write them: MSS, SACK permitted with nops
+ * before it or, with timestamps, in their place, nop and window scale. False: they are others.
+ */
+static bool options_usual(struct tcp_seg *seg, const uint8_t *p, unsigned len)
+{
+	bool ts = len == 20;
+	const uint8_t *scale = ts ? p + 16 : p + 8;
+
+	if (!(seg->flags & TCP_SYN) || (len != 12 && !ts) || get16(p) != (OPT_MSS << 8 | LEN_MSS) ||
+	    !get16(p + 2) || get32(p + 4) != (ts ? SACK_OK_TS : NOPS_SACK_OK) ||
+	    get16(scale) != NOP_WSCALE || scale[2] != LEN_WSCALE)
+		return false;
+	seg->opts = TCP_HAS_MSS | TCP_HAS_SACK_OK | TCP_HAS_WSCALE;
+	seg->mss = get16(p + 2);
+	seg->wscale = scale[3] > WSCALE_MAX ? WSCALE_MAX : scale[3];
+	if (ts) {
+		seg->opts |= TCP_HAS_TS;
+		seg->tsval = get32(p + 8);
+		seg->tsecr = get32(p + 12);
+	}
+	return true;
+}
+
 enum tcp_verdict tcp_parse(const uint8_t *p, uint32_t len, const struct cpl_addr *src,
 			   const struct cpl_addr *dst, bool csum_ok, struct tcp_seg *seg)
 {
@@ -186,7 +215,8 @@ enum tcp_verdict tcp_parse(const uint8_t *p, uint32_t len, const struct cpl_addr
 		seg->opts = TCP_HAS_TS;
 		return TCP_OK;
 	}
-	if (!options_parse(seg, p + TCP_HLEN, p + hlen))
+	if (!options_usual(seg, p + TCP_HLEN, hlen - TCP_HLEN) &&
+	    !options_parse(seg, p + TCP_HLEN, p + hlen))
 		return TCP_BAD_OPTION; /* MUST-7 */
 	return TCP_OK;
 }

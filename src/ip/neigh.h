@@ -109,6 +109,13 @@ struct neigh *neigh_find(struct neigh_table *t, int ifindex, const struct cpl_ad
  * 4861 7.3.3); false: the packet must wait, and the entry asks.
  */
 bool neigh_use(struct neigh_table *t, struct neigh *n, uint64_t now);
+/* It may, and nothing but the order of use changes. */
+static inline bool neigh_in_use(const struct neigh *n, uint64_t now)
+{
+	if (n->state == NEIGH_REACHABLE)
+		return n->is_static || now < n->deadline;
+	return n->state == NEIGH_DELAY || n->state == NEIGH_PROBE;
+}
 /* The state at NOW. */
 enum neigh_state neigh_state(const struct neigh *n, uint64_t now);
 /*

@@ -674,6 +674,7 @@ int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t
 	struct iface *iface = &s->ifaces[ifindex];
 	struct tcb *tcb;
 
+	__builtin_prefetch(to->data, 1); /* memory that was long not touched, mostly */
 	/* Mostly nothing waits but a connection or two. */
 	if (!iface->cutting.frame && list_empty(&iface->txq) && !output_waits(s)) {
 		tcb = tcp_next_ready(&s->tcp, ifindex);

@@ -423,8 +423,8 @@ static inline struct neigh *neigh_at_hand(const struct cpl_stack *s, const struc
 {
 	struct neigh *n = s->neigh.met;
 
-	return n && n->ifindex == dst->route.ifindex && n->state == NEIGH_REACHABLE &&
-			       now < n->deadline && cpl_addr_equal(&n->addr, &dst->route.next_hop)
+	return n && n->ifindex == dst->route.ifindex && neigh_in_use(n, now) &&
+			       cpl_addr_equal(&n->addr, &dst->route.next_hop)
 		       ? n
 		       : NULL;
 }

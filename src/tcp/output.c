@@ -650,10 +650,12 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 		tcb->state != CPL_CLOSED && tcb->state != CPL_LISTEN && tcb->state != CPL_TIME_WAIT;
 	enum fast_pull fast = fast_pull(tcp, tcb, out, now);
 
-	if (fast == FAST_NOTHING)
+	if (fast == FAST_SENT)
+		return true;
+	if (fast == FAST_NOTHING) {
 		list_del(&tcb->ready);
-	if (fast != FAST_NOT)
-		return fast == FAST_SENT;
+		return false;
+	}
 	if (live && pull_any(tcp, tcb, out, now)) {
 		ecn_out(tcb, out);
 		output_count(tcp, tcb, out, now);

@@ -36,7 +36,6 @@ static int ifindex;
 static struct conn *dead, *spare; /* by next */
 static struct cpl_frame gathered[BATCH];
 static unsigned gathered_n;
-static uint32_t frame_flags;
 static bool touched; /* the stack was used: look for events, frames and timers */
 static uint64_t due;
 
@@ -88,7 +87,8 @@ static int peer_init(const struct host_api *api, int id, uint32_t ip_be, const u
 		snprintf(c.cc_name, sizeof(c.cc_name), "%s", cc);
 	if (csum && !atoi(csum)) {
 		ic.flags |= CPL_IFACE_CSUM_OUT;
-		frame_flags = CPL_FRAME_CSUM_OK;
+		for (unsigned i = 0; i < BATCH; i++)
+			gathered[i].flags = CPL_FRAME_CSUM_OK;
 	}
 	memcpy(ic.mac, mac, 6);
 	err = cpl_stack_new(&stack, &c, now_ns());
@@ -111,8 +111,10 @@ static void feed(uint64_t now)
 
 static void peer_input(const void *frame, uint32_t len)
 {
-	gathered[gathered_n++] =
-		(struct cpl_frame){ .data = frame, .len = len, .flags = frame_flags };
+	struct cpl_frame *f = &gathered[gathered_n++];
+
+	f->data = frame;
+	f->len = len;
 	if (gathered_n == BATCH)
 		feed(now_ns());
 }

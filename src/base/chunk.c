@@ -15,6 +15,8 @@
 
 #include "base/assert.h"
 #include "base/chunk.h"
+#include "base/copy.h"
+#include "base/cpu.h"
 
 #define CHUNK_LENT    CHUNK_CLASSES
 #define SMALL_CLASSES 2 /* a few of these are kept at hand */
@@ -46,6 +48,7 @@ void chunk_mem_init(struct chunk_mem *cm, struct mem *mem)
 
 	memset(cm, 0, sizeof(*cm));
 	cm->mem = mem;
+	cm->wide = cpu_has_avx2();
 	for (i = 0; i < CHUNK_CLASSES; i++)
 		pool_init(&cm->classes[i], mem, classes[i].size, 64, UINT32_MAX - 1,
 			  classes[i].size * classes[i].per_slab + 128);
@@ -297,7 +300,8 @@ static struct chunk *chunk_to_append(struct chunk_mem *cm, size_t n, uint64_t qu
 }
 
 /* Appends what of N bytes fits behind REF in its chunk, if REF is where that chunk grows. */
-static size_t chunkq_extend(struct chunkq *q, struct chunk_ref *ref, const uint8_t *data, size_t n)
+static size_t chunkq_extend(struct chunkq *q, const struct chunk_mem *cm, struct chunk_ref *ref,
+			    const uint8_t *data, size_t n)
 {
 	struct chunk *chunk = ref->chunk;
 
@@ -307,7 +311,7 @@ static size_t chunkq_extend(struct chunkq *q, struct chunk_ref *ref, const uint8
 		n = chunk->cap - chunk->fill;
 	if (!n)
 		return 0;
-	memcpy(chunk->data + chunk->fill, data, n);
+	copy_bytes(cm->wide, chunk->data + chunk->fill, data, n);
 	chunk->fill += (uint32_t)n;
 	ref->len += (uint32_t)n;
 	q->bytes += n;
@@ -323,7 +327,7 @@ size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *da
 	size_t taken = 0;
 
 	if (!list_empty(&q->refs))
-		taken = chunkq_extend(q, list_last(&q->refs, struct chunk_ref, link), p, n);
+		taken = chunkq_extend(q, cm, list_last(&q->refs, struct chunk_ref, link), p, n);
 	while (taken < n) {
 		chunk = chunk_to_append(cm, coming - taken, q->bytes);
 		if (!chunk)
@@ -333,7 +337,7 @@ size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *da
 			chunk_put(cm, chunk);
 			break;
 		}
-		taken += chunkq_extend(q, ref, p + taken, n - taken);
+		taken += chunkq_extend(q, cm, ref, p + taken, n - taken);
 	}
 	return taken;
 }

@@ -45,6 +45,7 @@ struct chunk_mem {
 	uint64_t *released; /* ring of tokens to give back, from mem, grown on demand */
 	uint32_t released_head, released_n, released_cap;
 	struct mem *mem;
+	bool wide; /* cpu_has_avx2() */
 };
 
 void chunk_mem_init(struct chunk_mem *cm, struct mem *mem);
@@ -99,7 +100,10 @@ static inline void chunkq_empty(struct chunkq *q, struct chunk_mem *cm)
 	list_init(&q->refs);
 	q->hint = NULL;
 	q->bytes = q->memory = 0;
-	chunk_put(cm, ref->chunk);
+	if (ref->chunk->refs == 1 && !ref->chunk->cls)
+		pool_give(&cm->classes[0], ref->chunk);
+	else
+		chunk_put(cm, ref->chunk);
 	pool_give(&cm->refs, ref);
 }
 /*

@@ -102,12 +102,11 @@ int cpl_output_done(cpl_stack *s, uint64_t token, int sent, uint64_t now)
 int cpl_output_copy(cpl_stack *s, int ifindex, void *to, size_t size, struct cpl_out *what,
 		    uint64_t now)
 {
-	struct output_to at = { to, size, what, 0 };
 	int n;
 
 	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
 		return -EINVAL;
-	n = output_copy(s, ifindex, &at, now);
+	n = output_copy(s, ifindex, to, size, what, now);
 	if (n > 0) {
 		s->counters.frames_out++;
 		s->counters.bytes_out += (uint32_t)n;
@@ -156,11 +155,16 @@ void cpl_advance(cpl_stack *s, uint64_t now)
 	output_run(s, now);
 }
 
+static __attribute__((noinline)) int next_event(cpl_stack *s, struct cpl_event *event)
+{
+	return tcp_next_event(&s->tcp, event) || udp_next_event(s, event);
+}
+
 int cpl_next_event(cpl_stack *s, struct cpl_event *event)
 {
 	if (!tcp_has_event(&s->tcp) && list_empty(&s->udp_events))
 		return 0;
-	return tcp_next_event(&s->tcp, event) || udp_next_event(s, event);
+	return next_event(s, event);
 }
 
 /* ---- TCP ---- */

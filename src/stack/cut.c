@@ -6,6 +6,7 @@
  */
 #include "stack/stack.h"
 
+#include "base/copy.h"
 #include "wire/bytes.h"
 
 #define TCP_CHECK 16u /* where the checksum stands in the header */
@@ -53,8 +54,8 @@ static void cut_ip(const struct cutting *c, bool ipv6, uint8_t *ip, uint32_t pay
 }
 
 /*
- * The headers of a packet of full size, but for sequence number, flags and TCP's checksum, and the
- * sums of all that is the same in each.
+ * The headers of a packet of full size, but for sequence number, flags and TCP's checksum, if that
+ * is ours to make, and the sums of all that is the same in each.
  */
 static void prepare(struct cutting *c, struct frame *f, uint32_t link)
 {
@@ -86,6 +87,10 @@ static void prepare(struct cutting *c, struct frame *f, uint32_t link)
 	c->data = f->pieces[0].data;
 	c->here = f->pieces[0].len;
 	cut_ip(c, f->ipv6, ip, f->gso_size);
+	if (!c->offload)
+		return;
+	field = sum_fold(c->pseudo + __builtin_bswap32(c->hlen + f->gso_size));
+	memcpy(tcp + TCP_CHECK, &field, 2);
 }
 
 bool cut_begin(struct iface *iface, struct frame *f)
@@ -241,28 +246,10 @@ static __attribute__((noinline)) int copy_any(struct cpl_stack *s, struct cuttin
 	return (int)(hlen + len);
 }
 
-/* Most packets differ from the one before in sequence number, text and checksum alone. */
-int cut_copy(struct cpl_stack *s, struct iface *iface, uint8_t *to, size_t size,
-	     struct cpl_out *what)
+/* A packet of full size was copied to TO. */
+static inline int cut_full(struct cutting *c, const uint8_t *to, uint32_t hlen, uint32_t len,
+			   struct cpl_out *what)
 {
-	struct cutting *c = &iface->cutting;
-	const struct frame *p = c->frame;
-	uint32_t len = p->gso_size, hlen = p->len, seq = __builtin_bswap32(c->seq);
-	uint64_t sum = __builtin_bswap32(c->hlen + len);
-	uint16_t field;
-
-	if (c->plain < len || hlen + len > size)
-		return copy_any(s, c, to, size, what);
-	copy_headers(to, p->headers + p->off, hlen);
-	if (c->offload) {
-		field = sum_fold(c->pseudo + sum);
-		memcpy(to + hlen, c->data, len);
-	} else {
-		sum = sum_join(c->tcp_sum, sum + seq);
-		field = sum_finish(s->sum_copy(sum, to + hlen, c->data, len));
-	}
-	memcpy(to + c->tcp + 4, &seq, 4);
-	memcpy(to + c->tcp + TCP_CHECK, &field, 2);
 	if (what)
 		describe(c, to, hlen + len, what);
 	c->data += len;
@@ -271,4 +258,45 @@ int cut_copy(struct cpl_stack *s, struct iface *iface, uint8_t *to, size_t size,
 	c->left -= len;
 	c->seq += len;
 	return (int)(hlen + len);
+}
+
+/* Most packets differ from the one before in sequence number and text, if the device sums. */
+static __attribute__((noinline)) int copy_unsummed(struct cpl_stack *s, struct cutting *c,
+						   uint8_t *to, struct cpl_out *what)
+{
+	const struct frame *p = c->frame;
+	uint32_t len = p->gso_size, hlen = p->len;
+
+	copy_headers(to, p->headers + p->off, hlen);
+	put32(to + c->tcp + 4, c->seq);
+	copy_bytes(s->chunks.wide, to + hlen, c->data, len);
+	return cut_full(c, to, hlen, len, what);
+}
+
+/* ... and else in the checksum. */
+static __attribute__((noinline)) int copy_summed(struct cpl_stack *s, struct cutting *c,
+						 uint8_t *to, struct cpl_out *what)
+{
+	const struct frame *p = c->frame;
+	uint32_t len = p->gso_size, hlen = p->len, seq = __builtin_bswap32(c->seq);
+	uint64_t sum = __builtin_bswap32(c->hlen + len);
+	uint16_t field;
+
+	copy_headers(to, p->headers + p->off, hlen);
+	sum = sum_join(c->tcp_sum, sum + seq);
+	field = sum_finish(s->sum_copy(sum, to + hlen, c->data, len));
+	memcpy(to + c->tcp + 4, &seq, 4);
+	memcpy(to + c->tcp + TCP_CHECK, &field, 2);
+	return cut_full(c, to, hlen, len, what);
+}
+
+int cut_copy(struct cpl_stack *s, struct iface *iface, uint8_t *to, size_t size,
+	     struct cpl_out *what)
+{
+	struct cutting *c = &iface->cutting;
+	const struct frame *p = c->frame;
+
+	if (c->plain < p->gso_size || (uint32_t)p->len + p->gso_size > size)
+		return copy_any(s, c, to, size, what);
+	return c->offload ? copy_unsummed(s, c, to, what) : copy_summed(s, c, to, what);
 }

@@ -13,6 +13,7 @@
  */
 #include "stack/stack.h"
 
+#include "base/copy.h"
 #include "wire/bytes.h"
 
 #define NO_RUN (TCP_SYN | TCP_FIN | TCP_RST | TCP_URG)
@@ -150,7 +151,7 @@ static bool take_text(struct cpl_stack *s, struct run *run, const struct cpl_fra
 	if (!land_more(s, run, n))
 		return false;
 	if (f->flags & CSUM_KNOWN)
-		memcpy(run->to, text, n);
+		copy_bytes(s->chunks.wide, run->to, text, n);
 	else if (sum_finish(s->sum_copy(sum, run->to, text, n)))
 		return false;
 	run->to += n;
@@ -198,7 +199,7 @@ bool run_joins(struct cpl_stack *s, const struct cpl_frame *f)
 	    get32(p + run->tcp + 4) != run->next)
 		return joins_unlike(s, run, f);
 	if (f->flags & CSUM_KNOWN)
-		memcpy(run->to, p + run->hlen, n);
+		copy_bytes(s->chunks.wide, run->to, p + run->hlen, n);
 	else if (sum_finish(s->sum_copy(header_sum(run, p + run->tcp, run->hlen - run->tcp + n),
 					run->to, p + run->hlen, n)))
 		return false;

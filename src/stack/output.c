@@ -653,37 +653,49 @@ static int copy_frame(struct cpl_stack *s, struct frame *f, const struct output_
 	return (int)len;
 }
 
-static int copy_next(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now)
+/* What leaves next goes by a frame, unless it is plain. */
+static __attribute__((noinline)) int copy_any(struct cpl_stack *s, int ifindex,
+					      struct output_to *to, uint64_t now)
 {
 	struct iface *iface = &s->ifaces[ifindex];
 	struct frame *f;
 
-	if (!iface->cutting.frame) {
-		output_run(s, now);
-		f = take_frame(s, ifindex, to, now);
-		if (!f)
-			return (int)to->len;
-		if (!cut_begin(iface, f))
-			return copy_frame(s, f, to);
-	}
+	output_run(s, now);
+	f = take_frame(s, ifindex, to, now);
+	if (!f)
+		return (int)to->len;
+	if (!cut_begin(iface, f))
+		return copy_frame(s, f, to);
 	return cut_copy(s, iface, to->data, to->size, to->what);
 }
 
-int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now)
+/* TCB alone is ready. */
+static __attribute__((noinline)) int copy_ready(struct cpl_stack *s, struct tcb *tcb, int ifindex,
+						void *data, size_t size, struct cpl_out *what,
+						uint64_t now)
+{
+	struct output_to to = { data, size, what, 0 };
+
+	if (!tcb || !output_whole(s, tcb, &to, now))
+		return copy_any(s, ifindex, &to, now);
+	move_on(s, tcb);
+	return (int)to.len;
+}
+
+/* Mostly the next of many is cut from a frame; or there is nothing, or one connection is ready. */
+int output_copy(struct cpl_stack *s, int ifindex, void *data, size_t size, struct cpl_out *what,
+		uint64_t now)
 {
 	struct iface *iface = &s->ifaces[ifindex];
-	struct tcb *tcb;
+	struct tcb *tcb = NULL;
 
-	__builtin_prefetch(to->data, 1); /* memory that was long not touched, mostly */
-	/* Mostly nothing waits but a connection or two. */
-	if (!iface->cutting.frame && list_empty(&iface->txq) && !output_waits(s)) {
+	if (iface->cutting.frame)
+		return cut_copy(s, iface, data, size, what);
+	if (list_empty(&iface->txq) && !output_waits(s)) {
 		tcb = tcp_next_ready(&s->tcp, ifindex);
 		if (!tcb)
 			return 0;
-		if (output_whole(s, tcb, to, now)) {
-			move_on(s, tcb);
-			return (int)to->len;
-		}
 	}
-	return copy_next(s, ifindex, to, now);
+	__builtin_prefetch(data, 1); /* mostly it was long not touched */
+	return copy_ready(s, tcb, ifindex, data, size, what, now);
 }

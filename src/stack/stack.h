@@ -55,15 +55,17 @@ struct frame {
 struct cutting {
 	struct frame *frame; /* NULL: none */
 	const uint8_t *data; /* the payload that is next, and ... */
-	uint32_t here;	     /* ... how much more of its piece there is */
-	uint32_t plain;	     /* ... for packets of full size that are neither first nor last */
-	uint32_t left;	     /* of the payload */
-	uint32_t seq;	     /* of the next */
-	uint32_t hlen;	     /* of TCP */
-	uint16_t ip, tcp;    /* where the headers begin in the frame */
+	/* What changes with each packet stands apart: side by side, compilers make a vector of it.
+	 */
+	uint32_t here;	  /* ... how much more of its piece there is */
+	uint32_t hlen;	  /* of TCP */
+	uint32_t plain;	  /* of here, for packets of full size, neither first nor last */
+	uint16_t ip, tcp; /* where the headers begin in the frame */
+	uint32_t left;	  /* of the payload */
 	uint8_t piece;
 	uint8_t once, first; /* flags of the last packet, of the first */
 	bool offload;	     /* the device makes TCP's checksum */
+	uint32_t seq;	     /* of the next */
 	uint64_t ip_sum;     /* of the IPv4 header, but its length */
 	uint64_t pseudo;     /* of TCP's pseudo-header, but the length */
 	uint64_t tcp_sum;    /* of that and the header, but the sequence number */
@@ -366,7 +368,8 @@ bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now);
  */
 bool output_whole(struct cpl_stack *s, struct tcb *tcb, struct output_to *to, uint64_t now);
 /* output.c: see cpl_output_copy(). */
-int output_copy(struct cpl_stack *s, int ifindex, struct output_to *to, uint64_t now);
+int output_copy(struct cpl_stack *s, int ifindex, void *data, size_t size, struct cpl_out *what,
+		uint64_t now);
 
 /* ---- cut.c ---- */
 /* Whether F has to be cut for the device of IFACE: then it is IFACE's, and cut_next() follows. */

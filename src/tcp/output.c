@@ -10,7 +10,6 @@
 
 /* ---- building ---- */
 
-/* Everything but flags, sequence number and payload; the ACK and window go with it. */
 void output_fill(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint32_t seq,
 		 uint16_t flags, uint64_t now)
 {
@@ -650,12 +649,10 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 		tcb->state != CPL_CLOSED && tcb->state != CPL_LISTEN && tcb->state != CPL_TIME_WAIT;
 	enum fast_pull fast = fast_pull(tcp, tcb, out, now);
 
-	if (fast == FAST_SENT)
-		return true;
-	if (fast == FAST_NOTHING) {
+	if (fast == FAST_NOTHING)
 		list_del(&tcb->ready);
-		return false;
-	}
+	if (fast != FAST_NOT)
+		return fast == FAST_SENT;
 	if (live && pull_any(tcp, tcb, out, now)) {
 		ecn_out(tcb, out);
 		output_count(tcp, tcb, out, now);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "wire/bytes.h"
 
 #ifdef __x86_64__
@@ -295,33 +296,12 @@ static AVX2 uint64_t copy_avx2(uint64_t sum, void *to, const void *from, size_t 
 		return copy_parts(sum, to, from, n);
 	return sum_any_avx2(sum, true, to, from, n);
 }
-
-static void cpuid(uint32_t leaf, uint32_t r[4])
-{
-	__asm__("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
-}
-
-/* The processor has AVX2, and the operating system keeps its registers (Intel SDM 1, 14.3). */
-static bool has_avx2(void)
-{
-	uint32_t r[4], low, high;
-
-	cpuid(0, r);
-	if (r[0] < 7)
-		return false;
-	cpuid(1, r);
-	if (~r[2] & (1u << 27 | 1u << 28)) /* OSXSAVE, AVX */
-		return false;
-	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	cpuid(7, r);
-	return (low & 6) == 6 && r[1] >> 5 & 1;
-}
 #endif
 
 sum_fn sum_best(void)
 {
 #ifdef __x86_64__
-	if (has_avx2())
+	if (cpu_has_avx2())
 		return add_avx2;
 #endif
 	return sum_add;
@@ -330,7 +310,7 @@ sum_fn sum_best(void)
 sum_copy_fn sum_copy_best(void)
 {
 #ifdef __x86_64__
-	if (has_avx2())
+	if (cpu_has_avx2())
 		return copy_avx2;
 #endif
 	return sum_copy;

@@ -509,10 +509,10 @@ static int sanitized(void)
 	snprintf(library, sizeof(library), "%.*s/../../" SHIM_LIBRARY,
 		 (int)(strrchr(self, '/') - self), self);
 	setenv("SHIM_PRELOAD", library, 1);
-	/* It would set its own handlers through the library, before either is ready. */
+	/* It would set handlers and limits through the library, before either is ready. */
 	setenv("TSAN_OPTIONS",
 	       "handle_segv=0:handle_sigbus=0:handle_abort=0:handle_sigill=0:handle_sigfpe=0:"
-	       "handle_sigtrap=0",
+	       "handle_sigtrap=0:disable_coredump=0",
 	       1);
 	for (int how = SHIM_RIG_SERVED; how <= SHIM_RIG_ALL; how++) {
 		if (shim_rig_open(&rig, (enum shim_rig_how)how))

@@ -26,15 +26,15 @@ static uint64_t ns(void)
 	struct timespec t;
 	return clock_gettime(CLOCK_MONOTONIC, &t), t.tv_sec * CPL_SECOND + t.tv_nsec;
 }
-/* Return what came in, as far as there is room for it to go out; the rest stays in its queue. */
+/* Return what came in, from where it lies, as far as there is room for it to go out. */
 static void echo(cpl_stack *s, cpl_handle h, uint64_t now)
 {
-	char data[16384];
+	struct cpl_iov in;
 	long n, sent;
-	while ((n = cpl_recv(s, h, data, sizeof(data), CPL_MSG_PEEK, now)) > 0) {
-		if ((sent = cpl_send(s, h, data, n, 0, now)) <= 0)
-			return;
-		cpl_recv(s, h, data, sent, 0, now);
+	while ((n = cpl_recv_borrow(s, h, &in, 1, now)) > 0) {
+		if ((sent = cpl_send(s, h, in.base, in.len, 0, now)) <= 0)
+			return; /* the rest stays in its queue */
+		cpl_recv_return(s, h, sent, now);
 	}
 	if (n != -EAGAIN)
 		cpl_close(s, h, now);

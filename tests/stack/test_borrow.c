@@ -116,12 +116,38 @@ static void all_or_nothing(void **state)
 	rig_end(&r);
 }
 
+/* Each as cpl_recv(): nothing is there, or never will be. */
+static void nothing_to_borrow(void **state)
+{
+	struct cpl_iov one;
+
+	(void)state;
+	connect_ends();
+	assert_int_equal(cpl_recv_return(r.stack, b, 0, r.now), 0);
+	assert_int_equal(cpl_recv_return(r.stack, b, 10, r.now), -EAGAIN);
+	assert_int_equal(cpl_recv_borrow(r.stack, listener, &one, 1, r.now), -ENOTCONN);
+	assert_int_equal(cpl_recv_return(r.stack, listener, 10, r.now), -ENOTCONN);
+	assert_int_equal(cpl_send(r.stack, a, data, 100, 0, r.now), 100);
+	rig_run(&r, CPL_MS);
+	/* More than is there: all of it. */
+	assert_int_equal(cpl_recv_return(r.stack, b, 1000, r.now), 100);
+	assert_int_equal(cpl_abort(r.stack, a, r.now), 0);
+	rig_run(&r, CPL_MS);
+	assert_int_equal(cpl_recv_borrow(r.stack, b, &one, 1, r.now), -ECONNRESET);
+	assert_int_equal(cpl_send_chunk(r.stack, b, data, 10, 7, 0, r.now), -ECONNRESET);
+	assert_int_equal(cpl_close(r.stack, b, r.now), 0);
+	assert_int_equal(cpl_recv_borrow(r.stack, b, &one, 1, r.now), -EBADF);
+	assert_int_equal(cpl_recv_return(r.stack, b, 1, r.now), -EBADF);
+	rig_end(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_same_octets),
 		cmocka_unit_test(borrowed_is_not_read),
 		cmocka_unit_test(all_or_nothing),
+		cmocka_unit_test(nothing_to_borrow),
 	};
 
 	return cmocka_run_group_tests_name("stack: without copying", tests, NULL, NULL);

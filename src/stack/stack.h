@@ -291,7 +291,7 @@ bool run_begins(struct cpl_stack *s, const struct packet *pkt, const struct seg_
 /* Hand the run, if there is one, to TCP. */
 void run_ends(struct cpl_stack *s, uint64_t now);
 
-/* ---- output.c ---- */
+/* ---- frame.c, output.c ---- */
 struct frame *frame_new(struct cpl_stack *s);
 void frame_free(struct cpl_stack *s, struct frame *f);
 /* N bytes of payload more, copied. False: no memory. */

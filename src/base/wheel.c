@@ -182,6 +182,8 @@ uint64_t wheel_deadline(const struct wheel *wheel)
 	unsigned level, slot;
 	uint64_t tick;
 
+	if (!wheel->running)
+		return UINT64_MAX;
 	if (!list_empty(&wheel->due) || !list_empty(&wheel->below))
 		return wheel->tick << WHEEL_TICK_SHIFT;
 	if (!wheel_next_slot(wheel, &level, &slot, &tick))

@@ -182,7 +182,9 @@ uint64_t half_deadline(const struct tcp *tcp)
 
 	if (tcp->listeners_closed || !list_empty(&tcp->unaccepted))
 		return then; /* there is more to do */
-	for (unsigned i = 0; i < SYNACK_LEVELS && tcp->halves.in_use; i++) {
+	if (!tcp->halves.in_use)
+		return least;
+	for (unsigned i = 0; i < SYNACK_LEVELS; i++) {
 		if (!row_empty(tcp, i)) {
 			uint64_t t = then + half_left(row_first(tcp, i), then);
 

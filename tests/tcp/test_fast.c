@@ -71,6 +71,16 @@ static void put_number(struct world *w, int64_t v)
 	put(w, (const char *)(s) + offsetof(__typeof__(*(s)), from),                               \
 	    offsetof(__typeof__(*(s)), to) - offsetof(__typeof__(*(s)), from))
 
+static void put_rate(struct world *w, const struct rate_sample *rate)
+{
+	put_number(w, (int64_t)rate->prior_delivered);
+	put_number(w, (int64_t)rate->delivered);
+	put_number(w, (int64_t)rate->interval_ns);
+	put_number(w, (int64_t)rate->rtt_ns);
+	put_number(w, (int64_t)rate->lost << 32 | rate->tx_in_flight);
+	put_number(w, rate->app_limited << 1 | rate->has_data);
+}
+
 /* All of the TCB but where things lie in memory. */
 static void put_tcb(struct world *w, int i)
 {
@@ -92,6 +102,7 @@ static void put_tcb(struct world *w, int i)
 	PUT(w, io, snd_base, rcvq);
 	PUT(w, io, ooo_n, rate);
 	PUT(w, io, drs_time, fastopen);
+	put_rate(w, &io->rate);
 	put_number(w, io->cwnd_limited << 8 | io->quick);
 	put_number(w, io->out_max);
 	put_number(w, io->usage_seq);

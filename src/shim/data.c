@@ -214,13 +214,19 @@ EXPORT ssize_t write(int fd, const void *data, size_t n)
 	return fd_socket(fd) ? send_one(fd, data, n, 0, NULL, 0) : REAL(write)(fd, data, n);
 }
 
+/* What N buffers hold, or a negative errno, which FLAGS may be. */
+static int64_t vector_len(const struct iovec *iov, int n, int flags)
+{
+	if (n < 0 || n > IOV_MAX)
+		return -EINVAL;
+	return flags < 0 ? flags : iov_len(iov, (size_t)n);
+}
+
 /* As the kernel: nothing wanted is not even a look at the socket. FLAGS may be a negative errno. */
 static ssize_t send_vector(int fd, const struct iovec *iov, int n, int flags)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
-	int64_t len = n < 0 || n > IOV_MAX ? -EINVAL
-		      : flags < 0	   ? flags
-					   : iov_len(iov, msg.msg_iovlen);
+	int64_t len = vector_len(iov, n, flags);
 
 	return (ssize_t)result_of(len > 0 ? shim_send(fd, &msg, flags) : len);
 }
@@ -426,9 +432,7 @@ EXPORT ssize_t read(int fd, void *data, size_t n)
 static ssize_t recv_vector(int fd, const struct iovec *iov, int n, int flags)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
-	int64_t len = n < 0 || n > IOV_MAX ? -EINVAL
-		      : flags < 0	   ? flags
-					   : iov_len(iov, msg.msg_iovlen);
+	int64_t len = vector_len(iov, n, flags);
 
 	return (ssize_t)result_of(len > 0 ? shim_recv(fd, &msg, flags) : len);
 }

@@ -54,9 +54,9 @@ void cc_init(struct cc *cc, const struct cc_ops *ops, uint32_t mss, uint32_t ini
 	uint32_t id = 0;
 
 	ASSERT(mss > 0);
-	while (cc_at(id) && cc_at(id) != ops)
+	while (id < CONTROLLERS && cc_controllers[id] != ops)
 		id++;
-	ASSERT(cc_at(id));
+	ASSERT(id < CONTROLLERS);
 	*cc = (struct cc){
 		.id = id,
 		.cwnd = initial_window,

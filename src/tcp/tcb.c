@@ -92,14 +92,10 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	io->pace_max = tcb->cold ? tcb->cold->pacing_max : 0;
 }
 
-struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+struct tcb_io *tcb_io_new(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
-	struct tcb_io *io;
+	struct tcb_io *io = pool_take(&tcp->ios);
 
-	ASSERT(tcb->state != CPL_LISTEN);
-	if (tcb->io)
-		return tcb->io;
-	io = pool_take(&tcp->ios);
 	if (!io)
 		return NULL;
 	io_init(tcp, tcb, io, now);

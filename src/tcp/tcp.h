@@ -263,7 +263,12 @@ void tcb_free(struct tcp *tcp, struct tcb *tcb);
 /* CLOSED, with every default; all but its handle. */
 void tcb_init(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* The struct for moving data; made when there is none. NULL: no memory. */
-struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+struct tcb_io *tcb_io_new(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+static inline struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	ASSERT(tcb->state != CPL_LISTEN);
+	return tcb->io ? tcb->io : tcb_io_new(tcp, tcb, now);
+}
 void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 bool tcb_io_idle(const struct tcb *tcb);
 struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb);

@@ -24,8 +24,9 @@
 #define POOL_ASAN
 #endif
 
-/* As many objects pool_give() keeps at hand: few, since each may keep a slab from going back. */
-#define POOL_SPARE 32
+/* As many objects pool_give() keeps at hand; few in a pool of many slabs: each may keep one. */
+#define POOL_SPARE     32
+#define POOL_SPARE_FEW 4
 
 struct pool_slab;
 
@@ -101,7 +102,7 @@ static inline void *pool_take(struct pool *pool)
 static inline void pool_give(struct pool *pool, void *object)
 {
 #ifndef POOL_ASAN
-	if (pool->spare_n < POOL_SPARE) {
+	if (pool->spare_n < (pool->slabs_n > POOL_SPARE_FEW ? POOL_SPARE_FEW : POOL_SPARE)) {
 		pool->spare[pool->spare_n++] = object;
 		return;
 	}

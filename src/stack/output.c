@@ -412,10 +412,9 @@ static void send_reply(struct cpl_stack *s, const struct tcp_reply *r, uint64_t 
 			    .protocol = IP_TCP,
 			    .dont_frag = true };
 	uint8_t header[TCP_HLEN_MAX], options[40];
-	unsigned len;
+	unsigned len = tcp_build(header, &r->seg);
 
 	if (f) {
-		len = tcp_build(header, &r->seg);
 		memcpy(frame_push(f, len), header, len);
 		tcp_checksum(f, &r->id, s->sum, false);
 		if (r->route.n)

@@ -102,12 +102,14 @@ static inline void *pool_take(struct pool *pool)
 static inline void pool_give(struct pool *pool, void *object)
 {
 #ifndef POOL_ASAN
-	if (pool->spare_n < (pool->slabs_n > POOL_SPARE_FEW ? POOL_SPARE_FEW : POOL_SPARE)) {
+	if (pool->spare_n < (pool->slabs_n > POOL_SPARE_FEW ? POOL_SPARE_FEW : POOL_SPARE))
 		pool->spare[pool->spare_n++] = object;
-		return;
-	}
+	else
 #endif
-	pool_free(pool, object);
+		pool_free(pool, object);
+	/* After a peak, what is at hand keeps slabs of which nobody uses anything. */
+	if (pool->slabs_n > POOL_SPARE_FEW && pool->in_use == pool->spare_n)
+		pool_trim(pool);
 }
 
 /* The object at INDEX, or NULL if INDEX is out of range or free. */

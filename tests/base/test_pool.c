@@ -207,6 +207,28 @@ static void test_spare(void **state)
 	check_balance(&heap);
 }
 
+/* When nobody has any of many, nothing is kept at hand: each might keep a slab. */
+static void test_peak(void **state)
+{
+	static void *objects[OBJECTS];
+	struct heap heap;
+	struct pool pool;
+
+	(void)state;
+	heap_init(&heap, UINT64_MAX);
+	pool_init(&pool, &heap.mem, 100, 4, OBJECTS, 8192);
+	for (unsigned i = 0; i < OBJECTS; i++)
+		objects[i] = pool_take(&pool);
+	assert_true(heap.slabs > OBJECTS * 100 / 8192);
+	/* those of different slabs one after the other */
+	for (unsigned step = 0; step < 97; step++)
+		for (unsigned i = step; i < OBJECTS; i += 97)
+			pool_give(&pool, objects[i]);
+	assert_in_range(heap.slabs, 0, TABLES);
+	pool_destroy(&pool);
+	check_balance(&heap);
+}
+
 static void test_no_memory(void **state)
 {
 	struct heap heap;
@@ -406,7 +428,8 @@ int main(void)
 		cmocka_unit_test(test_slab_size),    cmocka_unit_test(test_overhead),
 		cmocka_unit_test(test_lowest_first), cmocka_unit_test(test_at_and_next),
 		cmocka_unit_test(test_reserve),	     cmocka_unit_test(test_spare),
-		cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_random),
+		cmocka_unit_test(test_peak),	     cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests_name("base/pool", tests, NULL, NULL);

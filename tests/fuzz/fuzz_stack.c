@@ -225,8 +225,8 @@ static void send_segment(struct script *s, const struct cpl_info *info, uint32_t
 	uint8_t opts = (uint8_t)take(s, 1);
 
 	seg.seq = near(s, info->rcv_nxt, irs);
-	if ((flags & TCP_SYN) && info->state == CPL_SYN_SENT)
-		irs = seg.seq; /* whatever it is: now the peer's octets begin there */
+	if ((flags & TCP_SYN) && (info->state == CPL_SYN_SENT || info->state == CPL_CLOSED))
+		irs = seg.seq; /* whatever it is: here the peer's octets begin */
 	seg.ack = near(s, info->snd_nxt, info->snd_una);
 	seg.wnd = (uint16_t)(opts & 64 ? take(s, 2) : 65535);
 	seg.up = (uint16_t)(flags & TCP_URG ? take(s, 1) : 0);

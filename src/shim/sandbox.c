@@ -118,10 +118,12 @@ static uint32_t answer(const struct sock_fprog *p, const struct seccomp_data *da
 			m.a = computed(m.a, f->code, with);
 			break;
 		case BPF_JMP:
-			if (BPF_OP(f->code) == BPF_JA)
-				at += f->k;
-			else
-				at += jumps(&m, f->code, with) ? f->jt : f->jf;
+			/* Forward, and within the filter: else the kernel refuses it. */
+			if (BPF_OP(f->code) == BPF_JA && f->k >= p->len - at)
+				return SECCOMP_RET_ALLOW;
+			at += BPF_OP(f->code) == BPF_JA	 ? f->k
+			      : jumps(&m, f->code, with) ? f->jt
+							 : f->jf;
 			break;
 		case BPF_RET:
 			return BPF_RVAL(f->code) == BPF_A ? m.a : f->k;

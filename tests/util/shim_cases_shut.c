@@ -40,6 +40,20 @@ static void shut_in(int without, bool by_number)
 			 : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p)) == 0);
 }
 
+/* A filter whose jump leads back to itself, by a number that wraps: the kernel refuses it. */
+static void refused(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_STMT(BPF_JMP | BPF_JA, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog p = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p) == -1 && errno == EINVAL);
+}
+
 /* It lives on: argv[0]: prctl, seccomp, or what its filter lacks, of which it dies. */
 int case_shut_in(char **argv)
 {
@@ -48,6 +62,7 @@ int case_shut_in(char **argv)
 	char back[5];
 
 	case_say(fd, "before");
+	refused();
 	shut_in(!strcmp(argv[0], "ppoll") ? SYS_ppoll : -1, !strcmp(argv[0], "seccomp"));
 	for (int i = 0; i < 100; i++) {
 		if (write(fd, "after", 5) != 5)

@@ -18,9 +18,10 @@ enum conn_kind {
 	KIND_REST, /* in links only: a handle goes by way of a conn_slot */
 };
 
-/* The table of connections: chains by keyed hash, grown and shrunk by one bucket at a time. */
+/* Connections found lately that are kept at hand: a power of 2. */
 #define DEMUX_RECENT 64u
 
+/* The table of connections: chains by keyed hash, grown and shrunk by one bucket at a time. */
 struct demux {
 	struct siphash_key key;
 	struct product_key bucket_key; /* made from KEY */

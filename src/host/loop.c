@@ -229,6 +229,11 @@ void loop_set_spin(struct loop *l, uint64_t spin_ns)
 	l->spin_ns = spin_ns;
 }
 
+int loop_fd(const struct loop *l)
+{
+	return l->epoll;
+}
+
 void loop_on_event(struct loop *l, loop_event_fn fn, void *arg)
 {
 	l->on_event = fn;
@@ -582,8 +587,8 @@ static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now, int *erro
 			set_timer(l, until);
 		wait_ns = CPL_NEVER;
 	}
-	if (l->on_wait)
-		l->on_wait(l->on_wait_arg, true);
+	if (l->on_wait && l->on_wait(l->on_wait_arg, true) > 0)
+		wait_ns = 0;
 	n = poll_wait(l, got, wait_ns);
 	if (l->on_wait)
 		*error = l->on_wait(l->on_wait_arg, false);

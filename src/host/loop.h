@@ -48,6 +48,9 @@ int loop_set_control(struct loop *loop, struct control *control);
  */
 void loop_set_spin(struct loop *loop, uint64_t spin_ns);
 
+/* Readable when the loop has something to do but what is due by time. */
+int loop_fd(const struct loop *loop);
+
 /* What happened to a connection; once for each event. */
 typedef void (*loop_event_fn)(void *arg, const struct cpl_event *event, uint64_t now);
 void loop_on_event(struct loop *loop, loop_event_fn fn, void *arg);
@@ -61,7 +64,8 @@ void loop_on_take(struct loop *loop, loop_take_fn fn, void *arg);
 
 /*
  * Called with true before the loop may sleep, with false after: to let go of a lock meanwhile. A
- * negative errno ends the turn at once.
+ * negative errno ends the turn at once. What is positive before it means that FN has waited, and
+ * that there is something to do.
  */
 typedef int (*loop_wait_fn)(void *arg, bool waits);
 void loop_on_wait(struct loop *loop, loop_wait_fn fn, void *arg);

@@ -186,12 +186,12 @@ static int turn(struct shim_server *s, uint64_t until)
 	}
 	clients_sleep(s, true);
 	deadline = next_deadline(s);
-	if (s->driven && inline_look_at(s) < until)
-		until = inline_look_at(s);
+	until = until < deadline ? until : deadline;
 	if (clients_asked(s))
 		until = 0;
 	s->resting = true;
-	err = loop_turn(s->loop, until < deadline ? until : deadline);
+	s->rest_until = until;
+	err = loop_turn(s->loop, until);
 	s->resting = false;
 	s->now = loop_clock();
 	clients_sleep(s, false);

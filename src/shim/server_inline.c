@@ -2,6 +2,7 @@
 /* The server's part of shim/inline.h: the lock, the lease, and when to leave the device alone. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -31,6 +32,59 @@ void shim_server_unlock(struct shim_server *s)
 		arena_unlock(s->arena);
 }
 
+/*
+ * A program reads the device, or did a moment ago. One that was stopped does so no more: while
+ * others wait it is not relied on, and both read.
+ */
+static bool driven(const struct shim_server *s)
+{
+	const struct inline_state *sh = s->shared;
+
+	return sh && atomic_load(&sh->lease) &&
+	       (s->now < atomic_load(&sh->drove) + INLINE_TAKE_NS ||
+		(atomic_load(&sh->driver) && !atomic_load(&sh->waits)));
+}
+
+/* When to look again whether it still does. */
+static uint64_t look_at(struct shim_server *s)
+{
+	uint64_t drove = atomic_load(&s->shared->drove);
+
+	if (!atomic_load(&s->shared->driver) || atomic_load(&s->shared->waits))
+		return drove + INLINE_TAKE_NS;
+	if (s->now < drove + IDLE_NS)
+		return s->now + INLINE_TAKE_NS;
+	/* It waits and nothing happens: it will ring when it stops. */
+	atomic_store(&s->shared->ring, 1);
+	return atomic_load(&s->shared->driver) ? CPL_NEVER : s->now;
+}
+
+/*
+ * Asleep until there is something to do, or nobody drives any more. Whoever drives is not held up
+ * by that: the lock is not taken.
+ */
+static void rest(struct shim_server *s)
+{
+	struct pollfd p = { .fd = loop_fd(s->loop), .events = POLLIN };
+	int ready = 0;
+
+	s->now = loop_clock();
+	while (!ready && driven(s)) {
+		uint64_t until = look_at(s), wait_ns;
+		struct timespec t;
+
+		until = until < s->rest_until ? until : s->rest_until;
+		if (until <= s->now)
+			return;
+		wait_ns = until - s->now;
+		t = (struct timespec){ (time_t)(wait_ns / CPL_SECOND),
+				       (long)(wait_ns % CPL_SECOND) };
+		ready = ppoll(&p, 1, until == CPL_NEVER ? NULL : &t, NULL);
+		s->now = loop_clock();
+	}
+}
+
+/* As loop_on_wait() wants it. */
 static int on_wait(void *arg, bool waits)
 {
 	struct shim_server *s = arg;
@@ -38,7 +92,10 @@ static int on_wait(void *arg, bool waits)
 	if (!waits)
 		return shim_server_lock(s);
 	shim_server_unlock(s);
-	return 0;
+	if (!s->driven || !s->resting)
+		return 0;
+	rest(s);
+	return 1;
 }
 
 int shim_server_inline(struct shim_server *s, const struct shim_inline *config)
@@ -139,38 +196,11 @@ unsigned inline_offer(struct client *c, struct shim_hello *hello, int fds[3])
 
 /* ---- Who does ------------------------------------------------------------------------------- */
 
-/*
- * A program reads the device, or did a moment ago. One that was stopped does so no more: while
- * others wait it is not relied on, and both read.
- */
-static bool driven(const struct shim_server *s)
-{
-	const struct inline_state *sh = s->shared;
-
-	return sh && atomic_load(&sh->lease) &&
-	       (s->now < atomic_load(&sh->drove) + INLINE_TAKE_NS ||
-		(atomic_load(&sh->driver) && !atomic_load(&sh->waits)));
-}
-
 bool inline_driven(struct shim_server *s)
 {
 	s->driven = driven(s);
 	loop_pause(s->loop, s->driven);
 	return s->driven;
-}
-
-/* When to look again whether it still does. */
-uint64_t inline_look_at(struct shim_server *s)
-{
-	uint64_t drove = atomic_load(&s->shared->drove);
-
-	if (!atomic_load(&s->shared->driver) || atomic_load(&s->shared->waits))
-		return drove + INLINE_TAKE_NS;
-	if (s->now < drove + IDLE_NS)
-		return s->now + INLINE_TAKE_NS;
-	/* It waits and nothing happens: it will ring when it stops. */
-	atomic_store(&s->shared->ring, 1);
-	return atomic_load(&s->shared->driver) ? CPL_NEVER : s->now;
 }
 
 bool inline_nobody_waits(const struct shim_server *s)

@@ -136,8 +136,9 @@ struct shim_server {
 	struct stack_code code;
 	int arena_fd, device, nudge;
 	bool inline_all, broken;
-	bool driven;  /* by a program, as of the beginning of the turn */
-	bool touched; /* something was done to the stack in this turn */
+	uint64_t rest_until; /* while it rests, and a program drives */
+	bool driven;	     /* by a program, as of the beginning of the turn */
+	bool touched;	     /* something was done to the stack in this turn */
 	/* names: server_name.c */
 	shim_name_fn name_fn;
 	void *name_arg;
@@ -257,8 +258,6 @@ void inline_left(struct shim_server *s, const struct client *c);
 unsigned inline_offer(struct client *c, struct shim_hello *hello, int fds[3]);
 /* A program reads the device, in this turn. */
 bool inline_driven(struct shim_server *s);
-/* ... and when to look again. */
-uint64_t inline_look_at(struct shim_server *s);
 /* It does, and nobody is to be told here of what happens. */
 bool inline_nobody_waits(const struct shim_server *s);
 /* At the end of a turn. */

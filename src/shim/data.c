@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls that carry data: the send and recv families, read, write and their vectors, sendfile.
+ * The calls that carry data: the send and recv families, read, write and their vectors.
  * All are one of two: shim_send() and shim_recv(), which carry it through the slot in pieces.
  */
 #define _GNU_SOURCE
@@ -9,14 +9,11 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "shim/inliner.h"
 #include "shim/shim.h"
-
-#define LEN_MAX 0x7ffff000u /* of one call, as Linux cuts it */
 
 /* ---- Vectors -------------------------------------------------------------------------------- */
 
@@ -518,85 +515,4 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct 
 		}
 	}
 	return done || got >= 0 ? (int)done : (int)result_of(got);
-}
-
-/* ---- Files ---------------------------------------------------------------------------------- */
-
-/* LEN octets of SLOT's data. */
-static int64_t piece_out(struct shim_slot *slot, int out, size_t len)
-{
-	struct iovec iov = { slot->data, len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	size_t done = 0;
-	int64_t n = INLINE_NOT;
-
-	if (inline_may())
-		n = inline_send(out, &msg, (int)slot->request.flags, len, &done);
-	if (n != INLINE_NOT)
-		return n;
-	if (done) /* the rest is sent again */
-		return (int64_t)done;
-	return call_do(slot, false);
-}
-
-/* One piece of a file: read where it is, so that what is not taken is not lost. */
-static int64_t file_piece(int out, int in, off_t at, size_t len)
-{
-	size_t piece = len < SHIM_DATA ? len : SHIM_DATA;
-	struct shim_slot *slot = call_begin(SHIM_SEND, out, fds[out].token);
-	int64_t n;
-
-	if (!slot)
-		return -errno;
-	n = pread(in, slot->data, piece, at);
-	if (n > 0) {
-		slot->request.flags = (size_t)n < len ? MSG_MORE : 0;
-		slot->request.data_len = (uint32_t)n;
-		n = piece_out(slot, out, (size_t)n);
-	} else if (n < 0) {
-		n = -errno;
-	}
-	call_end(slot);
-	if (n == -EPIPE && fds[out].type == SOCK_STREAM)
-		raise(SIGPIPE);
-	return n;
-}
-
-EXPORT ssize_t sendfile(int out, int in, off_t *offset, size_t count)
-{
-	size_t done = 0;
-	int64_t n = 0;
-	off_t at;
-
-	if (!fd_socket(out) && !fd_socket(in))
-		return REAL(sendfile)(out, in, offset, count);
-	at = lseek(in, 0, SEEK_CUR);
-	if (at < 0 && errno == EBADF)
-		return -1;
-	if (offset)
-		at = *offset;
-	if (at < 0 || !fd_socket(out) || fd_socket(in))
-		return (ssize_t)result_of(-EINVAL);
-	if (count > LEN_MAX)
-		count = LEN_MAX;
-	while (done < count) {
-		size_t asked = count - done < SHIM_DATA ? count - done : SHIM_DATA;
-
-		n = file_piece(out, in, at + (off_t)done, count - done);
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-		if ((size_t)n < asked)
-			break;
-	}
-	if (offset)
-		*offset = at + (off_t)done;
-	else if (done)
-		lseek(in, at + (off_t)done, SEEK_SET);
-	return done || n == 0 ? (ssize_t)done : (ssize_t)result_of(n);
-}
-
-EXPORT ssize_t sendfile64(int out, int in, off64_t *offset, size_t count)
-{
-	return sendfile(out, in, offset, count);
 }

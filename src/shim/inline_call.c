@@ -15,8 +15,10 @@
 #include "shim/inliner.h"
 #include "shim/process.h"
 
-#define WINDOW 16	   /* vectors of what is left of a send or a receive */
-#define BULK   (64u << 10) /* octets of one call: a burst by themselves */
+#define WINDOW	    16		/* vectors of what is left of a send or a receive */
+#define BULK	    (64u << 10) /* octets of one call: a burst by themselves */
+/* Of a file, 64 KiB each: what is read still lies in the cache when it leaves. */
+#define FILE_PIECES 4
 
 /* The first call on a descriptor that came by other ways goes to the server, which so hears of it.
  */
@@ -243,6 +245,64 @@ int64_t inline_recv(int fd, struct msghdr *msg, int flags, size_t len, size_t *d
 
 	*done = flags & MSG_PEEK ? 0 : w.done;
 	return result;
+}
+
+/*
+ * The stack's lock is held while the file is read, which therefore must not wait for a disk.
+ * Returns what the stack took, or 0; *ENDED as inline_sendfile(); *ERR: -EAGAIN, -ENOBUFS, or 0.
+ */
+static size_t read_and_send(struct inline_state *sh, int fd, int in, off_t at, size_t len,
+			    bool *ended, int *err, uint64_t now)
+{
+	size_t done = 0;
+
+	for (int i = 0; i < FILE_PIECES && done < len && !*ended && !*err; i++) {
+		struct socket_piece piece;
+		struct iovec iov;
+		ssize_t got;
+		long sent;
+
+		*err = socket_piece_new(sh->sockets, fds[fd].id, len - done, &piece, now);
+		if (*err)
+			break;
+		iov = (struct iovec){ piece.data, piece.n };
+		got = REAL(preadv2)(in, &iov, 1, at + (off_t)done, RWF_NOWAIT);
+		if (got < (ssize_t)piece.n) /* what else there may be, another call finds out */
+			*err = -ENOBUFS;
+		got = got < 0 ? 0 : got;
+		sent = socket_piece_send(sh->sockets, &piece, (size_t)got,
+					 done + (size_t)got < len ? MSG_MORE : 0, now);
+		*ended = sent < got;
+		done += sent > 0 ? (size_t)sent : 0;
+	}
+	return done;
+}
+
+int64_t inline_sendfile(int fd, int in, off_t at, size_t len, bool *ended)
+{
+	struct inline_state *sh;
+	uint64_t now;
+	size_t done;
+	bool wait;
+	int err = 0;
+
+	if (!known(fd))
+		return INLINE_NOT;
+	sh = inline_enter(&now);
+	if (!sh)
+		return INLINE_NOT;
+	done = read_and_send(sh, fd, in, at, len, ended, &err, now);
+	wait = blocks(sh, fds[fd].id, 0);
+	if (done && len < BULK)
+		inline_leave_soon(now);
+	else
+		inline_leave(now);
+	/* Who waits does so in another call, for as long as that takes. */
+	if (*ended || err == -EAGAIN)
+		*ended = !wait;
+	if (done)
+		return (int64_t)done;
+	return *ended ? -EAGAIN : INLINE_NOT;
 }
 
 /* ---- Descriptors ---------------------------------------------------------------------------- */

@@ -97,6 +97,12 @@ bool inline_call(struct shim_slot *slot);
  */
 int64_t inline_send(int fd, const struct msghdr *msg, int flags, size_t len, size_t *done);
 int64_t inline_recv(int fd, struct msghdr *msg, int flags, size_t len, size_t *done);
+/*
+ * A piece of the file IN from AT on, of the LEN octets that are to be sent, as far as the system
+ * has it in memory. *ENDED: what the stack took is all it takes now, or the file's end. INLINE_NOT:
+ * another way is to be tried.
+ */
+int64_t inline_sendfile(int fd, int in, off_t at, size_t len, bool *ended);
 int inline_socket(int domain, int type, int protocol);
 /* NAME: of the peer, *LEN its length. */
 int inline_accept(int fd, struct sockaddr_storage *name, socklen_t *len, int flags);

@@ -275,7 +275,9 @@ static inline int bad_length(const socklen_t *len)
 	return -1;
 }
 
-/* What one call of the program's reads and writes; send.c, recv.c. */
+#define LEN_MAX 0x7ffff000u /* of one call, as Linux cuts it */
+
+/* What one call of the program's reads and writes: data.c. */
 int64_t shim_send(int fd, const struct msghdr *msg, int flags);
 int64_t shim_recv(int fd, struct msghdr *msg, int flags);
 

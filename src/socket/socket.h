@@ -38,6 +38,7 @@ typedef uint64_t epoll_id;
 #define SOCKET_PLACE(id)  ((uint32_t)((id) & ((1u << SOCKET_PLACE_BITS) - 1)))
 
 struct sockets;
+struct chunk;
 
 struct sockets_config {
 	uint32_t sockets_max; /* sockets at once [65,536] */
@@ -109,6 +110,24 @@ int socket_shutdown(struct sockets *s, sock_id id, int how, uint64_t now);
 long socket_sendmsg(struct sockets *s, sock_id id, const struct msghdr *msg, int flags,
 		    uint64_t now);
 long socket_recvmsg(struct sockets *s, sock_id id, struct msghdr *msg, int flags, uint64_t now);
+
+/*
+ * What a stream sends that is not in memory yet, as sendfile(2) does: it is read to where it stays.
+ * PIECE has room for N octets at most; as many as have been put there are then sent by
+ * socket_piece_send(), with MSG_MORE or without, before any other call. -EAGAIN; -ENOBUFS: not this
+ * way, but perhaps by socket_sendmsg(), which also says what is wrong.
+ */
+struct socket_piece {
+	sock_id id;
+	struct chunk *chunk;
+	uint8_t *data;
+	size_t n;
+};
+int socket_piece_new(struct sockets *s, sock_id id, size_t n, struct socket_piece *piece,
+		     uint64_t now);
+/* N 0: it is given back. */
+long socket_piece_send(struct sockets *s, const struct socket_piece *piece, size_t n, int flags,
+		       uint64_t now);
 
 int socket_setsockopt(struct sockets *s, sock_id id, int level, int name, const void *value,
 		      socklen_t len, uint64_t now);

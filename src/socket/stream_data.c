@@ -74,6 +74,34 @@ long stream_send(struct sockets *s, struct sock *so, const struct msghdr *msg, i
 	return sent;
 }
 
+int socket_piece_new(struct sockets *s, sock_id id, size_t n, struct socket_piece *piece,
+		     uint64_t now)
+{
+	struct sock *so = sock_get(s, id);
+	struct conn_status st;
+	int err;
+
+	if (!so || so->closing || !sock_is_stream(so))
+		return -ENOBUFS;
+	sock_look(s, so, &st);
+	if (!may_send(so, &st) || fastopen_concerns(so, &st, 0))
+		return -ENOBUFS;
+	err = conn_chunk(s->stack, so->handle, n, &piece->chunk, now);
+	if (err)
+		return err == -EAGAIN ? err : -ENOBUFS;
+	piece->id = id;
+	piece->data = piece->chunk->data;
+	piece->n = n < piece->chunk->cap ? n : piece->chunk->cap;
+	return 0;
+}
+
+long socket_piece_send(struct sockets *s, const struct socket_piece *piece, size_t n, int flags,
+		       uint64_t now)
+{
+	return conn_send_chunk(s->stack, sock_get(s, piece->id)->handle, piece->chunk, (uint32_t)n,
+			       send_flags(flags, true), now);
+}
+
 /* ---- receive ---- */
 
 /* The urgent octet by itself: the kernel's tcp_recv_urg(). */

@@ -138,6 +138,29 @@ long conn_send(struct cpl_stack *s, cpl_handle handle, const void *data, size_t 
 	return r;
 }
 
+int conn_chunk(struct cpl_stack *s, cpl_handle handle, size_t n, struct chunk **chunk, uint64_t now)
+{
+	struct tcb *tcb = called(s, handle);
+
+	return tcb ? tcp_chunk(&s->tcp, tcb, n, chunk, now) : (int)tcp_missing(&s->tcp, handle);
+}
+
+long conn_send_chunk(struct cpl_stack *s, cpl_handle handle, struct chunk *chunk, uint32_t fill,
+		     unsigned flags, uint64_t now)
+{
+	struct tcb *tcb = called(s, handle);
+	long r = 0;
+
+	ASSERT(tcb && fill <= chunk->cap);
+	chunk->fill = fill;
+	if (fill) {
+		r = tcp_send_chunk(&s->tcp, tcb, chunk, flags, now);
+		TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, fill, 0, (uint32_t)r);
+	}
+	chunk_put(&s->chunks, chunk);
+	return r;
+}
+
 int conn_disconnect(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
 		    uint64_t now)
 {

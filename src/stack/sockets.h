@@ -65,6 +65,14 @@ size_t conn_peek(struct cpl_stack *s, cpl_handle handle, uint32_t off, void *dat
 /* cpl_send() as a socket of Linux takes data: see tcp_send_whole(). */
 long conn_send(struct cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsigned flags,
 	       uint64_t now);
+/*
+ * The same without copying: memory of the stack, for N octets or fewer, that the caller fills from
+ * CHUNK->data on and gives back at once. FILL octets are sent; 0: none. See tcp_chunk().
+ */
+int conn_chunk(struct cpl_stack *s, cpl_handle handle, size_t n, struct chunk **chunk,
+	       uint64_t now);
+long conn_send_chunk(struct cpl_stack *s, cpl_handle handle, struct chunk *chunk, uint32_t fill,
+		     unsigned flags, uint64_t now);
 /* See tcp_disconnect(). */
 int conn_disconnect(struct cpl_stack *s, cpl_handle handle, const struct cpl_endpoint *local,
 		    uint64_t now);

@@ -165,16 +165,18 @@ static uint32_t block_room(const struct tcb *tcb, uint32_t size)
 	return end - start < size ? size - (end - start) : 0;
 }
 
+bool stream_full(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tcb->io->sndq.bytes >= tcb->sndbuf ||
+	       tcb_write_seq(tcb) - soon_sent(tcb) >= tcb_notsent_lowat(tcp, tcb);
+}
+
 /* A program that asked for it fills the block that it began, then stops. */
 static bool block_begins(const struct tcp *tcp, struct tcb *tcb, bool whole)
 {
-	struct tcb_io *io = tcb->io;
-	uint32_t end = tcb_write_seq(tcb);
-
-	if (whole &&
-	    (io->sndq.bytes >= tcb->sndbuf || end - soon_sent(tcb) >= tcb_notsent_lowat(tcp, tcb)))
+	if (whole && stream_full(tcp, tcb))
 		return false;
-	io->block_seq = end;
+	tcb->io->block_seq = tcb_write_seq(tcb);
 	return true;
 }
 
@@ -190,7 +192,21 @@ static void block_full(struct tcb *tcb)
 	io->forced_push = end;
 }
 
-size_t stream_write(struct tcp *tcp, struct tcb *tcb, const uint8_t *data, size_t n, bool whole)
+/* N octets at DATA, of CHUNK if that is not NULL. Returns how many. */
+static size_t block_append(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk,
+			   const uint8_t *data, size_t n)
+{
+	struct chunkq *q = &tcb->io->sndq;
+
+	if (!chunk)
+		return chunkq_append(q, tcp->chunks, data, n);
+	return chunkq_append_ref(q, tcp->chunks, chunk, (uint32_t)(data - chunk->data), (uint32_t)n)
+		       ? n
+		       : 0;
+}
+
+size_t stream_write(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk, const uint8_t *data,
+		    size_t n, bool whole)
 {
 	struct tcb_io *io = tcb->io;
 	uint32_t size = block_size(tcp, tcb);
@@ -207,7 +223,7 @@ size_t stream_write(struct tcp *tcp, struct tcb *tcb, const uint8_t *data, size_
 			room = size;
 		}
 		len = n - done < room ? n - done : room;
-		got = chunkq_append(&io->sndq, tcp->chunks, data + done, len);
+		got = block_append(tcp, tcb, chunk, data + done, len);
 		/* What goes on in a block takes its push along; a new write takes it away. */
 		m = end == io->block_seq ? NULL : mark_at(io, end);
 		if (m && got && done)

@@ -528,9 +528,12 @@ static inline bool fastopen_is_child(const struct tcb *tcb)
 /*
  * Append N octets, or as many as memory allows. WHOLE: as a socket of Linux takes data: a block
  * that was begun is filled, and no other begun where SNDBUF or the mark of what is not sent is
+ * reached. CHUNK, if it is not NULL, is what DATA lies in, and is not copied. stream_full():
  * reached.
  */
-size_t stream_write(struct tcp *tcp, struct tcb *tcb, const uint8_t *data, size_t n, bool whole);
+size_t stream_write(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk, const uint8_t *data,
+		    size_t n, bool whole);
+bool stream_full(const struct tcp *tcp, const struct tcb *tcb);
 /* What was appended was all of one send, or its end, with CPL_MSG_* FLAGS. */
 void stream_written(struct tcb *tcb, unsigned flags);
 /* Octets of [SEQ, SEQ + LEN) up to the end of the first record that ends before its end. */
@@ -539,9 +542,9 @@ uint32_t stream_record(const struct tcb_io *io, uint32_t seq, uint32_t len);
 bool stream_pushed(const struct tcb_io *io, uint32_t seq, uint32_t len);
 /* All before NXT is sent. */
 void stream_sent(struct tcb_io *io, uint32_t nxt);
-/* Payload that may leave at once. */
 /* TCB's device takes super-segments as they are. */
 bool stream_device_cuts(const struct tcp *tcp, const struct tcb *tcb);
+/* Payload that may leave at once. */
 uint32_t stream_burst(const struct tcp *tcp, const struct tcb *tcb, uint32_t mss);
 
 /* ---- output.c, output_syn.c, window.c, reply.c ---- */
@@ -652,6 +655,10 @@ int tcp_catch_all(struct tcp *tcp, int ifindex, uint32_t pending_max, struct tcb
 int tcp_accept(struct tcp *tcp, struct tcb *listener, struct tcb **tcb, uint64_t now);
 /* The same as a socket of Linux takes data, see stream_write(); tcp_send(): what sndbuf holds. */
 long tcp_send_whole(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
+		    uint64_t now);
+/* The same, not copied, of what is put at once into a chunk for N octets at most; or -ENOBUFS. */
+int tcp_chunk(struct tcp *tcp, struct tcb *tcb, size_t n, struct chunk **chunk, uint64_t now);
+long tcp_send_chunk(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk, unsigned flags,
 		    uint64_t now);
 /* The N octets that CHUNK holds, all or none of them, without copying. */
 long tcp_send_lent(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk, uint32_t n,

@@ -270,6 +270,11 @@ static long write_error(const struct tcb *tcb)
 	return -EPIPE;
 }
 
+static bool memory_short(const struct tcp *tcp)
+{
+	return tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16;
+}
+
 /* What the send queue takes: its buffer's room, less where memory or what is unsent limits it. */
 static size_t send_room(const struct tcp *tcp, const struct tcb *tcb)
 {
@@ -278,7 +283,7 @@ static size_t send_room(const struct tcp *tcp, const struct tcb *tcb)
 	uint32_t lowat = tcb_notsent_lowat(tcp, tcb), unsent = tcb_unsent(tcb);
 	uint32_t least = tcb->snd_mss;
 
-	if (tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16)
+	if (memory_short(tcp))
 		room = room < 2048 ? room : 2048;
 	if (lowat == UINT32_MAX)
 		return room;
@@ -318,10 +323,32 @@ static void written(struct tcp *tcp, struct tcb *tcb, size_t took, size_t n, uns
 		tcb_kick(tcp, tcb);
 }
 
+/* A send cannot take anything for want of memory: it is tried again. */
+static long send_retry(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	tcb->flags |= TCB_WANT_WRITE;
+	timer_retry(tcp, tcb, now);
+	return -EAGAIN;
+}
+
+/* TOOK of N octets are in the send queue: what the send returns. */
+static long send_end(struct tcp *tcp, struct tcb *tcb, size_t took, size_t n, unsigned flags,
+		     uint64_t now)
+{
+	if (took < n)
+		tcb->flags |= TCB_WANT_WRITE;
+	if (!took) {
+		if (!tcb->io->sndq.bytes)
+			timer_retry(tcp, tcb, now);
+		return -EAGAIN;
+	}
+	written(tcp, tcb, took, n, flags, now);
+	return (long)took;
+}
+
 static long send_data(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
 		      bool whole, uint64_t now)
 {
-	struct tcb_io *io;
 	size_t room = SIZE_MAX, took;
 
 	if (!flags && fast_send(tcp, tcb, data, n, now))
@@ -330,26 +357,14 @@ static long send_data(struct tcp *tcp, struct tcb *tcb, const void *data, size_t
 		return write_error(tcb);
 	if (!n)
 		return 0;
-	io = tcb_io(tcp, tcb, now);
-	if (!io) {
-		tcb->flags |= TCB_WANT_WRITE;
-		timer_retry(tcp, tcb, now);
-		return -EAGAIN;
-	}
+	if (!tcb_io(tcp, tcb, now))
+		return send_retry(tcp, tcb, now);
 	if (!whole)
 		room = send_room(tcp, tcb);
-	else if (tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16)
+	else if (memory_short(tcp))
 		room = 2048;
-	took = stream_write(tcp, tcb, data, n < room ? n : room, whole);
-	if (took < n)
-		tcb->flags |= TCB_WANT_WRITE;
-	if (!took) {
-		if (!io->sndq.bytes)
-			timer_retry(tcp, tcb, now);
-		return -EAGAIN;
-	}
-	written(tcp, tcb, took, n, flags, now);
-	return (long)took;
+	took = stream_write(tcp, tcb, NULL, data, n < room ? n : room, whole);
+	return send_end(tcp, tcb, took, n, flags, now);
 }
 
 long tcp_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, unsigned flags,
@@ -362,6 +377,30 @@ long tcp_send_whole(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n
 		    uint64_t now)
 {
 	return send_data(tcp, tcb, data, n, flags, true, now);
+}
+
+int tcp_chunk(struct tcp *tcp, struct tcb *tcb, size_t n, struct chunk **chunk, uint64_t now)
+{
+	if (!may_write(tcb) || tcb_has(tcb, TCB_FIN_QUEUED))
+		return (int)write_error(tcb);
+	if (!tcb_io(tcp, tcb, now))
+		return (int)send_retry(tcp, tcb, now);
+	if (stream_full(tcp, tcb)) {
+		tcb->flags |= TCB_WANT_WRITE;
+		return -EAGAIN;
+	}
+	if (memory_short(tcp)) /* copies take less of it */
+		return -ENOBUFS;
+	*chunk = chunk_new(tcp->chunks, n < UINT32_MAX ? (uint32_t)n : UINT32_MAX);
+	return *chunk ? 0 : -ENOBUFS;
+}
+
+long tcp_send_chunk(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk, unsigned flags,
+		    uint64_t now)
+{
+	size_t took = stream_write(tcp, tcb, chunk, chunk->data, chunk->fill, true);
+
+	return send_end(tcp, tcb, took, chunk->fill, flags, now);
 }
 
 long tcp_send_lent(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk, uint32_t n,

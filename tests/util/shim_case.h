@@ -31,6 +31,7 @@ void case_say(int fd, const char *word);
 
 /* shim_cases_stream.c */
 int case_echo(char **argv);
+int case_sendfile(int fd); /* to an echo */
 int case_stream(char **argv);
 /* shim_cases_wait.c */
 int case_mixed(void);

@@ -22,7 +22,6 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -406,12 +405,9 @@ static int do_many(char **argv)
 
 static int do_libc(void)
 {
-	int fd = case_dial(ECHO_PORT), file;
-	char path[] = "/tmp/couplet-shim-XXXXXX", line[32];
-	static char big[300000], back[300000];
-	off_t at = 0;
+	int fd = case_dial(ECHO_PORT);
+	char line[32];
 	void *volatile nothing = NULL;
-	size_t got = 0;
 	FILE *f;
 
 	f = fdopen(dup(fd), "r+");
@@ -420,23 +416,7 @@ static int do_libc(void)
 	CHECK(fgets(line, sizeof(line), f) && !strcmp(line, "a line\n"));
 	CHECK(fclose(f) == 0);
 	CHECK(dprintf(fd, "%d\n", 42) == 3 && read(fd, line, 3) == 3);
-	file = mkstemp(path);
-	CHECK(file >= 0 && unlink(path) == 0);
-	for (size_t i = 0; i < sizeof(big); i++)
-		big[i] = (char)case_octet(i);
-	CHECK(write(file, big, sizeof(big)) == (ssize_t)sizeof(big));
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	while (got < sizeof(big)) {
-		ssize_t n = at < (off_t)sizeof(big) ? sendfile(fd, file, &at, sizeof(big)) : 0;
-
-		CHECK(n >= 0 || errno == EAGAIN);
-		n = read(fd, back + got, sizeof(big) - got);
-		CHECK(n > 0 || errno == EAGAIN);
-		got += n > 0 ? (size_t)n : 0;
-		if (n < 0)
-			usleep(100);
-	}
-	CHECK(memcmp(big, back, sizeof(big)) == 0);
+	CHECK(case_sendfile(fd) == 0);
 	CHECK(lseek(fd, 0, SEEK_CUR) == -1 && errno == ESPIPE);
 	CHECK(syscall(SYS_io_uring_setup, 8, line) == -1 && errno == ENOSYS);
 	CHECK(read(fd, nothing, 5) == -1 && errno == EFAULT);

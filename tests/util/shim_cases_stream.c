@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -218,5 +219,48 @@ static void stream(const char *how, int fd, size_t len)
 int case_stream(char **argv)
 {
 	stream(argv[0], case_dial((uint16_t)atoi(argv[1])), (size_t)atol(argv[2]));
+	return 0;
+}
+
+/* ---- sendfile(2) --------------------------------------------------------------------------- */
+
+/* One that does not block, then one that does and is asked for too much. */
+int case_sendfile(int fd)
+{
+	static char big[300000], back[300000];
+	char path[] = "/tmp/couplet-shim-XXXXXX";
+	int file = mkstemp(path), status;
+	off_t at = 0;
+	size_t got = 0;
+	pid_t pid;
+
+	CHECK(file >= 0 && unlink(path) == 0);
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = (char)case_octet(i);
+	CHECK(write(file, big, sizeof(big)) == (ssize_t)sizeof(big));
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (got < sizeof(big)) {
+		ssize_t n = at < (off_t)sizeof(big) ? sendfile(fd, file, &at, sizeof(big)) : 0;
+
+		CHECK(n >= 0 || errno == EAGAIN);
+		n = read(fd, back + got, sizeof(big) - got);
+		CHECK(n > 0 || errno == EAGAIN);
+		got += n > 0 ? (size_t)n : 0;
+		if (n < 0)
+			usleep(100);
+	}
+	CHECK(memcmp(big, back, sizeof(big)) == 0);
+	fcntl(fd, F_SETFL, 0);
+	CHECK(lseek(file, 70000, SEEK_SET) == 70000);
+	pid = fork();
+	if (!pid) {
+		ssize_t n = recv(fd, back, sizeof(big) - 70000, MSG_WAITALL);
+
+		_exit(n != (ssize_t)sizeof(big) - 70000 || memcmp(big + 70000, back, (size_t)n));
+	}
+	CHECK(sendfile(fd, file, NULL, sizeof(big)) == (ssize_t)sizeof(big) - 70000);
+	CHECK(lseek(file, 0, SEEK_CUR) == (off_t)sizeof(big));
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK(close(file) == 0);
 	return 0;
 }

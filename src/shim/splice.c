@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,8 +33,11 @@ static int transit_begin(struct transit *t)
 	return 0;
 }
 
-static void transit_end(struct transit *t)
+/* Also of a thread that is cancelled on the way. */
+static void transit_end(void *arg)
 {
+	struct transit *t = arg;
+
 	REAL(close)(t->pipe[0]);
 	REAL(close)(t->pipe[1]);
 	free(t->data);
@@ -112,6 +116,19 @@ static int checked(int other, bool from, const off64_t *in_at, const off64_t *ou
 	return in_at || out_at ? -EINVAL : 0;
 }
 
+typedef int64_t transit_way(struct transit *t, int in, int out, size_t n, unsigned flags);
+
+static int64_t transit_do(transit_way *way, struct transit *t, int in, int out, size_t n,
+			  unsigned flags)
+{
+	int64_t result;
+
+	pthread_cleanup_push(transit_end, t);
+	result = way(t, in, out, n, flags);
+	pthread_cleanup_pop(1);
+	return result;
+}
+
 EXPORT ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t n, unsigned flags)
 {
 	bool to = fd_socket(in) != NULL, from = fd_socket(out) != NULL;
@@ -129,7 +146,6 @@ EXPORT ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t n
 		return (ssize_t)result_of(result);
 	if (n > AT_ONCE)
 		n = AT_ONCE;
-	result = from ? from_pipe(&t, in, out, n, flags) : to_pipe(&t, in, out, n, flags);
-	transit_end(&t);
+	result = transit_do(from ? from_pipe : to_pipe, &t, in, out, n, flags);
 	return (ssize_t)result_of(result);
 }

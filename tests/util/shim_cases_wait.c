@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Of the programs of shim_cases.h: waiting for several things, asleep, and signals meanwhile. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -272,20 +274,21 @@ enum victim_how {
 	IN_EPOLL,
 	IN_ACCEPT,
 	IN_SEND,
+	IN_SPLICE,
 	WITHOUT_SLEEP,
 	VICTIMS
 };
 
 struct victim {
 	enum victim_how how;
-	int fd, listener, set, tube;
+	int fd, listener, set, tube[2];
 };
 
 static void *victim(void *arg)
 {
 	const struct victim *v = arg;
 	struct pollfd p[2] = { { .fd = v->fd, .events = POLLIN },
-			       { .fd = v->tube, .events = POLLIN } };
+			       { .fd = v->tube[0], .events = POLLIN } };
 	struct epoll_event e;
 	char some[4096] = { 0 };
 	fd_set in;
@@ -298,6 +301,9 @@ static void *victim(void *arg)
 		case IN_POLL:
 		case IN_POLL_MIXED:
 			poll(p, v->how == IN_POLL ? 1 : 2, -1);
+			break;
+		case IN_SPLICE:
+			splice(v->fd, NULL, v->tube[1], NULL, 1, 0);
 			break;
 		case IN_SELECT:
 			FD_ZERO(&in);
@@ -327,18 +333,35 @@ static void *say_so(void *arg)
 	return NULL;
 }
 
-/* Wherever it was: no call of another thread suffers from it, and no octet goes with it. */
+/* How many descriptors this process has; the one that looks is among them. */
+static unsigned descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	CHECK(dir);
+	while (readdir(dir))
+		n++;
+	CHECK(closedir(dir) == 0);
+	return n;
+}
+
+/*
+ * Wherever it was: no call of another thread suffers from it, no octet goes with it, and no
+ * descriptor stays.
+ */
 int case_cancel(void)
 {
 	struct epoll_event e = { .events = EPOLLIN };
 	int others[3], tube[2], set = epoll_create1(0), listener = socket(AF_INET, SOCK_STREAM, 0);
+	unsigned held = 0;
 
 	CHECK(pipe(tube) == 0 && listen(listener, 5) == 0);
 	for (int i = 0; i < 3; i++)
 		others[i] = case_dial(ECHO_PORT);
 	for (int round = 0; round < 8 * VICTIMS; round++) {
 		struct victim v = { (enum victim_how)(round % VICTIMS), case_dial(ECHO_PORT),
-				    listener, set, tube[0] };
+				    listener, set, { tube[0], tube[1] } };
 		pthread_t thread, threads[3];
 		void *result;
 
@@ -357,7 +380,10 @@ int case_cancel(void)
 			CHECK(pthread_join(threads[i], NULL) == 0);
 		if (v.how != IN_SEND)
 			CHECK(close(v.fd) == 0);
+		if (round == VICTIMS - 1) /* what is made once is made */
+			held = descriptors();
 	}
+	CHECK(descriptors() == held);
 	return 0;
 }
 

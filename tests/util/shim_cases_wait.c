@@ -360,8 +360,11 @@ int case_cancel(void)
 	for (int i = 0; i < 3; i++)
 		others[i] = case_dial(ECHO_PORT);
 	for (int round = 0; round < 8 * VICTIMS; round++) {
-		struct victim v = { (enum victim_how)(round % VICTIMS), case_dial(ECHO_PORT),
-				    listener, set, { tube[0], tube[1] } };
+		struct victim v = { (enum victim_how)(round % VICTIMS),
+				    case_dial(ECHO_PORT),
+				    listener,
+				    set,
+				    { tube[0], tube[1] } };
 		pthread_t thread, threads[3];
 		void *result;
 

@@ -177,11 +177,10 @@ def unreachable(world):
     a, r, b = world.three("u")
     r.nft("forward: tcp dport 99 drop")
     client = world.program(a, "client")
-    client.do("connect", b.address[4], 99, wait=False)
-    r.nft_clear()
-    r.nft("forward: tcp dport 99 reject with icmpx admin-prohibited")
-    # Said while connect() itself is at work, it is an error of that call, and not reported.
     with Watch(world) as watch:
+        # Said while connect() itself is at work, it would be an error of that call, not reported.
+        client.do("connect", b.address[4], 99, wait=False)
+        r.run("nft", "insert rule inet t forward tcp dport 99 reject with icmpx admin-prohibited")
         eventually(lambda: not a.tcp())
     told = watch.find(kind="error", netns=a.netns, source=b.address[4], sport=99)
     assert told["reason"] == "113", told  # EHOSTUNREACH

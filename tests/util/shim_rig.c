@@ -220,6 +220,7 @@ pid_t shim_rig_start(struct shim_rig *rig, int host, char *const argv[])
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing of a test outlives it */
+	signal(SIGINT, SIG_DFL);	  /* a shell in the background has it ignored */
 	setenv("LD_PRELOAD", rig->library, 1);
 	setenv(SHIM_ENV, shim_server_path(rig->hosts[host].server), 1);
 	execvp(argv[0], argv);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/select.h>
 
 static volatile sig_atomic_t io, urgent, alarms;
@@ -222,17 +223,22 @@ static void by_sets(char family)
 /* ---- EPOLLEXCLUSIVE: threads that sleep in sets of their own, one connection ------------------
  */
 
-static int sleeping_listener;
+#define EXCLUSIVE_PATIENCE 20000 /* ms; nobody waits for so long */
+
+static int sleeping_listener, enough;
 static atomic_int slept, awake;
 
 static void *sleeper(void *arg)
 {
 	struct epoll_event e = { .events = EPOLLIN | (arg ? EPOLLEXCLUSIVE : 0) };
+	struct epoll_event over = { .events = EPOLLIN, .data.fd = enough };
 	int ep = epoll_create1(0);
 
+	e.data.fd = sleeping_listener;
 	epoll_ctl(ep, EPOLL_CTL_ADD, sleeping_listener, &e);
+	epoll_ctl(ep, EPOLL_CTL_ADD, enough, &over);
 	slept++;
-	if (epoll_wait(ep, &e, 1, 250) == 1)
+	if (epoll_wait(ep, &e, 1, EXCLUSIVE_PATIENCE) == 1 && e.data.fd == sleeping_listener)
 		awake++;
 	close(ep);
 	return NULL;
@@ -242,10 +248,11 @@ static void exclusive(char family, bool yes)
 {
 	struct name n;
 	pthread_t threads[4];
-	struct timespec settle = { .tv_nsec = 60000000 };
+	struct timespec settle = { .tv_nsec = 60000000 }, tick = { .tv_nsec = 1000000 };
 	int c;
 
 	sleeping_listener = listener(family);
+	enough = eventfd(0, 0);
 	slept = awake = 0;
 	n = name_of(loopback(family), port_of(sleeping_listener));
 	for (int i = 0; i < 4; i++)
@@ -255,6 +262,11 @@ static void exclusive(char family, bool yes)
 	nanosleep(&settle, NULL);
 	c = socket(domain(family), SOCK_STREAM, 0);
 	connect(c, (struct sockaddr *)&n.ss, n.len);
+	for (int i = 0; i < EXCLUSIVE_PATIENCE && awake < (yes ? 1 : 4); i++)
+		nanosleep(&tick, NULL);
+	if (yes) /* others would wake meanwhile */
+		nanosleep(&settle, NULL);
+	eventfd_write(enough, 1);
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
 	printf("%c four threads, %s: %s\n", family, yes ? "exclusive" : "all",
@@ -262,6 +274,7 @@ static void exclusive(char family, bool yes)
 	       : awake == 0 ? "nobody woke"
 			    : "not all woke");
 	close(c);
+	close(enough);
 	close(sleeping_listener);
 }
 

@@ -32,6 +32,8 @@ int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigne
 
 	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
 		return -EINVAL;
+	if (n > 1 && s->tcp.demux.buckets >= INPUT_FAR)
+		input_ahead(s, ifindex, frames, n);
 	while (i < n && take(s, ifindex, &frames[i], n - 1 - i, now))
 		i++;
 	if (s->run.pieces_n)

@@ -343,6 +343,12 @@ void output_describe(const struct frame *f, const void *data, uint32_t len, stru
 /* SUM and that of F's payload, which begins AT bytes into what is summed. */
 uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at);
 
+/* ---- ahead.c ---- */
+#define INPUT_AHEAD 64u	  /* frames: what they need is still there when their turn comes */
+#define INPUT_FAR   8192u /* buckets: with fewer, all that is used lies in the caches */
+/* What the first INPUT_AHEAD of the N frames at F need is asked for. */
+void input_ahead(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, unsigned n);
+
 /* ---- plain.c ---- */
 /* F is a segment that mostly comes: it was dealt with. False: nothing was done. */
 bool input_plain(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, uint64_t now);

@@ -107,6 +107,17 @@ void demux_del(struct tcp *tcp, const struct conn_id *id, uint32_t ref);
 /* TO becomes what ID leads to, instead of FROM: a later state of the same connection. */
 void demux_hand_over(struct tcp *tcp, const struct conn_id *id, uint32_t from, uint32_t to);
 
+/*
+ * Ahead of a burst, see stack/ahead.c: what is returned was asked for, and is to be looked at
+ * after the others of the burst. The head of the chain of the TCP segment with the header at IP,
+ * IPv4 without options or IPv6, and these PORTS behind it.
+ */
+const uint32_t *demux_chain_ahead(struct tcp *tcp, const uint8_t *ip, const uint8_t *ports);
+/* What REF, the first of a chain, leads to; NULL: no TCB. */
+const struct tcb *demux_first_ahead(struct tcp *tcp, uint32_t ref);
+/* What TCB, of the table, leads to. */
+void demux_tcb_ahead(struct tcp *tcp, const struct tcb *tcb);
+
 /* What comes after REF in the whole table, in no order; REF 0: the first, *BUCKET 0. 0: no more. */
 uint32_t demux_next(struct tcp *tcp, uint32_t *bucket, uint32_t ref);
 

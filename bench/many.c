@@ -2,15 +2,18 @@
 /*
  * Very many connections: both ends in one process, on one core, nothing but memory between them.
  * How fast they open, what memory they take when they rest, what a part of them loses by the others
- * when it is active, and by `couplet netstat` listing all of them meanwhile; what comes back. And
- * how long the longest single call takes while they open, rest, close and leave TIME-WAIT.
+ * when it is active, in turn with as many that are alone in stacks of their own, and by `couplet
+ * netstat` listing all of them meanwhile; what comes back. And how long the longest single call
+ * takes while they open, rest, close and leave TIME-WAIT.
  *
  * With 10,000 requests under way whatever takes the core away for a moment is in every one of them:
  * so percentiles are of the time in which the process had its core, and that of the wall beside it.
  */
+#define _GNU_SOURCE
 #include <couplet/couplet.h>
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -23,11 +26,11 @@
 #include "host/control.h"
 
 static const char usage[] =
-	"many [n=1000000] [ipv6=0] [active=1] [seconds=2] [dump=1] [calls=0]\n"
+	"many [n=1000000] [ipv6=0] [active=1] [ms=300] [dump=1] [calls=0]\n"
 	"\n"
 	"ACTIVE percent have a 64-byte request under way at each moment; a request's time\n"
-	"is from cpl_send() to the answer in cpl_recv(). They are measured alone first,\n"
-	"in stacks of their own. dump=0: no `couplet netstat` beside them.\n"
+	"is from cpl_send() to the answer in cpl_recv(). As many are measured alone, in\n"
+	"stacks of their own: fifteen turns of MS each. dump=0: no `couplet netstat` beside them.\n"
 	"calls=1: nothing of this, but the longest single calls while all open and close.\n";
 
 #define BATCH	 32
@@ -35,25 +38,40 @@ static const char usage[] =
 #define PER_PORT 30000 /* half of the ports there are: to find a free one is quick */
 #define FRAME	 2048
 #define SAMPLES	 (1u << 22)
+#define ROUNDS	 15
+#define LISTED	 200 /* turns that are kept */
 
 struct end {
 	cpl_stack *stack;
 	int ifindex;
 };
 
-static struct end ends[2];
+/* Connections with both ends here. */
+struct world {
+	struct end ends[2];
+	cpl_handle *clients, *listeners;
+	long n, listeners_n;
+};
+
+/* What the program has for each that asks, side by side: it is the stack that is measured. */
+struct asker {
+	cpl_handle handle;
+	uint64_t sent_at; /* when its request left */
+	uint64_t lost_at; /* what lost was then */
+};
+
+static struct world *here; /* the one that runs */
+static struct asker *askers;
+static long askers_n;
 static struct control *control;
 static uint64_t control_after;
+static bool listing;
 static bool ipv6;
 static uint64_t skew; /* what was skipped: time never goes back */
-static cpl_handle *clients, *listeners;
-static uint64_t *sent_at; /* by client, when its request left */
-static uint64_t *lost_at; /* ... and what lost was then */
-static uint64_t lost;	  /* time in which somebody else had the core */
-static uint64_t held;	  /* by the control socket, at the longest */
+static uint64_t lost; /* time in which somebody else had the core */
+static uint64_t held; /* by the control socket, at the longest */
 static uint32_t *samples, *samples_wall;
 static uint32_t samples_n;
-static long listeners_n;
 
 static uint64_t clock_ns(void)
 {
@@ -75,6 +93,16 @@ static void die(const char *what, long err)
 {
 	fprintf(stderr, "many: %s: error %ld\n", what, err);
 	exit(1);
+}
+
+/* Touched, so that it is no growth of what is measured. */
+static void *allocate(size_t n)
+{
+	void *p = malloc(n);
+
+	if (!p)
+		die("memory", ENOMEM);
+	return memset(p, 1, n);
 }
 
 static double resident_mb(void)
@@ -151,7 +179,8 @@ static struct cpl_addr addr_of(int i)
 	return a;
 }
 
-static void start(long n)
+/* WORLD is to have N connections, and runs. */
+static void start(struct world *world, long n)
 {
 	struct cpl_iface_config ic = {
 		.size = sizeof(ic), .name = "mem", .kind = CPL_IFACE_IP, .mtu = 1500
@@ -159,6 +188,9 @@ static void start(long n)
 	uint64_t now = clock_ns();
 	struct link_why why;
 
+	here = world;
+	here->n = n;
+	here->clients = allocate((size_t)n * sizeof(*here->clients));
 	for (int i = 0; i < 2; i++) {
 		struct cpl_addr addr = addr_of(i);
 		struct cpl_config c;
@@ -171,18 +203,18 @@ static void start(long n)
 		c.time_wait_max = 20000000;
 		c.port_first = 1024;
 		c.port_last = 65535;
-		if (cpl_stack_new(&ends[i].stack, &c, now))
+		if (cpl_stack_new(&here->ends[i].stack, &c, now))
 			die("stack", 0);
-		ends[i].ifindex = cpl_iface_add(ends[i].stack, &ic, now);
-		if (cpl_addr_add(ends[i].stack, ends[i].ifindex, &addr, 8, now))
+		here->ends[i].ifindex = cpl_iface_add(here->ends[i].stack, &ic, now);
+		if (cpl_addr_add(here->ends[i].stack, here->ends[i].ifindex, &addr, 8, now))
 			die("address", 0);
 	}
-	listeners_n = (n + PER_PORT - 1) / PER_PORT;
-	listeners = calloc((size_t)listeners_n, sizeof(*listeners));
-	for (long i = 0; i < listeners_n; i++) {
+	here->listeners_n = (n + PER_PORT - 1) / PER_PORT;
+	here->listeners = allocate((size_t)here->listeners_n * sizeof(*here->listeners));
+	for (long i = 0; i < here->listeners_n; i++) {
 		struct cpl_endpoint local = { .port = (uint16_t)(PORT + i) };
 
-		if (cpl_listen(ends[1].stack, &local, 65536, &listeners[i], now))
+		if (cpl_listen(here->ends[1].stack, &local, 65536, &here->listeners[i], now))
 			die("listen", i);
 	}
 }
@@ -190,14 +222,15 @@ static void start(long n)
 static void stop(void)
 {
 	for (int i = 0; i < 2; i++)
-		cpl_stack_free(ends[i].stack);
-	free(listeners);
+		cpl_stack_free(here->ends[i].stack);
+	free(here->clients);
+	free(here->listeners);
 }
 
 static int carry(int from, uint64_t now)
 {
 	static uint8_t wire[BATCH][FRAME];
-	struct end *a = &ends[from], *b = &ends[!from];
+	struct end *a = &here->ends[from], *b = &here->ends[!from];
 	struct cpl_frame in[BATCH];
 	struct cpl_out out[BATCH];
 	uint64_t began = spent_ns();
@@ -227,7 +260,7 @@ static void serve(void)
 {
 	uint64_t now = clock_ns(), done, core;
 
-	if (!control || now < control_after)
+	if (!control || !listing || now < control_after)
 		return;
 	core = core_ns();
 	control_serve(control, now);
@@ -241,7 +274,7 @@ static void advance(int i, uint64_t now)
 {
 	uint64_t began = spent_ns();
 
-	cpl_advance(ends[i].stack, now);
+	cpl_advance(here->ends[i].stack, now);
 	took(ADVANCE, began);
 }
 
@@ -251,7 +284,7 @@ static int turn(uint64_t now)
 
 	n += carry(1, now);
 	for (int i = 0; i < 2; i++)
-		if (cpl_deadline(ends[i].stack) <= now)
+		if (cpl_deadline(here->ends[i].stack) <= now)
 			advance(i, now);
 	serve();
 	return n;
@@ -262,15 +295,15 @@ static void drop_events(void)
 	struct cpl_event ev;
 
 	for (int i = 0; i < 2; i++)
-		while (cpl_next_event(ends[i].stack, &ev))
+		while (cpl_next_event(here->ends[i].stack, &ev))
 			if (ev.what & CPL_EV_CLOSED)
-				cpl_close(ends[i].stack, ev.handle, clock_ns());
+				cpl_close(here->ends[i].stack, ev.handle, clock_ns());
 }
 
-static void open_all(long n)
+static void open_all(void)
 {
 	struct cpl_endpoint to = { .addr = addr_of(1) };
-	long open = 0, accepted = 0;
+	long n = here->n, open = 0, accepted = 0;
 	cpl_handle h;
 
 	while (accepted < n) {
@@ -281,16 +314,16 @@ static void open_all(long n)
 			int err;
 
 			to.port = (uint16_t)(PORT + open / PER_PORT);
-			err = cpl_connect(ends[0].stack, NULL, &to, &clients[open], now);
+			err = cpl_connect(here->ends[0].stack, NULL, &to, &here->clients[open],
+					  now);
 			took(CONNECT, began);
 			if (err)
 				die("connect", err);
-			cpl_set_user(ends[0].stack, clients[open], (uint64_t)open);
 		}
 		while (turn(clock_ns())) /* a SYN left behind is memory */
 			;
-		for (long i = 0; i < listeners_n; i++)
-			while (!cpl_accept(ends[1].stack, listeners[i], &h, now))
+		for (long i = 0; i < here->listeners_n; i++)
+			while (!cpl_accept(here->ends[1].stack, here->listeners[i], &h, now))
 				accepted++;
 		drop_events();
 	}
@@ -309,7 +342,7 @@ static uint64_t settle(void)
 		for (int k = 0; k < 2; k++) {
 			uint64_t now;
 
-			while (cpl_deadline(ends[k].stack) <= (now = clock_ns())) {
+			while (cpl_deadline(here->ends[k].stack) <= (now = clock_ns())) {
 				advance(k, now);
 				now = clock_ns() - now;
 				longest = now > longest ? now : longest;
@@ -325,12 +358,21 @@ static uint64_t settle(void)
 
 static uint8_t buf[64];
 
-static void request(long i, uint64_t now)
+/* As many as there are askers, evenly spread among all here, are to ask. */
+static void choose(void)
 {
-	if (cpl_send(ends[0].stack, clients[i], buf, sizeof(buf), 0, now) != sizeof(buf))
-		die("send", i);
-	sent_at[i] = clock_ns();
-	lost_at[i] = lost;
+	for (long k = 0; k < askers_n; k++) {
+		askers[k].handle = here->clients[here->n / askers_n * k];
+		cpl_set_user(here->ends[0].stack, askers[k].handle, (uint64_t)k);
+	}
+}
+
+static void request(struct asker *a, uint64_t now)
+{
+	if (cpl_send(here->ends[0].stack, a->handle, buf, sizeof(buf), 0, now) != sizeof(buf))
+		die("send", a - askers);
+	a->sent_at = clock_ns();
+	a->lost_at = lost;
 }
 
 static uint64_t answers(bool more)
@@ -339,24 +381,31 @@ static uint64_t answers(bool more)
 	uint64_t now = clock_ns(), n = 0, took, away;
 
 	turn(now);
-	while (cpl_next_event(ends[1].stack, &ev))
-		if (cpl_recv(ends[1].stack, ev.handle, buf, sizeof(buf), 0, now) > 0)
-			cpl_send(ends[1].stack, ev.handle, buf, sizeof(buf), 0, now);
+	while (cpl_next_event(here->ends[1].stack, &ev))
+		if (cpl_recv(here->ends[1].stack, ev.handle, buf, sizeof(buf), 0, now) > 0)
+			cpl_send(here->ends[1].stack, ev.handle, buf, sizeof(buf), 0, now);
 	turn(now);
-	while (cpl_next_event(ends[0].stack, &ev)) {
-		long i = (long)ev.user;
+	while (cpl_next_event(here->ends[0].stack, &ev)) {
+		struct asker *a = &askers[ev.user];
 
-		if (cpl_recv(ends[0].stack, ev.handle, buf, sizeof(buf), 0, now) <= 0)
+		if (cpl_recv(here->ends[0].stack, ev.handle, buf, sizeof(buf), 0, now) <= 0)
 			continue;
-		took = clock_ns() - sent_at[i];
-		away = lost - lost_at[i];
+		took = clock_ns() - a->sent_at;
+		away = lost - a->lost_at;
 		samples_wall[samples_n % SAMPLES] = (uint32_t)took;
 		samples[samples_n++ % SAMPLES] = (uint32_t)(took > away ? took - away : 0);
 		n++;
 		if (more)
-			request(i, now);
+			request(a, now);
 	}
 	return n;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
 }
 
 static int by_size(const void *a, const void *b)
@@ -370,6 +419,13 @@ struct figures {
 	double rate, p50_us, p99_us, max_us, wall_p99_us, away_ms;
 };
 
+static int by_rate(const void *a, const void *b)
+{
+	double x = ((const struct figures *)a)->rate, y = ((const struct figures *)b)->rate;
+
+	return x < y ? -1 : x > y;
+}
+
 /* The wall's time since *WALL less the core's since *CORE is lost. */
 static void count_lost(uint64_t *wall, uint64_t *core)
 {
@@ -381,25 +437,28 @@ static void count_lost(uint64_t *wall, uint64_t *core)
 	*core = c;
 }
 
-/* Every EVERYth of N asks again and again, until TIME, or until child PID has ended. */
-static struct figures activity(long n, long every, uint64_t for_ns, pid_t pid)
+/* All askers ask again and again, for FOR_NS. */
+static struct figures activity(struct world *world, uint64_t for_ns)
 {
-	uint64_t began = clock_ns(), ended, done = 0, wall = began, core = core_ns(), away;
-	long waiting = 0;
+	uint64_t began, ended, done = 0, wall, core, away;
+	long waiting = askers_n;
 	uint32_t have;
 
+	here = world;
+	choose();
 	samples_n = 0;
 	lost = 0;
-	for (long i = 0; i < n; i += every, waiting++)
-		request(i, clock_ns());
-	for (unsigned k = 0;; k++) {
+	for (long k = 0; k < askers_n; k++)
+		request(&askers[k], clock_ns());
+	while (done < (uint64_t)askers_n)
+		done += answers(true);
+	done = samples_n = 0;
+	began = wall = clock_ns();
+	core = core_ns();
+	do {
 		done += answers(true);
 		count_lost(&wall, &core);
-		if (pid && !(k & 15) && waitpid(pid, NULL, WNOHANG) == pid)
-			break;
-		if (!pid && clock_ns() - began >= for_ns)
-			break;
-	}
+	} while (clock_ns() - began < for_ns);
 	ended = clock_ns();
 	away = lost;
 	while (waiting > 0)
@@ -423,14 +482,24 @@ static void print(const char *what, struct figures f)
 	fflush(stdout);
 }
 
+/* Of N runs, that of the median speed. */
+static struct figures middle(struct figures *f, unsigned n)
+{
+	qsort(f, n, sizeof(*f), by_rate);
+	return f[n / 2];
+}
+
 /* ---- Dumps ---- */
 
 static char dir[] = "/tmp/couplet-many-XXXXXX";
 
-/* `couplet netstat` beside it, an ordinary process; its lines are counted into a file. */
+/* `couplet netstat` beside it, an ordinary process whatever this one is; its lines are counted into
+ * a file. */
 static pid_t look(const char *self)
 {
+	const struct sched_param ordinary = { 0 };
 	char couplet[600], command[1400];
+	cpu_set_t everywhere;
 	const char *slash = strrchr(self, '/');
 	pid_t pid;
 
@@ -442,8 +511,12 @@ static pid_t look(const char *self)
 		 dir, couplet, dir, dir, dir);
 	setenv("XDG_RUNTIME_DIR", dir, 1);
 	pid = fork();
-	if (pid)
+	if (pid) { /* it may have no processor to do that itself */
+		memset(&everywhere, 255, sizeof(everywhere));
+		sched_setaffinity(pid, sizeof(everywhere), &everywhere);
+		sched_setscheduler(pid, SCHED_OTHER, &ordinary);
 		return pid;
+	}
 	execl("/bin/sh", "sh", "-c", command, NULL);
 	_exit(127);
 }
@@ -458,9 +531,12 @@ static void tell_look(void)
 		printf("netstat: no output\n");
 }
 
-static struct figures dumps(const char *self, long n, long every)
+/* In turn they ask while it lists some, and while it has to wait. */
+static void dumps(const char *self, struct world *world, uint64_t for_ns)
 {
-	struct figures f;
+	static struct figures calm[LISTED], listed[LISTED];
+	double ratios[LISTED];
+	unsigned n;
 	struct link_why why;
 	char sub[64], command[64];
 	pid_t pid;
@@ -469,11 +545,24 @@ static struct figures dumps(const char *self, long n, long every)
 		die("mkdtemp", errno);
 	snprintf(sub, sizeof(sub), "%s/couplet", dir);
 	mkdir(sub, 0700);
-	if (control_open(&control, ends[0].stack, sub, "many", &why))
+	if (control_open(&control, world->ends[0].stack, sub, "many", &why))
 		die(why.text, 0);
 	pid = look(self);
-	f = activity(n, every, 0, pid);
-	print("active, netstat lists all", f);
+	for (n = 0; waitpid(pid, NULL, WNOHANG) != pid; n += n < LISTED - 1) {
+		listing = false;
+		calm[n] = activity(world, for_ns / 2);
+		listing = true;
+		listed[n] = activity(world, for_ns);
+		ratios[n] = listed[n].p99_us / calm[n].p99_us;
+	}
+	/* The last pair: the list came to its end within. */
+	n -= n > 1;
+	qsort(ratios, n, sizeof(ratios[0]), by_value);
+	print("active, not listed", middle(calm, n));
+	print("active, netstat lists all", middle(listed, n));
+	printf("listed / not: speed %.2f, p99 %.2f (%.2f to %.2f), %u turns\n",
+	       middle(listed, n).rate / middle(calm, n).rate, ratios[n / 2], ratios[0],
+	       ratios[n - 1], n);
 	printf("longest that the control socket held the stack: %.0f us\n", (double)held / 1e3);
 	fflush(stdout);
 	tell_look();
@@ -482,39 +571,41 @@ static struct figures dumps(const char *self, long n, long every)
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	if (system(command))
 		printf("%s stays\n", dir);
-	return f;
 }
 
 /* ---- Calls ---- */
 
 /* Each end closes what the other has closed. */
-static void close_all(long n)
+static void close_all(void)
 {
 	struct cpl_event ev;
+	long n = here->n;
 
 	for (long i = 0; i < n; i++) {
 		uint64_t began = spent_ns();
 
-		cpl_close(ends[0].stack, clients[i], clock_ns());
+		cpl_close(here->ends[0].stack, here->clients[i], clock_ns());
 		took(CLOSE, began);
 		if (i % BATCH && i != n - 1)
 			continue;
 		while (turn(clock_ns()))
-			while (cpl_next_event(ends[1].stack, &ev))
+			while (cpl_next_event(here->ends[1].stack, &ev))
 				if (ev.what & CPL_EV_PEER_FIN)
-					cpl_close(ends[1].stack, ev.handle, clock_ns());
+					cpl_close(here->ends[1].stack, ev.handle, clock_ns());
 	}
 }
 
 static void longest_calls(long n)
 {
+	struct world world;
+
 	timing = true;
-	start(n);
-	open_all(n);
+	start(&world, n);
+	open_all();
 	print_calls("they open");
 	settle();
 	print_calls("they come to rest");
-	close_all(n);
+	close_all();
 	print_calls("they close");
 	skew += 60 * CPL_SECOND;
 	settle();
@@ -522,49 +613,62 @@ static void longest_calls(long n)
 	stop();
 }
 
+/* In turn. Both are awake before. */
+static void compare(struct world *alone, struct world *all, uint64_t for_ns)
+{
+	struct figures one[ROUNDS], many[ROUNDS], by_itself, among;
+	double ratios[ROUNDS];
+
+	for (int i = -1; i < ROUNDS; i++) {
+		int k = i < 0 ? 0 : i;
+
+		one[k] = activity(alone, for_ns);
+		many[k] = activity(all, for_ns);
+		ratios[k] = many[k].rate / one[k].rate;
+	}
+	by_itself = middle(one, ROUNDS);
+	among = middle(many, ROUNDS);
+	qsort(ratios, ROUNDS, sizeof(ratios[0]), by_value);
+	print("active, alone", by_itself);
+	print("active, beside all others", among);
+	printf("beside all others / alone: speed %.2f (%.2f to %.2f), p99 %.2f\n",
+	       ratios[ROUNDS / 2], ratios[0], ratios[ROUNDS - 1], among.p99_us / by_itself.p99_us);
+}
+
+static void reset_all(void)
+{
+	for (long i = 0; i < here->n; i++) {
+		cpl_abort(here->ends[0].stack, here->clients[i], clock_ns());
+		if (i % BATCH == 0 || i == here->n - 1)
+			while (turn(clock_ns()))
+				drop_events();
+	}
+}
+
 int main(int argc, char **argv)
 {
 	long n = option_number(argc, argv, "n", 1000000),
 	     percent = option_number(argc, argv, "active", 1);
-	uint64_t for_ns = (uint64_t)option_number(argc, argv, "seconds", 2) * CPL_SECOND, t;
-	long active = n * percent / 100, every;
-	struct figures alone, among, listed;
+	uint64_t for_ns = (uint64_t)option_number(argc, argv, "ms", 300) * CPL_MS, t;
+	struct world alone, all;
 	double before, after;
 
 	options_check(argc, argv, usage);
 	ipv6 = option_number(argc, argv, "ipv6", 0);
-	active = active < 1 ? 1 : active;
-	every = n / active;
-	clients = calloc((size_t)n, sizeof(*clients));
-	sent_at = calloc((size_t)n, sizeof(*sent_at));
-	lost_at = calloc((size_t)n, sizeof(*lost_at));
-	samples = calloc(SAMPLES, sizeof(*samples));
-	samples_wall = calloc(SAMPLES, sizeof(*samples));
-	if (!clients || !sent_at || !lost_at || !samples || !samples_wall)
-		die("memory", ENOMEM);
-	memset(clients, 1, (size_t)n * sizeof(*clients)); /* theirs is no growth */
-	memset(sent_at, 1, (size_t)n * sizeof(*sent_at));
-	memset(lost_at, 1, (size_t)n * sizeof(*lost_at));
-	memset(samples, 1, SAMPLES * sizeof(*samples));
-	memset(samples_wall, 1, SAMPLES * sizeof(*samples));
 	signal(SIGPIPE, SIG_IGN);
 	if (option_number(argc, argv, "calls", 0)) {
 		longest_calls(n);
 		return 0;
 	}
+	askers_n = n * percent / 100 > 1 ? n * percent / 100 : 1;
+	askers = allocate((size_t)askers_n * sizeof(*askers));
+	samples = allocate(SAMPLES * sizeof(*samples));
+	samples_wall = allocate(SAMPLES * sizeof(*samples));
 
-	start(active);
-	open_all(active);
-	settle();
-	activity(active, 1, for_ns / 2, 0);
-	alone = activity(active, 1, for_ns, 0);
-	print("active, alone", alone);
-	stop();
-
-	start(n);
+	start(&all, n);
 	before = resident_mb();
 	t = clock_ns();
-	open_all(n);
+	open_all();
 	t = clock_ns() - t;
 	printf("%ld connections, IPv%d: opened in %.2f s, %.0f a second; %.0f MB then\n", n,
 	       ipv6 ? 6 : 4, (double)t / 1e9, (double)n * 1e9 / (double)t, resident_mb() - before);
@@ -572,23 +676,16 @@ int main(int argc, char **argv)
 	after = resident_mb();
 	printf("at rest: %.0f bytes of resident memory for each end; longest call %.0f us\n",
 	       (after - before) * 1e6 / 2 / (double)n, (double)t / 1e3);
-	print("active, the first time", activity(n, every, 0, 0));
-	activity(n, every, for_ns / 2, 0);
-	among = activity(n, every, for_ns, 0);
-	print("active, beside all others", among);
-	if (option_number(argc, argv, "dump", 1)) {
-		listed = dumps(argv[0], n, every);
-		printf("while listed / not: speed %.2f, p99 %.2f\n", listed.rate / among.rate,
-		       listed.p99_us / among.p99_us);
-	}
-	printf("beside all others / alone: speed %.2f, p99 %.2f\n", among.rate / alone.rate,
-	       among.p99_us / alone.p99_us);
-	for (long i = 0; i < n; i++) {
-		cpl_abort(ends[0].stack, clients[i], clock_ns());
-		if (i % BATCH == 0 || i == n - 1)
-			while (turn(clock_ns()))
-				drop_events();
-	}
+	start(&alone, askers_n);
+	open_all();
+	compare(&alone, &all, for_ns);
+	if (option_number(argc, argv, "dump", 1))
+		dumps(argv[0], &all, for_ns);
+	here = &alone;
+	reset_all();
+	stop();
+	here = &all;
+	reset_all();
 	printf("after all were reset: %.1f MB more than before the first\n",
 	       resident_mb() - before);
 	stop();

@@ -591,6 +591,50 @@ static void test_hostile(void **state)
 	}
 }
 
+/*
+ * Options in their usual order are read at one look, others one by one. With four octets of their
+ * end behind them none is usual: it must be all the same.
+ */
+static void test_usual_options(void **state)
+{
+	static const uint8_t usual[][20] = {
+		{ 2, 4, 5, 180, 4, 2, 8, 10, 17, 34, 51, 68, 1, 2, 3, 4, 1, 3, 3, 7 },
+		{ 2, 4, 5, 180, 1, 1, 4, 2, 1, 3, 3, 7 },
+		{ 1, 1, 8, 10, 17, 34, 51, 68, 1, 2, 3, 4 },
+	};
+	static const uint8_t lens[] = { 20, 12, 12 };
+	static const uint8_t likely[] = { 0, 1, 2, 3, 4, 8, 10, 14, 15, 255 };
+	uint64_t seed = 11;
+	unsigned taken = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 100000; round++) {
+		unsigned which = rnd(&seed, 3), len = TCP_HLEN + lens[which];
+		uint8_t p[TCP_HLEN_MAX] = { 0 }, longer[TCP_HLEN_MAX];
+		struct tcp_seg seg, other;
+
+		p[12] = (uint8_t)(len / 4 << 4);
+		p[13] = rnd(&seed, 8) ? TCP_SYN : TCP_ACK;
+		memcpy(p + TCP_HLEN, usual[which], lens[which]);
+		for (unsigned n = rnd(&seed, 4); n; n--)
+			p[TCP_HLEN + rnd(&seed, lens[which])] =
+				rnd(&seed, 2) ? likely[rnd(&seed, sizeof(likely))]
+					      : (uint8_t)rnd64(&seed);
+		if (!rnd(&seed, 16))
+			put16(p + TCP_HLEN + 2, 0); /* an MSS of 0 is none */
+		memcpy(longer, p, sizeof(longer));
+		longer[12] = (uint8_t)(p[12] + 0x10);
+		if (parse(p, len, &seg) != TCP_OK)
+			continue; /* what runs over the end does not with four more */
+		taken++;
+		assert_int_equal(parse(longer, len + 4, &other), TCP_OK);
+		other.hlen -= 4;
+		other.data = seg.data;
+		assert_memory_equal(&seg, &other, sizeof(seg));
+	}
+	assert_true(taken > 50000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -598,7 +642,7 @@ int main(void)
 		cmocka_unit_test(test_header_length), cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_layouts),	      cmocka_unit_test(test_options),
 		cmocka_unit_test(test_sack_values),   cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_hostile),	      cmocka_unit_test(test_usual_options),
 	};
 
 	return cmocka_run_group_tests_name("tcp header", tests, setup, NULL);

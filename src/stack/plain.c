@@ -448,12 +448,15 @@ bool output_whole(struct cpl_stack *s, struct tcb *tcb, struct output_to *to, ui
 		return false;
 	if (iface->config.kind == CPL_IFACE_ETHER && !(n = neigh_at_hand(s, dst, now)))
 		return false;
-	if (!fast_whole(&s->tcp, tcb, &seg, &text, now))
+	text.len = 0;
+	if (!(tcb->state == CPL_ESTABLISHED ? fast_whole(&s->tcp, tcb, &seg, &text, now)
+					    : fast_fin(&s->tcp, tcb, &seg, now)))
 		return false;
 	if (n && s->neigh.lru.prev != &n->lru)
 		neigh_use(&s->neigh, n, now);
 	ip = put_link(iface, n, to->data);
-	plain_headers(ip, tcb, &seg, 0, copy_text(s, ip + hlen, &text, offload), offload);
+	plain_headers(ip, tcb, &seg, 0, text.len ? copy_text(s, ip + hlen, &text, offload) : 0,
+		      offload);
 	is_copied(ip, hlen, hlen + seg.len, offload, to);
 	return true;
 }

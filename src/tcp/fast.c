@@ -151,7 +151,9 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 {
 	const struct sent *record = NULL;
 
-	if (!is_expected(tcp, tcb, seg) || !text_fits(tcb, seg) || seg->ack != tcb->snd_nxt)
+	if (!is_expected(tcp, tcb, seg))
+		return fast_close(tcp, tcb, seg, now);
+	if (!text_fits(tcb, seg) || seg->ack != tcb->snd_nxt)
 		return false;
 	if (tcb->snd_una != tcb->snd_nxt && (!(record = only_record(tcb->io)) || !is_calm(tcb)))
 		return false;
@@ -358,6 +360,35 @@ bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct ch
 	return true;
 }
 
+bool fast_fin(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+	uint32_t mss = tcb->snd_mss;
+
+	if ((tcb->state != CPL_FIN_WAIT_1 && tcb->state != CPL_LAST_ACK) ||
+	    tcb_has(tcb, TCB_FIN_SENT | TCB_WANT_WRITE) || !tcb_has(tcb, TCB_FIN_QUEUED) ||
+	    tcb->snd_una != tcb->snd_nxt || !sends_plainly(tcp, tcb) ||
+	    tcb_write_seq(tcb) != tcb->snd_nxt || !tcb->rtt.srtt_ns || !tcb->snd_wnd)
+		return false;
+	if (io->cc.cwnd >= mss)
+		sendmap_app_limited(&io->map);
+	if (!sendmap_sent_only(&io->map, 1, (uint16_t)mss, SENT_PSH | SENT_FIN, now))
+		return false;
+	fill(tcp, tcb, seg, 0, TCP_ACK | TCP_FIN, now);
+	tcb->flags |= TCB_FIN_SENT;
+	sent_whole(tcp, tcb, 1, mss, now);
+	output_ack_goes(tcp, tcb, false, now);
+	count(tcp, tcb, seg, now);
+	timer_was_set(tcp, tcb,
+		      io->t_rexmt < io->recovery.t_probe ? io->t_rexmt : io->recovery.t_probe);
+	rests(tcb, 1, mss, CPL_WHY_CLOSED, now);
+#ifdef CPL_DEBUG
+	tcp->short_ways++;
+	tcb_check(tcp, tcb);
+#endif
+	return true;
+}
+
 /* What fill() leaves out, for those who look at all. */
 static void fill_rest(const struct tcb *tcb, struct tcp_out *out)
 {
@@ -378,45 +409,15 @@ static void fill_rest(const struct tcb *tcb, struct tcp_out *out)
 	seg->wscale = seg->sack_n = 0;
 }
 
-/* The FIN, after all else was sent and acknowledged. */
-static enum fast_pull pull_fin(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
-{
-	struct tcb_io *io = tcb->io;
-	uint32_t mss = tcb->snd_mss;
-
-	if ((tcb->state != CPL_FIN_WAIT_1 && tcb->state != CPL_LAST_ACK) ||
-	    tcb_has(tcb, TCB_FIN_SENT | TCB_WANT_WRITE) || !tcb_has(tcb, TCB_FIN_QUEUED) ||
-	    tcb->snd_una != tcb->snd_nxt || !sends_plainly(tcp, tcb) ||
-	    tcb_write_seq(tcb) != tcb->snd_nxt || !tcb->rtt.srtt_ns || !tcb->snd_wnd)
-		return FAST_NOT;
-	if (io->cc.cwnd >= mss)
-		sendmap_app_limited(&io->map);
-	if (!sendmap_sent_only(&io->map, 1, (uint16_t)mss, SENT_PSH | SENT_FIN, now))
-		return FAST_NOT;
-	fill(tcp, tcb, &out->seg, 0, TCP_ACK | TCP_FIN, now);
-	tcb->flags |= TCB_FIN_SENT;
-	sent_whole(tcp, tcb, 1, mss, now);
-	output_ack_goes(tcp, tcb, false, now);
-	count(tcp, tcb, &out->seg, now);
-	timer_was_set(tcp, tcb,
-		      io->t_rexmt < io->recovery.t_probe ? io->t_rexmt : io->recovery.t_probe);
-	rests(tcb, 1, mss, CPL_WHY_CLOSED, now);
-	fill_rest(tcb, out);
-#ifdef CPL_DEBUG
-	tcp->short_ways++;
-	tcb_check(tcp, tcb);
-#endif
-	return FAST_SENT;
-}
-
 enum fast_pull fast_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now)
 {
-	if (tcb->state != CPL_ESTABLISHED)
-		return pull_fin(tcp, tcb, out, now);
-	if (fast_whole(tcp, tcb, &out->seg, out->pieces, now)) {
+	if (tcb->state == CPL_ESTABLISHED ? fast_whole(tcp, tcb, &out->seg, out->pieces, now)
+					  : fast_fin(tcp, tcb, &out->seg, now)) {
 		fill_rest(tcb, out);
 		return FAST_SENT;
 	}
+	if (tcb->state != CPL_ESTABLISHED)
+		return FAST_NOT;
 	if (!sends_plainly(tcp, tcb) || tcb_write_seq(tcb) != tcb->snd_nxt ||
 	    tcb_has(tcb, TCB_ACK_NOW | TCB_WANT_WRITE))
 		return FAST_NOT;

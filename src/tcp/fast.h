@@ -10,7 +10,8 @@
 
 /*
  * SEG, one segment, not lent, without IP options, is what mostly comes: it was dealt with. Looks at
- * nothing but the header, timestamps, data and len. False: nothing was done.
+ * nothing but the header, timestamps, data and len; TCB may be gone afterwards. False: nothing was
+ * done.
  */
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 /*
@@ -18,6 +19,11 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
  * one: that was dealt with; *FIN: our FIN was part of it. False: nothing was done.
  */
 bool fast_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, bool *fin, uint64_t now);
+/*
+ * fast_close.c: the same of a segment without text that ends a direction, or all: TCB may be gone
+ * afterwards.
+ */
+bool fast_close(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 /* All N octets, without flags, are in the send queue. False: nothing was done. */
 bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now);
 /* All that there is to read is one piece, *PIECE. False: it is not, or nothing was asked. */
@@ -35,6 +41,8 @@ bool fast_receive(struct tcp *tcp, struct tcb *tcb, size_t n, uint64_t now);
  */
 bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct chunk_piece *text,
 		uint64_t now);
+/* The same of the FIN, after all else was sent and acknowledged. */
+bool fast_fin(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint64_t now);
 enum fast_pull {
 	FAST_NOT,     /* nothing was done */
 	FAST_SENT,    /* *OUT is what mostly goes */

@@ -318,14 +318,9 @@ void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now)
 	tcb_event(tcp, tcb, CPL_EV_CLOSED);
 }
 
-void tcb_reap(struct tcp *tcp, struct tcb *tcb)
+/* TCB is in no table: it goes, with all that it has. */
+static void tcb_release(struct tcp *tcp, struct tcb *tcb)
 {
-	if (tcb->state != CPL_CLOSED && tcb->state != CPL_TIME_WAIT)
-		return;
-	if (!tcb_has(tcb, TCB_ORPHAN))
-		return;
-	if (!tcb->over) /* else it has left the tables */
-		tcb_detach(tcp, tcb);
 	port_unbind(tcp, tcb);
 	list_del(&tcb->ready);
 	wheel_stop(&tcp->wheel, &tcb->timer);
@@ -336,6 +331,26 @@ void tcb_reap(struct tcp *tcp, struct tcb *tcb)
 	if (tcb->accecn)
 		pool_free(&tcp->accecns, tcb->accecn);
 	tcb_free(tcp, tcb);
+}
+
+void tcb_discard(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	ASSERT(tcb_has(tcb, TCB_ORPHAN));
+	fastopen_over(tcp, tcb, now);
+	fastopen_settled(tcp, tcb, false, 0);
+	tcb_unhash(tcp, tcb);
+	tcb_release(tcp, tcb);
+}
+
+void tcb_reap(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->state != CPL_CLOSED && tcb->state != CPL_TIME_WAIT)
+		return;
+	if (!tcb_has(tcb, TCB_ORPHAN))
+		return;
+	if (!tcb->over) /* else it has left the tables */
+		tcb_detach(tcp, tcb);
+	tcb_release(tcp, tcb);
 }
 
 /* ---- route and segment sizes ---- */

@@ -272,9 +272,8 @@ static inline struct tcb_io *tcb_io(struct tcp *tcp, struct tcb *tcb, uint64_t n
 void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 bool tcb_io_idle(const struct tcb *tcb);
 struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb);
-/* All defaults. */
-void tcb_cold_free(struct tcp *tcp, struct tcb_cold *cold); /* NULL is allowed */
-void tcb_cold_init(const struct tcp *tcp, struct tcb_cold *cold);
+void tcb_cold_free(struct tcp *tcp, struct tcb_cold *cold);	  /* NULL is allowed */
+void tcb_cold_init(const struct tcp *tcp, struct tcb_cold *cold); /* all defaults */
 /* Everything a TCB must satisfy; asserts. */
 void tcb_check(struct tcp *tcp, const struct tcb *tcb);
 /*
@@ -284,6 +283,8 @@ void tcb_check(struct tcp *tcp, const struct tcb *tcb);
 void tcb_finish(struct tcp *tcp, struct tcb *tcb, int error, uint64_t now);
 /* Free TCB if it is over and no program holds it. Every entry point ends with this. */
 void tcb_reap(struct tcp *tcp, struct tcb *tcb);
+/* Both in one, of an orphan; it may have left the table of connections already. */
+void tcb_discard(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* REF takes TCB's place in the table of connections. */
 void tcb_hand_over(struct tcp *tcp, struct tcb *tcb, uint32_t ref);
 void tcb_event(struct tcp *tcp, struct tcb *tcb, uint32_t what);
@@ -440,8 +441,7 @@ void ooo_clear(struct tcp *tcp, struct tcb_io *io);
  * (RFC 1122 4.2.3.8). n 0: it came by none.
  */
 void source_route_back(const struct seg_in *in, struct source_route *route);
-/* A segment of a connection that the peer opened was believed: another route overrides the first.
- */
+/* A segment of what the peer opened was believed: another route overrides the first. */
 void source_route_again(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, uint64_t now);
 
 /* ---- half.c ---- */

@@ -261,6 +261,20 @@ void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		time_wait_ack(tcp, tw, now);
 }
 
+void time_wait_replace(struct tcp *tcp, struct tcb *tcb, uint64_t now)
+{
+	uint32_t index;
+	struct time_wait *tw = time_wait_of(tcp, tcb, &index, now);
+
+	if (tw)
+		tcb_hand_over(tcp, tcb, ref_make(KIND_TIME_WAIT, index));
+	tcb_discard(tcp, tcb, now);
+	if (!tw)
+		return;
+	time_wait_start(tcp, tw, index, now);
+	time_wait_ack(tcp, tw, now);
+}
+
 /* A SYN that cannot be an old duplicate: later in sequence or in time (RFC 6191 2). */
 static bool may_reopen(const struct tcp *tcp, const struct time_wait *tw, const struct tcp_seg *seg)
 {

@@ -7,6 +7,8 @@
 
 /* TCB turns into a record; the program's handle, if there is one, keeps what it can still read. */
 void time_wait_enter(struct tcp *tcp, struct tcb *tcb, uint64_t now);
+/* The same of an orphan that owes an ACK: TCB is gone. */
+void time_wait_replace(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /*
  * True if the segment was a SYN that may open a new connection: then TW is gone and *ISS_FLOOR set.
  * ISS_FLOOR NULL: nobody listens.

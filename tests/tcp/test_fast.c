@@ -363,8 +363,12 @@ static void another(struct world *w)
 	for (int i = 0; i < 2; i++) {
 		if (w->h[first ^ i])
 			end(w, first ^ i);
-		for (uint32_t n = pick(w, 4); n; n--)
+		for (uint32_t n = pick(w, 4); n; n--) {
 			exchange(w, 60000);
+			put_snapshot(w);
+			if (!pick(w, 3))
+				write_some(w, 1 - (first ^ i));
+		}
 	}
 	for (int i = 0; i < 2; i++) {
 		if (w->h[i])

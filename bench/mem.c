@@ -7,14 +7,11 @@
 #include <couplet/couplet.h>
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <malloc.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "bench/apart.h"
+#include "bench/at_once.h"
 #include "bench/options.h"
 
 static const char usage[] =
@@ -31,21 +28,23 @@ static const char usage[] =
 	"  idle   n=100000           resident memory of each end of idle connections\n"
 	"  cores  n=2 reps=5 mb=512  bulk, rr and churn (600 for each MB) on one core and\n"
 	"                            on N at once, in turn: N pairs of stacks with the\n"
-	"                            same two addresses, each pair in a thread\n";
+	"                            same two addresses, each pair in a thread; and, as\n"
+	"                            what the machine has to give, in a process\n";
 
 #define BATCH	   32
 #define FRAME_MAX  66000
 #define GSO_BUFFER (128 << 10)
 #define PORT	   80
+#define PORTS	   8 /* of the server: TIME-WAIT leaves enough of the client's to each */
 
 struct end {
 	cpl_stack *stack;
 	int ifindex;
-	cpl_handle listener;
 };
 
 /* Of each thread: nothing is shared. */
 static _Thread_local struct end ends[2];
+static _Thread_local cpl_handle listeners[PORTS];
 static _Thread_local uint8_t wire_buf[BATCH][FRAME_MAX];
 static _Thread_local uint8_t app_buf[65536];
 static _Thread_local uint64_t frames_moved;
@@ -169,13 +168,15 @@ static void start(bool gso)
 {
 	struct cpl_endpoint local = { .port = PORT };
 	uint64_t now = clock_ns();
-	int err;
 
 	for (int i = 0; i < 2; i++)
 		open_end(i, gso, now);
-	err = cpl_listen(ends[1].stack, &local, 65536, &ends[1].listener, now);
-	if (err)
-		die("listen", err);
+	for (int i = 0; i < PORTS; i++, local.port++) {
+		int err = cpl_listen(ends[1].stack, &local, 65536, &listeners[i], now);
+
+		if (err)
+			die("listen", err);
+	}
 }
 
 static void stop(void)
@@ -184,15 +185,15 @@ static void stop(void)
 		cpl_stack_free(ends[i].stack);
 }
 
-static cpl_handle dial(unsigned net, uint64_t now)
+/* To the next port of the server's. 0: no port is free. */
+static cpl_handle dial(uint64_t now)
 {
-	struct cpl_endpoint to = { .addr = cpl_addr4(10, 0, 0, 2), .port = PORT };
+	static _Thread_local unsigned n;
+	struct cpl_endpoint to = { .addr = cpl_addr4(10, 0, 0, 2),
+				   .port = (uint16_t)(PORT + n++ % PORTS) };
 	cpl_handle h = 0;
-	int err;
 
-	(void)net;
-	err = cpl_connect(ends[0].stack, NULL, &to, &h, now);
-	return err ? 0 : h;
+	return cpl_connect(ends[0].stack, NULL, &to, &h, now) ? 0 : h;
 }
 
 static void drop_events(int i)
@@ -205,13 +206,14 @@ static void drop_events(int i)
 
 static void establish(cpl_handle *client, cpl_handle *server)
 {
-	*client = dial(0, clock_ns());
+	*client = dial(clock_ns());
 	*server = 0;
 	if (!*client)
 		die("connect", 0);
 	while (!*server) {
 		turn(clock_ns());
-		cpl_accept(ends[1].stack, ends[1].listener, server, clock_ns());
+		for (int i = 0; i < PORTS && !*server; i++)
+			cpl_accept(ends[1].stack, listeners[i], server, clock_ns());
 	}
 	drop_events(0);
 	drop_events(1);
@@ -395,7 +397,7 @@ static void churn_server(const struct cpl_event *ev, uint64_t now)
 	long got;
 
 	if (ev->what & CPL_EV_ACCEPT)
-		while (!cpl_accept(ends[1].stack, ends[1].listener, &h, now))
+		while (!cpl_accept(ends[1].stack, ev->handle, &h, now))
 			;
 	if (ev->what & CPL_EV_READABLE) {
 		got = cpl_recv(ends[1].stack, ev->handle, app_buf, sizeof(app_buf), 0, now);
@@ -415,7 +417,7 @@ APART static void measured_churn(long n, long conc)
 	while (done < n) {
 		uint64_t now = clock_ns();
 
-		while (open < conc && dial(0, now))
+		while (open < conc && dial(now))
 			open++;
 		/* As any program does: what came is answered before anything goes out. */
 		carry(0, now);
@@ -483,7 +485,7 @@ static void open_idle(long n)
 			open++;
 		}
 		turn(now);
-		while (!cpl_accept(ends[1].stack, ends[1].listener, &h, now))
+		while (!cpl_accept(ends[1].stack, listeners[0], &h, now))
 			accepted++;
 		drop_events(0);
 		drop_events(1);
@@ -584,50 +586,23 @@ enum work {
 
 struct pair {
 	enum work work;
-	unsigned core, cores;
-	pthread_barrier_t *together;
 	int argc;
 	char **argv;
-	pthread_t thread;
-	struct result result;
 };
 
-static void *pair_run(void *arg)
+/* One of N pairs. */
+static double pair_run(unsigned number, unsigned n, pthread_barrier_t *barrier, void *arg)
 {
-	struct pair *p = arg;
-	cpu_set_t one;
+	const struct pair *p = arg;
+	struct result r;
 
-	CPU_ZERO(&one);
-	CPU_SET(p->core, &one);
-	pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
-	core = p->core;
-	cores = p->cores;
-	together = p->together;
-	p->result = p->work == BULK ? bulk(p->argc, p->argv, 0)
-		    : p->work == RR ? rr(p->argc, p->argv)
-				    : churn(p->argc, p->argv);
-	return NULL;
-}
-
-/* Units of WORK a second by N pairs at once. */
-static double rate(enum work work, unsigned n, int argc, char **argv)
-{
-	struct pair pairs[64];
-	pthread_barrier_t barrier;
-	double sum = 0;
-
-	pthread_barrier_init(&barrier, NULL, n);
-	for (unsigned i = 0; i < n; i++) {
-		pairs[i] = (struct pair){ work, i, n, &barrier, argc, argv, 0, { 0, 0 } };
-		if (pthread_create(&pairs[i].thread, NULL, pair_run, &pairs[i]))
-			die("thread", errno);
-	}
-	for (unsigned i = 0; i < n; i++) {
-		pthread_join(pairs[i].thread, NULL);
-		sum += pairs[i].result.n * 1e9 / (double)pairs[i].result.ns;
-	}
-	pthread_barrier_destroy(&barrier);
-	return sum;
+	core = number;
+	cores = n;
+	together = barrier;
+	r = p->work == BULK ? bulk(p->argc, p->argv, 0)
+	    : p->work == RR ? rr(p->argc, p->argv)
+			    : churn(p->argc, p->argv);
+	return r.n * 1e9 / (double)r.ns;
 }
 
 static void several_cores(int argc, char **argv)
@@ -638,21 +613,26 @@ static void several_cores(int argc, char **argv)
 	long mb = option_number(argc, argv, "mb", 512);
 	char bulk_mb[32], rounds[32], *small[] = { argv[0], bulk_mb, rounds, NULL };
 
-	if (n < 1 || n > 64 || reps < 1 || reps > 99)
+	if (n < 1 || n > AT_ONCE_MAX || reps < 1 || reps > 99)
 		die("n is 1 to 64, reps 1 to 99", -EINVAL);
 	snprintf(bulk_mb, sizeof(bulk_mb), "mb=%ld", mb);
 	snprintf(rounds, sizeof(rounds), "n=%ld", mb * 600);
 	for (enum work work = BULK; work <= CHURN; work++) {
-		double ratios[99], one = 0, all = 0;
+		double ratios[99], apart[99], one = 0, all = 0;
+		struct pair pair = { work, 3, small };
 
 		for (long i = 0; i < reps; i++) {
-			one = rate(work, 1, 3, small);
-			all = rate(work, (unsigned)n, 3, small);
+			one = at_once(1, false, pair_run, &pair);
+			all = at_once((unsigned)n, false, pair_run, &pair);
 			ratios[i] = all / one;
+			apart[i] = at_once((unsigned)n, true, pair_run, &pair) / one;
 		}
 		qsort(ratios, (size_t)reps, sizeof(ratios[0]), by_value);
-		printf("cores  %s a second: %.0f on one, %.0f on %ld; ratio %.2f (%.2f, %.2f)\n",
-		       names[work], one, all, n, ratios[reps / 2], ratios[0], ratios[reps - 1]);
+		qsort(apart, (size_t)reps, sizeof(apart[0]), by_value);
+		printf("cores  %s a second: %.0f on one, %.0f on %ld; ratio %.2f (%.2f, %.2f), of "
+		       "processes %.2f (%.2f, %.2f)\n",
+		       names[work], one, all, n, ratios[reps / 2], ratios[0], ratios[reps - 1],
+		       apart[reps / 2], apart[0], apart[reps - 1]);
 	}
 }
 

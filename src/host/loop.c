@@ -42,7 +42,7 @@
 #define LONE_SEEN      4
 #define LONE_TRUSTED   250
 #define NO_WAIT_NS     1000
-#define OUT_LEAST      4
+#define OUT_LEAST      2
 /*
  * Before it sleeps, the loop offers the core to whoever is to send the next frame: to be called
  * again afterwards costs less than to fall asleep and to be woken. It does so less and less often
@@ -63,7 +63,7 @@ struct loop_link {
 	bool one;	/* the last read gave one frame ... */
 	unsigned lone;	/* ... and so often the read after it none */
 	bool blocked;	/* refused a frame: no output until its descriptor says so */
-	unsigned batch; /* frames at once: about OUT_OCTETS */
+	unsigned batch; /* frames at once: about OUT_OCTETS; few, until that is known */
 };
 
 struct loop {
@@ -209,7 +209,7 @@ int loop_add_link(struct loop *l, struct link *link, uint32_t flags, struct link
 		return err;
 	}
 	l->links[l->links_n++] =
-		(struct loop_link){ .link = link, .ifindex = ifindex, .batch = LOOP_BATCH };
+		(struct loop_link){ .link = link, .ifindex = ifindex, .batch = 2 * OUT_LEAST };
 	return ifindex;
 }
 

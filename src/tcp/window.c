@@ -228,13 +228,19 @@ void rcvbuf_autotune(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		tcb->rcvbuf = (uint32_t)want;
 }
 
-/* One window is in flight; a loss keeps all that is sent after it in the buffer for a round trip, a
- * loss of the retransmission for another. With less, recovery ends in silence. */
+/*
+ * One window is in flight; a loss keeps all that is sent after it in the buffer for a round trip, a
+ * loss of the retransmission for another. With less, recovery ends in silence. Of a window that is
+ * not used, what was in flight counts: more in the buffer would only wait there, and leave the
+ * cache.
+ */
 #define SNDBUF_WINDOWS 3
 
 void sndbuf_autotune(struct tcp *tcp, struct tcb *tcb)
 {
-	uint64_t want = (uint64_t)SNDBUF_WINDOWS * tcb->io->cc.cwnd;
+	const struct tcb_io *io = tcb->io;
+	uint32_t window = io->cwnd_limited || io->cc.cwnd < io->out_max ? io->cc.cwnd : io->out_max;
+	uint64_t want = (uint64_t)SNDBUF_WINDOWS * window;
 
 	if (tcb_has(tcb, TCB_SNDBUF_FIXED) || want <= tcb->sndbuf)
 		return;

@@ -342,13 +342,6 @@ size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *da
 	return taken;
 }
 
-size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n)
-{
-	if (chunkq_begin(q, cm, data, n))
-		return n;
-	return chunkq_append_part(q, cm, data, n, n);
-}
-
 struct chunk *chunkq_room(struct chunkq *q, struct chunk_mem *cm, uint32_t n, size_t coming)
 {
 	struct chunk_ref *last;

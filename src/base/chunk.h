@@ -106,15 +106,10 @@ static inline void chunkq_empty(struct chunkq *q, struct chunk_mem *cm)
 		chunk_put(cm, ref->chunk);
 	pool_give(&cm->refs, ref);
 }
+
 /*
- * Append a copy of N bytes: into the room left in the tail chunk if the queue ends where that is
- * filled up to, then into new chunks, of a class for what is appended and queued already. Returns
- * the bytes taken: fewer when memory is short.
- */
-size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n);
-/*
- * The same of N bytes to an empty queue, which is what most of them get, all or nothing: false if
- * that needs more than a small chunk, or what is not at hand.
+ * chunkq_append() to an empty queue, which is what most of them get, all or nothing: false if that
+ * needs more than a small chunk, or what is not at hand.
  */
 static inline bool chunkq_begin(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n)
 {
@@ -141,9 +136,19 @@ static inline bool chunkq_begin(struct chunkq *q, struct chunk_mem *cm, const vo
 	q->bytes = n;
 	return true;
 }
-/* The same, where COMING bytes, N of them included, are to follow each other. */
+/* chunkq_append() where COMING bytes, N of them included, are to follow each other. */
 size_t chunkq_append_part(struct chunkq *q, struct chunk_mem *cm, const void *data, size_t n,
 			  size_t coming);
+/*
+ * Append a copy of N bytes: into the room left in the tail chunk if the queue ends where that is
+ * filled up to, then into new chunks, of a class for what is appended and queued already. Returns
+ * the bytes taken: fewer when memory is short.
+ */
+static inline size_t chunkq_append(struct chunkq *q, struct chunk_mem *cm, const void *data,
+				   size_t n)
+{
+	return chunkq_begin(q, cm, data, n) ? n : chunkq_append_part(q, cm, data, n, n);
+}
 /*
  * The chunk that is to be filled with what Q goes on with, by the caller, who then appends it by
  * chunkq_append_ref(): the last one of Q, if Q ends where that is filled up to, or a new one, of a

@@ -209,8 +209,7 @@ bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uin
 	    n >= tcb->sndbuf || io->marks_n || tcb_has(tcb, TCB_FIN_QUEUED | TCB_CORK) ||
 	    tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16 || tcp->long_way)
 		return false;
-	if (!chunkq_begin(&io->sndq, tcp->chunks, data, n) &&
-	    chunkq_append_part(&io->sndq, tcp->chunks, data, n, n) != n) {
+	if (chunkq_append(&io->sndq, tcp->chunks, data, n) != n) {
 		chunkq_clear(&io->sndq, tcp->chunks);
 		return false;
 	}

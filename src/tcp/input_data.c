@@ -172,8 +172,7 @@ bool input_text_next(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg
 	struct chunkq *q = &tcb->io->rcvq;
 	uint64_t before = q->bytes;
 
-	if (chunkq_begin(q, tcp->chunks, seg->data, seg->len) ||
-	    chunkq_append_part(q, tcp->chunks, seg->data, seg->len, seg->len) == seg->len)
+	if (chunkq_append(q, tcp->chunks, seg->data, seg->len) == seg->len)
 		return true;
 	chunkq_trim(q, tcp->chunks, q->bytes - before);
 	return false;

@@ -78,7 +78,6 @@ static inline void advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint6
 	struct tcb_io *io = tcb->io;
 	uint32_t n = ack - io->snd_base;
 
-	tcb->flags &= ~TCB_MORE;
 	if (n >= io->sndq.bytes) {
 		n = (uint32_t)io->sndq.bytes; /* the FIN is no octet */
 		chunkq_empty(&io->sndq, tcp->chunks);
@@ -91,16 +90,7 @@ static inline void advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint6
 	} else {
 		chunkq_drop(&io->sndq, tcp->chunks, n);
 	}
-	io->snd_base += n;
-	tcb->snd_una = ack;
-	tcb->bytes_acked += n;
-	io->small_end = seq_max(io->small_end, ack);
-	io->push_seq = seq_max(io->push_seq, ack);
-	io->block_seq = seq_max(io->block_seq, ack);
-	io->forced_push = seq_max(io->forced_push, ack);
-	io->progress = now;
-	tcb->rexmt_n = 0;
-	tcb->soft_error = 0;
+	tcb_acked(tcb, ack, n, now);
 	sndbuf_autotune(tcp, tcb);
 	if (tcb_has(tcb, TCB_WANT_WRITE))
 		tcb_tell_room(tcp, tcb);

@@ -207,20 +207,9 @@ void input_advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
 	if (n > io->sndq.bytes)
 		n = io->sndq.bytes; /* the FIN is no octet */
 	chunkq_drop(&io->sndq, tcp->chunks, n);
-	io->snd_base += (uint32_t)n;
-	tcb->bytes_acked += n;
-	tcb->snd_una = ack;
-	/* What is behind stays close behind: 2^31 octets on it would seem to lie ahead. */
-	io->small_end = seq_max(io->small_end, ack);
-	io->push_seq = seq_max(io->push_seq, ack);
-	io->block_seq = seq_max(io->block_seq, ack);
-	io->forced_push = seq_max(io->forced_push, ack);
-	tcb->flags &= ~TCB_MORE; /* as Linux: more was to follow at once, not after a round trip */
+	tcb_acked(tcb, ack, (uint32_t)n, now);
 	if (tcb_has(tcb, TCB_URG_OUT) && seq_geq(ack, tcb->snd_up))
 		tcb->flags &= ~TCB_URG_OUT;
-	io->progress = now;
-	tcb->rexmt_n = 0;
-	tcb->soft_error = 0;
 	if (sendmap_empty(&io->map) && !io->sndq.bytes)
 		tcb_busy(tcb, false, now);
 	sndbuf_autotune(tcp, tcb);

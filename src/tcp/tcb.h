@@ -535,6 +535,25 @@ static inline uint32_t tcb_write_seq(const struct tcb *tcb)
 	return tcb->snd_nxt - tcb_has(tcb, TCB_FIN_SENT);
 }
 
+/* SND.UNA <- ACK, and N octets have left the send queue. */
+static inline void tcb_acked(struct tcb *tcb, uint32_t ack, uint32_t n, uint64_t now)
+{
+	struct tcb_io *io = tcb->io;
+
+	io->snd_base += n;
+	tcb->bytes_acked += n;
+	tcb->snd_una = ack;
+	/* What is behind stays close behind: 2^31 octets on it would seem to lie ahead. */
+	io->small_end = seq_max(io->small_end, ack);
+	io->push_seq = seq_max(io->push_seq, ack);
+	io->block_seq = seq_max(io->block_seq, ack);
+	io->forced_push = seq_max(io->forced_push, ack);
+	tcb->flags &= ~TCB_MORE; /* as Linux: more was to follow at once, not after a round trip */
+	io->progress = now;
+	tcb->rexmt_n = 0;
+	tcb->soft_error = 0;
+}
+
 /* Octets written and not sent. */
 static inline uint32_t tcb_unsent(const struct tcb *tcb)
 {

@@ -223,6 +223,7 @@ static void bbr_tell(const struct cc *cc, struct cc_told *told)
 
 const struct cc_ops cc_bbr = {
 	.name = "bbr",
+	.state_bytes = sizeof(struct bbr),
 	.paces = true,
 	.owns_recovery = true,
 	.init = bbr_init,

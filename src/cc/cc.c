@@ -4,6 +4,7 @@
  * and additive increase by bytes (RFC 5681 3.1, RFC 3465), restart after idleness (RFC 5681 4.1).
  */
 #include <stddef.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "cc/cc.h"
@@ -57,14 +58,12 @@ void cc_init(struct cc *cc, const struct cc_ops *ops, uint32_t mss, uint32_t ini
 	while (id < CONTROLLERS && cc_controllers[id] != ops)
 		id++;
 	ASSERT(id < CONTROLLERS);
-	*cc = (struct cc){
-		.id = id,
-		.cwnd = initial_window,
-		.ssthresh = CC_SSTHRESH_NONE,
-		.mss = mss,
-		.initial = 10,
-		.prior_ssthresh = CC_SSTHRESH_NONE,
-	};
+	memset(cc, 0, offsetof(struct cc, state));
+	cc->id = id;
+	cc->cwnd = initial_window;
+	cc->ssthresh = cc->prior_ssthresh = CC_SSTHRESH_NONE;
+	cc->mss = mss;
+	cc->initial = 10;
 	hystart_init(&cc->hystart);
 	ops->init(cc, now);
 }

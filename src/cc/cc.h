@@ -50,7 +50,8 @@ struct cc_ops {
 	bool owns_recovery; /* sets cwnd itself, also in recovery; implies every_ack */
 	bool every_ack;	    /* ack() is called for each, not only for those that may grow cwnd */
 	bool needs_ecn;	    /* asks for ECN, and wants each mark reported as it comes (RFC 8257) */
-	/* cwnd, ssthresh and mss are set: prepare the rest. */
+	uint16_t state_bytes; /* of cc.state are its own; the rest is not touched */
+	/* cwnd, ssthresh and mss are set: prepare the rest, all of its state too. */
 	void (*init)(struct cc *cc, uint64_t now);
 	/* New data is about to be sent; NULL: does not matter. */
 	void (*sent)(struct cc *cc, const struct send_event *ev);

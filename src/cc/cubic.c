@@ -330,6 +330,7 @@ static void cubic_restart(struct cc *cc, uint64_t idle_ns, uint64_t now)
 
 const struct cc_ops cc_cubic = {
 	.name = "cubic",
+	.state_bytes = sizeof(struct cubic),
 	.init = cubic_init,
 	.ack = cubic_ack,
 	.ack_unused = cubic_ack_unused,

@@ -109,6 +109,7 @@ static void dctcp_tell(const struct cc *cc, struct cc_told *told)
 
 const struct cc_ops cc_dctcp = {
 	.name = "dctcp",
+	.state_bytes = sizeof(struct dctcp),
 	.needs_ecn = true,
 	.every_ack = true,
 	.init = dctcp_init,

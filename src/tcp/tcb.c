@@ -61,7 +61,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	uint32_t mss = tcb->snd_mss ? tcb->snd_mss : tcp_default_mss(&tcb->node.id.remote);
 	uint32_t initial = cc_initial_window(mss, tcp->config->initial_window);
 
-	mem_zero(io, sizeof(*io));
+	mem_zero(&io->sndq, offsetof(struct tcb_io, cc) - offsetof(struct tcb_io, sndq));
 	sendmap_init(&io->map, &tcp->sents, tcb->snd_nxt, now);
 	recovery_init(&io->recovery, tcb_has(tcb, TCB_SACK), tcb->snd_nxt, tcb->reordering);
 	cc_init(&io->cc, cc_at(tcb->cc_id), mss, tcb->cwnd ? tcb->cwnd : initial, now);

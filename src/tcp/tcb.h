@@ -199,14 +199,13 @@ struct stream_mark {
 struct tcb_io {
 	struct sendmap map;
 	struct recovery recovery;
-	struct cc cc;
 
+	/* From here on to cc all is 0 at first. */
 	struct chunkq sndq;   /* from snd_base on: sent and not acknowledged, then not sent */
 	uint32_t snd_base;    /* sequence number of sndq's first octet */
 	uint32_t push_seq;    /* a push ends before this; valid while it is ahead of snd_una */
 	uint32_t block_seq;   /* where the last block of what was written begins: stream.c */
 	uint32_t forced_push; /* where the last push was, of the program or for a full block */
-	struct stream_mark marks[STREAM_MARKS]; /* ahead of snd_nxt, in order */
 	uint8_t marks_n;
 	bool no_push;	    /* the last send said that more follows */
 	uint32_t small_end; /* end of the last short segment sent (Minshall's Nagle) */
@@ -258,6 +257,10 @@ struct tcb_io {
 	uint8_t rexmt_times; /* the RTO counts from this transmission ... */
 	uint32_t rexmt_seq;  /* ... of the first segment, if it starts here */
 	bool hold_over;	     /* short segments have been held long enough: send */
+
+	/* What is mostly not used comes last, and is not touched: of cc, its state. */
+	struct cc cc;
+	struct stream_mark marks[STREAM_MARKS]; /* marks_n of them, ahead of snd_nxt, in order */
 };
 
 #define SOURCE_ROUTE_MAX 9 /* as many as 40 octets of options hold */

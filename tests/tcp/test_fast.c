@@ -99,7 +99,11 @@ static void put_tcb(struct world *w, int i)
 	PUT(w, &io->map, una, lost_hint);
 	PUT(w, &io->map, delivered, loss);
 	PUT(w, io, recovery, sndq);
+	PUT(w, &io->cc, id, state);
+	put(w, io->cc.state, cc_ops(&io->cc)->state_bytes);
 	PUT(w, io, snd_base, rcvq);
+	for (unsigned j = 0; j < io->marks_n; j++)
+		put_number(w, (int64_t)io->marks[j].seq << 1 | io->marks[j].record);
 	PUT(w, io, ooo_n, rate);
 	PUT(w, io, drs_time, fastopen);
 	put_rate(w, &io->rate);

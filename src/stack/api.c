@@ -39,7 +39,8 @@ int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigne
 	if (s->run.pieces_n)
 		run_ends(s, now);
 	s->batch = 0;
-	output_run(s, now);
+	if (!output_may_wait(s))
+		output_run_all(s, now);
 	return (int)i;
 }
 

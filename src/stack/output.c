@@ -480,16 +480,24 @@ static void run_loop(struct cpl_stack *s, uint64_t now)
 	s->in_loop = false;
 }
 
+/* The next of what TCP wants to say without a connection. False: there is none. */
+static bool next_reply(struct cpl_stack *s, struct output_to *to, uint64_t now)
+{
+	struct tcp_reply *r = tcp_next_reply(&s->tcp, now);
+
+	if (!r)
+		return false;
+	if (!reply_plain(s, r, to, now))
+		send_reply(s, r, now);
+	tcp_reply_free(&s->tcp, r);
+	return true;
+}
+
 void output_run_all(struct cpl_stack *s, uint64_t now)
 {
-	struct tcp_reply *r;
-
 	run_loop(s, now);
-	while ((r = tcp_next_reply(&s->tcp, now)) != NULL) {
-		if (!reply_plain(s, r, now))
-			send_reply(s, r, now);
-		tcp_reply_free(&s->tcp, r);
-	}
+	while (next_reply(s, NULL, now))
+		;
 	neighbour_actions(s, now);
 }
 
@@ -618,7 +626,11 @@ static __attribute__((noinline)) int copy_any(struct cpl_stack *s, int ifindex,
 	struct iface *iface = &s->ifaces[ifindex];
 	struct frame *f;
 
-	output_run(s, now);
+	if (!list_empty(&s->loop) || !list_empty(&s->neigh.actions))
+		output_run_all(s, now);
+	while (list_empty(&iface->txq) && next_reply(s, to, now))
+		if (to->len)
+			return (int)to->len;
 	f = take_frame(s, ifindex, to, now);
 	if (!f)
 		return (int)to->len;
@@ -632,7 +644,7 @@ static __attribute__((noinline)) int copy_ready(struct cpl_stack *s, struct tcb 
 						void *data, size_t size, struct cpl_out *what,
 						uint64_t now)
 {
-	struct output_to to = { data, size, what, 0 };
+	struct output_to to = { data, size, what, ifindex, 0 };
 
 	if (!tcb || !output_whole(s, tcb, &to, now))
 		return copy_any(s, ifindex, &to, now);

@@ -509,14 +509,14 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to
 	return true;
 }
 
-bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now)
+bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, struct output_to *to, uint64_t now)
 {
 	const struct dst *dst = s->way;
 	bool bare = is_bare(&r->seg);
 	uint8_t made[TCP_HLEN_MAX], *ip;
-	struct frame *f;
+	struct frame *f = NULL;
+	uint32_t hlen, len;
 	uint64_t pair;
-	uint32_t hlen;
 
 	if (!conn_id_is4(&r->id) || r->route.n || s->tcp.long_way)
 		return false;
@@ -524,20 +524,29 @@ bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now)
 	if (!is_way(s, dst, pair))
 		return false;
 	hlen = bare ? plain_hlen(&r->seg) : tcp_build(made, &r->seg);
-	f = IPV4_HLEN + hlen <= dst->mtu ? frame_new(s) : NULL;
-	if (!f)
+	len = IPV4_HLEN + hlen;
+	if (len > dst->mtu)
 		return false;
-	f->again = true;
-	f->ifindex = (uint8_t)dst->route.ifindex;
-	f->next_hop = dst->route.next_hop;
-	ip = frame_push(f, IPV4_HLEN + hlen);
-	plain_ip_header(ip, pair, r->tos, r->ttl, IPV4_HLEN + hlen);
+	ip = to && dst->route.ifindex == to->ifindex ? copy_place(s, dst, len, to, now) : NULL;
+	if (!ip) {
+		f = frame_new(s);
+		if (!f)
+			return false;
+		f->again = true;
+		f->ifindex = (uint8_t)dst->route.ifindex;
+		f->next_hop = dst->route.next_hop;
+		ip = frame_push(f, len);
+	}
+	plain_ip_header(ip, pair, r->tos, r->ttl, len);
 	if (bare) {
 		plain_tcp_header(ip + IPV4_HLEN, &r->id, &r->seg, pair, 0, false);
 	} else {
 		memcpy(ip + IPV4_HLEN, made, hlen);
 		sum_made(ip + IPV4_HLEN, hlen, pair, false);
 	}
-	output_hop(s, f, dst->hop_is, now);
+	if (f)
+		output_hop(s, f, dst->hop_is, now);
+	else
+		is_copied(ip, len, len, false, to);
 	return true;
 }

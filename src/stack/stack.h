@@ -26,6 +26,7 @@
 #define FRAME_HEADERS 144 /* Ethernet, IPv4 with options or IPv6 with fragment header, TCP */
 #define FRAME_PIECES  TCP_PIECES
 #define FRAMES_SPARE  64
+#define REPLIES_WAIT  256  /* answers that wait for a device to ask for frames */
 #define TXQ_MAX	      4096 /* frames that wait in one interface's queue */
 
 /* A frame on its way out: in an interface's queue, with a neighbour, or at the device. */
@@ -316,6 +317,12 @@ static inline bool output_waits(const struct cpl_stack *s)
 	return !list_empty(&s->loop) || !list_empty(&s->tcp.reply_queue) ||
 	       !list_empty(&s->neigh.actions);
 }
+/* What waits, or is there nothing, waits well until something leaves: then it needs no frame. */
+static inline bool output_may_wait(const struct cpl_stack *s)
+{
+	return list_empty(&s->loop) && list_empty(&s->neigh.actions) &&
+	       s->tcp.replies.in_use - s->tcp.replies.spare_n < REPLIES_WAIT;
+}
 static inline void output_run(struct cpl_stack *s, uint64_t now)
 {
 	if (output_waits(s))
@@ -359,15 +366,17 @@ struct output_to {
 	uint8_t *data;
 	size_t size;
 	struct cpl_out *what; /* or NULL */
-	uint32_t len;	      /* of the frame that is there now; 0: none yet */
+	int ifindex;
+	uint32_t len; /* of the frame that is there now; 0: none yet */
 };
 /*
  * OUT is a segment that mostly goes: it was sent, or could not be. False: nothing was done. With
  * TO, it may be there.
  */
 bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to, uint64_t now);
-/* R, if its peer is that of the last plain segment. False: nothing was done. */
-bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, uint64_t now);
+/* R, if its peer is that of the last plain segment; TO as above. False: nothing was done. */
+bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, struct output_to *to,
+		 uint64_t now);
 /*
  * TCB is ready, and before it nothing else: all that it has to send has left, in TO's memory, which
  * mostly is so. False: nothing was done.

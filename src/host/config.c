@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slabs come from the C library or, those of pools, straight from the kernel, and the last that
- * were released are kept for whoever asks next: else a send buffer that fills and drains would have
- * pages given back and cleared anew, for every octet sent. The C library would give back nothing of
- * a peak that is over: it keeps what is not at the end of its heap.
+ * Slabs come from regions (slabs.h), the smallest and the largest from the C library, and the last
+ * that were released are kept for whoever asks next: else a send buffer that fills and drains would
+ * have pages given back and cleared anew, for every octet sent. The C library would give back
+ * nothing of a peak that is over: it keeps what is not at the end of its heap.
  */
 #define _GNU_SOURCE
 #include "host/config.h"
+
+#include "host/slabs.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #define CACHE_LINE 64u
@@ -20,10 +21,8 @@
 #define KEPT_MAX 16u /* slabs of each kind: of POOL_SLAB_MAX, 16 MiB */
 #ifdef __SANITIZE_ADDRESS__
 #define KEPT_LEAST SIZE_MAX /* none: it is to see who uses one that was released */
-#define MMAP_LEAST SIZE_MAX
 #else
-#define KEPT_LEAST (256u * 1024)
-#define MMAP_LEAST (32u * 1024) /* what is smaller is the C library's business */
+#define KEPT_LEAST SLABS_LEAST
 #endif
 
 struct kept {
@@ -37,10 +36,11 @@ struct kept {
 /* For all stacks of this process: large ones apart, lest the many push them out. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kept large, small;
+static struct slabs regions;
 
 static struct kept *kept_for(size_t size)
 {
-	return size >= KEPT_LEAST ? &large : &small;
+	return size >= SLABS_MOST ? &large : &small;
 }
 
 /* One of exactly SIZE, the last released first: the cache may still have it. */
@@ -77,18 +77,25 @@ static struct kept_slab kept_put(void *slab, size_t size)
 	return out;
 }
 
+static bool has_region(size_t size)
+{
+	return size >= KEPT_LEAST && size < SLABS_MOST;
+}
+
 static void *slab_alloc(void *ctx, size_t size)
 {
-	void *slab = size < MMAP_LEAST ? NULL : kept_take(size);
+	void *slab = size < KEPT_LEAST ? NULL : kept_take(size);
 
 	(void)ctx;
 	if (slab)
 		return slab;
-	if (size >= KEPT_LEAST || size < MMAP_LEAST)
+	if (!has_region(size))
 		return aligned_alloc(CACHE_LINE,
 				     (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
-	slab = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return slab == MAP_FAILED ? NULL : slab;
+	pthread_mutex_lock(&lock);
+	slab = slabs_take(&regions, size);
+	pthread_mutex_unlock(&lock);
+	return slab;
 }
 
 static void slab_release(void *ctx, void *slab, size_t size)
@@ -96,14 +103,17 @@ static void slab_release(void *ctx, void *slab, size_t size)
 	struct kept_slab out = { slab, size };
 
 	(void)ctx;
-	if (size >= MMAP_LEAST)
+	if (size >= KEPT_LEAST)
 		out = kept_put(slab, size);
 	if (!out.slab)
 		return;
-	if (out.size >= KEPT_LEAST || out.size < MMAP_LEAST)
+	if (!has_region(out.size)) {
 		free(out.slab);
-	else if (munmap(out.slab, out.size)) /* too many mappings: the pages go at least */
-		madvise(out.slab, out.size, MADV_DONTNEED);
+		return;
+	}
+	pthread_mutex_lock(&lock);
+	slabs_release(out.slab);
+	pthread_mutex_unlock(&lock);
 }
 
 int config_fill(struct cpl_config *config, struct link_why *why)

@@ -193,7 +193,11 @@ static int pipe_read(struct link *link, struct cpl_frame *frames, unsigned max)
 	/* Empty: clear the descriptor, then look again for who came in between. */
 	if (read(link->fd, &wakes, sizeof(wakes)) < 0)
 		return 0;
-	return (int)take(e->in, frames, max);
+	n = take(e->in, frames, max);
+	/* Somebody did. It is not empty until these are given back: nobody will wake us again. */
+	if (n)
+		wake_up(link->fd);
+	return (int)n;
 }
 
 static void wire_free(struct wire *wire)

@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "link/link.h"
 
@@ -169,12 +171,63 @@ static void test_threads(void **state)
 	link_close(ends[0]);
 }
 
+/* What is done just before the next read(2), which here is this one. */
+static struct link *meanwhile;
+
+ssize_t read(int fd, void *data, size_t n)
+{
+	struct link *writer = meanwhile;
+	struct cpl_out f = frame_make(1);
+
+	meanwhile = NULL;
+	if (writer)
+		assert_int_equal(link_write(writer, &f), 1);
+	return syscall(SYS_read, fd, data, n);
+}
+
+static bool readable(const struct link *link)
+{
+	struct pollfd p = { .fd = link->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/*
+ * A frame comes between the look at the ring and the clearing of the descriptor: it is handed out,
+ * and whoever asks the descriptor hears of those that follow.
+ */
+static void test_between(void **state)
+{
+	struct link_pipe_config config = { .kind = CPL_IFACE_ETHER, .wake = true };
+	struct cpl_out next = frame_make(2), first = frame_make(0);
+	struct cpl_frame frames[7];
+	struct link *ends[2];
+
+	(void)state;
+	assert_int_equal(link_pipe_open(ends, &config, &why), 0);
+	assert_int_equal(link_write(ends[0], &first), 1);
+	assert_int_equal(link_read(ends[1], frames, 7), 1);
+	meanwhile = ends[0];
+	assert_int_equal(link_read(ends[1], frames, 7), 1);
+	assert_null(meanwhile);
+	assert_true(frame_is(&frames[0], 1));
+	assert_int_equal(link_write(ends[0], &next), 1);
+	assert_true(readable(ends[1]));
+	assert_int_equal(link_read(ends[1], frames, 7), 1);
+	assert_true(frame_is(&frames[0], 2));
+	assert_int_equal(link_read(ends[1], frames, 7), 0);
+	assert_false(readable(ends[1]));
+	link_close(ends[0]);
+	link_close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order_and_bound),
 		cmocka_unit_test(test_offload),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_between),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/send.h"
 #include "host/watches.h"
 #include "link/pcapng.h"
 
@@ -311,25 +312,16 @@ static void unblock(struct loop *l, unsigned i)
 static uint32_t output_some(struct loop *l, unsigned i, uint64_t now)
 {
 	struct loop_link *k = &l->links[i];
-	int n = cpl_output(l->stack, k->ifindex, l->outs, k->batch, now);
-	unsigned sent = 0;
-	uint32_t octets = 0;
+	struct send_result sent =
+		send_frames(l->stack, k->ifindex, k->link, l->outs, k->batch, now);
 
-	k->link->now = now;
-	if (n > 0)
-		sent = link_write_some(k->link, l->outs, (unsigned)n);
-	if ((int)sent < n)
+	if (sent.refused)
 		block(l, i);
-	/* What comes after a refused frame is refused as well: order is kept. */
-	for (int f = 0; f < n; f++) {
-		octets += l->outs[f].len;
-		cpl_output_done(l->stack, l->outs[f].token, f < (int)sent, now);
-	}
-	if (octets > OUT_OCTETS && k->batch > OUT_LEAST)
+	if (sent.octets > OUT_OCTETS && k->batch > OUT_LEAST)
 		k->batch /= 2;
-	else if (n == (int)k->batch && octets <= OUT_OCTETS / 2 && k->batch < LOOP_BATCH)
+	else if (sent.frames == k->batch && sent.octets <= OUT_OCTETS / 2 && k->batch < LOOP_BATCH)
 		k->batch *= 2;
-	return octets;
+	return sent.octets;
 }
 
 /* True: there is more to send, and a device that takes it. *SENT is set if something was. */

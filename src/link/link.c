@@ -53,6 +53,18 @@ unsigned link_write_some(struct link *link, const struct cpl_out *frames, unsign
 	return sent;
 }
 
+uint8_t *link_room(struct link *link, size_t *size)
+{
+	return link->ops->room(link, size);
+}
+
+void link_put(struct link *link, const struct cpl_out *frame)
+{
+	link->ops->put(link, frame);
+	if (link->capture)
+		pcapng_out(link->capture, link->capture_iface, frame, link->now);
+}
+
 bool link_ready(struct link *link, bool sleep)
 {
 	return link->ops->ready && link->ops->ready(link, sleep);

@@ -35,6 +35,9 @@ struct link_ops {
 	/* NULL: write() for each */
 	unsigned (*write_some)(struct link *link, const struct cpl_out *frames, unsigned n);
 	bool (*ready)(struct link *link, bool sleep); /* NULL: fd says it all */
+	/* NULL: no memory for what is to be written; see link_room() and link_put() */
+	uint8_t *(*room)(struct link *link, size_t *size);
+	void (*put)(struct link *link, const struct cpl_out *frame);
 };
 
 /* What all links have; each kind embeds it. */
@@ -67,6 +70,12 @@ int link_read(struct link *link, struct cpl_frame *frames, unsigned max);
 int link_write(struct link *link, const struct cpl_out *frame);
 /* The first of N frames for which there is room, in one go where the device can: how many. */
 unsigned link_write_some(struct link *link, const struct cpl_out *frames, unsigned n);
+/*
+ * Of a device that has them (its .room is there): memory for one short frame, of *SIZE octets, and
+ * what was put there is sent. What the device has no room for is lost, and in lost_frames.
+ */
+uint8_t *link_room(struct link *link, size_t *size);
+void link_put(struct link *link, const struct cpl_out *frame);
 /*
  * Whether link_read() has something, as far as that can be told without a system call. SLEEP: to be
  * called before waiting for fd: if there is nothing, fd says so when something comes.

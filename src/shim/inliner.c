@@ -19,6 +19,7 @@
 
 #include "host/arena.h"
 #include "host/loop.h"
+#include "host/send.h"
 #include "link/link.h"
 #include "shim/process.h"
 #include "shim/signals.h"
@@ -233,17 +234,13 @@ struct inline_state *inline_enter(uint64_t *now)
 static int output_some(struct inliner *in, uint64_t now)
 {
 	struct inline_state *sh = in->shared;
-	int n = cpl_output(sh->stack, sh->ifindex, in->outs, LOOP_BATCH, now), sent = 0;
+	struct send_result sent =
+		send_frames(sh->stack, sh->ifindex, in->link, in->outs, LOOP_BATCH, now);
 
-	if (n > 0 && !in->blocked)
-		sent = (int)link_write_some(in->link, in->outs, (unsigned)n);
-	/* What comes after a refused frame is refused as well: order is kept. */
-	in->blocked = sent < n;
-	for (int f = 0; f < n; f++)
-		cpl_output_done(sh->stack, in->outs[f].token, f < sent, now);
-	if (n > 0)
+	in->blocked = sent.refused;
+	if (sent.frames)
 		in->called = loop_clock();
-	return n;
+	return (int)sent.frames;
 }
 
 static void output(struct inliner *in, uint64_t now)

@@ -455,6 +455,24 @@ void sendmap_ack_only(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
 	map->seen_n = 0;
 }
 
+uint64_t sendmap_ack_syn(struct sendmap *map, uint64_t now)
+{
+	struct sent *record = list_first(&map->records, struct sent, by_seq);
+	uint64_t sent = record->time;
+
+	if (map->records.next != map->records.prev || map->told ||
+	    record->flags & ~(SENT_SYN | SENT_APP_LIMITED))
+		return 0;
+	map->delivered_segs++;
+	map->delivered += record_len(record);
+	map->delivered_time = now;
+	map->first_sent_time = sent;
+	record_free(map, record);
+	map->una = map->nxt;
+	map->seen_n = 0;
+	return now > sent ? now - sent : 1;
+}
+
 /* draft-ietf-ccwg-bbr 4.1.2.3, GenerateRateSample(). */
 void sendmap_rate(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
 		  struct sendmap_result *res)

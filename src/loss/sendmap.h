@@ -171,6 +171,11 @@ void sendmap_ack(struct sendmap *map, uint32_t ack, uint64_t now, struct sendmap
 void sendmap_ack_only(struct sendmap *map, uint64_t min_rtt_ns, uint64_t now,
 		      struct rate_sample *told);
 /*
+ * sendmap_ack() of all, if that is a SYN without data, sent once: returns its round trip. 0: it is
+ * not, and nothing was done.
+ */
+uint64_t sendmap_ack_syn(struct sendmap *map, uint64_t now);
+/*
  * SACK blocks, already checked to lie in (una, nxt] with start < end, without DSACK. A block that
  * ends inside a record splits it, at the segments that it was sent in: of a segment that a
  * block holds in part, nothing counts as received. So a peer cannot make more records than there

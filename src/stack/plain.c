@@ -329,6 +329,18 @@ static inline bool has_place(const struct iface *iface, const struct dst *dst, u
 	return len + (iface->config.kind == CPL_IFACE_ETHER ? ETHER_HLEN : 0) <= to->size;
 }
 
+/* The neighbour by way of DST, if it is the last one met, and nothing changes if it is used. */
+static inline struct neigh *neigh_at_hand(const struct cpl_stack *s, const struct dst *dst,
+					  uint64_t now)
+{
+	struct neigh *n = s->neigh.met;
+
+	return n && n->ifindex == dst->route.ifindex && neigh_in_use(n, now) &&
+			       cpl_addr_equal(&n->addr, &dst->route.next_hop)
+		       ? n
+		       : NULL;
+}
+
 /* Where a packet of LEN octets by way of DST may be written at once, behind its link header. */
 static uint8_t *copy_place(struct cpl_stack *s, const struct dst *dst, uint32_t len,
 			   const struct output_to *to, uint64_t now)
@@ -339,7 +351,11 @@ static uint8_t *copy_place(struct cpl_stack *s, const struct dst *dst, uint32_t 
 	if (!has_place(iface, dst, len, to))
 		return NULL;
 	if (iface->config.kind == CPL_IFACE_ETHER) {
-		n = neigh_find(&s->neigh, dst->route.ifindex, &dst->route.next_hop);
+		n = neigh_at_hand(s, dst, now);
+		if (!n)
+			n = neigh_find(&s->neigh, dst->route.ifindex, &dst->route.next_hop);
+		else if (s->neigh.lru.prev == &n->lru)
+			return put_link(iface, n, to->data);
 		if (!n || !neigh_use(&s->neigh, n, now))
 			return NULL;
 	}
@@ -415,18 +431,6 @@ static void copy_plain(struct cpl_stack *s, const struct tcp_out *out, const uin
 	}
 	put_headers(ip, out, hlen - IPV4_HLEN, made, sum, offload);
 	is_copied(ip, hlen, len, offload, to);
-}
-
-/* The neighbour by way of DST, if it is the last one met, and nothing changes if it is used. */
-static inline struct neigh *neigh_at_hand(const struct cpl_stack *s, const struct dst *dst,
-					  uint64_t now)
-{
-	struct neigh *n = s->neigh.met;
-
-	return n && n->ifindex == dst->route.ifindex && neigh_in_use(n, now) &&
-			       cpl_addr_equal(&n->addr, &dst->route.next_hop)
-		       ? n
-		       : NULL;
 }
 
 bool output_whole(struct cpl_stack *s, struct tcb *tcb, struct output_to *to, uint64_t now)

@@ -16,7 +16,7 @@
 static bool is_expected(const struct tcp *tcp, const struct tcb *tcb, const struct tcp_seg *seg)
 {
 	/* An established connection has neither sent nor received a FIN. */
-	if (tcb->state != CPL_ESTABLISHED || !tcb->io || seg->seq != tcb->rcv_nxt ||
+	if (tcb->state != CPL_ESTABLISHED || seg->seq != tcb->rcv_nxt ||
 	    (seg->flags & ~TCP_PSH) != TCP_ACK || tcp->long_way)
 		return false;
 	if (tcb_has(tcb, TCB_ORPHAN | TCB_PERSIST | TCB_URG_OUT) || tcb->accecn || tcb->ecn)
@@ -141,7 +141,7 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 {
 	const struct sent *record = NULL;
 
-	if (!is_expected(tcp, tcb, seg))
+	if (!tcb->io || !is_expected(tcp, tcb, seg))
 		return fast_close(tcp, tcb, seg, now);
 	if (!text_fits(tcb, seg) || seg->ack != tcb->snd_nxt)
 		return false;
@@ -173,6 +173,15 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 	if (tcb_has(tcb, TCB_ACK_NOW | TCB_PROBE) || tcb->snd_nxt != tcb_write_seq(tcb))
 		tcb_kick(tcp, tcb);
 	return true;
+}
+
+bool fast_first(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
+{
+	/* Its text is what asks for a block. */
+	if (tcb->io || !seg->len || seg->ack != tcb->snd_nxt || !is_expected(tcp, tcb, seg) ||
+	    seq_gt(seg->seq + seg->len, tcb->rcv_edge))
+		return false;
+	return tcb_io_new(tcp, tcb, now) && fast_input(tcp, tcb, seg, now);
 }
 
 bool fast_receive(struct tcp *tcp, struct tcb *tcb, size_t n, uint64_t now)

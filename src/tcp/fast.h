@@ -19,6 +19,9 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
  * one: that was dealt with; *FIN: our FIN was part of it. False: nothing was done.
  */
 bool fast_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, bool *fin, uint64_t now);
+/* The same of the first that comes for a connection without a tcb_io; which it may have afterwards.
+ */
+bool fast_first(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 /*
  * fast_close.c: the same of a segment without text that ends a direction, or all: TCB may be gone
  * afterwards.

@@ -206,7 +206,8 @@ void input_advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint64_t now)
 
 	if (n > io->sndq.bytes)
 		n = io->sndq.bytes; /* the FIN is no octet */
-	chunkq_drop(&io->sndq, tcp->chunks, n);
+	if (n)
+		chunkq_drop(&io->sndq, tcp->chunks, n);
 	tcb_acked(tcb, ack, (uint32_t)n, now);
 	if (tcb_has(tcb, TCB_URG_OUT) && seq_geq(ack, tcb->snd_up))
 		tcb->flags &= ~TCB_URG_OUT;

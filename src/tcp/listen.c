@@ -4,6 +4,7 @@
  * small records, the accept queue, the catch-all listener, SYN,ACK retransmission.
  */
 #include "tcp/ecn.h"
+#include "tcp/fast.h"
 #include "tcp/peer.h"
 
 static uint32_t listener_rcv_wnd(const struct tcb *listener)
@@ -430,7 +431,8 @@ static void half_acked(struct tcp *tcp, struct half_open *half, const struct seg
 	}
 	half_hand_over(tcp, half, tcb);
 	promote(tcp, listener, tcb, now);
-	segment_arrives(tcp, tcb, in, now);
+	if (in->gso_size || in->lent || in->ip->options_len || !fast_first(tcp, tcb, &in->tcp, now))
+		segment_arrives(tcp, tcb, in, now);
 }
 
 /* Where we are, in answer to what does not fit; a pending SYN has not been answered at all. */

@@ -631,6 +631,11 @@ static void settle(struct tcb *tcb, uint64_t now)
 	struct tcb_io *io = tcb->io;
 	bool fin = tcb_has(tcb, TCB_FIN_SENT);
 
+	if (tcb->state == CPL_SYN_SENT && !tcb->fastopen &&
+	    !tcb_has(tcb, TCB_ACK_NOW | TCB_PROBE)) {
+		list_del(&tcb->ready); /* nothing follows the SYN */
+		return;
+	}
 	if ((tcb->state != CPL_ESTABLISHED && !fin) || !io ||
 	    tcb->snd_nxt != tcb_write_seq(tcb) + fin ||
 	    tcb_has(tcb, TCB_ACK_NOW | TCB_PROBE | TCB_PERSIST | TCB_WANT_WRITE) || tcb->accecn ||

@@ -63,14 +63,18 @@ static bool binding_conflicts(struct tcp *tcp, const struct tcb *self,
 	return false;
 }
 
-static bool id_free(struct tcp *tcp, const struct conn_id *id, uint64_t now)
+bool port_id_free(struct tcp *tcp, const struct conn_id *id, struct time_wait **tw, uint64_t now)
 {
 	enum conn_kind kind;
 	void *found = demux_find(tcp, id, &kind);
 
+	*tw = NULL;
 	if (!found)
 		return kind == KIND_NONE;
-	return kind == KIND_TIME_WAIT && time_wait_may_take(tcp, found, now);
+	if (kind != KIND_TIME_WAIT)
+		return false;
+	*tw = found;
+	return time_wait_may_take(tcp, found, now);
 }
 
 /* Of the hash of what answers ID: the part that does not depend on our port. */
@@ -95,12 +99,15 @@ bool port_is_here(const struct tcp *tcp, const struct conn_id *id)
 	return answered_here(tcp, id, answer_hash(tcp, id));
 }
 
-/* May ID have its port? CLAIM: to be bound; as a last RESORT one that connections have. */
+/*
+ * May ID have its port? CLAIM: to be bound; as a last RESORT one that connections have. NULL: a
+ * TIME-WAIT, *TW, may have it.
+ */
 static bool port_fits(struct tcp *tcp, const struct conn_id *id, uint32_t answers,
-		      struct port_claim *claim, bool resort, uint64_t now)
+		      struct port_claim *claim, bool resort, struct time_wait **tw, uint64_t now)
 {
 	if (!claim)
-		return answered_here(tcp, id, answers) && id_free(tcp, id, now) &&
+		return answered_here(tcp, id, answers) && port_id_free(tcp, id, tw, now) &&
 		       !port_listener(tcp, &id->local, id->lport, 0);
 	claim->port = id->lport;
 	return (resort || !port_held(tcp, claim)) && !binding_conflicts(tcp, NULL, claim);
@@ -117,7 +124,8 @@ static uint64_t port_hash(struct tcp *tcp, const struct conn_id *id)
 }
 
 /* CLAIM: of who is to be bound; NULL: ID is complete but for the port. */
-static uint16_t choose(struct tcp *tcp, struct conn_id *id, struct port_claim *claim, uint64_t now)
+static uint16_t choose(struct tcp *tcp, struct conn_id *id, struct port_claim *claim,
+		       struct time_wait **tw, uint64_t now)
 {
 	uint32_t answers = answer_hash(tcp, id);
 	uint32_t first = tcp->config->port_first;
@@ -132,16 +140,16 @@ static uint16_t choose(struct tcp *tcp, struct conn_id *id, struct port_claim *c
 	for (uint32_t i = 0; i < (claim ? 2 * n : n); i++) {
 		id->lport = (uint16_t)(first + (offset + *count) % n);
 		(*count)++;
-		if (port_fits(tcp, id, answers, claim, i >= n, now))
+		if (port_fits(tcp, id, answers, claim, i >= n, tw, now))
 			return id->lport;
 	}
 	id->lport = 0;
 	return 0;
 }
 
-uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now)
+uint16_t port_choose(struct tcp *tcp, struct conn_id *id, struct time_wait **tw, uint64_t now)
 {
-	return choose(tcp, id, NULL, now);
+	return choose(tcp, id, NULL, tw, now);
 }
 
 int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local, uint64_t now)
@@ -159,7 +167,7 @@ int port_bind(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local
 		struct conn_id id = { .local = local->addr };
 
 		claim.reuseaddr = claim.reuseport = false; /* one of its own, as Linux */
-		port = choose(tcp, &id, &claim, now);
+		port = choose(tcp, &id, &claim, NULL, now);
 		if (!port)
 			return -EADDRINUSE;
 	} else if (binding_conflicts(tcp, tcb, &claim)) { /* MUST-41 */

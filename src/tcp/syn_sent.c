@@ -48,6 +48,8 @@ void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 	timer_keep_start(tcp, tcb, now);
 	if (!tcb->io)
 		timer_quiet_start(tcp, tcb, now, 0);
+	else if (tcb->io->t_quiet == CPL_NEVER)
+		tcb->io->t_quiet = timer_quiet(tcp, now, 0);
 	if (tcb_has(tcb, TCB_FIN_QUEUED)) /* 3.10.4: CLOSE in SYN-RECEIVED waits for this */
 		tcb_set_state(tcp, tcb, CPL_FIN_WAIT_1, now);
 }
@@ -60,7 +62,10 @@ static void syn_acked(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *se
 	struct tcb_io *io = tcb->io;
 	bool again = tcb->rexmt_n > 0;
 
-	sendmap_ack(&io->map, seg->ack, now, &res);
+	if (!tcp->long_way && seg->ack == tcb->snd_nxt)
+		res.rtt_ns = sendmap_ack_syn(&io->map, now);
+	if (!res.rtt_ns)
+		sendmap_ack(&io->map, seg->ack, now, &res);
 	input_advance(tcp, tcb, seg->ack, now);
 	if (res.rtt_ns) {
 		rtt_sample(&tcb->rtt, res.rtt_ns, 1);

@@ -80,7 +80,7 @@ static void io_init(struct tcp *tcp, struct tcb *tcb, struct tcb_io *io, uint64_
 	io->push_seq = io->small_end = tcb->snd_una;
 	io->block_seq = io->forced_push = io->usage_seq = tcb->snd_una;
 	io->t_rexmt = io->t_delack = io->t_cork = io->t_pace = CPL_NEVER;
-	io->t_quiet = timer_quiet(tcp, now, 0);
+	io->t_quiet = tcb_synchronized(tcb) ? timer_quiet(tcp, now, 0) : CPL_NEVER;
 	io->progress = io->last_sent = io->why_since = now;
 	io->busy_since = CPL_NEVER;
 	io->why = CPL_WHY_IDLE;
@@ -100,7 +100,7 @@ struct tcb_io *tcb_io_new(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		return NULL;
 	io_init(tcp, tcb, io, now);
 	tcb->io = io;
-	timer_was_set(tcp, tcb, io->t_quiet); /* it has no other yet */
+	timer_was_set(tcp, tcb, io->t_quiet); /* it has no other yet; or none at all */
 	return io;
 }
 

@@ -196,8 +196,7 @@ struct chunk *tcp_run_room(struct tcp *tcp, struct tcb *tcb, uint32_t n, uint32_
 bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t now);
 /* The device refused the segment of HANDLE with record [start, end). */
 void tcp_refused(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now);
-/* The same, but for want of something that nobody will announce (memory, a route): try again soon.
- */
+/* The same for want of what nobody will announce (memory, a route): try again soon. */
 void tcp_stalled(struct tcp *tcp, cpl_handle handle, uint32_t start, uint32_t end, uint64_t now);
 /* TCB of an interface's ready list, or NULL. */
 struct tcb *tcp_next_ready(struct tcp *tcp, int ifindex);
@@ -334,8 +333,10 @@ static inline uint32_t tcp_seconds(uint64_t now)
 {
 	return (uint32_t)(now / CPL_SECOND);
 }
-/* A local port for ID, which has none, that nobody has with this peer (RFC 6056 3.3.4), or 0. */
-uint16_t port_choose(struct tcp *tcp, struct conn_id *id, uint64_t now);
+/* Nobody has ID, or only a TIME-WAIT, *TW, that gives way: else that is NULL. */
+bool port_id_free(struct tcp *tcp, const struct conn_id *id, struct time_wait **tw, uint64_t now);
+/* A local port for ID, which has none, so that it is free (RFC 6056 3.3.4), or 0. */
+uint16_t port_choose(struct tcp *tcp, struct conn_id *id, struct time_wait **tw, uint64_t now);
 /* What answers ID comes to this stack, of several: config->cores. */
 bool port_is_here(const struct tcp *tcp, const struct conn_id *id);
 /* What a socket wants, or has, and what it allows others. */
@@ -676,9 +677,7 @@ int tcp_close(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 int tcp_abort(struct tcp *tcp, struct tcb *tcb, uint64_t now);
 /* A RST, if the state owes the peer one (3.10.5). */
 void tcp_reset_peer(struct tcp *tcp, struct tcb *tcb);
-/*
- * disconnect.c: ABORT, but the handle stays: CLOSED as by cpl_open(), with its options, and bound
- * to LOCAL (NULL: to nothing).
+/* disconnect.c: ABORT, but the handle stays, CLOSED with its options; bound to LOCAL, if not NULL.
  */
 int tcp_disconnect(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoint *local,
 		   uint64_t now);

@@ -47,21 +47,18 @@ static bool remote_ok(struct tcp *tcp, const struct cpl_endpoint *remote)
 static int claim_id(struct tcp *tcp, struct tcb *tcb, struct time_wait **tw, uint64_t now)
 {
 	struct conn_id *id = &tcb->node.id;
-	enum conn_kind kind;
-	void *found;
 
-	if (!(id->lport ? port_is_here(tcp, id) : port_choose(tcp, id, now)))
-		return -EADDRNOTAVAIL;
-	found = demux_find(tcp, id, &kind);
-	if (kind == KIND_TIME_WAIT) {
-		*tw = found;
-		/* The new incarnation starts beyond the old one (RFC 9293 3.4.3). */
-		tcb->iss = (*tw)->snd_nxt + 65535 + 2;
-		return time_wait_may_take(tcp, *tw, now) ? 0 : -EADDRINUSE;
+	if (!id->lport) {
+		if (!port_choose(tcp, id, tw, now))
+			return -EADDRNOTAVAIL;
+	} else {
+		if (!port_is_here(tcp, id))
+			return -EADDRNOTAVAIL;
+		if (!port_id_free(tcp, id, tw, now))
+			return -EADDRINUSE;
 	}
-	if (kind != KIND_NONE)
-		return -EADDRINUSE;
-	tcb->iss = tcp_isn(tcp, id, now);
+	/* The new incarnation starts beyond the old one (RFC 9293 3.4.3). */
+	tcb->iss = *tw ? (*tw)->snd_nxt + 65535 + 2 : tcp_isn(tcp, id, now);
 	return 0;
 }
 

@@ -227,12 +227,22 @@ __attribute__((unused)) static void die(const char *what)
 }
 
 /* A listener of FAMILY on loopback. */
-__attribute__((unused)) static int listener(char family)
+/* A socket that has a port and does not listen. */
+__attribute__((unused)) static int port_taken(char family)
 {
 	struct name n = name_of(loopback(family), 0);
 	int fd = socket(domain(family), SOCK_STREAM, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&n.ss, n.len) || listen(fd, 16))
+	if (fd < 0 || bind(fd, (struct sockaddr *)&n.ss, n.len))
+		die("a port");
+	return fd;
+}
+
+__attribute__((unused)) static int listener(char family)
+{
+	int fd = port_taken(family);
+
+	if (listen(fd, 16))
 		die("a listener");
 	return fd;
 }

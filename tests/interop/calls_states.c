@@ -55,10 +55,10 @@ static void listener_shut(struct subject *s)
 
 static void refused(struct subject *s)
 {
-	int l = listener(s->family);
+	/* A port that nobody has could be chosen for the caller, which would then call itself. */
+	int l = port_taken(s->family);
 	struct name n = name_of(loopback(s->family), port_of(l));
 
-	close(l);
 	fresh(s);
 	nonblock(s->fd);
 	if (connect(s->fd, (struct sockaddr *)&n.ss, n.len) == 0 ||
@@ -66,6 +66,7 @@ static void refused(struct subject *s)
 		die("a call that is refused");
 	if (errno == EINPROGRESS)
 		await(s->fd, POLLERR);
+	close(l);
 }
 
 static void caller(struct subject *s)

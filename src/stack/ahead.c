@@ -36,12 +36,15 @@ static const uint32_t *chain_of(struct cpl_stack *s, bool ether, const struct cp
 
 void input_ahead(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, unsigned n)
 {
-	bool ether = s->ifaces[ifindex].config.kind == CPL_IFACE_ETHER;
+	bool ether;
 	const uint32_t *chains[INPUT_AHEAD];
 	const struct tcb *tcbs[INPUT_AHEAD];
 	unsigned chains_n = 0, tcbs_n = 0;
 	uint32_t last = 0;
 
+	if (ifindex < 1 || ifindex > IFACES_MAX)
+		return;
+	ether = s->ifaces[ifindex].config.kind == CPL_IFACE_ETHER;
 	n = n < INPUT_AHEAD ? n : INPUT_AHEAD;
 	for (unsigned i = 0; i < n; i++)
 		if ((chains[chains_n] = chain_of(s, ether, &f[i], &last)) != NULL)

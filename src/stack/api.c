@@ -26,14 +26,13 @@ static bool take(cpl_stack *s, int ifindex, const struct cpl_frame *f, unsigned 
 	return input_plain(s, ifindex, f, now) || input_frame(s, ifindex, f, now);
 }
 
-int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigned n, uint64_t now)
+static __attribute__((noinline)) int input(cpl_stack *s, int ifindex,
+					   const struct cpl_frame *frames, unsigned n, uint64_t now)
 {
 	unsigned i = 0;
 
 	if (ifindex < 1 || ifindex > IFACES_MAX || !s->ifaces[ifindex].used)
 		return -EINVAL;
-	if (n > 1 && s->tcp.demux.buckets >= INPUT_FAR)
-		input_ahead(s, ifindex, frames, n);
 	while (i < n && take(s, ifindex, &frames[i], n - 1 - i, now))
 		i++;
 	if (s->run.pieces_n)
@@ -42,6 +41,14 @@ int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigne
 	if (!output_may_wait(s))
 		output_run_all(s, now);
 	return (int)i;
+}
+
+/* Apart, so that what is seldom costs next to nothing where it is not. */
+int cpl_input(cpl_stack *s, int ifindex, const struct cpl_frame *frames, unsigned n, uint64_t now)
+{
+	if (n > 1 && s->tcp.tcbs.in_use >= INPUT_FAR)
+		input_ahead(s, ifindex, frames, n);
+	return input(s, ifindex, frames, n, now);
 }
 
 int cpl_next_release(cpl_stack *s, uint64_t *token)

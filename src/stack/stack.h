@@ -352,7 +352,7 @@ uint64_t frame_sum(const struct frame *f, sum_fn add, uint64_t sum, size_t at);
 
 /* ---- ahead.c ---- */
 #define INPUT_AHEAD 64u	  /* frames: what they need is still there when their turn comes */
-#define INPUT_FAR   8192u /* buckets: with fewer, all that is used lies in the caches */
+#define INPUT_FAR   4096u /* TCBs awake: what fewer need lies in the caches */
 /* What the first INPUT_AHEAD of the N frames at F need is asked for. */
 void input_ahead(struct cpl_stack *s, int ifindex, const struct cpl_frame *f, unsigned n);
 

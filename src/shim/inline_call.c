@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -351,8 +352,19 @@ static int pair_new(int flags, int pair[2])
 	return 0;
 }
 
-/* The engine's socket ID gets the descriptor PAIR[0]. */
-static int made(const int pair[2], uint64_t id, int domain, int type)
+/* close(2) would end a thread that is cancelled, before it closes anything. */
+static void pair_drop(void *arg)
+{
+	const int *pair = arg;
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	REAL(close)(pair[0]);
+	REAL(close)(pair[1]);
+	pthread_setcancelstate(cancel, NULL);
+}
+
+static int made_uncancelled(const int pair[2], uint64_t id, int domain, int type)
 {
 	struct shim_adopt adopt = { .token = token_new(id),
 				    .id = id,
@@ -379,6 +391,17 @@ static int made(const int pair[2], uint64_t id, int domain, int type)
 	return pair[0];
 }
 
+/* The engine's socket ID gets the descriptor PAIR[0]. */
+static int made(const int pair[2], uint64_t id, int domain, int type)
+{
+	int cancel, fd;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	fd = made_uncancelled(pair, id, domain, type);
+	pthread_setcancelstate(cancel, NULL);
+	return fd;
+}
+
 int inline_socket(int domain, int type, int protocol)
 {
 	int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC), pair[2], err;
@@ -393,8 +416,7 @@ int inline_socket(int domain, int type, int protocol)
 		return INLINE_ASK;
 	sh = inline_enter(&now);
 	if (!sh) {
-		REAL(close)(pair[0]);
-		REAL(close)(pair[1]);
+		pair_drop(pair);
 		return INLINE_ASK;
 	}
 	err = socket_open(sh->sockets, domain, type & ~flags, protocol, &id, now);
@@ -403,10 +425,20 @@ int inline_socket(int domain, int type, int protocol)
 	inline_leave(now);
 	if (!err)
 		return made(pair, id, domain, type & ~flags);
-	REAL(close)(pair[0]);
-	REAL(close)(pair[1]);
+	pair_drop(pair);
 	errno = -err;
 	return -1;
+}
+
+/* The thread may be cancelled while it waits. */
+static int64_t work_with(struct work *w, int pair[2])
+{
+	int64_t result;
+
+	pthread_cleanup_push(pair_drop, pair);
+	result = work(w);
+	pthread_cleanup_pop(0);
+	return result;
 }
 
 int inline_accept(int fd, struct sockaddr_storage *name, socklen_t *len, int flags)
@@ -426,10 +458,9 @@ int inline_accept(int fd, struct sockaddr_storage *name, socklen_t *len, int fla
 	/* That takes one descriptor more for a moment: the server may do without. */
 	if (pair_new(flags, pair))
 		return INLINE_ASK;
-	result = work(&w);
+	result = work_with(&w, pair);
 	if (result) {
-		REAL(close)(pair[0]);
-		REAL(close)(pair[1]);
+		pair_drop(pair);
 		if (result != INLINE_NOT)
 			errno = (int)-result;
 		return result == INLINE_NOT ? INLINE_ASK : -1;

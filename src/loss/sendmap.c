@@ -99,6 +99,14 @@ void sendmap_clear(struct sendmap *map)
 	map->told = 0;
 }
 
+void sendmap_destroy(struct sendmap *map)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe (pos, tmp, &map->records)
+		pool_give(map->pool, container_of(pos, struct sent, by_seq));
+}
+
 struct sent *sendmap_first(const struct sendmap *map)
 {
 	return list_empty(&map->records) ? NULL : list_first(&map->records, struct sent, by_seq);

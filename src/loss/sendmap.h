@@ -124,6 +124,8 @@ struct sendmap_result {
 void sendmap_init(struct sendmap *map, struct pool *pool, uint32_t iss, uint64_t now);
 /* Free all records: una is nxt. */
 void sendmap_clear(struct sendmap *map);
+/* The same of a map that is not used any more: nothing else in it changes. */
+void sendmap_destroy(struct sendmap *map);
 static inline bool sendmap_empty(const struct sendmap *map)
 {
 	return map->una == map->nxt;

@@ -49,7 +49,7 @@ static struct time_wait *ref_time_wait(struct tcp *tcp, uint32_t ref)
 }
 
 /* Where REF's link to the next of the chain is. */
-static uint32_t *ref_next(struct tcp *tcp, uint32_t ref)
+static inline __attribute__((always_inline)) uint32_t *ref_next(struct tcp *tcp, uint32_t ref)
 {
 	switch (ref_kind(ref)) {
 	case KIND_REST:

@@ -10,7 +10,13 @@ struct tcp_reply *reply_new(struct tcp *tcp, const struct conn_id *id)
 		tcp_drop(tcp, COUNTER_drop_tx_queue);
 		return NULL;
 	}
-	memset(r, 0, sizeof(*r));
+	/* What opts says is there is set by who says so. */
+	memset(&r->seg, 0, offsetof(struct tcp_seg, sack));
+	r->seg.accecn.n = 0;
+	r->seg.len = 0;
+	r->handle = 0;
+	r->tos = r->ifindex = 0;
+	r->route.n = 0;
 	r->id = *id;
 	r->seg.sport = id->lport;
 	r->seg.dport = id->rport;

@@ -54,21 +54,32 @@ void tcb_established(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		tcb_set_state(tcp, tcb, CPL_FIN_WAIT_1, now);
 }
 
+/* What SEG acknowledges leaves the map: the SYN, and what went with it. The round trip, or 0. */
+static uint64_t leave_map(const struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
+			  uint64_t now)
+{
+	struct sendmap *map = &tcb->io->map;
+	uint64_t rtt = !tcp->long_way && seg->ack == tcb->snd_nxt ? sendmap_ack_syn(map, now) : 0;
+	struct sendmap_result res;
+
+	if (rtt)
+		return rtt;
+	memset(&res, 0, sizeof(res));
+	sendmap_ack(map, seg->ack, now, &res);
+	return res.rtt_ns;
+}
+
 /* The SYN,ACK acknowledges our SYN: RTT, window, cwnd (RFC 6298 5.7: 3 s RTO if the SYN was lost).
  */
 static void syn_acked(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
-	struct sendmap_result res = { 0 };
 	struct tcb_io *io = tcb->io;
 	bool again = tcb->rexmt_n > 0;
+	uint64_t rtt = leave_map(tcp, tcb, seg, now);
 
-	if (!tcp->long_way && seg->ack == tcb->snd_nxt)
-		res.rtt_ns = sendmap_ack_syn(&io->map, now);
-	if (!res.rtt_ns)
-		sendmap_ack(&io->map, seg->ack, now, &res);
 	input_advance(tcp, tcb, seg->ack, now);
-	if (res.rtt_ns) {
-		rtt_sample(&tcb->rtt, res.rtt_ns, 1);
+	if (rtt) {
+		rtt_sample(&tcb->rtt, rtt, 1);
 	} else if (again) {
 		rtt_syn_lost(&tcb->rtt);
 		io->cc.cwnd = tcb->snd_mss; /* RFC 5681 3.1: IW is one segment */

@@ -167,7 +167,7 @@ static void io_free(struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_io *io = tcb->io;
 
-	sendmap_clear(&io->map);
+	sendmap_destroy(&io->map);
 	queue_clear(tcp, &io->sndq);
 	queue_clear(tcp, &io->rcvq);
 	ooo_clear(tcp, io);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,15 @@ void fd_arrived(int fd)
 		epoll_arrived(fd, answer.sock, (uint32_t)answer.arg[1] % SHIM_EPOLLS, cookie);
 }
 
+void fd_drop(int fd)
+{
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	REAL(close)(fd);
+	pthread_setcancelstate(cancel, NULL);
+}
+
 int fd_hide(int fd)
 {
 	struct rlimit limit = { 1024, 1024 };
@@ -113,7 +123,7 @@ int fd_hide(int fd)
 	high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur - limit.rlim_cur / 8));
 	if (high < 0)
 		high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, 0);
-	REAL(close)(fd);
+	fd_drop(fd);
 	if (high >= 0 && (unsigned)high < FDS_MAX) {
 		fd_is(high, FD_OWN, (struct fd){ .token = 0 });
 		if ((unsigned)high >= own_end)

@@ -352,16 +352,12 @@ static int pair_new(int flags, int pair[2])
 	return 0;
 }
 
-/* close(2) would end a thread that is cancelled, before it closes anything. */
 static void pair_drop(void *arg)
 {
 	const int *pair = arg;
-	int cancel;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	REAL(close)(pair[0]);
-	REAL(close)(pair[1]);
-	pthread_setcancelstate(cancel, NULL);
+	fd_drop(pair[0]);
+	fd_drop(pair[1]);
 }
 
 static int made_uncancelled(const int pair[2], uint64_t id, int domain, int type)

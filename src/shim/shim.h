@@ -182,6 +182,8 @@ uint32_t fds_alone(void);
 void fd_arrived(int fd);
 /* Move FD, which is ours, out of the program's way. Returns where it is, or -1. */
 int fd_hide(int fd);
+/* close(2), but not where a thread that is cancelled ends, with FD open. */
+void fd_drop(int fd);
 /* Close what is this process's alone, BUT one; holders of sets are its children's as well. */
 void fds_own_close(int but);
 /* Close the holder of the set TOKEN, if there is one. */

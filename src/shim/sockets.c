@@ -96,7 +96,7 @@ static bool room_for_descriptor(int fd)
 
 	if (copy < 0)
 		return false;
-	REAL(close)(copy);
+	fd_drop(copy);
 	return true;
 }
 

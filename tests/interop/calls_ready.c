@@ -607,19 +607,40 @@ static void restarted(void)
 
 /* ---- Full buffers --------------------------------------------------------------------------- */
 
+/* Until what A has sent to B moves no more. */
+static void await_rest(int a, int b)
+{
+	struct timespec step = { .tv_nsec = 50000000 };
+	int sent, was_sent, come = -1, was_come;
+
+	ioctl(a, TIOCOUTQ, &sent);
+	do {
+		was_sent = sent;
+		was_come = come;
+		nanosleep(&step, NULL);
+		ioctl(a, TIOCOUTQ, &sent);
+		ioctl(b, FIONREAD, &come);
+	} while (sent != was_sent || come != was_come);
+}
+
 static void full(void)
 {
 	static char block[65536], got[65536];
 	size_t in = 0, out = 0;
-	int a, b;
+	int a, b, why;
 	long n;
 
 	begin("a full connection, and one that is emptied");
 	connected('4', &a, &b);
 	nonblock(a);
 	nonblock(b);
-	while ((n = send(a, block, sizeof(block), 0)) > 0)
-		in += (size_t)n;
+	do { /* what arrives meanwhile makes room */
+		while ((n = send(a, block, sizeof(block), 0)) > 0)
+			in += (size_t)n;
+		why = errno;
+		await_rest(a, b);
+	} while (poll_now(a) & POLLOUT);
+	errno = why;
 	printf(" %s, %s", answer(n), bits(poll_now(a)));
 	ctl(ADD, a, EPOLLOUT | EPOLLET, 1);
 	look(0);

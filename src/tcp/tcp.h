@@ -529,8 +529,7 @@ static inline bool fastopen_is_child(const struct tcb *tcb)
 /*
  * Append N octets, or as many as memory allows. WHOLE: as a socket of Linux takes data: a block
  * that was begun is filled, and no other begun where SNDBUF or the mark of what is not sent is
- * reached. CHUNK, if it is not NULL, is what DATA lies in, and is not copied. stream_full():
- * reached.
+ * reached: stream_full(). CHUNK, if it is not NULL, is what DATA lies in, which is then not copied.
  */
 size_t stream_write(struct tcp *tcp, struct tcb *tcb, struct chunk *chunk, const uint8_t *data,
 		    size_t n, bool whole);

@@ -4,8 +4,10 @@
  * Ethernet frames, used through the table PEER.
  *
  * Frames that come in are gathered and handed to the stack together when the harness polls, as a
- * device that is read in batches does: their memory is good until then. CSUM=0 in the environment
- * leaves checksums to a device that does not exist, CC names the congestion control.
+ * device that is read in batches does: their memory is good until then. But where the last
+ * polls found one frame each, the next one is handed over at once: so devices moderate interrupts.
+ * CSUM=0 in the environment leaves checksums to a device that does not exist, CC names the
+ * congestion control.
  */
 #include <couplet/couplet.h>
 
@@ -18,6 +20,7 @@
 #include "bench/peer.h"
 
 #define BATCH	  64
+#define MODERATE  8
 #define MTU	  1500
 #define FRAME_MAX (14 + MTU)
 
@@ -35,7 +38,7 @@ static cpl_stack *stack;
 static int ifindex;
 static struct conn *dead, *spare; /* by next */
 static struct cpl_frame gathered[BATCH];
-static unsigned gathered_n;
+static unsigned gathered_n, came, alone; /* since the last poll; so many polls found but one */
 static bool touched; /* the stack was used: look for events, frames and timers */
 static uint64_t due;
 
@@ -107,16 +110,6 @@ static void feed(uint64_t now)
 	cpl_input(stack, ifindex, gathered, gathered_n, now);
 	gathered_n = 0;
 	touched = true;
-}
-
-static void peer_input(const void *frame, uint32_t len)
-{
-	struct cpl_frame *f = &gathered[gathered_n++];
-
-	f->data = frame;
-	f->len = len;
-	if (gathered_n == BATCH)
-		feed(now_ns());
 }
 
 /* False: the device is full, and there may be more for it. */
@@ -219,21 +212,35 @@ static void on_event(const struct cpl_event *ev, uint64_t now)
 		conn_over(c, ev->error, now);
 }
 
-static void peer_poll(void)
+/* What happened is told, and what that leads to goes. */
+static void serve(uint64_t now)
 {
-	uint64_t now = now_ns();
 	struct cpl_event ev;
 
-	if (gathered_n)
-		feed(now);
-	if (due <= now)
-		cpl_advance(stack, now);
-	else if (!touched)
-		return;
 	while (cpl_next_event(stack, &ev))
 		on_event(&ev, now);
 	touched = !drain(now); /* a device that is full is asked again */
 	due = cpl_deadline(stack);
+}
+
+static void peer_input(const void *frame, uint32_t len)
+{
+	struct cpl_frame *f = &gathered[gathered_n++];
+	uint64_t now;
+
+	f->data = frame;
+	f->len = len;
+	if (++came == 1 && alone >= MODERATE) {
+		now = now_ns();
+		feed(now);
+		serve(now);
+	} else if (gathered_n == BATCH) {
+		feed(now_ns());
+	}
+}
+
+static void bury(void)
+{
 	while (dead) {
 		struct conn *c = dead;
 
@@ -242,6 +249,22 @@ static void peer_poll(void)
 		c->next = spare;
 		spare = c;
 	}
+}
+
+static void peer_poll(void)
+{
+	uint64_t now = now_ns();
+
+	if (gathered_n)
+		feed(now);
+	if (came)
+		alone = came == 1 ? alone + 1 : 0;
+	came = 0;
+	if (due <= now)
+		cpl_advance(stack, now);
+	if (due <= now || touched)
+		serve(now);
+	bury();
 }
 
 static int peer_listen(uint16_t port)

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,13 +34,14 @@ static const char usage[] =
 	"In the environment, for bench/peer.c: CSUM=0 leaves checksums out, CC names the\n"
 	"congestion control.\n";
 
-#define SLOT	 2048u
-#define SLOTS	 8192u
-#define PORT	 5001
-#define PER_PORT 30000
-#define MSG	 64u
-#define MSS	 1460
-#define PATTERN	 65521u /* a prime: what is shifted shows */
+#define SLOT	  2048u
+#define SLOTS	  8192u
+#define HUGE_PAGE (2u << 20)
+#define PORT	  5001
+#define PER_PORT  30000
+#define MSG	  64u
+#define MSS	  1460
+#define PATTERN	  65521u /* a prime: what is shifted shows */
 
 enum role {
 	SINK,
@@ -504,6 +506,18 @@ static const struct peer_plugin *load(const char *path)
 	exit(2);
 }
 
+/* As a device's: in huge pages, where there are some. */
+static uint8_t *ring_new(void)
+{
+	uint8_t *ring = aligned_alloc(HUGE_PAGE, SLOTS * SLOT);
+
+	if (!ring)
+		die("no memory");
+	madvise(ring, SLOTS * SLOT, MADV_HUGEPAGE);
+	memset(ring, 1, SLOTS * SLOT);
+	return ring;
+}
+
 static void start(char **paths)
 {
 	static const uint8_t mac[2][6] = { { 2, 0, 0, 0, 0, 1 }, { 2, 0, 0, 0, 0, 2 } };
@@ -513,10 +527,7 @@ static void start(char **paths)
 		pattern[i] = (uint8_t)(i * 7 + i / 251);
 	h.now_us = h.virtual ? 1000000 : real_us();
 	for (int i = 0; i < 2; i++) {
-		h.wire[i].slots = malloc(SLOTS * SLOT);
-		if (!h.wire[i].slots)
-			die("no memory");
-		memset(h.wire[i].slots, 1, SLOTS * SLOT);
+		h.wire[i].slots = ring_new();
 		h.stack[i] = load(paths[i]);
 		addr[i] = inet_addr(ip[i]);
 		if (h.stack[i]->init(&host, i, addr[i], mac[i]))

@@ -180,11 +180,21 @@ int cpl_next_event(cpl_stack *s, struct cpl_event *event)
 /* ---- TCP ---- */
 
 /* Who the program may call: not what it has closed (MAY-1), nor what it has not accepted yet. */
-static struct tcb *called(cpl_stack *s, cpl_handle handle)
+static struct tcb *read_or_written(cpl_stack *s, cpl_handle handle)
 {
 	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
 
 	return tcb && !tcb_has(tcb, TCB_ORPHAN | TCB_HELD) ? tcb : NULL;
+}
+
+/* The same, for all that a call may change. */
+static struct tcb *called(cpl_stack *s, cpl_handle handle)
+{
+	struct tcb *tcb = read_or_written(s, handle);
+
+	if (tcb)
+		tcb->plain = false;
+	return tcb;
 }
 
 int cpl_open(cpl_stack *s, const struct cpl_endpoint *local, cpl_handle *handle, uint64_t now)
@@ -328,11 +338,13 @@ int cpl_syn_drop(cpl_stack *s, cpl_handle syn, uint64_t now)
 long cpl_send(cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsigned flags,
 	      uint64_t now)
 {
-	struct tcb *tcb = called(s, handle);
+	struct tcb *tcb = read_or_written(s, handle);
 	long r;
 
 	if (tcb && !flags && !trace_on(&s->trace) && fast_send(&s->tcp, tcb, data, n, now))
 		return (long)n;
+	if (tcb)
+		tcb->plain = false;
 	r = tcb ? tcp_send(&s->tcp, tcb, data, n, flags, now) : tcp_missing(&s->tcp, handle);
 
 	TRACE(&s->trace, now, handle, call, TRACE_CALL_SEND, (uint32_t)n, (uint32_t)(n >> 32),
@@ -342,14 +354,14 @@ long cpl_send(cpl_stack *s, cpl_handle handle, const void *data, size_t n, unsig
 
 int cpl_writable(cpl_stack *s, cpl_handle handle)
 {
-	struct tcb *tcb = called(s, handle);
+	struct tcb *tcb = read_or_written(s, handle);
 
 	return tcb ? tcp_writable(&s->tcp, tcb) : tcp_missing(&s->tcp, handle);
 }
 
 long cpl_recv(cpl_stack *s, cpl_handle handle, void *data, size_t n, unsigned flags, uint64_t now)
 {
-	struct tcb *tcb = called(s, handle);
+	struct tcb *tcb = read_or_written(s, handle);
 	long r =
 		tcb ? tcp_receive(&s->tcp, tcb, data, n, flags, now) : tcp_missing(&s->tcp, handle);
 
@@ -365,7 +377,7 @@ int cpl_recv_borrow(cpl_stack *s, cpl_handle handle, struct cpl_iov *iov, unsign
 		    uint64_t now)
 {
 	struct chunk_piece pieces[BORROW_MAX];
-	struct tcb *tcb = called(s, handle);
+	struct tcb *tcb = read_or_written(s, handle);
 	int n;
 
 	(void)now;
@@ -384,7 +396,7 @@ int cpl_recv_borrow(cpl_stack *s, cpl_handle handle, struct cpl_iov *iov, unsign
 
 long cpl_recv_return(cpl_stack *s, cpl_handle handle, size_t n, uint64_t now)
 {
-	struct tcb *tcb = called(s, handle);
+	struct tcb *tcb = read_or_written(s, handle);
 
 	if (!tcb || trace_on(&s->trace) || !fast_receive(&s->tcp, tcb, n, now))
 		return n ? cpl_recv(s, handle, NULL, n, 0, now) : 0;

@@ -7,7 +7,10 @@ static struct tcb *called(struct cpl_stack *s, cpl_handle handle)
 {
 	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
 
-	return tcb && !tcb_has(tcb, TCB_ORPHAN | TCB_HELD) ? tcb : NULL;
+	if (!tcb || tcb_has(tcb, TCB_ORPHAN | TCB_HELD))
+		return NULL;
+	tcb->plain = false;
+	return tcb;
 }
 
 /* The same, when nothing is to change. */

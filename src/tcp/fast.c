@@ -12,48 +12,55 @@
 
 /* ---- what arrives ---- */
 
-/* Nothing of this segment needs a decision but its ACK and its text. */
-static bool is_expected(const struct tcp *tcp, const struct tcb *tcb, const struct tcp_seg *seg)
+/* Established, it has neither sent nor received a FIN; and an ACK tells of nothing but itself. */
+static inline bool takes_text(const struct tcp *tcp, const struct tcb *tcb)
 {
-	/* An established connection has neither sent nor received a FIN. */
-	if (tcb->state != CPL_ESTABLISHED || seg->seq != tcb->rcv_nxt ||
-	    (seg->flags & ~TCP_PSH) != TCP_ACK || tcp->long_way)
-		return false;
-	if (tcb_has(tcb, TCB_ORPHAN | TCB_PERSIST | TCB_URG_OUT) || tcb->accecn || tcb->ecn)
+	return tcb->state == CPL_ESTABLISHED && !tcp->long_way && !tcb->accecn && !tcb->ecn &&
+	       !tcb_has(tcb, TCB_ORPHAN | TCB_PERSIST | TCB_URG_OUT);
+}
+
+/* Nothing of this segment needs a decision but its ACK and its text. */
+static inline bool is_expected(const struct tcb *tcb, const struct tcp_seg *seg)
+{
+	if (seg->seq != tcb->rcv_nxt || (seg->flags & ~TCP_PSH) != TCP_ACK)
 		return false;
 	if (!tcb_has(tcb, TCB_TS))
 		return !seg->opts;
 	return seg->opts == TCP_HAS_TS && seq_geq(seg->tsval, tcb->ts_recent);
 }
 
-/* The text is next in order, with nothing beyond it held, and there is room for it. */
-static bool text_fits(const struct tcb *tcb, const struct tcp_seg *seg)
+/* There is room for the text. */
+static inline bool text_fits(const struct tcb *tcb, const struct tcp_seg *seg)
 {
-	return !seg->len ||
-	       (list_empty(&tcb->io->ooo) && seq_leq(seg->seq + seg->len, tcb->rcv_edge));
+	return !seg->len || seq_leq(seg->seq + seg->len, tcb->rcv_edge);
 }
 
-/* What is in flight left once, as one, and nobody doubts that it arrived. */
-static const struct sent *only_record(const struct tcb_io *io)
+/* Nobody doubts what an ACK says has arrived; neither recovery nor the controller intervenes. */
+static inline bool takes_ack(const struct tcb_io *io)
+{
+	const struct recovery *rec = &io->recovery;
+
+	return !io->map.told && !io->map.mtu_probe_lost && rec->state == CPL_RECOVERY_OPEN &&
+	       rec->sack && !rec->tlp.out && !undo_proven(&rec->undo) &&
+	       cc_ops(&io->cc)->ack_unused;
+}
+
+/* What is in flight left once, as one. */
+static inline const struct sent *only_record(const struct tcb_io *io)
 {
 	const struct sendmap *map = &io->map;
 	const struct sent *record;
 
-	if (list_empty(&map->records) || map->records.next != map->records.prev || map->told ||
-	    map->mtu_probe_lost)
+	if (list_empty(&map->records) || map->records.next != map->records.prev)
 		return NULL;
 	record = list_first(&map->records, struct sent, by_seq);
 	return record->flags & ~(SENT_PSH | SENT_FIN | SENT_APP_LIMITED) ? NULL : record;
 }
 
-/* Neither loss recovery nor the controller has anything to decide at an ACK. */
-static bool is_calm(const struct tcb *tcb)
+/* The window of the controller neither limits nor grows. */
+static inline bool is_calm(const struct tcb_io *io)
 {
-	const struct tcb_io *io = tcb->io;
-	const struct recovery *rec = &io->recovery;
-
-	return rec->state == CPL_RECOVERY_OPEN && rec->sack && !rec->tlp.out &&
-	       !undo_proven(&rec->undo) && cc_ops(&io->cc)->ack_unused && !io->cwnd_limited &&
+	return !io->cwnd_limited &&
 	       (io->cc.cwnd >= io->cc.ssthresh || io->cc.cwnd >= 2ull * io->out_max);
 }
 
@@ -127,7 +134,8 @@ bool fast_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, bool 
 
 	if (seg->ack != tcb->snd_nxt || seg->opts & ~TCP_HAS_TS || tcp->long_way ||
 	    !tcb_synchronized(tcb) || tcb_has(tcb, TCB_PERSIST | TCB_URG_OUT) || tcb->accecn ||
-	    tcb->ecn || !(record = only_record(tcb->io)) || !is_calm(tcb))
+	    tcb->ecn || !takes_ack(tcb->io) || !(record = only_record(tcb->io)) ||
+	    !is_calm(tcb->io))
 		return false;
 	*fin = record->flags & SENT_FIN;
 	all_acked(tcp, tcb, record, now);
@@ -141,11 +149,14 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 {
 	const struct sent *record = NULL;
 
-	if (!tcb->io || !is_expected(tcp, tcb, seg))
+	DEBUG_ASSERT(!tcb->plain || fast_is_plain(tcp, tcb));
+	if (!tcb->io || !is_expected(tcb, seg) || !(tcb->plain || takes_text(tcp, tcb)))
 		return fast_close(tcp, tcb, seg, now);
-	if (!text_fits(tcb, seg) || seg->ack != tcb->snd_nxt)
+	if (seg->ack != tcb->snd_nxt || !text_fits(tcb, seg) ||
+	    !(tcb->plain || !seg->len || list_empty(&tcb->io->ooo)))
 		return false;
-	if (tcb->snd_una != tcb->snd_nxt && (!(record = only_record(tcb->io)) || !is_calm(tcb)))
+	if (tcb->snd_una != tcb->snd_nxt && (!(tcb->plain || takes_ack(tcb->io)) ||
+					     !(record = only_record(tcb->io)) || !is_calm(tcb->io)))
 		return false;
 	if (seg->len && !input_text_next(tcp, tcb, seg))
 		return false;
@@ -178,18 +189,23 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 bool fast_first(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
 	/* Its text is what asks for a block. */
-	if (tcb->io || !seg->len || seg->ack != tcb->snd_nxt || !is_expected(tcp, tcb, seg) ||
-	    seq_gt(seg->seq + seg->len, tcb->rcv_edge))
+	if (tcb->io || !seg->len || seg->ack != tcb->snd_nxt || !is_expected(tcb, seg) ||
+	    !takes_text(tcp, tcb) || seq_gt(seg->seq + seg->len, tcb->rcv_edge))
 		return false;
 	return tcb_io_new(tcp, tcb, now) && fast_input(tcp, tcb, seg, now);
+}
+
+static inline bool reads_plainly(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tcb->state == CPL_ESTABLISHED && tcb->io && !tcb_has(tcb, TCB_URG_IN) &&
+	       !tcp->long_way;
 }
 
 bool fast_receive(struct tcp *tcp, struct tcb *tcb, size_t n, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 
-	if (tcb->state != CPL_ESTABLISHED || !io || !n || io->rcvq.bytes != n ||
-	    tcb_has(tcb, TCB_URG_IN) || tcp->long_way)
+	if (!n || !(tcb->plain || reads_plainly(tcp, tcb)) || io->rcvq.bytes != n)
 		return false;
 	chunkq_empty(&io->rcvq, tcp->chunks);
 	tcb->read_seq += (uint32_t)n;
@@ -199,14 +215,19 @@ bool fast_receive(struct tcp *tcp, struct tcb *tcb, size_t n, uint64_t now)
 
 /* ---- what leaves ---- */
 
+static inline bool writes_plainly(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tcb->state == CPL_ESTABLISHED && tcb->io && !tcb->io->marks_n &&
+	       !tcb_has(tcb, TCB_FIN_QUEUED | TCB_CORK) && !tcp->long_way;
+}
+
 /* send_data(): N octets into an empty queue, which has room for a segment at least. */
 bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 
-	if (tcb->state != CPL_ESTABLISHED || !io || io->sndq.bytes || !n || n > tcb->snd_mss ||
-	    n >= tcb->sndbuf || io->marks_n || tcb_has(tcb, TCB_FIN_QUEUED | TCB_CORK) ||
-	    tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16 || tcp->long_way)
+	if (!(tcb->plain || writes_plainly(tcp, tcb)) || io->sndq.bytes || !n || n > tcb->snd_mss ||
+	    n >= tcb->sndbuf || tcp->mem->used > tcp->mem->limit - tcp->mem->limit / 16)
 		return false;
 	if (chunkq_append(&io->sndq, tcp->chunks, data, n) != n) {
 		chunkq_clear(&io->sndq, tcp->chunks);
@@ -245,7 +266,13 @@ static bool goes_whole(const struct tcp *tcp, const struct tcb *tcb, uint32_t le
 
 	/* restart_after_idle(): no RTO is below the least. */
 	return len <= tcb->snd_mss && len <= tcb->snd_wnd && len <= io->cc.cwnd &&
-	       tcb->rtt.srtt_ns && now - io->last_sent <= tcp->rto.min_ns && !cc_ops(&io->cc)->sent;
+	       tcb->rtt.srtt_ns && now - io->last_sent <= tcp->rto.min_ns;
+}
+
+bool fast_is_plain(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return takes_text(tcp, tcb) && sends_plainly(tcp, tcb) && takes_ack(tcb->io) &&
+	       reads_plainly(tcp, tcb) && writes_plainly(tcp, tcb) && !cc_ops(&tcb->io->cc)->sent;
 }
 
 /* output_fill() */
@@ -333,8 +360,10 @@ bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct ch
 	uint32_t len, mss = tcb->snd_mss;
 	bool push;
 
-	if (tcb->state != CPL_ESTABLISHED || tcb->snd_una != tcb->snd_nxt ||
-	    !sends_plainly(tcp, tcb))
+	DEBUG_ASSERT(!tcb->plain || fast_is_plain(tcp, tcb));
+	if (tcb->snd_una != tcb->snd_nxt ||
+	    !(tcb->plain ||
+	      (tcb->state == CPL_ESTABLISHED && sends_plainly(tcp, tcb) && !cc_ops(&io->cc)->sent)))
 		return false;
 	len = tcb_write_seq(tcb) - tcb->snd_nxt;
 	if (!len || !goes_whole(tcp, tcb, len, now) || !chunkq_single(&io->sndq, text))
@@ -351,6 +380,8 @@ bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct ch
 	timer_was_set(tcp, tcb,
 		      io->t_rexmt < io->recovery.t_probe ? io->t_rexmt : io->recovery.t_probe);
 	rests(tcb, len, mss, CPL_WHY_IDLE, now);
+	if (!tcb->plain && tcb->data_segs_out > 1) /* of many there is but one, before they end */
+		tcb->plain = fast_is_plain(tcp, tcb);
 #ifdef CPL_DEBUG
 	tcp->short_ways++;
 	tcb_check(tcp, tcb);

@@ -32,7 +32,8 @@ bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uin
 /* All that there is to read is one piece, *PIECE. False: it is not, or nothing was asked. */
 static inline bool fast_borrow(struct tcb *tcb, struct chunk_piece *piece)
 {
-	return tcb->state == CPL_ESTABLISHED && tcb->io && !tcb_has(tcb, TCB_URG_IN) &&
+	return (tcb->plain ||
+		(tcb->state == CPL_ESTABLISHED && tcb->io && !tcb_has(tcb, TCB_URG_IN))) &&
 	       chunkq_single(&tcb->io->rcvq, piece);
 }
 /* N octets, all that there were to read, have been read where they lay. False: nothing was done. */
@@ -44,6 +45,11 @@ bool fast_receive(struct tcp *tcp, struct tcb *tcb, size_t n, uint64_t now);
  */
 bool fast_whole(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, struct chunk_piece *text,
 		uint64_t now);
+/*
+ * All that the short ways ask of an established connection before they look at what comes or goes,
+ * and that none of them changes: true as long as its bit PLAIN is set.
+ */
+bool fast_is_plain(const struct tcp *tcp, const struct tcb *tcb);
 /* The same of the FIN, after all else was sent and acknowledged. */
 bool fast_fin(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint64_t now);
 enum fast_pull {

@@ -99,6 +99,7 @@ bool tcp_icmp_error(struct tcp *tcp, const struct tcp_icmp *icmp, uint64_t now)
 	if (kind != KIND_TCB)
 		return false;
 	tcb = found;
+	tcb->plain = false;
 	if (!in_flight(tcb, icmp)) /* MUST-54: the connection that caused it */
 		return false;
 	if (icmp->too_big) {

@@ -278,6 +278,7 @@ void segment_arrives(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, 
 	uint32_t drops = tcb->drops;
 	enum verdict v;
 
+	tcb->plain = false;
 	tcb->segs_in += n ? n : 1;
 	tcb->data_segs_in += seg->len ? n : 0;
 	if (tcb->state == CPL_SYN_SENT)

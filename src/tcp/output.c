@@ -658,6 +658,7 @@ bool tcp_pull(struct tcp *tcp, struct tcb *tcb, struct tcp_out *out, uint64_t no
 		list_del(&tcb->ready);
 	if (fast != FAST_NOT)
 		return fast == FAST_SENT;
+	tcb->plain = false;
 	if (live && pull_any(tcp, tcb, out, now)) {
 		ecn_out(tcb, out);
 		output_count(tcp, tcb, out, now);

@@ -36,6 +36,7 @@ static struct tcb *not_sent(struct tcp *tcp, cpl_handle handle, uint32_t start, 
 
 	if (!tcb || tcb->state == CPL_LISTEN || tcb->state == CPL_CLOSED)
 		return NULL;
+	tcb->plain = false;
 	if (start == end) {
 		tcb->flags |= TCB_ACK_NOW;
 	} else if (tcb->io) {

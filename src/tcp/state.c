@@ -61,4 +61,5 @@ void tcb_set_state(struct tcp *tcp, struct tcb *tcb, enum cpl_state state, uint6
 	if (tcb->state != CPL_TIME_WAIT)
 		TRACE(tcp->trace, now, tcb_handle(tcp, tcb), state, tcb->state, state);
 	tcb->state = (uint8_t)state;
+	tcb->plain = false;
 }

@@ -4,6 +4,7 @@
  * the segment sizes that follow from it (RFC 9293 3.7.1); its invariants.
  */
 #include "tcp/ecn.h"
+#include "tcp/fast.h"
 #include "tcp/peer.h"
 
 /* As Linux: a peer that asks for less would have us keep a record for each few octets. */
@@ -100,6 +101,7 @@ struct tcb_io *tcb_io_new(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 		return NULL;
 	io_init(tcp, tcb, io, now);
 	tcb->io = io;
+	tcb->plain = false;
 	timer_was_set(tcp, tcb, io->t_quiet); /* it has no other yet; or none at all */
 	return io;
 }
@@ -173,6 +175,7 @@ static void io_free(struct tcp *tcp, struct tcb *tcb)
 	ooo_clear(tcp, io);
 	pool_give(&tcp->ios, io);
 	tcb->io = NULL;
+	tcb->plain = false;
 }
 
 void tcb_io_release(struct tcp *tcp, struct tcb *tcb, uint64_t now)
@@ -211,6 +214,7 @@ struct tcb_cold *tcb_cold(struct tcp *tcp, struct tcb *tcb)
 {
 	if (tcb->cold)
 		return tcb->cold;
+	tcb->plain = false;
 	tcb->cold = pool_alloc(&tcp->colds, NULL);
 	if (tcb->cold)
 		tcb_cold_init(tcp, tcb->cold);
@@ -524,5 +528,5 @@ void tcb_check(struct tcp *tcp, const struct tcb *tcb)
 		check_io(tcb, io);
 	else
 		ASSERT(tcb->snd_una == tcb->snd_nxt);
-	(void)tcp;
+	ASSERT(!tcb->plain || fast_is_plain(tcp, tcb));
 }

@@ -308,7 +308,10 @@ struct tcb {
 	uint8_t state; /* enum cpl_state; only tcb_set_state() writes it */
 	uint8_t ifindex;
 	uint8_t snd_wscale : 4, rcv_wscale : 4;
-	uint8_t ecn; /* ECN_* */
+	uint8_t ecn : 4; /* ECN_* */
+	/* fast.c: nothing keeps it from the short ways but what they change themselves. Whoever
+	 * else comes to it forgets that. */
+	uint8_t plain : 1;
 	union {
 		struct tcb_io *io;	   /* NULL: quiet */
 		struct listener *listener; /* in LISTEN */

@@ -412,6 +412,7 @@ static void tell_starved(struct tcp *tcp, struct tcb *tcb)
 
 static void tcb_fire(struct tcp *tcp, struct tcb *tcb, uint64_t now)
 {
+	tcb->plain = false;
 	if (tcb->state != CPL_LISTEN && tcb->state != CPL_CLOSED)
 		tell_starved(tcp, tcb);
 	if (tcb->state != CPL_LISTEN && tcb->io)

@@ -81,7 +81,7 @@ static void put_rate(struct world *w, const struct rate_sample *rate)
 	put_number(w, rate->app_limited << 1 | rate->has_data);
 }
 
-/* All of the TCB but where things lie in memory. */
+/* All of the TCB but where things lie in memory, and what is only for the short ways. */
 static void put_tcb(struct world *w, int i)
 {
 	const struct tcb *tcb = w->h[i] ? tcp_look(&w->s[i]->tcp, w->h[i]) : NULL;
@@ -89,7 +89,9 @@ static void put_tcb(struct world *w, int i)
 
 	if (!tcb)
 		return;
-	PUT(w, tcb, flags, io);
+	put_number(w, tcb->flags);
+	put_number(w, tcb->state << 24 | tcb->ifindex << 16 | tcb->snd_wscale << 12 |
+			      tcb->rcv_wscale << 8 | tcb->ecn);
 	PUT(w, tcb, rcv_nxt, timer);
 	put_number(w, (int64_t)tcb->timer.deadline);
 	PUT(w, tcb, t_slow, event);

@@ -91,7 +91,7 @@ $(OUT)/libcouplet.a: $(call obj,$(CLOSED_SRC)) $(OUT)/sources
 $(ONE_SRC): $(OUT)/%/couplet.c: $(OUT)/sources tools/amalgamate tools/csource.py \
 		$(wildcard $(LIB_DIRS:%=src/%/*) include/couplet/*)
 	$(Q)tools/amalgamate --$* --lines $(@D)
-$(call obj,$(ONE_SRC)): private CFLAGS += -O3
+$(call obj,$(ONE_SRC)): private CFLAGS += -O3 -fno-tree-slp-vectorize
 
 # For the tests, which put things of their own in the place of some: every object apart.
 $(OUT)/lib.a: $(call obj,$(LIB_SRC)) $(OUT)/sources

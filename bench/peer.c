@@ -39,12 +39,12 @@ static int ifindex;
 static struct conn *dead, *spare; /* by next */
 static struct cpl_frame gathered[BATCH];
 static unsigned gathered_n, came, alone; /* since the last poll; so many polls found but one */
-static bool touched; /* the stack was used: look for events, frames and timers */
-static uint64_t due;
+static bool touched;	  /* the stack was used: look for events, frames and timers */
+static uint64_t due, now; /* ns; NOW: when the harness last said anything but send() */
 
-static uint64_t now_ns(void)
+static void look_at_clock(void)
 {
-	return host->now_us() * 1000;
+	now = host->now_us() * 1000;
 }
 
 static void *slab_alloc(void *ctx, size_t n)
@@ -75,6 +75,7 @@ static int peer_init(const struct host_api *api, int id, uint32_t ip_be, const u
 	int err;
 
 	host = api;
+	look_at_clock();
 	own_id = id;
 	cpl_config_init(&c);
 	c.alloc = slab_alloc;
@@ -94,18 +95,18 @@ static int peer_init(const struct host_api *api, int id, uint32_t ip_be, const u
 			gathered[i].flags = CPL_FRAME_CSUM_OK;
 	}
 	memcpy(ic.mac, mac, 6);
-	err = cpl_stack_new(&stack, &c, now_ns());
+	err = cpl_stack_new(&stack, &c, now);
 	if (err)
 		return err;
-	ifindex = cpl_iface_add(stack, &ic, now_ns());
+	ifindex = cpl_iface_add(stack, &ic, now);
 	if (ifindex < 0)
 		return ifindex;
-	return cpl_addr_add(stack, ifindex, &addr, 24, now_ns());
+	return cpl_addr_add(stack, ifindex, &addr, 24, now);
 }
 
 /* ---- frames ---- */
 
-static void feed(uint64_t now)
+static void feed(void)
 {
 	cpl_input(stack, ifindex, gathered, gathered_n, now);
 	gathered_n = 0;
@@ -113,7 +114,7 @@ static void feed(uint64_t now)
 }
 
 /* False: the device is full, and there may be more for it. */
-static bool drain(uint64_t now)
+static bool drain(void)
 {
 	void *p;
 	int n;
@@ -143,7 +144,7 @@ static struct conn *conn_new(cpl_handle handle, void *user)
 }
 
 /* The harness hears of it at the end of a poll, when it no longer uses it. */
-static void conn_over(struct conn *c, int error, uint64_t now)
+static void conn_over(struct conn *c, int error)
 {
 	if (!c->handle)
 		return;
@@ -159,7 +160,7 @@ static void conn_over(struct conn *c, int error, uint64_t now)
 	dead = c;
 }
 
-static void accept_all(cpl_handle listener, uint64_t now)
+static void accept_all(cpl_handle listener)
 {
 	cpl_handle handle;
 
@@ -170,7 +171,7 @@ static void accept_all(cpl_handle listener, uint64_t now)
 	}
 }
 
-static void read_all(struct conn *c, uint64_t now)
+static void read_all(struct conn *c)
 {
 	struct cpl_iov iov[64];
 	int n;
@@ -189,53 +190,53 @@ static void read_all(struct conn *c, uint64_t now)
 			break;
 	}
 	if (c->closing)
-		conn_over(c, 0, now);
+		conn_over(c, 0);
 }
 
-static void on_event(const struct cpl_event *ev, uint64_t now)
+static void on_event(const struct cpl_event *ev)
 {
 	struct conn *c = (struct conn *)(uintptr_t)ev->user;
 
 	if (ev->what & CPL_EV_ACCEPT)
-		accept_all(ev->handle, now);
+		accept_all(ev->handle);
 	if (!c)
 		return;
 	if (ev->what & CPL_EV_CONNECTED)
 		host->on_connected(own_id, c, c->user);
 	if (ev->what & CPL_EV_READABLE && c->handle)
-		read_all(c, now);
+		read_all(c);
 	if (ev->what & CPL_EV_WRITABLE && c->handle)
 		host->on_sent(own_id, c, c->user);
 	if (ev->what & CPL_EV_PEER_FIN && c->handle)
 		host->on_eof(own_id, c, c->user);
 	if (ev->what & CPL_EV_CLOSED)
-		conn_over(c, ev->error, now);
+		conn_over(c, ev->error);
 }
 
 /* What happened is told, and what that leads to goes. */
-static void serve(uint64_t now)
+static void serve(void)
 {
 	struct cpl_event ev;
 
 	while (cpl_next_event(stack, &ev))
-		on_event(&ev, now);
-	touched = !drain(now); /* a device that is full is asked again */
+		on_event(&ev);
+	touched = !drain(); /* a device that is full is asked again */
 	due = cpl_deadline(stack);
 }
 
 static void peer_input(const void *frame, uint32_t len)
 {
 	struct cpl_frame *f = &gathered[gathered_n++];
-	uint64_t now;
 
 	f->data = frame;
 	f->len = len;
 	if (++came == 1 && alone >= MODERATE) {
-		now = now_ns();
-		feed(now);
-		serve(now);
+		look_at_clock();
+		feed();
+		serve();
 	} else if (gathered_n == BATCH) {
-		feed(now_ns());
+		look_at_clock();
+		feed();
 	}
 }
 
@@ -253,17 +254,16 @@ static void bury(void)
 
 static void peer_poll(void)
 {
-	uint64_t now = now_ns();
-
+	look_at_clock();
 	if (gathered_n)
-		feed(now);
+		feed();
 	if (came)
 		alone = came == 1 ? alone + 1 : 0;
 	came = 0;
 	if (due <= now)
 		cpl_advance(stack, now);
 	if (due <= now || touched)
-		serve(now);
+		serve();
 	bury();
 }
 
@@ -272,7 +272,8 @@ static int peer_listen(uint16_t port)
 	struct cpl_endpoint local = { .port = port };
 	cpl_handle listener;
 
-	return cpl_listen(stack, &local, 65536, &listener, now_ns());
+	look_at_clock();
+	return cpl_listen(stack, &local, 65536, &listener, now);
 }
 
 static void *peer_connect(uint32_t ip_be, uint16_t port, void *user)
@@ -284,13 +285,14 @@ static void *peer_connect(uint32_t ip_be, uint16_t port, void *user)
 	cpl_handle handle;
 
 	touched = true;
-	return cpl_connect(stack, NULL, &to, &handle, now_ns()) ? NULL : conn_new(handle, user);
+	look_at_clock();
+	return cpl_connect(stack, NULL, &to, &handle, now) ? NULL : conn_new(handle, user);
 }
 
 static uint32_t peer_send(void *conn, const void *buf, uint32_t len)
 {
 	struct conn *c = conn;
-	long n = c->handle ? cpl_send(stack, c->handle, buf, len, 0, now_ns()) : 0;
+	long n = c->handle ? cpl_send(stack, c->handle, buf, len, 0, now) : 0;
 
 	touched = true;
 
@@ -304,7 +306,8 @@ static void peer_flush(void *conn)
 
 static void peer_close(void *conn)
 {
-	conn_over(conn, 0, now_ns());
+	look_at_clock();
+	conn_over(conn, 0);
 }
 
 static void peer_info(char *buf, size_t n)

@@ -180,9 +180,9 @@ int cpl_next_event(cpl_stack *s, struct cpl_event *event)
 /* ---- TCP ---- */
 
 /* Who the program may call: not what it has closed (MAY-1), nor what it has not accepted yet. */
-static struct tcb *read_or_written(cpl_stack *s, cpl_handle handle)
+static inline struct tcb *read_or_written(cpl_stack *s, cpl_handle handle)
 {
-	struct tcb *tcb = tcp_tcb(&s->tcp, handle);
+	struct tcb *tcb = fast_tcb(&s->tcp, handle);
 
 	return tcb && !tcb_has(tcb, TCB_ORPHAN | TCB_HELD) ? tcb : NULL;
 }

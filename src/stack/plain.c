@@ -56,32 +56,40 @@ static bool is_for(const struct tcb *tcb, const uint8_t *ip, const uint8_t *tcp)
 	       get16(tcp + 2) == id->lport;
 }
 
-/* As tcp_parse(), but for the checksum. False: it has other options than timestamps, or is cut. */
-static bool plain_tcp(const uint8_t *p, uint32_t len, struct tcp_seg *seg)
+/* What tcp/fast.c looks at. False: it has other options than timestamps, or is cut. */
+static inline bool plain_tcp(const uint8_t *p, uint32_t len, struct tcp_seg *seg)
 {
 	uint32_t hlen = (p[12] >> 4) * 4u;
 
 	seg->opts = 0;
-	seg->tsval = seg->tsecr = 0;
-	if (hlen == TCP_HLEN + 12 && len >= hlen && get32(p + TCP_HLEN) == TCP_OPTS_TS) {
+	if (hlen != TCP_HLEN) {
+		if (hlen != TCP_HLEN + 12 || len < hlen || get32(p + TCP_HLEN) != TCP_OPTS_TS)
+			return false;
 		seg->opts = TCP_HAS_TS;
 		seg->tsval = get32(p + TCP_HLEN + 4);
 		seg->tsecr = get32(p + TCP_HLEN + 8);
-	} else if (hlen != TCP_HLEN) {
-		return false;
 	}
-	seg->sport = get16(p);
-	seg->dport = get16(p + 2);
 	seg->seq = get32(p + 4);
 	seg->ack = get32(p + 8);
 	seg->flags = get16(p + 12) & TCP_FLAGS;
 	seg->wnd = get16(p + 14);
-	seg->up = get16(p + 18);
-	seg->hlen = (uint8_t)hlen;
-	seg->wscale = seg->sack_n = 0;
-	seg->mss = 0;
 	seg->data = p + hlen;
 	seg->len = len - hlen;
+	return true;
+}
+
+/* The same as by tcp_parse(), but for the checksum. */
+static bool plain_tcp_whole(const uint8_t *p, uint32_t len, struct tcp_seg *seg)
+{
+	seg->tsval = seg->tsecr = 0;
+	if (!plain_tcp(p, len, seg))
+		return false;
+	seg->sport = get16(p);
+	seg->dport = get16(p + 2);
+	seg->up = get16(p + 18);
+	seg->hlen = (uint8_t)(len - seg->len);
+	seg->wscale = seg->sack_n = 0;
+	seg->mss = 0;
 	return true;
 }
 
@@ -115,7 +123,7 @@ static __attribute__((noinline)) bool input_parsed(struct cpl_stack *s, int ifin
 
 	in.ip = plain_header(s, ip);
 	/* What a SYN has no option for, is looked for all the same. */
-	if ((p[13] & TCP_SYN || !plain_tcp(p, len, &in.tcp)) &&
+	if ((p[13] & TCP_SYN || !plain_tcp_whole(p, len, &in.tcp)) &&
 	    tcp_parse(p, len, &in.ip->src, &in.ip->dst, true, &in.tcp) != TCP_OK)
 		return false;
 	in.lent = NULL;
@@ -135,7 +143,7 @@ static bool input_expected(struct cpl_stack *s, const uint8_t *ip, uint32_t len,
 	struct tcp_seg seg;
 
 	if (!tcb || get32(p + 4) != tcb->rcv_nxt || get32(p + 8) != tcb->snd_nxt ||
-	    !is_for(tcb, ip, p) || !plain_tcp(p, len, &seg))
+	    !is_for(tcb, ip, p) || !plain_tcp(p, len, &seg) || trace_on(&s->trace))
 		return false;
 	s->tcp.dropped = 0;
 	s->tcp.demux.met = &tcb->node;

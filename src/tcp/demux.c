@@ -486,16 +486,9 @@ struct conn_slot *tcp_slot(struct tcp *tcp, cpl_handle h)
 struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h)
 {
 	struct demux *d = &tcp->demux;
-	const struct conn_slot *slot;
+	const struct conn_slot *slot = tcp_slot(tcp, h);
 	struct tcb *tcb;
 
-	/* What is called is often what a segment came for, or was called last. */
-	if (d->met && d->met_kind == KIND_TCB) {
-		tcb = container_of(d->met, struct tcb, node);
-		if (tcb_handle(tcp, tcb) == h)
-			return tcb;
-	}
-	slot = tcp_slot(tcp, h);
 	if (!slot)
 		return NULL;
 	if (ref_kind(slot->ref) == KIND_REST)

@@ -104,7 +104,8 @@ static inline void advance(struct tcp *tcp, struct tcb *tcb, uint32_t ack, uint6
 }
 
 /* ack_in_flight(): RECORD is acknowledged, and with it all. */
-static void all_acked(struct tcp *tcp, struct tcb *tcb, const struct sent *record, uint64_t now)
+static inline __attribute__((always_inline)) void all_acked(struct tcp *tcp, struct tcb *tcb,
+							    const struct sent *record, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	/* tcb_recovery_path(), before this sample */
@@ -145,6 +146,19 @@ bool fast_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, bool 
 	return true;
 }
 
+/* input_window(): SEG acknowledges all; what came early may have told of a window already. */
+static inline void window_newest(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg,
+				 uint64_t now)
+{
+	if ((uint32_t)seg->wnd << tcb->snd_wscale != tcb->snd_wnd ||
+	    seq_lt(seg->seq, tcb->snd_wl1)) {
+		input_window(tcp, tcb, seg, now);
+		return;
+	}
+	tcb->snd_wl1 = seg->seq;
+	tcb->snd_wl2 = seg->ack;
+}
+
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now)
 {
 	const struct sent *record = NULL;
@@ -164,7 +178,7 @@ bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 	tcb->data_segs_in += !!seg->len;
 	if (record)
 		all_acked(tcp, tcb, record, now);
-	input_window(tcp, tcb, seg, now);
+	window_newest(tcp, tcb, seg, now);
 	if (seg->opts && seq_leq(seg->seq, tcb->last_ack_sent)) { /* take_timestamp() */
 		tcb->ts_recent = seg->tsval;
 		tcb->ts_recent_s = tcp_seconds(now);
@@ -298,7 +312,8 @@ static void fill(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint32_t
  * note_new_data() of LEN in sequence space; recovery_schedule_probe() of one segment, all that is
  * in flight.
  */
-static void sent_whole(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
+static inline __attribute__((always_inline)) void
+sent_whole(struct tcp *tcp, struct tcb *tcb, uint32_t len, uint32_t mss, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 	uint64_t probe = now + tlp_pto_ns(len, mss, tcb->rtt.srtt_ns);
@@ -338,7 +353,8 @@ static void count(struct tcp *tcp, struct tcb *tcb, struct tcp_seg *seg, uint64_
  * settle(): nothing is left to say, unless the program waits for room: WHY; and tcb_why() before
  * it.
  */
-static void rests(struct tcb *tcb, uint32_t len, uint32_t mss, enum cpl_why why, uint64_t now)
+static inline __attribute__((always_inline)) void rests(struct tcb *tcb, uint32_t len, uint32_t mss,
+							enum cpl_why why, uint64_t now)
 {
 	struct tcb_io *io = tcb->io;
 

@@ -10,8 +10,8 @@
 
 /*
  * SEG, one segment, not lent, without IP options, is what mostly comes: it was dealt with. Looks at
- * nothing but the header, timestamps, data and len; TCB may be gone afterwards. False: nothing was
- * done.
+ * nothing but sequence and ACK numbers, flags, window, timestamps, data and len, unless there is a
+ * trace; TCB may be gone afterwards. False: nothing was done.
  */
 bool fast_input(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
 /*
@@ -27,6 +27,15 @@ bool fast_first(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
  * afterwards.
  */
 bool fast_close(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
+/* tcp_tcb(): what is called is often what a segment came for, or was called last. */
+static inline struct tcb *fast_tcb(struct tcp *tcp, cpl_handle h)
+{
+	const struct demux *d = &tcp->demux;
+	struct tcb *tcb = container_of(d->met, struct tcb, node);
+
+	return d->met && d->met_kind == KIND_TCB && tcb_handle(tcp, tcb) == h ? tcb
+									      : tcp_tcb(tcp, h);
+}
 /* All N octets, without flags, are in the send queue. False: nothing was done. */
 bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now);
 /* All that there is to read is one piece, *PIECE. False: it is not, or nothing was asked. */

@@ -21,6 +21,7 @@
 
 #define BATCH	  64
 #define MODERATE  8
+#define SLACK	  CPL_MS /* a timer may be so late: who is busy does not ask each time */
 #define MTU	  1500
 #define FRAME_MAX (14 + MTU)
 
@@ -221,7 +222,8 @@ static void serve(void)
 	while (cpl_next_event(stack, &ev))
 		on_event(&ev);
 	touched = !drain(); /* a device that is full is asked again */
-	due = cpl_deadline(stack);
+	if (due > now + SLACK)
+		due = now + SLACK;
 }
 
 static void peer_input(const void *frame, uint32_t len)
@@ -260,9 +262,12 @@ static void peer_poll(void)
 	if (came)
 		alone = came == 1 ? alone + 1 : 0;
 	came = 0;
-	if (due <= now)
+	if (due <= now) {
 		cpl_advance(stack, now);
-	if (due <= now || touched)
+		due = cpl_deadline(stack);
+		touched = true;
+	}
+	if (touched)
 		serve();
 	bury();
 }

@@ -26,7 +26,7 @@
 
 #define LINKS_MAX      64
 #define POLL_EVENTS    64
-#define HOT_TURNS      16 /* without asking epoll */
+#define HOT_NS	       (CPL_MS / 2) /* without asking epoll */
 /*
  * What one link sends in one turn: then what came in has its turn. Little enough that what is sent
  * still lies in the cache when it is copied out, and when its memory is used again after the ACK.
@@ -50,6 +50,7 @@
  * as long as that is in vain, and hardly ever when somebody kept the core for so long.
  */
 #define YIELD_LONG_NS  (CPL_MS / 2)
+#define YIELD_NEAR_NS  (CPL_MS / 10) /* not with something to do so soon */
 #define YIELD_REST_MAX 4095
 /*
  * A wait that is shorter is given to epoll; for a longer one the timer is set, and then left alone
@@ -82,8 +83,8 @@ struct loop {
 	unsigned yield_vain; /* ... of so many, after the last in vain */
 	uint32_t unheard;    /* octets sent since something came in */
 	atomic_bool stop;
-	unsigned unasked; /* turns since epoll was asked */
-	bool no_pwait2;	  /* the kernel is older than 5.11 */
+	uint64_t asked; /* when epoll was asked last */
+	bool no_pwait2; /* the kernel is older than 5.11 */
 	loop_event_fn on_event;
 	void *on_event_arg;
 	loop_take_fn on_take;
@@ -532,7 +533,7 @@ static bool yield(struct loop *l, uint64_t *now)
 {
 	uint64_t before = *now;
 
-	if (!l->links_n || l->paused || l->on_wait || l->unasked >= HOT_TURNS)
+	if (!l->links_n || l->paused || l->on_wait || *now - l->asked >= HOT_NS)
 		return false;
 	if (l->yield_rest) {
 		l->yield_rest--;
@@ -544,7 +545,6 @@ static bool yield(struct loop *l, uint64_t *now)
 		yield_rest(l, *now - before < NO_WAIT_NS ? 0 : YIELD_REST_MAX);
 		return false;
 	}
-	l->unasked++;
 	l->waited = true;
 	if (!look_at_links(l, false))
 		l->links[l->yield_last].hot = true;
@@ -566,10 +566,9 @@ static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now, int *erro
 		flush_captures(l);
 	if (l->yielded)
 		yield_rest(l, 0);
-	l->yielded = wait_ns >= SHORT_WAIT && !l->spin_ns && yield(l, &now);
+	l->yielded = wait_ns >= YIELD_NEAR_NS && !l->spin_ns && yield(l, &now);
 	if (l->yielded)
 		return now;
-	l->unasked = 0;
 	if (wait_ns && l->spin_ns && spin(l, until, now))
 		wait_ns = 0;
 	if (look_at_links(l, wait_ns != 0))
@@ -588,7 +587,7 @@ static uint64_t wait_for(struct loop *l, uint64_t until, uint64_t now, int *erro
 		return now;
 	after = loop_clock();
 	l->waited = after - now > NO_WAIT_NS;
-	now = after;
+	l->asked = now = after;
 	for (int i = 0; i < n; i++)
 		dispatch(l, &got[i], now);
 	return now;
@@ -620,7 +619,7 @@ int loop_turn(struct loop *l, uint64_t until)
 	deadline = l->paused ? CPL_NEVER : cpl_deadline(l->stack);
 	until = until < deadline ? until : deadline;
 	hot = any_hot(l);
-	if (hot && ++l->unasked < HOT_TURNS) {
+	if (hot && now - l->asked < HOT_NS) {
 		now = loop_clock();
 		err = input(l, now);
 	} else {

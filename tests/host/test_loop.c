@@ -424,8 +424,9 @@ static void test_yield(void **state)
 	unsigned n;
 
 	(void)state;
-	/* it helps: used for most waits, and other descriptors have their turn nevertheless */
-	n = yields_in(128, 5000, true);
+	/* it helps: used for most waits, and other descriptors have their turn each half
+	 * millisecond */
+	n = yields_in(128, 50000, true);
 	assert_in_range(n, 48, 128);
 	assert_in_range(calls, 4, 32);
 	/* nobody else wants the core, or those who do send nothing: tried less and less often */

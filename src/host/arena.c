@@ -202,14 +202,22 @@ void arena_release(void *arena, void *p, size_t size)
 
 /* ---- The lock ------------------------------------------------------------------------------- */
 
-int arena_lock(struct arena *a)
+/* Never made consistent again: all others fail from here on. */
+static int owned(struct arena *a, int err)
 {
-	int err = pthread_mutex_lock(&a->lock);
-
-	/* Never made consistent again: all others fail from here on. */
 	if (err == EOWNERDEAD)
 		pthread_mutex_unlock(&a->lock);
 	return -err;
+}
+
+int arena_lock(struct arena *a)
+{
+	return owned(a, pthread_mutex_lock(&a->lock));
+}
+
+int arena_trylock(struct arena *a)
+{
+	return owned(a, pthread_mutex_trylock(&a->lock));
 }
 
 void arena_unlock(struct arena *a)

@@ -48,6 +48,8 @@ void *arena_root(struct arena *arena);
  * the lock, and what it was about is half done; from then on -ENOTRECOVERABLE, without the lock.
  */
 int arena_lock(struct arena *arena);
+/* As arena_lock(), or -EBUSY: somebody has it. */
+int arena_trylock(struct arena *arena);
 void arena_unlock(struct arena *arena);
 
 #endif

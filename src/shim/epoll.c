@@ -476,24 +476,26 @@ static int with_kernel(int set, struct epoll_event *events, int max, int n)
 static int64_t wait_inline(int set, struct epoll_event *events, int max, uint64_t until,
 			   const sigset_t *mask)
 {
+	bool kernels = fd_get(fds[set].kernel);
+	/* Then what is waited for tells of the kernel's part without another call. */
+	bool waited = false, waits = until != 0;
 	struct pollfd p[4];
 	int64_t n;
 	int ready = 0;
 
 	inline_begin();
 	for (;;) {
-		int room = fd_get(fds[set].kernel) && max > 1 ? (max + 1) / 2 : max;
-
 		/* With room for one alone, each kind goes first in turn. */
-		if (max == 1 && fd_get(fds[set].kernel) && next_turn(set)) {
+		if (max == 1 && kernels && next_turn(set)) {
 			n = with_kernel(set, events, max, 0);
 			if (n)
 				break;
 		}
-		n = inline_epoll_take(fds[set].id, events, room);
+		n = inline_epoll_take(fds[set].id, events, kernels && max > 1 ? (max + 1) / 2 : max,
+				      waited || !inline_drives());
 		if (n == INLINE_NOT)
 			break;
-		if (fd_get(fds[set].kernel) || (!n && ready))
+		if (waited ? ready && (kernels || !n) : kernels && (n || !waits))
 			n = with_kernel(set, events, max, (int)n);
 		if (n || !until)
 			break;
@@ -504,13 +506,17 @@ static int64_t wait_inline(int set, struct epoll_event *events, int max, uint64_
 			continue;
 		}
 		n = 0;
-		if (!left_ns(until))
+		if (!left_ns(until)) {
+			if (!waited && kernels)
+				n = with_kernel(set, events, max, 0);
 			break;
-		p[0] = (struct pollfd){ .fd = set, .events = POLLIN };
+		}
+		p[0] = (struct pollfd){ .fd = set, .events = POLLIN, .revents = POLLNVAL };
 		ready = inline_wait(p, 1, until, mask);
 		n = ready;
 		if (ready < 0)
 			break;
+		waited = p[0].revents != POLLNVAL;
 	}
 	inline_drive_end();
 	return n;

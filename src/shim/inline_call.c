@@ -166,17 +166,20 @@ static bool waits(struct inline_state *sh, struct work *w, uint64_t now, uint64_
 static bool try_work(struct inline_state *sh, struct work *w, uint64_t now, uint64_t *until,
 		     long *result)
 {
-	for (int pass = 0; pass < 2; pass++) {
-		if (pass)
-			inline_pass(now, true);
+	bool looked = false, more = false;
+
+	for (;;) {
 		*result = try_op(sh, w, now);
 		if (*result != -EAGAIN)
 			return true;
 		/* What it has may be all: another try would take what is to be told later. */
-		if ((pass || w->done) && !waits(sh, w, now, until, result))
+		if (((looked && !more) || w->done) && !waits(sh, w, now, until, result))
 			return true;
+		if (looked && !more)
+			return false;
+		more = inline_pass(now, true);
+		looked = true;
 	}
-	return false;
 }
 
 static int64_t work(struct work *w)
@@ -651,8 +654,8 @@ int64_t inline_look(struct pollfd *set, nfds_t n)
 		return INLINE_NOT;
 	inline_pass(now, false);
 	ready = look(sh, set, n);
-	if (!ready) {
-		inline_pass(now, true);
+	for (bool more = true; !ready && more;) {
+		more = inline_pass(now, true);
 		ready = look(sh, set, n);
 	}
 	inline_told((unsigned)ready);
@@ -660,7 +663,7 @@ int64_t inline_look(struct pollfd *set, nfds_t n)
 	return ready;
 }
 
-int64_t inline_epoll_take(uint64_t id, struct epoll_event *events, int max)
+int64_t inline_epoll_take(uint64_t id, struct epoll_event *events, int max, bool needed)
 {
 	struct socket_event got[64];
 	uint64_t now;
@@ -673,8 +676,8 @@ int64_t inline_epoll_take(uint64_t id, struct epoll_event *events, int max)
 		max = 64;
 	inline_pass(now, false);
 	n = socket_epoll_take(sh->sockets, id, got, (unsigned)max);
-	if (!n) {
-		inline_pass(now, true);
+	for (bool more = needed; !n && more;) {
+		more = inline_pass(now, true);
 		n = socket_epoll_take(sh->sockets, id, got, (unsigned)max);
 	}
 	inline_told(n);

@@ -31,9 +31,20 @@
 #define QUICK_NS     (10 * 1000)     /* from call to call of a program that is quick */
 #define CONTENDED_NS (100 * CPL_MS)  /* all ask the server so long after two threads waited */
 #define SPIN_NS	     (30 * 1000ull)
-#define SPIN_WORTH                                                                                 \
-	(60 * 1000ull) /* waits that ended within this are looked for before sleeping              \
-			*/
+/* Waits that ended within this are looked for before sleeping. */
+#define SPIN_WORTH   (60 * 1000ull)
+/*
+ * Whoever is to answer may want this core: then looking for it only keeps it from being there.
+ * After so often in vain, so many waits sleep at once.
+ */
+#define SPIN_VAIN    4
+#define SPIN_REST    64
+/*
+ * Where frames come one by one, the read that finds no more is a call for nothing: after so often,
+ * so many frames are read without.
+ */
+#define LONE_SEEN    4
+#define LONE_TRUSTED 16
 
 struct inliner {
 	struct arena *arena;
@@ -44,6 +55,8 @@ struct inliner {
 	int device, nudge;
 	bool blocked; /* the device took no more */
 	bool spins;
+	unsigned spin_vain, spin_rest; /* of the one that waits */
+	unsigned lone;		       /* reads that gave one frame and no more */
 	_Atomic bool several; /* the program was told of more than one ready socket at once */
 	uint64_t passed, called;
 	uint64_t put_off; /* since then; 0: no output is */
@@ -163,7 +176,12 @@ static bool enter(struct inliner *in)
 	/* Reading and writing the device would be where the thread ends, with the lock. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	signals_hold();
-	err = arena_lock(in->arena);
+	err = arena_trylock(in->arena);
+	if (err == -EBUSY) {
+		/* A server that is at work sees it and lets go. */
+		atomic_store_explicit(&in->shared->drove, loop_clock(), memory_order_relaxed);
+		err = arena_lock(in->arena);
+	}
 	if (!err && leased(in)) {
 		if (in->shared->bound != in->key)
 			stack_set_code(in->shared->stack, &in->code);
@@ -215,16 +233,16 @@ struct inline_state *inline_enter(uint64_t *now)
 
 	if (!in || !leased(in))
 		return NULL;
-	*now = loop_clock();
 	contended = atomic_load_explicit(&in->contended, memory_order_relaxed);
-	if (contended && *now < contended)
+	if (contended && loop_clock() < contended)
 		return NULL;
-	/* Before the lock: a server that is at work sees it and lets go. */
-	atomic_store_explicit(&in->shared->drove, *now, memory_order_relaxed);
+	if (contended)
+		atomic_compare_exchange_strong(&in->contended, &contended, 0);
 	if (!enter(in))
 		return NULL;
-	/* Whoever had the lock has used it later than we asked for it: time does not go back. */
+	/* With the lock: whoever had it has used a time, and it does not go back. */
 	*now = loop_clock();
+	atomic_store_explicit(&in->shared->drove, *now, memory_order_relaxed);
 	called(in, *now);
 	return in->shared;
 }
@@ -292,17 +310,32 @@ void inline_told(unsigned n)
 	atomic_store_explicit(&inliner()->several, n > 1, memory_order_relaxed);
 }
 
-void inline_pass(uint64_t now, bool needed)
+/* How many frames came; they are in IN->frames. *MORE: not all that there were were asked for. */
+static int input(struct inliner *in, bool *more)
+{
+	bool trust = in->lone >= LONE_SEEN && in->lone < LONE_SEEN + LONE_TRUSTED;
+	int n = link_read(in->link, in->frames, trust ? 1 : LOOP_BATCH);
+
+	if (n == 1)
+		in->lone = in->lone < LONE_SEEN + LONE_TRUSTED ? in->lone + 1 : LONE_SEEN;
+	else if (n > 1)
+		in->lone = 0;
+	*more = trust && n == 1;
+	return n;
+}
+
+bool inline_pass(uint64_t now, bool needed)
 {
 	struct inliner *in = inliner();
 	struct inline_state *sh = in->shared;
+	bool more;
 	int n;
 
 	if (!needed && now < in->passed + PASS_NS)
-		return;
+		return false;
 	in->passed = now;
 	in->blocked = false;
-	n = link_read(in->link, in->frames, LOOP_BATCH);
+	n = input(in, &more);
 	if (n > 0)
 		cpl_input(sh->stack, sh->ifindex, in->frames, (unsigned)n, now);
 	if (cpl_deadline(sh->stack) <= now)
@@ -311,6 +344,7 @@ void inline_pass(uint64_t now, bool needed)
 	if (n > 0)
 		in->called = loop_clock();
 	output(in, now);
+	return more;
 }
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
@@ -389,7 +423,7 @@ void inliner_thread_ends(void)
 }
 
 /* Look for something for as long as a sleep would cost. As ppoll(2). */
-static int spin(const struct inliner *in, struct pollfd *fds, nfds_t n, uint64_t until,
+static int spin(struct inliner *in, struct pollfd *fds, nfds_t n, uint64_t until,
 		const sigset_t *mask)
 {
 	static const struct timespec zero;
@@ -397,9 +431,22 @@ static int spin(const struct inliner *in, struct pollfd *fds, nfds_t n, uint64_t
 
 	if (!in->spins || waited > SPIN_WORTH)
 		return 0;
+	if (in->spin_rest) {
+		in->spin_rest--;
+		return 0;
+	}
+	ready = REAL(ppoll)(fds, n, &zero, mask);
+	if (ready) /* it was there before */
+		return ready;
 	do
 		ready = REAL(ppoll)(fds, n, &zero, mask);
 	while (!ready && loop_clock() < until);
+	if (ready) {
+		in->spin_vain -= in->spin_vain != 0;
+	} else if (++in->spin_vain >= SPIN_VAIN) {
+		in->spin_vain = SPIN_VAIN;
+		in->spin_rest = SPIN_REST;
+	}
 	return ready;
 }
 

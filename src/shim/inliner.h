@@ -60,8 +60,11 @@ void inline_leave(uint64_t now);
 void inline_leave_soon(uint64_t now);
 /* Between enter and leave: the program is told that N sockets are ready. */
 void inline_told(unsigned n);
-/* What has come in and what is due; not more often than makes sense unless NEEDED. */
-void inline_pass(uint64_t now, bool needed);
+/*
+ * What has come in and what is due; not more often than makes sense unless NEEDED. True: more may
+ * have come in. Who did not find what it needs is to call again.
+ */
+bool inline_pass(uint64_t now, bool needed);
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
@@ -110,6 +113,7 @@ int inline_accept(int fd, struct sockaddr_storage *name, socklen_t *len, int fla
 bool inline_close(uint64_t id);
 /* Readiness of N descriptors; returns how many are, or INLINE_NOT. */
 int64_t inline_look(struct pollfd *fds, nfds_t n);
-int64_t inline_epoll_take(uint64_t id, struct epoll_event *events, int max);
+/* NEEDED: as of inline_pass(); else the caller is about to wait for packets. */
+int64_t inline_epoll_take(uint64_t id, struct epoll_event *events, int max, bool needed);
 
 #endif

@@ -104,6 +104,7 @@ CASE(rights)
 CASE(closeall)
 CASE(mixed)
 CASE(burst)
+CASE(lone)
 CASE(asleep)
 CASE(signals)
 CASE(storm)
@@ -537,6 +538,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest inlined[] = {
 		IN_BOTH,
 		WITH_ECHO(limit),
+		WITH_ECHO(lone),
 		WITH_ECHO(ended),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_killed_inside),

@@ -635,8 +635,9 @@ int shim_case(int argc, char **argv)
 		{ "mixed", case_mixed },   { "asleep", case_asleep },	{ "signals", case_signals },
 		{ "threads", do_threads }, { "libc", do_libc },		{ "raw", do_raw },
 		{ "orphan", do_orphan },   { "linger", do_linger },	{ "lost", case_lost },
-		{ "burst", case_burst },   { "storm", case_storm },	{ "limit", case_limit },
-		{ "cancel", case_cancel }, { "workers", case_workers }, { "beside", case_beside },
+		{ "burst", case_burst },   { "lone", case_lone },	{ "storm", case_storm },
+		{ "limit", case_limit },   { "cancel", case_cancel },	{ "workers", case_workers },
+		{ "beside", case_beside },
 	};
 
 	if (argc >= 3 && !strcmp(argv[0], "echo"))

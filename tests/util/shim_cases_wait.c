@@ -117,6 +117,61 @@ int case_burst(void)
 	return 0;
 }
 
+/* Calls that do not look for packets keep everybody else from looking, too. */
+static void look_away(int fd)
+{
+	struct sockaddr_storage name;
+	struct timespec t;
+	uint64_t until = 0, now;
+
+	do {
+		socklen_t len = sizeof(name);
+
+		CHECK(getsockname(fd, (struct sockaddr *)&name, &len) == 0);
+		CHECK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+		now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		until = until ? until : now + 5000000;
+	} while (now < until);
+}
+
+/* Is there something of FD's now, in one of three ways to ask? */
+static bool has_come(int way, int fd, int set)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct epoll_event got;
+	char c;
+
+	if (way == 0)
+		return recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+	return (way == 1 ? poll(&p, 1, 0) : epoll_wait(set, &got, 1, 0)) == 1;
+}
+
+/*
+ * Where frames came one by one, what is looked for is found behind what is not: at the first look,
+ * not at the second, unless it came between the two.
+ */
+int case_lone(void)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	int a = case_dial(ECHO_PORT), b = case_dial(ECHO_PORT), set = epoll_create1(0), second = 0;
+	char c;
+
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, a, &e) == 0);
+	for (int round = 0; round < 30; round++) {
+		for (int i = 0; i < 8; i++)
+			case_say(a, "x");
+		CHECK(write(b, "y", 1) == 1);
+		look_away(b);
+		CHECK(write(a, "z", 1) == 1);
+		look_away(a);
+		second += !has_come(round % 3, a, set) && has_come(round % 3, a, set);
+		CHECK(read(a, &c, 1) == 1 && c == 'z');
+		CHECK(read(b, &c, 1) == 1 && c == 'y');
+	}
+	CHECK(second < 6);
+	return 0;
+}
+
 static void *wake_later(void *arg)
 {
 	usleep(30000);
@@ -260,7 +315,7 @@ int case_limit(void)
 				CHECK(r == 0 || (alarms && errno == EINTR));
 			came[ms] += alarms;
 		}
-	CHECK(came[0] > 2 && came[1] > 5);
+	CHECK(came[0] > 1 && came[1] > 5);
 	return 0;
 }
 

@@ -54,8 +54,8 @@ void inline_leave(uint64_t now);
  * As inline_leave(), but while a program is quick and has more than one ready socket to see to,
  * what it sends waits for what it sends next, and so does the ACK for what it reads: one burst
  * wakes the other side once, and the ACK goes with the answer. It leaves before the program waits
- * again, with a call when PUT_OFF_NS have passed, and if no call comes by the server, after
- * INLINE_TAKE_NS.
+ * again, with a call when PUT_OFF_NS have passed, and if no call comes by the server, some
+ * INLINE_TAKE_NS later.
  */
 void inline_leave_soon(uint64_t now);
 /* Between enter and leave: the program is told that N sockets are ready. */

@@ -13,6 +13,11 @@
 
 #define SERVER_ID UINT64_MAX /* no client's key: those are never INLINE_ANY */
 #define IDLE_NS	  (10 * CPL_MS)
+/*
+ * So long does the server leave alone who has been at it all the time: each look takes a core from
+ * the program or from its peer, and two that were driven onto one core stay there for a while.
+ */
+#define STEADY_NS (4 * INLINE_TAKE_NS)
 
 int shim_server_lock(struct shim_server *s)
 {
@@ -45,15 +50,27 @@ static bool driven(const struct shim_server *s)
 		(atomic_load(&sh->driver) && !atomic_load(&sh->waits)));
 }
 
+/* After so long, to which the last look at DROVE adds. */
+static uint64_t patience(struct shim_server *s, uint64_t drove)
+{
+	uint64_t more = drove != s->drove_seen ? 2 * s->patience : 0;
+
+	s->drove_seen = drove;
+	if (atomic_load(&s->shared->waits) || more < INLINE_TAKE_NS)
+		more = INLINE_TAKE_NS;
+	s->patience = more < STEADY_NS ? more : STEADY_NS;
+	return s->patience;
+}
+
 /* When to look again whether it still does. */
 static uint64_t look_at(struct shim_server *s)
 {
-	uint64_t drove = atomic_load(&s->shared->drove);
+	uint64_t drove = atomic_load(&s->shared->drove), more = patience(s, drove);
 
 	if (!atomic_load(&s->shared->driver) || atomic_load(&s->shared->waits))
-		return drove + INLINE_TAKE_NS;
+		return drove + more;
 	if (s->now < drove + IDLE_NS)
-		return s->now + INLINE_TAKE_NS;
+		return s->now + more;
 	/* It waits and nothing happens: it will ring when it stops. */
 	atomic_store(&s->shared->ring, 1);
 	return atomic_load(&s->shared->driver) ? CPL_NEVER : s->now;

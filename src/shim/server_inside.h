@@ -137,6 +137,8 @@ struct shim_server {
 	int arena_fd, device, nudge;
 	bool inline_all, broken;
 	uint64_t rest_until; /* while it rests, and a program drives */
+	uint64_t drove_seen; /* when it was last looked at whether that goes on ... */
+	uint64_t patience;   /* ... after so many nanoseconds */
 	bool driven;	     /* by a program, as of the beginning of the turn */
 	bool touched;	     /* something was done to the stack in this turn */
 	/* names: server_name.c */

@@ -31,10 +31,14 @@ bool fast_close(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
 static inline struct tcb *fast_tcb(struct tcp *tcp, cpl_handle h)
 {
 	const struct demux *d = &tcp->demux;
-	struct tcb *tcb = container_of(d->met, struct tcb, node);
+	struct tcb *tcb;
 
-	return d->met && d->met_kind == KIND_TCB && tcb_handle(tcp, tcb) == h ? tcb
-									      : tcp_tcb(tcp, h);
+	if (d->met && d->met_kind == KIND_TCB) {
+		tcb = container_of(d->met, struct tcb, node);
+		if (tcb_handle(tcp, tcb) == h)
+			return tcb;
+	}
+	return tcp_tcb(tcp, h);
 }
 /* All N octets, without flags, are in the send queue. False: nothing was done. */
 bool fast_send(struct tcp *tcp, struct tcb *tcb, const void *data, size_t n, uint64_t now);

@@ -35,9 +35,10 @@
 #define SPIN_WORTH   (60 * 1000ull)
 /*
  * Whoever is to answer may want this core: then looking for it only keeps it from being there.
- * After so often in vain, so many waits sleep at once.
+ * After so often more in vain than not, so many waits sleep at once, twice as many after each more.
  */
 #define SPIN_VAIN    4
+#define SPIN_MOST    9
 #define SPIN_REST    64
 /*
  * Where frames come one by one, the read that finds no more is a call for nothing: after so often,
@@ -444,8 +445,8 @@ static int spin(struct inliner *in, struct pollfd *fds, nfds_t n, uint64_t until
 	if (ready) {
 		in->spin_vain -= in->spin_vain != 0;
 	} else if (++in->spin_vain >= SPIN_VAIN) {
-		in->spin_vain = SPIN_VAIN;
-		in->spin_rest = SPIN_REST;
+		in->spin_rest = SPIN_REST << (in->spin_vain - SPIN_VAIN);
+		in->spin_vain -= in->spin_vain == SPIN_MOST;
 	}
 	return ready;
 }

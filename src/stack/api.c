@@ -467,7 +467,7 @@ int cpl_abort(cpl_stack *s, cpl_handle handle, uint64_t now)
 int cpl_set_user(cpl_stack *s, cpl_handle handle, uint64_t user)
 {
 	struct tcb *tcb = called(s, handle);
-	struct udp_socket *u = udp_find(s, handle);
+	struct udp_socket *u = tcb ? NULL : udp_find(s, handle);
 
 	if (tcb)
 		tcb->user = user;

@@ -221,6 +221,22 @@ static uint32_t plain_hlen(const struct tcp_seg *seg)
 	return seg->opts ? TCP_HLEN + 12 : TCP_HLEN;
 }
 
+/* A SYN, with or without ACK, with the options of most, and timestamps or not. */
+static bool is_usual_syn(const struct tcp_seg *seg)
+{
+	return seg->flags & TCP_SYN && (seg->opts & ~TCP_HAS_TS) == TCP_HAS_SYN;
+}
+
+/* Octets of the header of SEG; MADE, but for its checksum, is one that is neither of these two. */
+static uint32_t made_hlen(const struct tcp_seg *seg, uint8_t made[TCP_HLEN_MAX])
+{
+	if (is_bare(seg))
+		return plain_hlen(seg);
+	if (is_usual_syn(seg))
+		return TCP_HLEN + (seg->opts & TCP_HAS_TS ? 20 : 12);
+	return tcp_build(made, seg);
+}
+
 /* The addresses of ID as they stand in a packet to its peer. */
 static uint64_t pair_out(const struct conn_id *id)
 {
@@ -272,6 +288,39 @@ static inline void plain_tcp_header(uint8_t *tcp, const struct conn_id *id,
 	store64(tcp, word[0]);
 	store64(tcp + 8, word[1]);
 	store32(tcp + 16, up);
+}
+
+/* The same of a usual SYN without text. */
+static inline void syn_header(uint8_t *tcp, const struct conn_id *id, const struct tcp_seg *seg,
+			      uint64_t pair, bool offload)
+{
+	bool ts = seg->opts & TCP_HAS_TS;
+	uint32_t len = TCP_HLEN + (ts ? 20 : 12), up = swap32(seg->up);
+	uint32_t scale = swap32((uint32_t)TCP_OPT_SCALE << 8 | seg->wscale);
+	uint64_t word[3], times = 0;
+	uint64_t sum = sum_join(pair, (uint64_t)swap32(IP_TCP) + swap32(len));
+
+	word[0] = swap64((uint64_t)id->lport << 48 | (uint64_t)id->rport << 32 | seg->seq);
+	word[1] = swap64((uint64_t)seg->ack << 32 | len << 26 | (uint32_t)seg->flags << 16 |
+			 seg->wnd);
+	word[2] = swap64((uint64_t)TCP_OPT_MSS << 48 | (uint64_t)seg->mss << 32 |
+			 (ts ? TCP_OPTS_SACK_TS : TCP_OPTS_SACK));
+	if (ts) {
+		times = swap64((uint64_t)seg->tsval << 32 | seg->tsecr);
+		store64(tcp + 28, times);
+	}
+	if (offload) {
+		up |= sum_fold(sum);
+	} else {
+		sum = sum_join(sum, sum_join(word[0], word[1]));
+		sum = sum_join(sum, sum_join(word[2], times));
+		up |= sum_finish(sum_join(sum, (uint64_t)scale + up));
+	}
+	store64(tcp, word[0]);
+	store64(tcp + 8, word[1]);
+	store32(tcp + 16, up);
+	store64(tcp + 20, word[2]);
+	store32(tcp + len - 4, scale);
 }
 
 /* Both headers; SUM: of the text, 0 with OFFLOAD. */
@@ -410,20 +459,32 @@ static inline void is_copied(const uint8_t *ip, uint32_t hlen, uint32_t len, boo
 		describe_plain(to, (uint16_t)link, (uint16_t)(link + hlen), offload);
 }
 
-/* MADE: TCP's header, of HLEN octets, if it is not bare, but for the checksum. */
+/* The header of SEG, which is not bare, at TCP: HLEN octets, and MADE, as made_hlen() says. */
+static void put_made(uint8_t *tcp, const struct conn_id *id, const struct tcp_seg *seg,
+		     uint32_t hlen, const uint8_t *made, uint64_t pair, bool offload)
+{
+	if (is_usual_syn(seg)) {
+		syn_header(tcp, id, seg, pair, offload);
+		return;
+	}
+	memcpy(tcp, made, hlen);
+	sum_made(tcp, hlen, pair, offload);
+}
+
+/* HLEN and MADE: as made_hlen() says. */
 static void put_headers(uint8_t *ip, const struct tcp_out *out, uint32_t hlen, const uint8_t *made,
 			uint64_t sum, bool offload)
 {
 	const struct tcb *tcb = out->tcb;
-	uint64_t pair = pair_out(&tcb->node.id);
+	const struct conn_id *id = &tcb->node.id;
+	uint64_t pair = pair_out(id);
 
 	if (is_bare(&out->seg)) {
 		plain_headers(ip, tcb, &out->seg, out->ect, sum, offload);
 		return;
 	}
 	plain_ip_header(ip, pair, tcb->tos | out->ect, tcb->ttl, IPV4_HLEN + hlen);
-	memcpy(ip + IPV4_HLEN, made, hlen);
-	sum_made(ip + IPV4_HLEN, hlen, pair, offload);
+	put_made(ip + IPV4_HLEN, id, &out->seg, hlen, made, pair, offload);
 }
 
 /* OUT, LEN octets with its IP header, at IP in TO's memory. */
@@ -485,7 +546,7 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to
 
 	if (!is_plain(s, out))
 		return false;
-	hlen = is_bare(&out->seg) ? plain_hlen(&out->seg) : tcp_build(made, &out->seg);
+	hlen = made_hlen(&out->seg, made);
 	len = IPV4_HLEN + hlen + out->seg.len;
 	dst = plain_way(s, out, now);
 	if (!dst)
@@ -524,7 +585,6 @@ bool output_plain(struct cpl_stack *s, struct tcp_out *out, struct output_to *to
 bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, struct output_to *to, uint64_t now)
 {
 	const struct dst *dst = s->way;
-	bool bare = is_bare(&r->seg);
 	uint8_t made[TCP_HLEN_MAX], *ip;
 	struct frame *f = NULL;
 	uint32_t hlen, len;
@@ -535,7 +595,7 @@ bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, struct output_t
 	pair = pair_out(&r->id);
 	if (!is_way(s, dst, pair))
 		return false;
-	hlen = bare ? plain_hlen(&r->seg) : tcp_build(made, &r->seg);
+	hlen = made_hlen(&r->seg, made);
 	len = IPV4_HLEN + hlen;
 	if (len > dst->mtu)
 		return false;
@@ -550,12 +610,10 @@ bool reply_plain(struct cpl_stack *s, const struct tcp_reply *r, struct output_t
 		ip = frame_push(f, len);
 	}
 	plain_ip_header(ip, pair, r->tos, r->ttl, len);
-	if (bare) {
+	if (is_bare(&r->seg))
 		plain_tcp_header(ip + IPV4_HLEN, &r->id, &r->seg, pair, 0, false);
-	} else {
-		memcpy(ip + IPV4_HLEN, made, hlen);
-		sum_made(ip + IPV4_HLEN, hlen, pair, false);
-	}
+	else
+		put_made(ip + IPV4_HLEN, &r->id, &r->seg, hlen, made, pair, false);
 	if (f)
 		output_hop(s, f, dst->hop_is, now);
 	else

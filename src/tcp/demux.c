@@ -7,6 +7,7 @@
  * index in 32 bits, so that TCBs, connections at rest, half-open connections and TIME-WAIT records
  * share one table. Also: handles.
  */
+#include "tcp/fast.h"
 #include "tcp/rest.h"
 #include "tcp/timewait.h"
 #include "wire/bytes.h"
@@ -295,10 +296,12 @@ void *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind
 	return found;
 }
 
-/* What is new is soon looked for. */
+/* What is new is soon looked for, and called before that. */
 static void remember(struct demux *d, struct tcb *tcb)
 {
 	d->recent[demux_recent(conn_id_ports(&tcb->node.id))] = &tcb->node;
+	d->met = &tcb->node;
+	d->met_kind = KIND_TCB;
 }
 
 void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
@@ -485,7 +488,6 @@ struct conn_slot *tcp_slot(struct tcp *tcp, cpl_handle h)
 
 struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h)
 {
-	struct demux *d = &tcp->demux;
 	const struct conn_slot *slot = tcp_slot(tcp, h);
 	struct tcb *tcb;
 
@@ -494,10 +496,7 @@ struct tcb *tcp_tcb(struct tcp *tcp, cpl_handle h)
 	if (ref_kind(slot->ref) == KIND_REST)
 		return tcb_wake(tcp, slot->ref);
 	tcb = pool_get(&tcp->tcbs, ref_index(slot->ref));
-	if (tcb_has(tcb, TCB_HASHED)) {
-		d->met = &tcb->node;
-		d->met_kind = KIND_TCB;
-	}
+	fast_meet(tcp, tcb);
 	return tcb;
 }
 

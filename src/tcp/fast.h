@@ -27,6 +27,14 @@ bool fast_first(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uin
  * afterwards.
  */
 bool fast_close(struct tcp *tcp, struct tcb *tcb, const struct tcp_seg *seg, uint64_t now);
+/* TCB is soon called: fast_tcb() has it at hand, if it is in the table. */
+static inline void fast_meet(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb_has(tcb, TCB_HASHED))
+		return;
+	tcp->demux.met = &tcb->node;
+	tcp->demux.met_kind = KIND_TCB;
+}
 /* tcp_tcb(): what is called is often what a segment came for, or was called last. */
 static inline struct tcb *fast_tcb(struct tcp *tcp, cpl_handle h)
 {

@@ -45,9 +45,9 @@ static void row_leave(struct tcp *tcp, const struct half_open *half)
 	link_at(tcp, half->link.next)->prev = half->link.prev;
 }
 
-static void row_append(struct tcp *tcp, unsigned row, struct half_open *half)
+static void row_append(struct tcp *tcp, unsigned row, struct half_open *half, uint32_t index)
 {
-	uint32_t index = pool_index(&tcp->halves, half), last = tcp->half_rows[row].prev;
+	uint32_t last = tcp->half_rows[row].prev;
 
 	half->link = (struct half_link){ .next = ROW | row, .prev = last };
 	link_at(tcp, last)->next = index;
@@ -124,24 +124,32 @@ void half_hand_over(struct tcp *tcp, struct half_open *half, struct tcb *tcb)
 
 /* ---- How long it waits ---- */
 
+/* It is new: half_enter() has linked it to itself. */
+static bool in_no_row(const struct half_open *half)
+{
+	return half->link.next == half->link.prev && !(half->link.next & ROW);
+}
+
 /* Longer each time (RFC 6298 5.5). */
 void half_wait(struct tcp *tcp, struct half_open *half, uint64_t now)
 {
+	uint32_t index = in_no_row(half) ? half->link.next : pool_index(&tcp->halves, half);
 	uint64_t rto = tcp->config->rto_initial_ns << half->retries;
 
 	if (rto > tcp->config->rto_max_ns)
 		rto = tcp->config->rto_max_ns;
 	half->flags &= (uint8_t)~HALF_PENDING;
 	half->deadline_us = (uint32_t)((now + rto + 999) / 1000);
-	row_leave(tcp, half);
-	row_append(tcp, half->retries, half);
+	if (!in_no_row(half))
+		row_leave(tcp, half);
+	row_append(tcp, half->retries, half, index);
 }
 
 void half_pend(struct tcp *tcp, struct half_open *half)
 {
 	half->flags |= HALF_PENDING;
 	row_leave(tcp, half);
-	row_append(tcp, ROW_UNTOLD, half);
+	row_append(tcp, ROW_UNTOLD, half, pool_index(&tcp->halves, half));
 }
 
 struct half_open *half_next_event(struct tcp *tcp)
@@ -154,7 +162,7 @@ struct half_open *half_next_event(struct tcp *tcp)
 			continue;
 		}
 		row_leave(tcp, half);
-		row_append(tcp, ROW_PENDING, half);
+		row_append(tcp, ROW_PENDING, half, pool_index(&tcp->halves, half));
 		return half;
 	}
 	return NULL;

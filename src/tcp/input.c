@@ -291,7 +291,9 @@ void segment_arrives(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in, 
 			tcb->probes_n = 0;
 	}
 	act(tcp, tcb, seg, v, now);
-	trace_seg_in(tcp, tcb_handle(tcp, tcb), seg, tcb->drops != drops, now);
+	if (trace_on(tcp->trace))
+		trace_seg_in(tcp, tcb_handle(tcp, tcb), seg, tcb->drops != drops, now);
+	tcp->dropped = 0;
 #ifdef CPL_DEBUG
 	tcb_check(tcp, tcb);
 #endif

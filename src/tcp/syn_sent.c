@@ -134,12 +134,13 @@ static enum verdict crossed_syn(struct tcp *tcp, struct tcb *tcb, const struct s
 static enum verdict rest_of_synack(struct tcp *tcp, struct tcb *tcb, const struct seg_in *in,
 				   uint64_t now)
 {
-	struct seg_in rest = *in;
+	struct seg_in rest;
 	bool fin = false;
 	enum verdict v;
 
 	if (!in->tcp.len && !(in->tcp.flags & (TCP_FIN | TCP_URG)))
 		return V_CONTINUE;
+	rest = *in;
 	rest.tcp.flags &= (uint16_t)~TCP_SYN;
 	rest.tcp.seq++;
 	if ((v = input_urgent(tcp, tcb, &rest, now)) != V_CONTINUE)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The tables of one stack's TCP, made and unmade; its events. */
+#include "tcp/fast.h"
 #include "tcp/peer.h"
 #include "tcp/rest.h"
 
@@ -154,6 +155,7 @@ bool tcp_next_event(struct tcp *tcp, struct cpl_event *event)
 		return false;
 	tcb = list_first(&tcp->events, struct tcb, event);
 	list_del(&tcb->event);
+	fast_meet(tcp, tcb); /* it will be called for what it tells */
 	memset(event, 0, sizeof(*event));
 	event->handle = tcb_handle(tcp, tcb);
 	event->user = tcb->user;

@@ -244,6 +244,7 @@ int tcp_accept(struct tcp *tcp, struct tcb *listener, struct tcb **tcb, uint64_t
 	list_del(&t->event);
 	l->accept_n--;
 	t->flags &= ~TCB_HELD;
+	fast_meet(tcp, t);
 	if (t->events)
 		tcb_event(tcp, t, t->events);
 	*tcb = t;

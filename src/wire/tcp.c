@@ -34,11 +34,6 @@
 
 #define WSCALE_MAX 14
 
-/* Options in a row: SACK permitted by itself, or before a timestamp; window scale. */
-#define NOPS_SACK_OK (OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK_OK << 8 | LEN_SACK_OK)
-#define SACK_OK_TS   (OPT_SACK_OK << 24 | LEN_SACK_OK << 16 | OPT_TS << 8 | LEN_TS)
-#define NOP_WSCALE   (OPT_NOP << 8 | OPT_WSCALE)
-
 static void sack_parse(struct tcp_seg *seg, const uint8_t *p, unsigned len)
 {
 	unsigned n = (len - 2) / LEN_BLOCK;
@@ -169,11 +164,11 @@ static bool options_usual(struct tcp_seg *seg, const uint8_t *p, unsigned len)
 	bool ts = len == 20;
 	const uint8_t *scale = ts ? p + 16 : p + 8;
 
-	if (!(seg->flags & TCP_SYN) || (len != 12 && !ts) || get16(p) != (OPT_MSS << 8 | LEN_MSS) ||
-	    !get16(p + 2) || get32(p + 4) != (ts ? SACK_OK_TS : NOPS_SACK_OK) ||
-	    get16(scale) != NOP_WSCALE || scale[2] != LEN_WSCALE)
+	if (!(seg->flags & TCP_SYN) || (len != 12 && !ts) || get16(p) != TCP_OPT_MSS ||
+	    !get16(p + 2) || get32(p + 4) != (ts ? TCP_OPTS_SACK_TS : TCP_OPTS_SACK) ||
+	    get32(scale) >> 8 != TCP_OPT_SCALE)
 		return false;
-	seg->opts = TCP_HAS_MSS | TCP_HAS_SACK_OK | TCP_HAS_WSCALE;
+	seg->opts = TCP_HAS_SYN;
 	seg->mss = get16(p + 2);
 	seg->wscale = scale[3] > WSCALE_MAX ? WSCALE_MAX : scale[3];
 	if (ts) {

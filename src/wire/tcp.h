@@ -12,9 +12,14 @@
 
 #include <couplet/addr.h>
 
-#define TCP_HLEN     20
-#define TCP_HLEN_MAX 60
-#define TCP_OPTS_TS  0x0101080au /* two nops, kind and length of timestamps (RFC 7323 A) */
+#define TCP_HLEN	 20
+#define TCP_HLEN_MAX	 60
+#define TCP_OPTS_TS	 0x0101080au /* two nops, kind and length of timestamps (RFC 7323 A) */
+/* The same of what a SYN has: MSS; SACK permitted by itself, or before timestamps; window scale. */
+#define TCP_OPT_MSS	 0x0204u
+#define TCP_OPTS_SACK	 0x01010402u
+#define TCP_OPTS_SACK_TS 0x0402080au
+#define TCP_OPT_SCALE	 0x010303u /* and a nop */
 
 #define TCP_FIN	  1u
 #define TCP_SYN	  2u
@@ -35,6 +40,8 @@
 #define TCP_HAS_SACK	 16u
 #define TCP_HAS_FASTOPEN 32u
 #define TCP_HAS_ACCECN	 64u
+/* What most SYNs have beside timestamps. */
+#define TCP_HAS_SYN	 (TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_SACK_OK)
 
 #define TCP_SACK_MAX 4
 

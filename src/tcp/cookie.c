@@ -97,7 +97,7 @@ bool cookie_check(struct tcp *tcp, struct half_open *half, struct tcb *listener,
 	}
 	memset(half, 0, sizeof(*half));
 	half->node.id = id;
-	half->listener = pool_index(&tcp->listeners, listener->listener);
+	half->listener = listener->listener->index;
 	half->made = us48_of(now);
 	half->iss = iss;
 	half->irs = irs;

@@ -36,7 +36,7 @@ static void half_from_syn(struct tcp *tcp, struct half_open *half, struct tcb *l
 	half->node.id = (struct conn_id){ in->ip->dst, in->ip->src, seg->dport, seg->sport };
 	half->gen = tcp_gen(tcp);
 	half->made = us48_of(now);
-	half->listener = pool_index(&tcp->listeners, listener->listener);
+	half->listener = listener->listener->index;
 	half->irs = seg->seq;
 	half->iss = tcp_isn(tcp, &half->node.id, now);
 	half->snd_wnd = (uint16_t)seg->wnd;

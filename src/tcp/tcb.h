@@ -480,6 +480,7 @@ struct listener {
 	uint32_t accept_n;
 	uint32_t backlog;
 	uint32_t half_n;
+	uint32_t index;	 /* its own */
 	uint8_t ifindex; /* catch-all: of this interface; 0: any */
 	bool catch_all;
 	uint64_t overflows;

@@ -166,11 +166,13 @@ long tcp_open_active_data(struct tcp *tcp, struct tcb *tcb, const struct cpl_end
 
 static int listener_new(struct tcp *tcp, struct tcb *tcb, uint32_t backlog, uint64_t now)
 {
-	struct listener *l = pool_alloc(&tcp->listeners, NULL);
+	uint32_t index;
+	struct listener *l = pool_alloc(&tcp->listeners, &index);
 
 	if (!l)
 		return -ENOBUFS;
 	memset(l, 0, sizeof(*l));
+	l->index = index;
 	list_init(&l->accept_queue);
 	list_init(&l->fastopen);
 	list_init(&l->fastopen_resets);

@@ -70,14 +70,14 @@ static uint32_t window_field(const struct tcb *tcb, uint32_t wnd)
 
 uint16_t window_advertise(struct tcp *tcp, struct tcb *tcb)
 {
-	uint32_t cur = tcb_rcv_wnd(tcb), least = cur + sws_step(tcb), offer, field;
+	uint32_t cur = tcb_rcv_wnd(tcb), least = cur + sws_step(tcb), wnd = cur, offer, field;
 
 	/* MUST-39: the edge moves by min(Fr * RCV.BUFF, Eff.snd.MSS) at least, or not at all. No
 	 * window is larger than the buffer. */
 	if (tcb->rcvbuf >= least && (offer = window_to_offer(tcp, tcb)) >= least)
-		cur = offer;
-	field = window_field(tcb, cur);
-	if (field << tcb->rcv_wscale > tcb_rcv_wnd(tcb))
+		wnd = offer;
+	field = window_field(tcb, wnd);
+	if (field << tcb->rcv_wscale > cur)
 		tcb->rcv_edge = tcb->rcv_nxt + (field << tcb->rcv_wscale);
 	return (uint16_t)field;
 }

@@ -11,6 +11,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
+#include "wire/icmp.h"
 #include "wire/ip.h"
 
 void stairs_ask_neighbours(struct stairs *s)
@@ -24,6 +25,21 @@ void stairs_ask_neighbours(struct stairs *s)
 		tap_ask(&s->tap, &c->link, &c->route.source, &c->hop, false);
 		tap_ask(&s->tap, &c->link, &c->route.source, &c->route.source, true);
 	}
+}
+
+/*
+ * The kernel soon forgets a neighbour that failed; but it said so, and our own question was not
+ * answered either.
+ */
+static bool was_forgotten(const struct stairs *s, const struct stairs_call *c)
+{
+	const struct stairs_icmp *icmp = &c->icmp;
+	const struct tap_claim *claim = tap_claim_of(&s->tap, &c->hop, c->link.ifindex);
+
+	return c->has_hop && !c->has_neighbour && c->outcome == STAIRS_BY_ICMP && icmp->has_from &&
+	       cpl_addr_equal(&icmp->from, &c->local) && claim && !claim->n &&
+	       (icmp->ip6 ? icmp->type == ICMP6_UNREACHABLE && icmp->code == 3
+			  : icmp->type == ICMP4_UNREACHABLE && icmp->code == 1);
 }
 
 void stairs_see_neighbours(struct stairs *s)
@@ -44,6 +60,12 @@ void stairs_see_neighbours(struct stairs *s)
 			c->outcome = STAIRS_NO_HOP;
 	}
 	tap_read(&s->tap, s->call, s->calls, s->o->target.port);
+	for (unsigned i = 0; i < s->calls; i++) {
+		if (!was_forgotten(s, &s->call[i]))
+			continue;
+		s->call[i].outcome = STAIRS_NO_HOP;
+		s->call[i].neighbour.state = NUD_FAILED;
+	}
 }
 
 static const char *state_name(uint16_t state)

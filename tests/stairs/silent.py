@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """couplet doctor HOST PORT: neighbours that do not answer, calls that vanish, queues that are full."""
 import signal
+import subprocess
 import threading
 import time
 
@@ -26,6 +27,27 @@ def a_neighbour_is_silent():
     assert "eth0" in told.evidence, told
     for to in "10.1.0.78", "fd01::77":
         ill(doctor(*SHORT, to, 80), "neighbour", "neighbour_silent")
+
+
+def a_silent_neighbour_is_forgotten():
+    """The kernel has no entry of it any more, as on a busy machine, where it is looked for late."""
+    far_machine()
+    for version, to in (("-4", "10.1.0.77"), ("-6", "fd01::77")):
+        forget = subprocess.Popen(["ip", version, "-batch", "-"], stdin=subprocess.PIPE, text=True)
+        over = threading.Event()
+
+        def feed(to=to, pipe=forget.stdin, over=over):
+            while not over.is_set():
+                pipe.write(f"neigh flush to {to} nud failed\n" * 100)
+
+        thread = threading.Thread(target=feed)
+        thread.start()
+        try:
+            ill(doctor("--timeout", 4, to, 80), "neighbour", "neighbour_silent")
+        finally:
+            over.set()
+            thread.join()
+            forget.communicate()
 
 
 def a_gateway_is_silent():
@@ -248,7 +270,7 @@ def localhost_has_two_addresses_of_which_one_is_enough():
 
 
 CASES = (a_neighbour_is_silent, the_firewall_there_drops, the_accept_queue_is_full,
-         the_netmask_is_wrong, a_gateway_is_silent, an_ordinary_user_sees_a_silent_neighbour,
+         the_netmask_is_wrong, a_silent_neighbour_is_forgotten, a_gateway_is_silent, an_ordinary_user_sees_a_silent_neighbour,
          two_machines_have_the_address, another_machine_has_our_own_address,
          the_firewall_here_drops_on_the_way_out, the_firewall_here_drops_the_answer,
          a_firewall_between_drops, an_ordinary_user_sees_silence,

@@ -328,8 +328,8 @@ static void told(int fd, const char *state)
 	printf(" %s %s", state, answer(getsockopt(fd, IPPROTO_TCP, TCP_CC_INFO, v, &len)));
 	printf(" %u", len);
 	if (len >= 20)
-		/* A loopback may take no time, and have no bandwidth. */
-		printf(" round trip %d gains %d %d", v[2] != 0, v[3] > 256, v[4] > 256);
+		/* A loopback may take no time, to the microsecond, and have no bandwidth. */
+		printf(" round trip %d gains %d %d", v[2]<1000000, v[3]> 256, v[4] > 256);
 	printf(" beyond %d,", len < sizeof(v) && v[len / 4] != 0xeeeeeeee);
 }
 

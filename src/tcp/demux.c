@@ -296,15 +296,18 @@ void *demux_wake(struct tcp *tcp, const struct conn_id *id, enum conn_kind *kind
 	return found;
 }
 
-/* What is new is soon looked for, and called before that. */
-static void remember(struct demux *d, struct tcb *tcb)
+/* TCB is new: it is soon looked for, and called before that. */
+static void begins(struct tcp *tcp, struct tcb *tcb, bool named)
 {
+	struct demux *d = &tcp->demux;
+
 	d->recent[demux_recent(conn_id_ports(&tcb->node.id))] = &tcb->node;
 	d->met = &tcb->node;
 	d->met_kind = KIND_TCB;
+	port_hold(tcp, tcb->node.id.lport, !tcb_has(tcb, TCB_REUSEADDR), named);
 }
 
-void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
+void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref, bool named)
 {
 	struct demux *d = &tcp->demux;
 	uint32_t *head;
@@ -317,14 +320,8 @@ void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref)
 	*ref_next(tcp, ref) = *head;
 	*head = ref;
 	d->count++;
-	if (ref_kind(ref) == KIND_TCB) {
-		struct tcb *tcb = ref_tcb(tcp, ref);
-
-		remember(d, tcb);
-		port_hold(tcp, id->lport, !tcb_has(tcb, TCB_REUSEADDR));
-	} else if (ref_kind(ref) == KIND_TIME_WAIT) {
-		port_hold(tcp, id->lport, !ref_time_wait(tcp, ref)->reuseaddr);
-	}
+	if (ref_kind(ref) == KIND_TCB)
+		begins(tcp, ref_tcb(tcp, ref), named);
 }
 
 /* REF is to change. */
@@ -389,12 +386,8 @@ void demux_hand_over(struct tcp *tcp, const struct conn_id *id, uint32_t from, u
 	*ref_next(tcp, to) = *ref_next(tcp, from);
 	*link = to;
 	/* From a TCB to TIME-WAIT the port stays held as it is. */
-	if (ref_kind(from) == KIND_HALF) {
-		struct tcb *tcb = ref_tcb(tcp, to);
-
-		remember(&tcp->demux, tcb);
-		port_hold(tcp, id->lport, !tcb_has(tcb, TCB_REUSEADDR));
-	}
+	if (ref_kind(from) == KIND_HALF)
+		begins(tcp, ref_tcb(tcp, to), true);
 }
 
 uint32_t demux_next(struct tcp *tcp, uint32_t *bucket, uint32_t ref)

@@ -102,7 +102,8 @@ uint32_t demux_hash(struct tcp *tcp, const struct conn_id *id);
 void demux_replace(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
 /* The same, and TO becomes the first: what is used is found without touching what is not. */
 void demux_replace_first(struct tcp *tcp, uint32_t hash, uint32_t from, uint32_t to);
-void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref);
+/* NAMED: as port_hold(). */
+void demux_add(struct tcp *tcp, const struct conn_id *id, uint32_t ref, bool named);
 void demux_del(struct tcp *tcp, const struct conn_id *id, uint32_t ref);
 /* TO becomes what ID leads to, instead of FROM: a later state of the same connection. */
 void demux_hand_over(struct tcp *tcp, const struct conn_id *id, uint32_t from, uint32_t to);

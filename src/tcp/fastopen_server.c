@@ -111,7 +111,7 @@ static bool accept_syn(struct tcp *tcp, struct tcb *listener, const struct half_
 		return false;
 	tcb->fastopen |= flags;
 	tcb->segs_in = 1;
-	demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb));
+	demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb), true);
 	listener_queue(tcp, listener, tcb);
 	TRACE(tcp->trace, now, tcb_handle(tcp, tcb), state, CPL_LISTEN, CPL_SYN_RECEIVED);
 	take_data(tcp, tcb, in, now);

@@ -88,7 +88,7 @@ void half_enter(struct tcp *tcp, struct half_open *half, uint32_t i, const struc
 	*half = *from;
 	half->link = (struct half_link){ i, i }; /* in no row */
 	listener_of(tcp, half)->half_n++;
-	demux_add(tcp, &half->node.id, ref_make(KIND_HALF, i));
+	demux_add(tcp, &half->node.id, ref_make(KIND_HALF, i), true);
 }
 
 /* HALF, which has left the table, leaves all others. */

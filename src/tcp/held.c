@@ -10,7 +10,8 @@
 #include "tcp/timewait.h"
 
 #define PAGE	  (65536u / HELD_PAGES) /* ports */
-#define MANY	  0x7fffu		/* as many or more: nobody counts them any more */
+#define MANY	  0x3fffu		/* as many or more: nobody counts them any more */
+#define NAMED	  0x4000u		/* one of them did not get it by chance */
 #define EXCLUSIVE 0x8000u		/* one of them came without SO_REUSEADDR */
 
 static uint16_t *entry_of(const struct tcp *tcp, uint16_t port)
@@ -20,7 +21,7 @@ static uint16_t *entry_of(const struct tcp *tcp, uint16_t port)
 	return page ? &page[port % PAGE] : NULL;
 }
 
-void port_hold(struct tcp *tcp, uint16_t port, bool exclusive)
+void port_hold(struct tcp *tcp, uint16_t port, bool exclusive, bool named)
 {
 	uint16_t **page = &tcp->held[port / PAGE], *entry;
 
@@ -33,8 +34,7 @@ void port_hold(struct tcp *tcp, uint16_t port, bool exclusive)
 	entry = entry_of(tcp, port);
 	if ((*entry & MANY) != MANY)
 		(*entry)++;
-	if (exclusive)
-		*entry |= EXCLUSIVE;
+	*entry |= (uint16_t)((exclusive ? EXCLUSIVE : 0) | (named ? NAMED : 0));
 }
 
 void port_leave(struct tcp *tcp, uint16_t port)
@@ -60,6 +60,13 @@ void ports_destroy(struct tcp *tcp)
 	for (unsigned i = 0; i < HELD_PAGES; i++)
 		mem_release(tcp->mem, tcp->held[i], PAGE * sizeof(*tcp->held[i]));
 	memset(tcp->held, 0, sizeof(tcp->held));
+}
+
+bool port_named(const struct tcp *tcp, uint16_t port)
+{
+	const uint16_t *entry = entry_of(tcp, port);
+
+	return entry && *entry & NAMED;
 }
 
 bool port_held(const struct tcp *tcp, const struct port_claim *claim)

@@ -524,7 +524,7 @@ void listen_segment(struct tcp *tcp, struct tcb *listener, const struct seg_in *
 				return;
 			}
 			tcp->counters->cookies_ok++;
-			demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb));
+			demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb), true);
 			promote(tcp, listener, tcb, now);
 			segment_arrives(tcp, tcb, in, now);
 			return;

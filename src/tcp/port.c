@@ -107,7 +107,8 @@ static bool port_fits(struct tcp *tcp, const struct conn_id *id, uint32_t answer
 		      struct port_claim *claim, bool resort, struct time_wait **tw, uint64_t now)
 {
 	if (!claim)
-		return answered_here(tcp, id, answers) && port_id_free(tcp, id, tw, now) &&
+		return answered_here(tcp, id, answers) && !port_named(tcp, id->lport) &&
+		       port_id_free(tcp, id, tw, now) &&
 		       !port_listener(tcp, &id->local, id->lport, 0);
 	claim->port = id->lport;
 	return (resort || !port_held(tcp, claim)) && !binding_conflicts(tcp, NULL, claim);

@@ -360,12 +360,14 @@ struct tcb *port_listener_for(struct tcp *tcp, const struct conn_id *id, int ifi
 
 /* ---- held.c ---- */
 
-/* A connection has PORT; EXCLUSIVE: without SO_REUSEADDR. */
-void port_hold(struct tcp *tcp, uint16_t port, bool exclusive);
+/* A connection has PORT; EXCLUSIVE: without SO_REUSEADDR; NAMED: by bind(2), or as accepted. */
+void port_hold(struct tcp *tcp, uint16_t port, bool exclusive, bool named);
 void port_leave(struct tcp *tcp, uint16_t port);
 /* One that has it allows it to others no more. */
 void port_hold_alone(struct tcp *tcp, uint16_t port);
 void ports_destroy(struct tcp *tcp);
+/* Connections have the port of which one was NAMED: as Linux, it is given to nobody who calls. */
+bool port_named(const struct tcp *tcp, uint16_t port);
 /* Connections have the port that do not all allow it to CLAIM, by whatever address. */
 bool port_held(const struct tcp *tcp, const struct port_claim *claim);
 /* One of them stands in the way of CLAIM. */

@@ -121,7 +121,7 @@ static int open_active(struct tcp *tcp, struct tcb *tcb, const struct cpl_endpoi
 	}
 	if (tw)
 		time_wait_free(tcp, tw, now);
-	demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb));
+	demux_add(tcp, &tcb->node.id, tcb_ref(tcp, tcb), tcb_has(tcb, TCB_BOUND));
 	tcb->flags |= TCB_HASHED;
 	tcb->made = now;
 	tcb_set_state(tcp, tcb, CPL_SYN_SENT, now);

@@ -205,6 +205,38 @@ static void port_of_listener(void **state)
 	bench_end(&b);
 }
 
+/* So is one that a connection was bound to, or accepted with, until that is over. */
+static void port_of_bound(void **state)
+{
+	struct cpl_endpoint from = { .port = 50000 };
+	cpl_handle h, listener;
+
+	(void)state;
+	for (int accepted = 0; accepted < 2; accepted++) {
+		bench_init(&b);
+		b.config.port_first = 50000;
+		b.config.port_last = 50001;
+		bench_start(&b);
+		if (accepted) {
+			listener = bench_listen(&b, 50000);
+			send(&b, "S 0 <mss 1460>");
+			expect(&b, "S. 0 ack 1 <*>");
+			send(&b, ". 1 ack 1");
+			h = bench_accepted(&b, listener);
+			assert_int_equal(cpl_close(b.stack, listener, b.now), 0);
+		} else {
+			struct cpl_endpoint to = { .addr = b.peer_addr, .port = 80 };
+
+			assert_int_equal(cpl_connect(b.stack, &from, &to, &h, b.now), 0);
+		}
+		for (uint16_t remote = 81; remote < 89; remote++)
+			assert_int_equal(port_to(remote), 50001);
+		assert_int_equal(cpl_abort(b.stack, h, b.now), 0);
+		assert_int_equal(port_to(81), 50000);
+		bench_end(&b);
+	}
+}
+
 /* TIME-WAIT does not block a port for a minute, if timestamps tell the incarnations apart. */
 static void port_in_time_wait(void **state)
 {
@@ -235,10 +267,11 @@ static void port_in_time_wait(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(clock_driven),	    cmocka_unit_test(keyed_by_connection),
-		cmocka_unit_test(keyed_by_secret),  cmocka_unit_test(timestamp_clock),
-		cmocka_unit_test(ports_spread),	    cmocka_unit_test(ports_exhausted),
-		cmocka_unit_test(port_of_listener), cmocka_unit_test(port_in_time_wait),
+		cmocka_unit_test(clock_driven),	     cmocka_unit_test(keyed_by_connection),
+		cmocka_unit_test(keyed_by_secret),   cmocka_unit_test(timestamp_clock),
+		cmocka_unit_test(ports_spread),	     cmocka_unit_test(ports_exhausted),
+		cmocka_unit_test(port_of_listener),  cmocka_unit_test(port_of_bound),
+		cmocka_unit_test(port_in_time_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -653,7 +653,7 @@ static void many_hold_a_port(void **state)
 	begin(false);
 	connect_one(0);
 	for (unsigned i = 0; i < 40000; i++)
-		port_hold(tcp_of(1), 80, i == 39999);
+		port_hold(tcp_of(1), 80, i == 39999, false);
 	for (unsigned i = 0; i < 40000; i++)
 		port_leave(tcp_of(1), 80);
 	assert_true(port_held(tcp_of(1), &claim));

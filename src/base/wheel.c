@@ -177,6 +177,14 @@ struct wheel_node *wheel_expire_some(struct wheel *wheel, uint64_t now, unsigned
 	return node;
 }
 
+void wheel_ahead(const struct wheel *wheel, struct wheel_node **next, struct wheel_node **after)
+{
+	struct list *first = wheel->due.next;
+
+	*next = first != &wheel->due ? node_of(first) : NULL;
+	*after = *next && first->next != &wheel->due ? node_of(first->next) : NULL;
+}
+
 uint64_t wheel_deadline(const struct wheel *wheel)
 {
 	unsigned level, slot;

@@ -56,6 +56,8 @@ static inline bool wheel_running(const struct wheel_node *node)
  * so.
  */
 struct wheel_node *wheel_expire_some(struct wheel *wheel, uint64_t now, unsigned *work);
+/* What it will hand out then, and what AFTER that, as far as that is known; NULL: not. */
+void wheel_ahead(const struct wheel *wheel, struct wheel_node **next, struct wheel_node **after);
 /* The same without a limit. */
 static inline struct wheel_node *wheel_expire(struct wheel *wheel, uint64_t now)
 {

@@ -171,6 +171,32 @@ static inline uint32_t *demux_head(struct demux *d, uint32_t hash)
 	return bucket_head(d, b < d->buckets ? b : b - d->low);
 }
 
+#define LINE 64u
+
+/* To gcc 12 a function of nothing but prefetches does nothing, and calls of it go: but for asm. */
+static inline void fetch(const void *p, unsigned lines)
+{
+	for (unsigned i = 0; i < lines; i++)
+		__builtin_prefetch((const char *)p + i * LINE);
+	__asm__ volatile("" : : "r"(p));
+}
+
+/*
+ * What the next two splits will look at is fetched: by then it is mostly in no cache. Of the second
+ * the first of its chain; of the next, whose first was fetched so, what comes after that.
+ */
+static void split_ahead(struct tcp *tcp)
+{
+	struct demux *d = &tcp->demux;
+	uint32_t b = d->buckets - d->low, ref = *bucket_head(d, b);
+
+	if (ref && (ref = *ref_next(tcp, ref)) != 0)
+		fetch(ref_next(tcp, ref), 1);
+	ref = *bucket_head(d, (b + 1) & (d->low - 1));
+	if (ref)
+		fetch(ref_next(tcp, ref), 1);
+}
+
 /* One bucket more: what of the chain of its lower half belongs there goes there. */
 static void demux_split(struct tcp *tcp)
 {
@@ -194,6 +220,7 @@ static void demux_split(struct tcp *tcp)
 	}
 	if (++d->buckets == 2 * d->low)
 		d->low *= 2;
+	split_ahead(tcp);
 }
 
 /* One bucket less: its chain is appended to that of its lower half. */
@@ -401,17 +428,8 @@ uint32_t demux_next(struct tcp *tcp, uint32_t *bucket, uint32_t ref)
 
 /* ---- Ahead of a burst ---- */
 
-#define LINE	  64u
 #define TCB_LINES 5u /* as tcb.h has them by role: all but what is seldom looked at */
 #define IO_LINES  8u /* as many as helped */
-
-/* To gcc 12 a function of nothing but prefetches does nothing, and calls of it go: but for asm. */
-static inline void fetch(const void *p, unsigned lines)
-{
-	for (unsigned i = 0; i < lines; i++)
-		__builtin_prefetch((const char *)p + i * LINE);
-	__asm__ volatile("" : : "r"(p));
-}
 
 const uint32_t *demux_chain_ahead(struct tcp *tcp, const uint8_t *ip, const uint8_t *ports)
 {
@@ -450,6 +468,15 @@ void demux_tcb_ahead(struct tcp *tcp, const struct tcb *tcb)
 	if (tcb->io)
 		fetch(tcb->io, IO_LINES);
 	fetch(pool_get(&tcp->slots, tcb->slot), 1);
+}
+
+void demux_fire_ahead(struct tcp *tcp, const struct tcb *next, const struct tcb *after)
+{
+	if (next)
+		fetch(demux_head(&tcp->demux, conn_id_hash(&tcp->demux.bucket_key, &next->node.id)),
+		      1);
+	if (after)
+		fetch(after, TCB_LINES);
 }
 
 /* ---- Handles ---- */

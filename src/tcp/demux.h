@@ -118,6 +118,8 @@ const uint32_t *demux_chain_ahead(struct tcp *tcp, const uint8_t *ip, const uint
 const struct tcb *demux_first_ahead(struct tcp *tcp, uint32_t ref);
 /* What TCB, of the table, leads to. */
 void demux_tcb_ahead(struct tcp *tcp, const struct tcb *tcb);
+/* Whose timers fire NEXT and AFTER that, which was NEXT's place the last time; NULL: nobody's. */
+void demux_fire_ahead(struct tcp *tcp, const struct tcb *next, const struct tcb *after);
 
 /* What comes after REF in the whole table, in no order; REF 0: the first, *BUCKET 0. 0: no more. */
 uint32_t demux_next(struct tcp *tcp, uint32_t *bucket, uint32_t ref);

@@ -451,13 +451,25 @@ uint64_t tcp_deadline(const struct tcp *tcp)
 	return least(t, time_wait_deadline(tcp));
 }
 
+/* The timers of many are due at once where many are quiet at once. */
+static void fire_ahead(struct tcp *tcp)
+{
+	struct wheel_node *next, *after;
+
+	wheel_ahead(&tcp->wheel, &next, &after);
+	demux_fire_ahead(tcp, next ? container_of(next, struct tcb, timer) : NULL,
+			 after ? container_of(after, struct tcb, timer) : NULL);
+}
+
 void tcp_advance(struct tcp *tcp, uint64_t now)
 {
 	unsigned work = ADVANCE_WORK, rest_work = ADVANCE_WORK;
 	struct wheel_node *node;
 
-	while ((node = wheel_expire_some(&tcp->wheel, now, &work)) != NULL)
+	while ((node = wheel_expire_some(&tcp->wheel, now, &work)) != NULL) {
+		fire_ahead(tcp);
 		tcb_fire(tcp, container_of(node, struct tcb, timer), now);
+	}
 	while ((node = wheel_expire_some(&tcp->rest_wheel, now, &rest_work)) != NULL)
 		rest_timer_fire(tcp, container_of(node, struct rest_timer, node), now);
 	half_advance(tcp, now);

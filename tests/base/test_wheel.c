@@ -341,12 +341,43 @@ static void test_bounded_work(void **state)
 	assert_true(calls >= n / 100);
 }
 
+/* What is told of ahead is what comes, as far as it is due. */
+static void test_ahead(void **state)
+{
+	struct wheel_node node[5], *next, *after;
+	struct wheel wheel;
+
+	(void)state;
+	wheel_init(&wheel, NOW);
+	wheel_ahead(&wheel, &next, &after);
+	assert_null(next);
+	assert_null(after);
+	for (unsigned i = 0; i < 5; i++) {
+		wheel_node_init(&node[i]);
+		wheel_start(&wheel, &node[i], NOW + (i < 4 ? TICK : HOUR));
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		struct wheel_node *said = next, *then = after;
+		struct wheel_node *got = wheel_expire(&wheel, NOW + 2 * TICK);
+
+		assert_non_null(got);
+		wheel_ahead(&wheel, &next, &after);
+		if (i)
+			assert_ptr_equal(got, said);
+		if (i)
+			assert_ptr_equal(next, then);
+		assert_int_equal(next != NULL, i < 3);
+		assert_int_equal(after != NULL, i < 2);
+	}
+	assert_null(wheel_expire(&wheel, NOW + 2 * TICK));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_never_early),	      cmocka_unit_test(test_past_and_never),
 		cmocka_unit_test(test_change_while_expiring), cmocka_unit_test(test_random),
-		cmocka_unit_test(test_bounded_work),
+		cmocka_unit_test(test_bounded_work),	      cmocka_unit_test(test_ahead),
 	};
 
 	return cmocka_run_group_tests_name("base/wheel", tests, NULL, NULL);

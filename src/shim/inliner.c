@@ -276,6 +276,15 @@ static void output(struct inliner *in, uint64_t now)
 			break;
 }
 
+/* Who calls all the time keeps everybody else from looking for input: it looks for it itself. */
+static void look_for_others(const struct inliner *in, uint64_t now)
+{
+	bool more = now - in->passed >= INLINE_TAKE_NS;
+
+	while (more)
+		more = inline_pass(now, true);
+}
+
 static void leave_and_ring(struct inliner *in)
 {
 	bool others = atomic_load_explicit(&in->shared->waits, memory_order_relaxed);
@@ -290,6 +299,7 @@ void inline_leave(uint64_t now)
 {
 	struct inliner *in = inliner();
 
+	look_for_others(in, now);
 	output(in, now);
 	leave_and_ring(in);
 }
@@ -298,6 +308,7 @@ void inline_leave_soon(uint64_t now)
 {
 	struct inliner *in = inliner();
 
+	look_for_others(in, now);
 	if (!atomic_load_explicit(&in->several, memory_order_relaxed) || in->pause_ns > QUICK_NS ||
 	    (in->put_off && now - in->put_off >= PUT_OFF_NS))
 		output(in, now);

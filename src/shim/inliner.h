@@ -48,7 +48,10 @@ bool inline_may(void);
  * Take the lock, with all signals blocked, until inline_leave(). NULL: not inline. *NOW: the time.
  */
 struct inline_state *inline_enter(uint64_t *now);
-/* Sends what there is to send. */
+/*
+ * Sends what there is to send. Who calls again and again, and never looks for input, keeps all
+ * others from it: after INLINE_TAKE_NS this does it.
+ */
 void inline_leave(uint64_t now);
 /*
  * As inline_leave(), but while a program is quick and has more than one ready socket to see to,

@@ -105,6 +105,7 @@ CASE(closeall)
 CASE(mixed)
 CASE(burst)
 CASE(lone)
+CASE(giver)
 CASE(asleep)
 CASE(signals)
 CASE(storm)
@@ -539,6 +540,7 @@ int main(int argc, char **argv)
 		IN_BOTH,
 		WITH_ECHO(limit),
 		WITH_ECHO(lone),
+		WITH_ECHO(giver),
 		WITH_ECHO(ended),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_killed_inside),

@@ -37,6 +37,7 @@ int case_stream(char **argv);
 int case_mixed(void);
 int case_burst(void);
 int case_lone(void);
+int case_giver(void);
 int case_asleep(void);
 int case_signals(void);
 int case_limit(void);

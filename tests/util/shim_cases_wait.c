@@ -10,7 +10,9 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -117,21 +119,30 @@ int case_burst(void)
 	return 0;
 }
 
-/* Calls that do not look for packets keep everybody else from looking, too. */
-static void look_away(int fd)
+/* As a program that computes. */
+static void pause_ns(uint64_t ns)
 {
-	struct sockaddr_storage name;
 	struct timespec t;
 	uint64_t until = 0, now;
 
 	do {
+		CHECK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+		now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		until = until ? until : now + ns;
+	} while (now < until);
+}
+
+/* For so long calls that do not look for packets keep everybody else from looking, too. */
+static void look_away(int fd)
+{
+	struct sockaddr_storage name;
+
+	for (int i = 0; i < 8; i++) {
 		socklen_t len = sizeof(name);
 
 		CHECK(getsockname(fd, (struct sockaddr *)&name, &len) == 0);
-		CHECK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
-		now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-		until = until ? until : now + 5000000;
-	} while (now < until);
+		pause_ns(40000);
+	}
 }
 
 /* Is there something of FD's now, in one of three ways to ask? */
@@ -169,6 +180,26 @@ int case_lone(void)
 		CHECK(read(b, &c, 1) == 1 && c == 'y');
 	}
 	CHECK(second < 6);
+	return 0;
+}
+
+/*
+ * One that only sends, a little at a time, and never waits: what acknowledges that is seen, and
+ * lets more leave.
+ */
+int case_giver(void)
+{
+	static const char piece[100];
+	int fd = case_dial(ECHO_PORT), room = 1 << 20, queued = 0;
+
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) == 0);
+	case_say(fd, "x");
+	for (int i = 0; i < 500; i++) {
+		CHECK(send(fd, piece, sizeof(piece), MSG_DONTWAIT) == sizeof(piece));
+		pause_ns(400000);
+	}
+	CHECK(ioctl(fd, SIOCOUTQ, &queued) == 0);
+	CHECK(queued < 20000);
 	return 0;
 }
 

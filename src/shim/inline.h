@@ -37,6 +37,8 @@ struct inline_state {
 	uint64_t bound;	     /* key of the process whose functions the stack's memory comes from */
 	int32_t ifindex, lo; /* of the device, of the loopback; 0: there is none */
 	struct cpl_iface_config iface;
+	/* With the lock: the timer, and sockets_wakes(), that who drives knew of when it slept. */
+	uint64_t deadline, wakes;
 	/* Key of the process that may, INLINE_ANY, or 0. */
 	_Alignas(64) _Atomic uint64_t lease;
 	/* Key of the process one of whose threads waits and reads the device; 0: none does. */

@@ -285,14 +285,36 @@ static void look_for_others(const struct inliner *in, uint64_t now)
 		more = inline_pass(now, true);
 }
 
+/* Another thread drives: what it waits for may have come, or it is to wake earlier. */
+static bool wakes_driver(const struct inliner *in)
+{
+	struct inline_state *sh = in->shared;
+	uint64_t deadline, wakes;
+	bool news;
+
+	if (drives || !atomic_load(&sh->driver))
+		return false;
+	deadline = cpl_deadline(sh->stack);
+	wakes = sockets_wakes(sh->sockets);
+	news = in->blocked || deadline < sh->deadline || wakes != sh->wakes;
+	sh->deadline = deadline < sh->deadline ? deadline : sh->deadline;
+	sh->wakes = wakes;
+	return news;
+}
+
 static void leave_and_ring(struct inliner *in)
 {
 	bool others = atomic_load_explicit(&in->shared->waits, memory_order_relaxed);
+	bool nudges = wakes_driver(in);
+	const uint64_t one = 1;
 
 	leave(in);
 	/* What was done may be what they wait for. */
 	if (others)
 		process_ring();
+	/* It fails only when it was written 2^64 - 2 times already. */
+	if (nudges && REAL(write)(in->nudge, &one, sizeof(one)) < 0)
+		errno = error;
 }
 
 void inline_leave(uint64_t now)
@@ -489,7 +511,8 @@ int inline_wait(struct pollfd *fds, nfds_t n, uint64_t until, const sigset_t *ma
 
 	if (!enter(in))
 		return 0;
-	deadline = cpl_deadline(in->shared->stack);
+	deadline = in->shared->deadline = cpl_deadline(in->shared->stack);
+	in->shared->wakes = sockets_wakes(in->shared->sockets);
 	fds[n] = (struct pollfd){ .fd = in->device,
 				  .events = (short)(in->blocked ? POLLIN | POLLOUT : POLLIN) };
 	leave(in);

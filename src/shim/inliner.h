@@ -79,8 +79,8 @@ void inline_begin(void);
 /* A handler ran since then: errno is EINTR. */
 bool inline_interrupted(void);
 /*
- * This thread is the one that waits, from now on: false, another is. Only what the server does from
- * now on ends inline_wait(): look once more before that.
+ * This thread is the one that waits, from now on: false, another is. Only what the server and other
+ * threads do from now on ends inline_wait(): look once more before that.
  */
 bool inline_drive(void);
 bool inline_drives(void);

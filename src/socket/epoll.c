@@ -78,6 +78,7 @@ int socket_epoll_new(struct sockets *s, epoll_id *set)
 /* What it has to report is not what it was. */
 static void set_changed(struct sockets *s, struct epoll_set *e)
 {
+	s->wakes++;
 	if (!list_linked(&e->woken))
 		list_push_back(&s->epolls_woken, &e->woken);
 }

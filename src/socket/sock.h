@@ -159,6 +159,7 @@ struct sockets {
 	struct pool socks, epolls, watches, errors;
 	struct list woken;	  /* sock.woken */
 	struct list epolls_woken; /* epoll_set.woken */
+	uint64_t wakes;		  /* so often was any of both woken */
 	uint64_t gen;
 	uint64_t cookies;
 	int asked_level, asked_name;

@@ -132,6 +132,7 @@ int sock_take_error(struct sock *so)
 
 void sock_wake(struct sockets *s, struct sock *so, uint32_t mask)
 {
+	s->wakes++;
 	if (!list_linked(&so->woken))
 		list_push_back(&s->woken, &so->woken);
 	epoll_wake(s, so, mask);
@@ -202,6 +203,12 @@ void sockets_poll(struct sockets *s, uint64_t now)
 		if (so && so->handle == ev.handle)
 			take_event(s, so, &ev);
 	}
+}
+
+uint64_t sockets_wakes(struct sockets *s)
+{
+	sockets_poll(s, 0);
+	return s->wakes;
 }
 
 unsigned sockets_woken(struct sockets *s, sock_id *ids, unsigned max)

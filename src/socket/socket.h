@@ -62,6 +62,8 @@ void sockets_poll(struct sockets *sockets, uint64_t now);
  */
 unsigned sockets_woken(struct sockets *sockets, sock_id *ids, unsigned max);
 unsigned sockets_epolls_woken(struct sockets *sockets, epoll_id *ids, unsigned max);
+/* How often any of them was, told already or not, up to what the stack has to tell now. */
+uint64_t sockets_wakes(struct sockets *sockets);
 
 /* Who holds a socket: for snapshots only (`couplet netstat`). */
 struct socket_owner {

@@ -105,6 +105,7 @@ CASE(closeall)
 CASE(mixed)
 CASE(burst)
 CASE(lone)
+CASE(wakes)
 CASE(giver)
 CASE(asleep)
 CASE(signals)
@@ -479,10 +480,10 @@ static void test_killed_inside(void **state)
 #define IN_BOTH                                                                                    \
 	WITH_ECHO(dup), WITH_ECHO(fork), WITH_ECHO(exec), WITH_ECHO(heirs), WITH_ECHO(rights),     \
 		WITH_ECHO(closeall), WITH_ECHO(mixed), WITH_ECHO(burst), WITH_ECHO(asleep),        \
-		WITH_ECHO(signals), WITH_ECHO(storm), WITH_ECHO(threads), WITH_ECHO(libc),         \
-		WITH_ECHO(cancel), WITH_ECHO(workers), WITH_ECHO(beside), WITH_ECHO(streams),      \
-		WITH_ECHO(many), WITH_ECHO(crowd), WITH_ECHO(raw), WITH_ECHO(inetd),               \
-		WITH_ECHO(shut_in), WITH_ECHO(linger), WITH_ECHO(emfile)
+		WITH_ECHO(wakes), WITH_ECHO(signals), WITH_ECHO(storm), WITH_ECHO(threads),        \
+		WITH_ECHO(libc), WITH_ECHO(cancel), WITH_ECHO(workers), WITH_ECHO(beside),         \
+		WITH_ECHO(streams), WITH_ECHO(many), WITH_ECHO(crowd), WITH_ECHO(raw),             \
+		WITH_ECHO(inetd), WITH_ECHO(shut_in), WITH_ECHO(linger), WITH_ECHO(emfile)
 
 static int reopen(enum shim_rig_how how)
 {

@@ -45,6 +45,8 @@ int case_cancel(void);
 int case_workers(void);
 int case_beside(void);
 int case_storm(void);
+/* shim_cases_wake.c */
+int case_wakes(void);
 /* shim_cases_shut.c */
 int case_shut_in(char **argv);
 /* shim_cases_crowd.c */

@@ -637,7 +637,7 @@ int shim_case(int argc, char **argv)
 		{ "orphan", do_orphan },   { "linger", do_linger },	{ "lost", case_lost },
 		{ "burst", case_burst },   { "lone", case_lone },	{ "storm", case_storm },
 		{ "limit", case_limit },   { "cancel", case_cancel },	{ "workers", case_workers },
-		{ "beside", case_beside }, { "giver", case_giver },
+		{ "beside", case_beside }, { "giver", case_giver },	{ "wakes", case_wakes },
 	};
 
 	if (argc >= 3 && !strcmp(argv[0], "echo"))

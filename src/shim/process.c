@@ -278,9 +278,22 @@ const struct shim_board *process_board(void)
 static sigset_t fork_mask;
 static bool forking;
 
-static void before_fork(void)
+/* The server knows whose child is to have HEIR: else what the parent drops first would be gone. */
+static bool heir_known(void)
 {
 	struct shim_message m = { .type = SHIM_HEIR, .key = key };
+	ssize_t n;
+
+	if (message_send(heir, &m, -1))
+		return false;
+	do
+		n = REAL(read)(heir, &m, sizeof(m));
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(m) && m.type == SHIM_HEIR;
+}
+
+static void before_fork(void)
+{
 	sigset_t before;
 
 	fds_shared();
@@ -292,7 +305,7 @@ static void before_fork(void)
 	fork_mask = before;
 	forking = true;
 	heir = connect_server();
-	if (heir >= 0 && message_send(heir, &m, -1)) {
+	if (heir >= 0 && !heir_known()) {
 		fd_forget(heir);
 		REAL(close)(heir);
 		heir = -1;

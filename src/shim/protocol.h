@@ -31,7 +31,7 @@
 #include <stdint.h>
 
 #define SHIM_MAGIC   0x4853504cu
-#define SHIM_VERSION 1u
+#define SHIM_VERSION 2u
 #define SHIM_SLOTS   512u	  /* of one process */
 #define SHIM_DATA    (128u << 10) /* octets that one call carries */
 #define SHIM_NAME    128u	  /* of an address */
@@ -183,7 +183,8 @@ enum shim_message_type {
 	SHIM_BELL,	/* client: the eventfd of SLOT's thread is attached */
 	SHIM_WAKER,	/* client: the other end of SLOT's waker, a pair of its own, is attached */
 	SHIM_HOLDER,	/* client: the set at place SLOT lives on over execve(): see below */
-	SHIM_HEIR,	/* client: this connection is for a child of the process with KEY */
+	SHIM_HEIR,	/* client: this connection is for a child of the process with KEY; server:
+			 * that is known now */
 	SHIM_GIFT,	/* server: the descriptor of SLOT's answer is attached */
 	SHIM_SHUT_IN,	/* client: its filter of system calls lacks KEY, bits of SHIM_NEEDS() */
 	SHIM_ADOPT,	/* client: `adopt` was made inline; the other end is attached */

@@ -139,6 +139,7 @@ static int hello(struct client *c, const struct shim_message *m)
 /* The parent of a child that is to be: it has what the parent has. */
 static int heir(struct client *c, const struct shim_message *m)
 {
+	struct shim_message known = { .magic = SHIM_MAGIC, .type = SHIM_HEIR };
 	struct list *pos;
 
 	list_for_each (pos, &c->server->clients) {
@@ -146,7 +147,7 @@ static int heir(struct client *c, const struct shim_message *m)
 
 		if (parent->area && parent->key == m->key && parent != c) {
 			sets_inherit(c, parent);
-			return 0;
+			return send_with(c->fd, &known, sizeof(known), NULL, 0);
 		}
 	}
 	return -EPROTO;

@@ -163,6 +163,26 @@ static int do_dup(void)
 	return 0;
 }
 
+/* The parent has no more to do with them as soon as there is a child. */
+static void leave_to_child(void)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = 77 }, got;
+	int fd = case_dial(ECHO_PORT), set = epoll_create1(0), status;
+	pid_t pid;
+
+	CHECK(epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == 0);
+	case_say(fd, "busy");
+	pid = fork();
+	if (pid == 0) {
+		CHECK(write(fd, "x", 1) == 1);
+		CHECK(epoll_wait(set, &got, 1, 2000) == 1 && got.data.u64 == 77);
+		_exit(0);
+	}
+	close(fd);
+	close(set);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 static int do_fork(void)
 {
 	int fd = case_dial(ECHO_PORT), status, set = epoll_create1(0), tube[2];
@@ -213,6 +233,8 @@ static int do_fork(void)
 	close(fd);
 	close(set);
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	for (int i = 0; i < 40; i++)
+		leave_to_child();
 	return 0;
 }
 

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
 
 #include "wire/icmp.h"
 #include "wire/ip.h"
@@ -38,8 +40,8 @@ static bool was_forgotten(const struct stairs *s, const struct stairs_call *c)
 
 	return c->has_hop && !c->has_neighbour && c->outcome == STAIRS_BY_ICMP && icmp->has_from &&
 	       cpl_addr_equal(&icmp->from, &c->local) && claim && !claim->n &&
-	       (icmp->ip6 ? icmp->type == ICMP6_UNREACHABLE && icmp->code == 3
-			  : icmp->type == ICMP4_UNREACHABLE && icmp->code == 1);
+	       (icmp->ip6 ? icmp->type == ICMP6_UNREACHABLE && icmp->code == ICMP6_DST_UNREACH_ADDR
+			  : icmp->type == ICMP4_UNREACHABLE && icmp->code == ICMP_HOST_UNREACH);
 }
 
 void stairs_see_neighbours(struct stairs *s)

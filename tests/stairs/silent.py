@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""couplet doctor HOST PORT: neighbours that do not answer, calls that vanish, queues that are full."""
+"""couplet doctor HOST PORT: neighbours that do not answer, calls that vanish, full queues."""
 import signal
 import subprocess
 import threading
@@ -270,8 +270,9 @@ def localhost_has_two_addresses_of_which_one_is_enough():
 
 
 CASES = (a_neighbour_is_silent, the_firewall_there_drops, the_accept_queue_is_full,
-         the_netmask_is_wrong, a_silent_neighbour_is_forgotten, a_gateway_is_silent, an_ordinary_user_sees_a_silent_neighbour,
-         two_machines_have_the_address, another_machine_has_our_own_address,
+         the_netmask_is_wrong, a_silent_neighbour_is_forgotten, a_gateway_is_silent,
+         an_ordinary_user_sees_a_silent_neighbour, two_machines_have_the_address,
+         another_machine_has_our_own_address,
          the_firewall_here_drops_on_the_way_out, the_firewall_here_drops_the_answer,
          a_firewall_between_drops, an_ordinary_user_sees_silence,
          the_far_host_filters_by_reverse_path, this_machine_filters_the_answer_by_reverse_path,

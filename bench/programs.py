@@ -135,7 +135,7 @@ WORKS = {"nginx": nginx, "redis": redis, "iperf3": iperf3}
 
 def main():
     global COUPLET, INLINE
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--out", default="out/release")

@@ -2,6 +2,7 @@
 /* What the subcommands share: see cli.h. */
 #include "cli/cli.h"
 
+#include <getopt.h>
 #include <langinfo.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -43,6 +44,23 @@ int cli_fail(enum cli_status status, const char *format, ...)
 		fprintf(stderr, "usage: couplet %s %s\n", cli_current->name,
 			cli_current->arguments);
 	return status;
+}
+
+int cli_bad_option(int c, char **argv)
+{
+	const char *word = argv[optind - 1];
+	bool is_long = !strncmp(word, "--", 2);
+
+	if (c == ':' && is_long)
+		return cli_fail(CLI_USAGE, "option %s takes a value; --help says which", word);
+	if (c == ':')
+		return cli_fail(CLI_USAGE, "option -%c takes a value; --help says which", optopt);
+	/* Of a short one that others follow in its word, WORD is the word before. */
+	if (optopt && !(is_long && strchr(word, '=')))
+		return cli_fail(CLI_USAGE, "there is no option -%c; --help lists those that exist",
+				optopt);
+	return cli_fail(CLI_USAGE, "option %s does not exist like this; --help lists what does",
+			word);
 }
 
 int cli_help(const char *name, const char *options)

@@ -58,6 +58,12 @@ const struct cli_command *cli_find(const char *name);
 __attribute__((format(printf, 2, 3))) int cli_fail(enum cli_status status, const char *format, ...);
 
 /*
+ * The complaint about the option for which getopt_long() has just returned C, '?' or ':'; returns
+ * CLI_USAGE. The caller has set opterr to 0, and its short options begin with ':' (behind '+').
+ */
+int cli_bad_option(int c, char **argv);
+
+/*
  * The answer to --help on stdout: usage line and one-line description from commands.def, then
  * OPTIONS (one line each, "  -n, --numeric   ...\n"; may be NULL). Returns CLI_OK.
  */

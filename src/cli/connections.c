@@ -168,17 +168,6 @@ int connections_json(const struct snapshot_set *set)
 	return connections_print(&t, view_json_write(&t, set->info, set->n));
 }
 
-int connections_bad_option(char **argv)
-{
-	const char *word = argv[optind - 1];
-
-	if (optopt && word[0] == '-' && word[1] != '-')
-		return cli_fail(CLI_USAGE, "there is no option -%c; --help lists those that exist",
-				optopt);
-	return cli_fail(CLI_USAGE, "option %s does not exist like this; --help lists what does",
-			word);
-}
-
 bool connections_interval(const char *s, unsigned *milliseconds)
 {
 	double seconds = 1;

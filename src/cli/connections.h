@@ -53,9 +53,6 @@ int connections_print(struct text *t, int err);
 /* All of SET as JSON on stdout. Returns CLI_OK, or CLI_CANNOT after complaining. */
 int connections_json(const struct snapshot_set *set);
 
-/* The complaint about the option that getopt_long() has just refused; returns CLI_USAGE. */
-int connections_bad_option(char **argv);
-
 /* What stands behind -c: seconds, at least 0.01; NULL: 1. Returns false after complaining. */
 bool connections_interval(const char *s, unsigned *milliseconds);
 

@@ -103,7 +103,7 @@ static bool option_of_destination(struct stairs_options *o, int c, char **argv)
 		cli_fail(CLI_USAGE, "\"%s\" is no process: --environment=PID", optarg);
 		return false;
 	}
-	connections_bad_option(argv);
+	cli_bad_option(c, argv);
 	return false;
 }
 
@@ -113,7 +113,7 @@ static int options_read(struct doctor_options *o, bool *all, int argc, char **ar
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+af:vh46", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "+:af:vh46", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'a':
 			*all = true;

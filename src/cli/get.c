@@ -331,7 +331,8 @@ static int parse_options(int argc, char **argv, struct get *g, struct net_option
 {
 	int c, status = CLI_OK;
 
-	while (!status && (c = getopt_long(argc, argv, "+o:Ibh", options, NULL)) != -1) {
+	opterr = 0;
+	while (!status && (c = getopt_long(argc, argv, "+:o:Ibh", options, NULL)) != -1) {
 		switch (c) {
 		case 'o':
 			*output = optarg;
@@ -347,7 +348,7 @@ static int parse_options(int argc, char **argv, struct get *g, struct net_option
 			return -1;
 		case '?':
 		case ':':
-			return cli_fail(CLI_USAGE, "see couplet get --help");
+			return cli_bad_option(c, argv);
 		default:
 			status = net_option(o, c, optarg);
 		}

@@ -366,12 +366,9 @@ int lab_options_read(struct lab_options *o, int argc, char **argv)
 							 .queue_bytes = 256 << 10 } } };
 	optind = 1;
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "6vh", options, NULL)) != -1) {
-		if (c == '?')
-			return cli_fail(CLI_USAGE,
-					"\"%s\" is no option, or lacks its value; see couplet lab "
-					"--help",
-					argv[optind - 1]);
+	while ((c = getopt_long(argc, argv, ":6vh", options, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return cli_bad_option(c, argv);
 		r = read_one(o, c);
 		if (r)
 			return r;

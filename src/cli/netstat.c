@@ -247,10 +247,7 @@ static int option_apply(struct netstat *n, int c, char **argv)
 	default:
 		if (elsewhere(c == '?' ? optopt : c))
 			return cli_fail(CLI_USAGE, "%s", elsewhere(c == '?' ? optopt : c));
-		if (c == ':')
-			return cli_fail(CLI_USAGE, "option %s takes a value; --help says which",
-					argv[optind - 1]);
-		return connections_bad_option(argv);
+		return cli_bad_option(c, argv);
 	}
 }
 

@@ -629,13 +629,13 @@ int cmd_run(int argc, char **argv)
 	if (!r)
 		return cli_fail(CLI_CANNOT, "out of memory");
 	defaults(r);
-	while (status == CLI_OK && (c = getopt_long(argc, argv, "+qvh", options, NULL)) != -1) {
+	opterr = 0;
+	while (status == CLI_OK && (c = getopt_long(argc, argv, "+:qvh", options, NULL)) != -1) {
 		if (c == 'h') {
 			free(r);
 			return cli_help("run", help);
 		}
-		status = c == '?' ? cli_fail(CLI_USAGE, "see couplet run --help")
-				  : option(r, c, optarg);
+		status = c == '?' || c == ':' ? cli_bad_option(c, argv) : option(r, c, optarg);
 	}
 	if (status == CLI_OK && optind >= argc)
 		status = cli_fail(CLI_USAGE, "which command?");

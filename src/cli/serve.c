@@ -158,7 +158,8 @@ static int parse(int argc, char **argv, struct serve *s, struct net_options *o)
 	unsigned long n;
 	int c, status = CLI_OK;
 
-	while (!status && (c = getopt_long(argc, argv, "+p:c:bqh", options, NULL)) != -1) {
+	opterr = 0;
+	while (!status && (c = getopt_long(argc, argv, "+:p:c:bqh", options, NULL)) != -1) {
 		switch (c) {
 		case 'p':
 			if (!net_number(optarg, 1, 65535, &n))
@@ -188,7 +189,7 @@ static int parse(int argc, char **argv, struct serve *s, struct net_options *o)
 			return -1;
 		case '?':
 		case ':':
-			return cli_fail(CLI_USAGE, "see couplet serve --help");
+			return cli_bad_option(c, argv);
 		default:
 			status = net_option(o, c, optarg);
 		}

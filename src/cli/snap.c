@@ -61,7 +61,7 @@ static int options_read(struct snap *s, int argc, char **argv)
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+o:p::h", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "+:o:p::h", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'o':
 			s->output = optarg;
@@ -77,7 +77,7 @@ static int options_read(struct snap *s, int argc, char **argv)
 		case 'h':
 			return cli_help("snap", help);
 		default:
-			return connections_bad_option(argv);
+			return cli_bad_option(c, argv);
 		}
 	}
 	if (optind < argc)

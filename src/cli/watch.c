@@ -87,7 +87,7 @@ static int options_read(struct program *p, int argc, char **argv)
 
 	opterr = 0;
 	p->setup.interval_ms = 1000;
-	while ((c = getopt_long(argc, argv, "+i:Als:h", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "+:i:Als:h", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'i':
 			if (!connections_interval(optarg, &p->setup.interval_ms))
@@ -111,7 +111,7 @@ static int options_read(struct program *p, int argc, char **argv)
 		case 'h':
 			return cli_help("watch", help);
 		default:
-			return connections_bad_option(argv);
+			return cli_bad_option(c, argv);
 		}
 	}
 	if (connections_parse(&p->setup.select, argc - optind, argv + optind) != CLI_OK)

@@ -99,7 +99,7 @@ static int options_read(struct options *o, int argc, char **argv)
 	int c, err = 0;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'f':
 			o->seconds = strtoull(optarg, &end, 10);
@@ -117,7 +117,7 @@ static int options_read(struct options *o, int argc, char **argv)
 			fputs(wire_words_help, stdout);
 			return CLI_OK;
 		default:
-			return connections_bad_option(argv);
+			return cli_bad_option(c, argv);
 		}
 	}
 	if (argc - optind < 2)

@@ -64,6 +64,36 @@ for command in $("$couplet" --help | sed -n 's/.* couplet \([a-z]*\) .*/\1/p' | 
 	fi
 done
 
+# refused COMMAND SENTENCE ARGUMENTS...: that sentence and the usage, nothing else.
+refused() {
+	command=$1 sentence=$2
+	shift 2
+	expect "$command $*: $sentence" 2 "" "^couplet $command: $sentence; --help" "$command" "$@"
+	n=$((n + 1))
+	if [ "$(wc -l <"$tmp/err")" -eq 2 ] && sed -n 2p "$tmp/err" | grep -q '^usage: '; then
+		echo "ok $n $command $*: in one sentence"
+	else
+		sed 's/^/# /' "$tmp/err"
+		echo "not ok $n $command $*: in one sentence"
+	fi
+}
+for command in $("$couplet" --help | sed -n 's/.* couplet \([a-z]*\) .*/\1/p' | sort -u); do
+	[ "$command" = explain ] && continue # to which it is a word
+	refused "$command" "option --frobnicate does not exist like this" --frobnicate
+	refused "$command" "there is no option -Q" -Q
+done
+refused show "there is no option -Q" -aQv :1
+refused show "there is no option -Q" --all -Qv :1
+refused show "option --all=5 does not exist like this" --all=5 :1
+refused lab "option --delay takes a value" --delay
+refused pair "option --peer takes a value" --peer
+refused record "option -s takes a value" -s
+refused record "option -s takes a value" -xs
+refused serve "option --port takes a value" --port
+refused get "option -o takes a value" -o
+refused run "option --publish takes a value" --publish
+refused wire "option --for takes a value" --for
+
 # Without colour on a pipe, and with none if NO_COLOR is set.
 n=$((n + 1))
 if TERM=xterm "$couplet" explain tcb | grep -q "$(printf '\033')"; then

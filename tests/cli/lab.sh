@@ -142,7 +142,7 @@ mistake 2 'loss: "2x" is no share: write it as 2%' --loss 2x &&
 check "numbers without their units"
 mistake 2 'did you mean "half-open"' --story halfopen && mistake 2 'no story "x"' --story x
 check "a story that does not exist"
-mistake 2 'no option' --bogus && mistake 2 'lacks its value' --loss && mistake 2 'too many' a b
+mistake 2 'does not exist' --bogus && mistake 2 'takes a value' --loss && mistake 2 'too many' a b
 check "options that do not exist, lack a value, or are too many"
 mistake 3 'cannot read ".*none"' "$dir/none" && mistake 3 'no regular file' "$dir"
 check "files that cannot be read"

@@ -59,7 +59,8 @@ __attribute__((format(printf, 2, 3))) int cli_fail(enum cli_status status, const
 
 /*
  * The complaint about the option for which getopt_long() has just returned C, '?' or ':'; returns
- * CLI_USAGE. The caller has set opterr to 0, and its short options begin with ':' (behind '+').
+ * CLI_USAGE. The caller has set opterr to 0, and its short options begin with ':'; with "+:" where
+ * the command of another may follow, since elsewhere options and words come in any order.
  */
 int cli_bad_option(int c, char **argv);
 

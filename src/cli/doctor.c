@@ -113,7 +113,7 @@ static int options_read(struct doctor_options *o, bool *all, int argc, char **ar
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:af:vh46", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, ":af:vh46", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'a':
 			*all = true;

@@ -74,7 +74,7 @@ static int options_read(struct pair_options *o, int argc, char **argv)
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:avc::h", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, ":avc::h", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'a':
 			o->all = true;

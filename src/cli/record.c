@@ -181,7 +181,7 @@ static int options_read(struct record *r, int argc, char **argv)
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:s:e:f:k:xlh", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, ":s:e:f:k:xlh", long_options, NULL)) >= 0) {
 		int status = option_read(r, c, argv);
 
 		if (status >= 0)

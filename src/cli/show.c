@@ -51,7 +51,7 @@ static int options_read(struct show *s, int argc, char **argv)
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:vac::h", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, ":vac::h", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'v':
 			s->verbose = true;

@@ -61,7 +61,7 @@ static int options_read(struct snap *s, int argc, char **argv)
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:o:p::h", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, ":o:p::h", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'o':
 			s->output = optarg;

@@ -87,7 +87,7 @@ static int options_read(struct program *p, int argc, char **argv)
 
 	opterr = 0;
 	p->setup.interval_ms = 1000;
-	while ((c = getopt_long(argc, argv, "+:i:Als:h", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, ":i:Als:h", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'i':
 			if (!connections_interval(optarg, &p->setup.interval_ms))

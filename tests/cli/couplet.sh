@@ -89,6 +89,12 @@ refused lab "option --delay takes a value" --delay
 refused pair "option --peer takes a value" --peer
 refused record "option -s takes a value" -s
 refused record "option -s takes a value" -xs
+# Options may stand behind what they are about.
+refused show "there is no option -Q" :1 -Q
+refused pair "there is no option -Q" :1 -Q
+refused doctor "there is no option -Q" 127.0.0.1 1 -Q
+refused watch "there is no option -Q" :1 -Q
+refused record "there is no option -Q" -f 0 -s "$tmp/x.db" :1 -Q
 refused serve "option --port takes a value" --port
 refused get "option -o takes a value" -o
 refused run "option --publish takes a value" --publish

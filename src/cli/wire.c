@@ -92,6 +92,15 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+/* With the keys, which sim/wire_words.c knows. */
+static const char *help_whole(void)
+{
+	static char whole[4096];
+
+	snprintf(whole, sizeof(whole), "%s%s", help, wire_words_help);
+	return whole;
+}
+
 /* -1: go on; else the exit status. */
 static int options_read(struct options *o, int argc, char **argv)
 {
@@ -113,9 +122,7 @@ static int options_read(struct options *o, int argc, char **argv)
 			o->quiet = true;
 			break;
 		case 'h':
-			cli_help("wire", help);
-			fputs(wire_words_help, stdout);
-			return CLI_OK;
+			return cli_help("wire", help_whole());
 		default:
 			return cli_bad_option(c, argv);
 		}

@@ -57,6 +57,13 @@ fi
 for command in $("$couplet" --help | sed -n 's/.* couplet \([a-z]*\) .*/\1/p' | sort -u); do
 	expect "$command --help" 0 "^usage: couplet $command" "" "$command" --help
 	n=$((n + 1))
+	if [ "$(tail -n 1 "$tmp/out")" = "More: man couplet-$command" ] &&
+		[ "$(LC_ALL=C.UTF-8 wc -L <"$tmp/out")" -le 80 ]; then
+		echo "ok $n $command --help has 80 columns and ends with where there is more"
+	else
+		echo "not ok $n $command --help has 80 columns and ends with where there is more"
+	fi
+	n=$((n + 1))
 	if [ -f "man/couplet-$command.1" ]; then
 		echo "ok $n $command has a page"
 	else

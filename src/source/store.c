@@ -96,7 +96,12 @@ int store_open(struct store **store, const char *where, bool write, char error[S
 	/* A backend that can tell the name of a server without its password replaces this. */
 	store_escape(s->name, sizeof(s->name),
 		     store_is_url(where) ? "the PostgreSQL store" : where);
-	if (!store_is_url(where) && foreign_scheme(where, scheme, sizeof(scheme))) {
+	if (!*where) { /* to SQLite a file that is deleted when it is closed */
+		snprintf(s->name, sizeof(s->name), "the store");
+		err = store_fail(s, -EINVAL,
+				 "it has no name; a store is a file or "
+				 "postgresql://HOST/DATABASE");
+	} else if (!store_is_url(where) && foreign_scheme(where, scheme, sizeof(scheme))) {
 		snprintf(s->name, sizeof(s->name), "the store");
 		err = store_fail(
 			s, -EINVAL,

@@ -498,6 +498,7 @@ def a_store_that_cannot_be_used_is_refused_with_a_sentence(peer):
     for where, said in (
             (scratch("no/such/directory.db"), "No such file or directory"),
             ("mysql://me@host/db", "mysql:// is not known"),
+            ("", "the store: it has no name"),
             (f"postgresql://me:{SECRET}@127.0.0.1:1/db", "Connection refused"),
             (f"postgresql://me:{SECRET}%zz@host/db", "the URL is not understood"),
             (f"postgresql://me:{SECRET}@/db?host={SECRET.lower()}%2Fx&nonsense=1", "URL"),

@@ -289,6 +289,7 @@ static void say_again(struct view_diagnosis *d, int argc, char **argv)
 static int diagnose(struct view_diagnosis *d, const struct doctor_options *o, int argc, char **argv)
 {
 	struct select select;
+	size_t n = 0;
 
 	if (!argc)
 		return doctor_connections(d, o, NULL);
@@ -296,7 +297,9 @@ static int diagnose(struct view_diagnosis *d, const struct doctor_options *o, in
 		return diagnose_destination(d, o, argc, argv);
 	if (connections_parse(&select, argc, argv) != CLI_OK)
 		return CLI_USAGE;
-	snprintf(d->what, sizeof(d->what), "%.120s", word_foreign(argv[0]).s);
+	for (int i = 0; i < argc && n < sizeof(d->what); i++)
+		n += (size_t)snprintf(d->what + n, sizeof(d->what) - n, "%s%.120s", i ? " " : "",
+				      word_foreign(argv[i]).s);
 	return doctor_connections(d, o, &select);
 }
 

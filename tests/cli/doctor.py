@@ -95,7 +95,7 @@ def two_words_are_a_destination():
     refused = run("127.0.0.1:7999")
     assert refused.returncode == 1 and "no-listener" in refused.stdout, refused
     # A keyword of the grammar for connections is none.
-    assert "no connection is called" in run("sport", "7999").stderr
+    assert 'no connection is called "sport 7999"' in run("sport", "7999").stderr
     assert "no connection is called" in run("127.0.0.1:1-127.0.0.1:2").stderr
 
 

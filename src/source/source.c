@@ -209,8 +209,9 @@ static void find_namespaces(struct walk *w, struct source_notes *notes)
 			    strerror(-err));
 	else if (known.denied && !w->all_owners)
 		source_note(notes, CPL_SOURCE_UNKNOWN, SOURCE_PARTIAL, -EACCES,
-			    "the network namespaces of %u process%s not looked at: that %s",
-			    known.denied, known.denied > 1 ? "es were" : " was", source_denied());
+			    "the network namespace%s of %u process%s not looked at: that %s",
+			    known.denied > 1 ? "s" : "", known.denied,
+			    known.denied > 1 ? "es were" : " was", source_denied());
 }
 
 /* SOURCE in all namespaces but ours, as far as we may. */

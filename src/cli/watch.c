@@ -93,7 +93,10 @@ static int options_read(struct program *p, int argc, char **argv)
 			if (!connections_interval(optarg, &p->setup.interval_ms))
 				return CLI_USAGE;
 			if (p->setup.interval_ms < 50)
-				p->setup.interval_ms = 50;
+				return cli_fail(CLI_USAGE,
+						"\"%s\" is too short an interval: "
+						"0.05 seconds are the least",
+						optarg);
 			break;
 		case 'A':
 			p->setup.namespaces = true;

@@ -384,7 +384,7 @@ def no_terminal():
         assert b"of no known type" in t.raw, t.raw
     done = subprocess.run([COUPLET, "watch", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("usage: couplet watch ")
-    for wrong in ("-i0", "-i"), ("-sx", "nothing to sort by"), ("#3", "no numbers"), ("-z", "-z"):
+    for wrong in ("-i0", "-i"), ("-i0.02", "0.05"), ("-sx", "nothing to sort by"), ("#3", "no numbers"), ("-z", "-z"):
         done = subprocess.run([COUPLET, "watch", wrong[0]], capture_output=True, text=True)
         assert done.returncode == 2 and wrong[1].strip("-") in done.stderr, (wrong, done.stderr)
 

@@ -98,15 +98,16 @@ static int take_both(struct look *l)
 	struct source_options options = options_here();
 	struct peer_options to = { 0 };
 	char error[PEER_ERROR];
+	int err;
 
 	if (l->o->peer_is_command)
 		to.command = l->o->peer;
 	else
 		to.host = l->o->peer;
 	to.couplet = l->o->peer_couplet;
-	if (peer_open(&l->peer, &to, error) ||
-	    peer_sandwich(l->peer, &options, &l->host[0], &l->host[1], error))
-		return cli_fail(CLI_CANNOT, "%s", error);
+	err = peer_open(&l->peer, &to, error);
+	if (err || peer_sandwich(l->peer, &options, &l->host[0], &l->host[1], error))
+		return cli_fail(err == -EINVAL ? CLI_USAGE : CLI_CANNOT, "%s", error);
 	l->hosts = 2;
 	return CLI_OK;
 }

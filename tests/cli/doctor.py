@@ -117,7 +117,7 @@ def from_files():
 @test
 def usage():
     for args in (("--for=0", "x"), ("--for=x",), ("--nonsense",), ("--all", "x"), ("sport =",),
-                 ("--from=a", "--from=b", "--from=c"), ("--peer=ssh:x", "--from=y")):
+                 ("--from=a", "--from=b", "--from=c"), ("--peer=ssh:x", "--from=y"), ("--peer=x",)):
         done = run(*args)
         assert done.returncode == 2 and done.stderr.startswith("couplet doctor: "), (args, done)
     assert run(":7998").returncode == 1

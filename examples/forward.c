@@ -2,8 +2,8 @@
 /*
  * A catch-all forwarder: whatever the kernel routes into a TUN device, to any address and port, is
  * taken by one Couplet stack and carried on by ordinary sockets of this process: what a VPN client
- *or a sandbox needs first. A SYN is answered only when the dial beyond has succeeded, and refused
- *when that is refused.
+ * or a sandbox needs first. A SYN is answered only when the dial beyond has succeeded, and refused
+ * when that is refused.
  *
  *	cc -o forward forward.c $(pkg-config --cflags --libs couplet)
  *	forward TUN [ADDRESS]	dial ADDRESS (an IPv4 address) instead of the one that was meant

@@ -502,7 +502,7 @@ int cpl_set_option(cpl_stack *stack, cpl_handle handle, enum cpl_option option, 
 		   uint64_t now);
 int cpl_get_option(cpl_stack *stack, cpl_handle handle, enum cpl_option option, uint64_t *value,
 		   uint64_t now);
-/* "reno" or "cubic". -ENOENT: no such algorithm. */
+/* "cubic", "reno", "bbr" or "dctcp". -ENOENT: no such algorithm. */
 int cpl_set_congestion(cpl_stack *stack, cpl_handle handle, const char *name, uint64_t now);
 /* Name of the program that owns it, for snapshots only. */
 int cpl_set_program(cpl_stack *stack, cpl_handle handle, const char *name);

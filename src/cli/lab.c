@@ -5,6 +5,7 @@
  */
 #include "cli/lab.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -26,7 +27,8 @@ static int end(struct text *t)
 	int r = text_flush(t, stdout);
 
 	text_free(t);
-	return r ? cli_fail(CLI_CANNOT, "no memory for the output") : CLI_OK;
+	/* What could not be written main() tells. */
+	return r == -ENOMEM ? cli_fail(CLI_CANNOT, "no memory for the output") : CLI_OK;
 }
 
 static void heading(struct text *t, const char *title)

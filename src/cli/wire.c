@@ -189,7 +189,8 @@ static int end_open(void *arg)
 	memcpy(ifr.ifr_name, e->name, sizeof(ifr.ifr_name));
 	e->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (e->fd < 0)
-		return link_fail(&e->why, -errno, "/dev/net/tun: %s", strerror(errno));
+		return link_fail(&e->why, -errno, "cannot open /dev/net/tun: %s%s", strerror(errno),
+				 errno == EACCES ? "; as root: sudo couplet wire ..." : "");
 	if (ioctl(e->fd, TUNSETIFF, &ifr) < 0)
 		return link_fail(&e->why, -errno, "cannot make %s: %s%s", e->name, strerror(errno),
 				 errno == EPERM ? "; as root: sudo couplet wire ..." : "");
@@ -256,8 +257,9 @@ static void summary(struct text *t, const struct options *o, const struct relay 
 	for (unsigned d = 0; d < 2; d++) {
 		const struct wire *w = &r->wire[d];
 
-		text_printf(t, "%s to %s: %s packets, %s", o->end[d].name, o->end[!d].name,
-			    word_count(w->frames).s, word_size(r->bytes[d]).s);
+		text_printf(t, "%s to %s: %s packet%s, %s", o->end[d].name, o->end[!d].name,
+			    word_count(w->frames).s, w->frames == 1 ? "" : "s",
+			    word_size(r->bytes[d]).s);
 		for (unsigned f = WIRE_SENT + 1; f < WIRE_FATES; f++)
 			if (w->fates[f])
 				text_printf(t, "; %s: %s", wire_fate_text((enum wire_fate)f),

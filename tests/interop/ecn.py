@@ -43,6 +43,7 @@ class Info:
         raw = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 280)
         raw += bytes(280 - len(raw))
         self.ecn = bool(raw[5] & 8)
+        self.unacked = struct.unpack_from("I", raw, 24)[0]
         self.retrans = struct.unpack_from("I", raw, 100)[0]
         self.delivered_ce = struct.unpack_from("I", raw, 196)[0]
         (self.received_ce, self.delivered_e1, self.delivered_e0, self.delivered_ce_bytes,
@@ -169,9 +170,9 @@ def the_kernel_is_marked():
                     got += peer.stdout.read1(1 << 18)
                 assert got == data
                 thread.join()
-                mine = ours()
-                kernels = Info(s)
-    note(f"kernel: {kernels.delivered_ce} marked, {kernels.retrans} sent again")
+                eventually(lambda: Info(s).unacked == 0)  # the last ACKs are 5 ms away
+                mine, kernels = ours(), Info(s)
+    note(f"kernel: {kernels.delivered_ce} of {mine['ce_in']} marked, {kernels.retrans} sent again")
     assert options(mine) == (ACCURATE if ACCECN_HERE else CLASSIC), mine["options"]
     assert mine["ce_in"] > 0 and kernels.retrans < 2  # a loss probe
     if not ACCECN_HERE:
